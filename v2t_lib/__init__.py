@@ -1,0 +1,44 @@
+"""Video-to-Text: captions for GIFs and short clips, and where the model looked for every word.
+
+Names are loaded when first used, so that `import v2t_lib` costs nothing.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "AttentionDecoder": "decoder",
+    "BahdanauAttention": "attention",
+    "Caption": "search",
+    "CaptionSpec": "specs",
+    "Captioner": "captioner",
+    "Clip": "clips",
+    "ClipError": "errors",
+    "ClipSpec": "specs",
+    "DataError": "errors",
+    "ModelError": "errors",
+    "Record": "records",
+    "V2TError": "errors",
+    "Vocabulary": "vocabulary",
+    "decode_clip": "clips",
+    "iter_frames": "clips",
+    "load": "captioner",
+    "sequence_accuracy": "losses",
+    "sequence_loss": "losses",
+}
+_MODULES = ("encoders", "shapes")
+
+__all__ = [*_HOMES, *_MODULES, "__version__"]
+
+
+def __getattr__(name: str):
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"v2t_lib.{_HOMES[name]}"), name)
+    if name in _MODULES:
+        return importlib.import_module(f"v2t_lib.{name}")
+    raise AttributeError(f"module 'v2t_lib' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)

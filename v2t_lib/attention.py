@@ -1,0 +1,67 @@
+"""Additive attention with its own projections."""
+
+import keras
+from keras import layers, ops
+
+
+@keras.saving.register_keras_serializable("v2t_lib")
+class BahdanauAttention(layers.Layer):
+    """Scores each memory cell by `v . tanh(W_q q + W_k m)` and returns their weighted mean.
+
+    The softmax runs in float32 whatever the compute dtype. Keys depend on the memory alone:
+    project them once with `project`, then pass them to every call.
+
+    Args:
+        units: Size of the space in which queries and keys are compared.
+
+    Call arguments:
+        query: `(batch, Q)`.
+        memory: `(batch, S, D)`.
+        keys: `(batch, S, units)` from `project(memory)`; computed when left out.
+        mask: bool `(batch, S)`, False where a cell must get no weight. Every clip needs at least
+            one True.
+
+    Returns:
+        `(context, weights)`: `(batch, D)` in the compute dtype, `(batch, S)` float32 that sum to 1.
+
+    Example:
+        >>> attention = BahdanauAttention(32)
+        >>> context, weights = attention(keras.ops.ones((2, 8)), keras.ops.ones((2, 5, 16)))
+        >>> weights.shape
+        (2, 5)
+
+    Reference:
+        Bahdanau, Cho, Bengio: Neural machine translation by jointly learning to align and
+        translate, arXiv 1409.0473, appendix A.1.2.
+    """
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.W_q = layers.Dense(units, use_bias=False, dtype=self.dtype_policy, name="W_q")
+        self.W_k = layers.Dense(units, dtype=self.dtype_policy, name="W_k")
+
+    def build(self, query_shape, memory_shape):
+        self.W_q.build(query_shape)
+        self.W_k.build(memory_shape)
+        self.v = self.add_weight(shape=(self.units,), initializer="glorot_uniform", name="v")
+
+    def project(self, memory):
+        """`(batch, S, D)` memory to `(batch, S, units)` keys."""
+        return self.W_k(memory)
+
+    def call(self, query, memory, keys=None, mask=None):
+        if keys is None:
+            keys = self.project(memory)
+        hidden = ops.tanh(ops.expand_dims(self.W_q(query), 1) + keys)  # (B,S,A)
+        scores = ops.matmul(hidden, ops.cast(self.v, hidden.dtype)[:, None])  # (B,S,1)
+        scores = ops.cast(ops.squeeze(scores, -1), "float32")
+        if mask is not None:
+            scores = ops.where(mask, scores, -1e30)
+        weights = ops.exp(scores - ops.logsumexp(scores, axis=-1, keepdims=True))  # (B,S)
+        memory = ops.cast(memory, self.compute_dtype)
+        context = ops.matmul(ops.cast(weights, memory.dtype)[:, None], memory)  # (B,1,D)
+        return ops.squeeze(context, 1), weights
+
+    def get_config(self):
+        return super().get_config() | {"units": self.units}

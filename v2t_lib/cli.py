@@ -1,0 +1,248 @@
+"""`v2t`: every step from the shell. Results on stdout, progress and problems on stderr."""
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+from pathlib import Path
+
+from v2t_lib import __version__
+from v2t_lib.errors import V2TError
+
+EPILOG = """\
+from nothing to captions, one step at a time:
+  v2t shapes --out data --clips 6400
+  v2t pack data/captions.tsv --split data/train.txt --out shards/train --frames 8 --size 48
+  v2t pack data/captions.tsv --split data/val.txt --out shards/val --frames 8 --size 48
+  v2t pack data/captions.tsv --split data/test.txt --out shards/test --frames 8 --size 48
+  v2t train shards/train --val shards/val --out runs/first
+  v2t evaluate shards/test --model runs/first/captioner.keras --out predictions.tsv
+  v2t caption my.gif --model runs/first/captioner.keras
+or all of it on embedded data:  v2t demo
+"""
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text}")
+    return value
+
+
+def _demo(args) -> int:
+    from v2t_lib.demo import demo, summary
+
+    with contextlib.redirect_stdout(sys.stderr):
+        scores = demo(args.out, args.seed)
+    print(json.dumps(scores) if args.json else summary(scores))
+    return 0
+
+
+def _shapes(args) -> int:
+    from v2t_lib.shapes import write_shapes
+
+    print(write_shapes(args.out, args.clips, args.seed))
+    return 0
+
+
+def _pack(args) -> int:
+    from v2t_lib.records import read_captions, select
+    from v2t_lib.shards import pack
+    from v2t_lib.specs import ClipSpec
+
+    records = read_captions(args.captions)
+    if args.split:
+        records = select(records, args.split)
+    spec = ClipSpec(args.frames, args.size, args.size)
+    described = pack(records, args.captions, args.out, spec, args.workers)
+    left_out = described["left_out"]
+    for entry in left_out:
+        print(f"left out {entry['source']}: {entry['kind']}: {entry['why']}", file=sys.stderr)
+    kinds = sorted({entry["kind"] for entry in left_out})
+    counts = {kind: sum(entry["kind"] == kind for entry in left_out) for kind in kinds}
+    if args.json:
+        names = ("clips", "captions", "bytes")
+        print(json.dumps({name: described[name] for name in names} | {"left_out": counts}))
+    else:
+        why = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+        print(
+            f"{args.out}: {described['clips']} clips, {described['captions']} captions, "
+            f"{described['bytes'] / 2**20:.1f} MB; left out {len(left_out)}"
+            + (f" ({why})" if why else "")
+        )
+    return 0
+
+
+def _train(args) -> int:
+    from v2t_lib.specs import CaptionSpec
+    from v2t_lib.training import MODEL_FILE, TrainingOptions, train
+
+    options = TrainingOptions(
+        epochs=args.epochs,
+        batch_size=args.batch,
+        learning_rate=args.learning_rate,
+        label_smoothing=args.label_smoothing,
+        seed=args.seed,
+    )
+    with contextlib.redirect_stdout(sys.stderr):
+        train(
+            args.shards,
+            args.out,
+            val=args.val,
+            encoder=args.encoder,
+            caption_spec=CaptionSpec(args.length, args.min_count),
+            options=options,
+            doubly_stochastic=args.doubly_stochastic,
+            resume=args.resume,
+        )
+    print(args.out / MODEL_FILE)
+    return 0
+
+
+def _as_json(file: str, caption) -> dict:
+    words = []
+    for number, (word, prob) in enumerate(zip(caption.words, caption.probs, strict=True)):
+        frame = caption.frame_of(number)
+        seconds = round(float(caption.seconds[frame]), 3)
+        words.append(
+            {"word": word, "prob": round(float(prob), 4), "frame": frame, "seconds": seconds}
+        )
+    return {
+        "file": file,
+        "caption": caption.text,
+        "log_prob": round(caption.log_prob, 4),
+        "words": words,
+    }
+
+
+def _caption(args) -> int:
+    from v2t_lib.captioner import load
+
+    captioner, failed = load(args.model), 0
+    for file in args.files:
+        try:
+            caption = captioner.caption(file, beam=args.beam)
+        except V2TError as error:
+            failed += 1
+            print(f"{file}: {error}", file=sys.stderr)
+            if args.json:
+                print(json.dumps({"file": file, "error": str(error)}, ensure_ascii=False))
+            continue
+        if args.json:
+            print(json.dumps(_as_json(file, caption), ensure_ascii=False), flush=True)
+        else:
+            print(f"{file}\t{caption.text}", flush=True)
+    if failed:
+        print(f"{failed} of {len(args.files)} files gave no caption", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _evaluate(args) -> int:
+    from v2t_lib.captioner import load
+    from v2t_lib.demo import summary
+    from v2t_lib.evaluation import evaluate, write_predictions
+    from v2t_lib.training import BLIND_FILE
+
+    twin = args.model.with_name(BLIND_FILE)
+    scores, predictions = evaluate(
+        load(args.model),
+        args.shards,
+        blind=load(twin) if twin.exists() else None,
+        unseen=args.unseen,
+        beam=args.beam,
+    )
+    if args.out:
+        write_predictions(predictions, args.out)
+    print(json.dumps(scores) if args.json else summary(scores))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="v2t",
+        description="Captions for GIFs and short clips, and where the model looked for each word.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"v2t {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name, run, text, json_too=True):
+        sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        sub.set_defaults(run=run)
+        if json_too:
+            sub.add_argument("--json", action="store_true", help="print the result as JSON")
+        return sub
+
+    sub = command("demo", _demo, "run the whole path on embedded data")
+    sub.add_argument("--out", type=Path, default=Path("runs/demo"), help="default: %(default)s")
+    sub.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+
+    sub = command("shapes", _shapes, "draw the embedded data: captioned GIFs with masks", False)
+    sub.add_argument("--out", type=Path, required=True, metavar="DIR")
+    sub.add_argument("--clips", type=_positive, required=True, help="how many, all splits together")
+    sub.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+
+    sub = command("pack", _pack, "decode local clips into shards that training reads")
+    sub.add_argument("captions", type=Path, help="TSV, one `source<TAB>caption` a row")
+    sub.add_argument("--out", type=Path, required=True, metavar="SHARDS")
+    sub.add_argument("--split", type=Path, metavar="LIST", help="take these sources only")
+    sub.add_argument("--frames", type=_positive, default=16, help="a clip (default: %(default)s)")
+    sub.add_argument(
+        "--size", type=_positive, default=112, help="height and width in pixels (default: 112)"
+    )
+    sub.add_argument("--workers", type=_positive, help="decoding processes (default: one a core)")
+
+    sub = command("train", _train, "train a captioner; kill it and --resume goes on", False)
+    sub.add_argument("shards", type=Path)
+    sub.add_argument("--out", type=Path, required=True, metavar="RUN")
+    sub.add_argument("--val", type=Path, metavar="SHARDS", help="choose the best epoch by these")
+    sub.add_argument(
+        "--encoder",
+        default="conv3d",
+        help="conv3d, r2plus1d, or blind, which sees nothing (default: %(default)s)",
+    )
+    sub.add_argument("--epochs", type=_positive, default=20, help="default: %(default)s")
+    sub.add_argument("--batch", type=_positive, default=32, help="default: %(default)s")
+    sub.add_argument("--learning-rate", type=float, default=1e-3, help="default: %(default)s")
+    sub.add_argument("--label-smoothing", type=float, default=0.0, help="default: %(default)s")
+    sub.add_argument("--doubly-stochastic", type=float, default=0.0, help="default: %(default)s")
+    sub.add_argument("--length", type=_positive, default=20, help="most tokens in a caption")
+    sub.add_argument(
+        "--min-count", type=_positive, default=1, help="a word's occurrences to be learnt"
+    )
+    sub.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    sub.add_argument("--resume", action="store_true", help="go on with the run in --out")
+
+    sub = command("caption", _caption, "caption clips; a bad file is reported, the rest go on")
+    sub.add_argument("files", nargs="+", metavar="FILE", help="a path or an http(s) URL")
+    sub.add_argument("--model", type=Path, required=True, metavar="M.keras")
+    sub.add_argument("--beam", type=_positive, default=1, help="beams; 1 is greedy (default)")
+
+    sub = command("evaluate", _evaluate, "caption held-out shards and score the captions")
+    sub.add_argument("shards", type=Path)
+    sub.add_argument("--model", type=Path, required=True, metavar="M.keras")
+    sub.add_argument("--out", type=Path, metavar="predictions.tsv")
+    sub.add_argument("--unseen", type=Path, metavar="SHARDS", help="unseen combinations")
+    sub.add_argument("--beam", type=_positive, default=4, help="default: %(default)s")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command; 0 done, 1 something failed, 2 wrong usage."""
+    args = _parser().parse_args(argv)
+    # TensorFlow's start-up notes would bury what users need to read.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        return args.run(args)
+    except (V2TError, ValueError) as error:
+        print(f"v2t {args.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"v2t {args.command}: stopped", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,151 @@
+"""The language side: an LSTM that attends over the memory before it writes each word."""
+
+from typing import Any, NamedTuple
+
+import keras
+from keras import layers, ops
+
+from v2t_lib.attention import BahdanauAttention
+
+
+class DecoderState(NamedTuple):
+    """What `step` carries from word to word.
+
+    Attributes:
+        h: `(batch, units)`, the LSTM's output.
+        c: `(batch, units)`, the LSTM's cell.
+        memory: `(batch, S, D)`.
+        keys: `(batch, S, attention_units)`, projected once a clip.
+        mask: bool `(batch, S)` or None.
+    """
+
+    h: Any
+    c: Any
+    memory: Any
+    keys: Any
+    mask: Any = None
+
+
+@keras.saving.register_keras_serializable("v2t_lib")
+class AttentionDecoder(layers.Layer):
+    """LSTM decoder with Bahdanau attention and a deep output.
+
+    The attention asks with the last word and the LSTM's state, so that it knows which word comes
+    next before it looks; the context then enters the LSTM and the output.
+
+    Args:
+        vocabulary_size: Number of tokens, the four special ones included.
+        units: Size of the LSTM.
+        embedding_size: Size of word embeddings and of the deep output.
+        attention_units: Size of the attention's comparison space.
+        dropout: Share dropped from embeddings and from the deep output in training.
+
+    Call arguments:
+        tokens: int `(batch, L)`, the words before those to predict (teacher forcing).
+        memory: `(batch, S, D)`.
+        mask: bool `(batch, S)`, False where a cell holds nothing.
+
+    Returns:
+        `(logits, weights)`: `(batch, L, vocabulary_size)` in the compute dtype and
+        `(batch, L, S)` float32.
+
+    References:
+        arXiv 1409.0473 (attention), arXiv 1502.03044 (start state, deep output, doubly stochastic
+        attention).
+    """
+
+    def __init__(
+        self,
+        vocabulary_size,
+        units=512,
+        embedding_size=256,
+        attention_units=512,
+        dropout=0.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.vocabulary_size, self.units = vocabulary_size, units
+        self.embedding_size, self.attention_units = embedding_size, attention_units
+        self.dropout = dropout
+
+        def dense(size, name, **options):
+            return layers.Dense(size, dtype=self.dtype_policy, name=name, **options)
+
+        self.embedding = layers.Embedding(vocabulary_size, embedding_size, dtype=self.dtype_policy)
+        self.attention = BahdanauAttention(attention_units, dtype=self.dtype_policy)
+        self.cell = layers.LSTMCell(units, dtype=self.dtype_policy)
+        self.start_h = dense(units, "start_h", activation="tanh")
+        self.start_c = dense(units, "start_c", activation="tanh")
+        self.output_h = dense(embedding_size, "output_h")
+        self.output_z = dense(embedding_size, "output_z", use_bias=False)
+        self.vocabulary = dense(vocabulary_size, "vocabulary")
+        self.drop = layers.Dropout(dropout, dtype=self.dtype_policy)
+
+    def build(self, tokens_shape, memory_shape):
+        size = memory_shape[-1]
+        self.embedding.build(tokens_shape)
+        self.attention.build((None, self.embedding_size + self.units), memory_shape)
+        self.cell.build((None, self.embedding_size + size))
+        for layer in (self.start_h, self.start_c, self.output_z):
+            layer.build((None, size))
+        self.output_h.build((None, self.units))
+        self.vocabulary.build((None, self.embedding_size))
+
+    def start(self, memory, mask=None) -> DecoderState:
+        """The state before the first word: the LSTM set by the memory's mean, keys projected."""
+        memory = ops.cast(memory, self.compute_dtype)
+        if mask is None:
+            mean = ops.mean(memory, axis=1)
+        else:
+            share = ops.cast(mask, memory.dtype)[..., None]
+            mean = ops.sum(memory * share, axis=1) / ops.sum(share, axis=1)
+        keys = self.attention.project(memory)
+        return DecoderState(self.start_h(mean), self.start_c(mean), memory, keys, mask)
+
+    def _advance(self, embedded, state):
+        """One LSTM step after a look: `(batch, E)` to the deep output's input and weights."""
+        query = ops.concatenate([embedded, state.h], axis=-1)
+        context, weights = self.attention(query, state.memory, keys=state.keys, mask=state.mask)
+        _, (h, c) = self.cell(ops.concatenate([embedded, context], axis=-1), [state.h, state.c])
+        return context, weights, state._replace(h=h, c=c)
+
+    def _logits(self, embedded, h, context, training=False):
+        deep = embedded + self.output_h(h) + self.output_z(context)
+        return self.vocabulary(self.drop(ops.tanh(deep), training=training))
+
+    def step(self, token, state):
+        """Writes one word.
+
+        Args:
+            token: int `(batch,)`, the word before it.
+            state: `DecoderState`.
+
+        Returns:
+            `(logits, state, weights)`: `(batch, vocabulary_size)`, the next state, and `(batch, S)`
+            float32, where the model looked.
+        """
+        embedded = self.embedding(token)
+        context, weights, state = self._advance(embedded, state)
+        return self._logits(embedded, state.h, context), state, weights
+
+    def call(self, tokens, memory, mask=None, training=False):
+        state = self.start(memory, mask)
+        embedded = self.drop(self.embedding(tokens), training=training)  # (B,L,E)
+        hs, contexts, looks = [], [], []
+        for position in range(tokens.shape[1]):
+            context, weights, state = self._advance(embedded[:, position], state)
+            hs.append(state.h)
+            contexts.append(context)
+            looks.append(weights)
+        # The vocabulary projection is the largest matmul: once for all steps, not L times.
+        hs, contexts = ops.stack(hs, axis=1), ops.stack(contexts, axis=1)
+        return self._logits(embedded, hs, contexts, training), ops.stack(looks, axis=1)
+
+    def get_config(self):
+        return super().get_config() | {
+            "vocabulary_size": self.vocabulary_size,
+            "units": self.units,
+            "embedding_size": self.embedding_size,
+            "attention_units": self.attention_units,
+            "dropout": self.dropout,
+        }

@@ -1,0 +1,194 @@
+"""Captions files and split lists: which clip has which sentences, and what it serves for.
+
+A captions file is UTF-8 TSV without a header, `source<TAB>caption`, one caption a row; a source is
+a URL or a path relative to the file and may recur. A caption holds no tab: a third column means
+another kind of file and is refused. A split list holds one source a line; what follows a tab is
+ignored.
+"""
+
+import dataclasses
+import hashlib
+import itertools
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from v2t_lib.errors import DataError
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """One clip and its captions.
+
+    Attributes:
+        key: A name fit for files, made from the source alone: two sources never share one, and
+            one source has the same in every captions file.
+        source: The URL or path as the captions file has it.
+        captions: Its captions, in file order.
+        split: What the clip serves for ("train", "val", "test", ...), or "" where nothing says.
+    """
+
+    key: str
+    source: str
+    captions: tuple[str, ...]
+    split: str = ""
+
+    @property
+    def remote(self) -> bool:
+        """Whether the source is an http(s) URL."""
+        return re.match(r"https?://", self.source, re.IGNORECASE) is not None
+
+    def path(self, captions_file: str | Path) -> str:
+        """What to open: the URL as it is, or the path, seen from the captions file's folder."""
+        return self.source if self.remote else str(Path(captions_file).parent / self.source)
+
+
+def _key(source: str) -> str:
+    # The stem is for people; the digest keeps apart what differs in folder, case or query only.
+    stem = re.sub(r"[^a-zA-Z0-9._-]+", "_", source.rsplit("/", 1)[-1]).rsplit(".", 1)[0]
+    stem = stem.strip("._-")[:60] or "clip"
+    return f"{stem}-{hashlib.sha256(source.encode()).hexdigest()[:16]}"
+
+
+def _read_text(path: str | Path) -> str:
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f"expected a text file at {path}. Received: {error.strerror}") from error
+    try:
+        text = data.decode("utf-8-sig")
+        wrong = len(text[: text.index("\0")].encode()) if "\0" in text else None
+    except UnicodeDecodeError as error:
+        wrong = error.start
+    if wrong is None:
+        return text
+    row = data.count(b"\n", 0, wrong) + 1
+    raise DataError(
+        f"{path}, row {row}: expected UTF-8 text. "
+        f"Received: 0x{data[wrong]:02x} at byte {wrong}; save the file as UTF-8 and try again"
+    )
+
+
+def _rows(path: str | Path) -> Iterator[tuple[int, list[str]]]:
+    """Row numbers from 1 with the columns of that row; empty lines are passed over."""
+    text = _read_text(path)
+    if not text.strip():
+        raise DataError(f"{path}: expected at least one row. Received: an empty file")
+    # Not splitlines, which also breaks at characters that a caption may hold.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip(" \r"):
+            yield number, [column.strip() for column in line.split("\t")]
+
+
+def read_captions(path: str | Path) -> list[Record]:
+    """Reads a captions file: one record a source, in order of first mention.
+
+    Rows are taken as typed: quotation marks are ordinary characters. A row that repeats an earlier
+    one word for word counts once, and a warning says how many did.
+
+    Raises:
+        DataError: No such file, an empty one, not UTF-8, or a row without exactly two filled
+            columns; names the file and the row.
+    """
+    captions: dict[str, dict[str, None]] = {}
+    repeats = []
+    for number, columns in _rows(path):
+        if len(columns) != 2 or not all(columns):
+            what = f"{len(columns)} column{'s' * (len(columns) != 1)}"
+            if len(columns) == 2:
+                what = "a blank caption" if columns[0] else "a blank source"
+            raise DataError(
+                f"{path}, row {number}: expected `source<TAB>caption`. "
+                f"Received: {what} in {' | '.join(columns)[:120]!r}"
+            )
+        source, caption = columns
+        of_source = captions.setdefault(source, {})
+        if caption in of_source:
+            repeats.append(number)
+        of_source[caption] = None
+    if repeats:
+        warnings.warn(
+            f"{path}: {len(repeats)} rows repeat an earlier one word for word and count once, "
+            f"the first in row {repeats[0]}",
+            stacklevel=2,
+        )
+    return [Record(_key(source), source, tuple(texts)) for source, texts in captions.items()]
+
+
+def _rows_of_sources(path: str | Path) -> dict[str, int]:
+    rows: dict[str, int] = {}
+    for number, (source, *_) in _rows(path):
+        if not source:
+            raise DataError(f"{path}, row {number}: expected a source. Received: a blank one")
+        rows.setdefault(source, number)
+    return rows
+
+
+def read_split(path: str | Path) -> list[str]:
+    """Reads a split list: its sources, each once, in order.
+
+    Raises:
+        DataError: No such file, an empty one, not UTF-8, or a blank source before a tab.
+    """
+    return list(_rows_of_sources(path))
+
+
+def select(records: Iterable[Record], split: str | Path) -> list[Record]:
+    """The records a split list names, in its order, with the list's name as their split.
+
+    Args:
+        records: The records of a captions file.
+        split: The split list; `data/train.txt` gives records of the split "train".
+
+    Raises:
+        DataError: The list can't be read, or names sources that the records lack.
+    """
+    by_source = {record.source: record for record in records}
+    sources = _rows_of_sources(split)
+    unknown = [(source, row) for source, row in sources.items() if source not in by_source]
+    if unknown:
+        first = ", ".join(f"row {row}: {source!r}" for source, row in unknown[:3])
+        raise DataError(
+            f"{split}: expected sources that the captions file has. Received: {len(unknown)} of "
+            f"{len(sources)} that it lacks ({first}{', ...' * (len(unknown) > 3)})"
+        )
+    name = Path(split).stem
+    return [dataclasses.replace(by_source[source], split=name) for source in sources]
+
+
+def split_records(
+    records: Iterable[Record], shares: Mapping[str, float], seed: int = 0
+) -> list[Record]:
+    """Gives every record a split, by clip and never by caption.
+
+    Clips are ranked by a digest of seed and source and the ranking is cut by the shares. So the
+    order of `records` does not matter, and clips that join later move only those next to a cut.
+
+    Args:
+        records: The records; they keep their order.
+        shares: Split names to shares of the clips, which sum to 1.
+        seed: Which clips go where.
+
+    Raises:
+        ValueError: The shares are negative or do not sum to 1.
+        DataError: Too few clips to give every split one.
+    """
+    if abs(sum(shares.values()) - 1) > 1e-6 or min(shares.values()) < 0:
+        raise ValueError(f"expected shares that sum to 1. Received: shares={dict(shares)}")
+    records = list(records)
+
+    def rank(source: str) -> bytes:
+        return hashlib.sha256(f"{seed}\t{source}".encode()).digest()
+
+    ranked = sorted({record.source for record in records}, key=rank)
+    cuts = [round(share * len(ranked)) for share in itertools.accumulate(shares.values())]
+    placed = {}
+    for name, first, last in zip(shares, [0, *cuts], cuts, strict=False):
+        if shares[name] and first == last:
+            raise DataError(
+                f"expected clips enough for every split of {dict(shares)}. "
+                f"Received: {len(ranked)}, which leaves {name!r} without any"
+            )
+        placed |= dict.fromkeys(ranked[first:last], name)
+    return [dataclasses.replace(record, split=placed[record.source]) for record in records]
