@@ -18,8 +18,8 @@ class BahdanauAttention(layers.Layer):
         query: `(batch, Q)`.
         memory: `(batch, S, D)`.
         keys: `(batch, S, units)` from `project(memory)`; computed when left out.
-        mask: bool `(batch, S)`, False where a cell must get no weight. Every clip needs at least
-            one True.
+        memory_mask: bool `(batch, S)`, False where a cell must get no weight. Every clip needs at
+            least one True.
 
     Returns:
         `(context, weights)`: `(batch, D)` in the compute dtype, `(batch, S)` float32 that sum to 1.
@@ -50,14 +50,14 @@ class BahdanauAttention(layers.Layer):
         """`(batch, S, D)` memory to `(batch, S, units)` keys."""
         return self.W_k(memory)
 
-    def call(self, query, memory, keys=None, mask=None):
+    def call(self, query, memory, keys=None, memory_mask=None):
         if keys is None:
             keys = self.project(memory)
         hidden = ops.tanh(ops.expand_dims(self.W_q(query), 1) + keys)  # (B,S,A)
         scores = ops.matmul(hidden, ops.cast(self.v, hidden.dtype)[:, None])  # (B,S,1)
         scores = ops.cast(ops.squeeze(scores, -1), "float32")
-        if mask is not None:
-            scores = ops.where(mask, scores, -1e30)
+        if memory_mask is not None:
+            scores = ops.where(memory_mask, scores, -1e30)
         weights = ops.exp(scores - ops.logsumexp(scores, axis=-1, keepdims=True))  # (B,S)
         memory = ops.cast(memory, self.compute_dtype)
         context = ops.matmul(ops.cast(weights, memory.dtype)[:, None], memory)  # (B,1,D)

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from v2t_lib import encoders
 from v2t_lib.clips import Clip, decode_clip, read_clip
 from v2t_lib.decoder import AttentionDecoder
 from v2t_lib.errors import ModelError
@@ -159,13 +160,14 @@ class Captioner(keras.Model):
     @classmethod
     def from_config(cls, config):
         config = dict(config)
+        known = {encoder.__name__: encoder for encoder in encoders.ENCODERS.values()}
         if config.pop("format", None) != FORMAT:
             raise ModelError(f"expected a model of format {FORMAT}. Received: another version's")
         return cls(
             clip_spec=ClipSpec(**config.pop("clip_spec")),
             caption_spec=CaptionSpec(**config.pop("caption_spec")),
             vocabulary=Vocabulary(tuple(config.pop("vocabulary"))),
-            encoder=keras.saving.deserialize_keras_object(config.pop("encoder")),
+            encoder=keras.saving.deserialize_keras_object(config.pop("encoder"), known),
             **config,
         )
 
@@ -212,8 +214,12 @@ def load(path: str | Path) -> Captioner:
     except ModelError:
         raise
     except Exception as error:
-        # Keras and h5py raise many kinds for a damaged or foreign file; users need one.
-        reason = str(error).strip().splitlines() or [type(error).__name__]
+        # Keras and h5py raise many kinds for a damaged or foreign file; users need one, and the
+        # first of the chain, which says what is wrong, not who noticed.
+        first = error
+        while first.__cause__ or first.__context__:
+            first = first.__cause__ or first.__context__
+        reason = str(first).strip().splitlines() or [type(first).__name__]
         raise ModelError(
             f"{path}: expected a whole model file of this version that carries no code. "
             f"Received: {reason[0][:300]}; train again or get the file anew"

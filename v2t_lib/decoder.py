@@ -43,7 +43,7 @@ class AttentionDecoder(layers.Layer):
     Call arguments:
         tokens: int `(batch, L)`, the words before those to predict (teacher forcing).
         memory: `(batch, S, D)`.
-        mask: bool `(batch, S)`, False where a cell holds nothing.
+        memory_mask: bool `(batch, S)`, False where a cell holds nothing.
 
     Returns:
         `(logits, weights)`: `(batch, L, vocabulary_size)` in the compute dtype and
@@ -105,7 +105,9 @@ class AttentionDecoder(layers.Layer):
     def _advance(self, embedded, state):
         """One LSTM step after a look: `(batch, E)` to the deep output's input and weights."""
         query = ops.concatenate([embedded, state.h], axis=-1)
-        context, weights = self.attention(query, state.memory, keys=state.keys, mask=state.mask)
+        context, weights = self.attention(
+            query, state.memory, keys=state.keys, memory_mask=state.mask
+        )
         _, (h, c) = self.cell(ops.concatenate([embedded, context], axis=-1), [state.h, state.c])
         return context, weights, state._replace(h=h, c=c)
 
@@ -128,8 +130,8 @@ class AttentionDecoder(layers.Layer):
         context, weights, state = self._advance(embedded, state)
         return self._logits(embedded, state.h, context), state, weights
 
-    def call(self, tokens, memory, mask=None, training=False):
-        state = self.start(memory, mask)
+    def call(self, tokens, memory, memory_mask=None, training=False):
+        state = self.start(memory, memory_mask)
         embedded = self.drop(self.embedding(tokens), training=training)  # (B,L,E)
         hs, contexts, looks = [], [], []
         for position in range(tokens.shape[1]):

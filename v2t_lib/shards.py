@@ -15,7 +15,7 @@ import io
 import json
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -89,60 +89,56 @@ def _pack_clip(path: str, spec: ClipSpec) -> PackedClip | tuple[str, str]:
         return error.kind, error.message
 
 
-class _Workers:
-    """Worker processes that decode; one that dies costs the one clip that killed it."""
+class Workers:
+    """Worker processes that decode; one that dies costs the one clip that killed it.
 
-    def __init__(self, count: int):
-        self._count = count
-        self._start()
+    Args:
+        count: How many.
+        decode: What they run: the parts of a job to a `PackedClip` or `(kind, why)`.
+    """
 
-    def _start(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(self._count, mp_context=context)
+    def __init__(self, count: int, decode: Callable = _pack_clip):
+        self._count, self._decode = count, decode
+        self._pool = self._start(count)
 
-    def _alone(self, job: tuple) -> PackedClip | tuple[str, str]:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(1, mp_context=context) as pool:
-            try:
-                return pool.submit(_pack_clip, *job).result()
-            except BrokenProcessPool:
-                return "corrupt", "expected a clip to decode. Received: its decoder process died"
+    @staticmethod
+    def _start(count: int) -> ProcessPoolExecutor:
+        # Not fork: TensorFlow's threads do not survive it.
+        return ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"))
 
-    def run(self, jobs: Sequence[tuple]) -> Iterator[PackedClip | tuple[str, str]]:
+    def run(self, jobs: Iterable[tuple]) -> Iterator[PackedClip | tuple[str, str]]:
         """Results in the order of `jobs`, a bounded number of them under way."""
-        waiting = collections.deque()
-        jobs = iter(jobs)
-
-        def submit() -> None:
-            for job in jobs:
-                try:
-                    waiting.append((job, self._pool.submit(_pack_clip, *job)))
-                except BrokenProcessPool:
-                    waiting.append((job, None))
-                return
-
-        for _ in range(8 * self._count):
-            submit()
-        while waiting:
-            job, future = waiting.popleft()
+        jobs, waiting = iter(jobs), collections.deque()
+        while True:
             try:
-                if future is None:
-                    raise BrokenProcessPool
-                result = future.result()
+                while len(waiting) < 8 * self._count and (job := next(jobs, None)) is not None:
+                    waiting.append((job, None))
+                    waiting[-1] = (job, self._pool.submit(self._decode, *job))
+                if not waiting:
+                    return
+                result = waiting[0][1].result()
             except BrokenProcessPool:
                 # Nobody knows which of the clips under way did it: each is tried by itself.
-                pending = [job, *(job for job, _ in waiting)]
+                yield from self._one_by_one([job for job, _ in waiting])
                 waiting.clear()
-                yield from map(self._alone, pending)
                 self.close()
-                self._start()
-                for _ in range(8 * self._count):
-                    submit()
-                continue
-            submit()
-            yield result
+                self._pool = self._start(self._count)
+            else:
+                waiting.popleft()
+                yield result
+
+    def _one_by_one(self, jobs: list[tuple]) -> Iterator[PackedClip | tuple[str, str]]:
+        pool = self._start(1)
+        for job in jobs:
+            try:
+                yield pool.submit(self._decode, *job).result()
+            except BrokenProcessPool:
+                yield "corrupt", "expected a clip to decode. Received: its decoder process died"
+                pool = self._start(1)
+        pool.shutdown()
 
     def close(self) -> None:
+        """Ends the workers."""
         self._pool.shutdown(cancel_futures=True)
 
 
@@ -236,7 +232,7 @@ def pack(
             "name another directory or remove this one"
         )
     out.mkdir(parents=True, exist_ok=True)
-    shards, crew = [], _Workers(workers or os.cpu_count() or 1)
+    shards, crew = [], Workers(workers or os.cpu_count() or 1)
     with contextlib.closing(crew), tqdm(total=len(records), unit="clip", desc="pack") as progress:
         for first in range(0, len(records), CLIPS_PER_SHARD):
             batch = records[first : first + CLIPS_PER_SHARD]

@@ -1,11 +1,13 @@
 """Training: compile defaults, what each epoch reports and keeps, and going on after a stop."""
 
 import dataclasses
+import os
 import shutil
 import sys
 from pathlib import Path
 
 import keras
+import pandas as pd
 
 from v2t_lib import encoders
 from v2t_lib.captioner import JIT_COMPILE, Captioner, save
@@ -98,12 +100,44 @@ class KeepBest(keras.callbacks.Callback):
             save(self.model, self.path)
 
 
-def _best_so_far(history: Path, watched: str) -> float:
-    import pandas as pd
+class Checkpoint(keras.callbacks.Callback):
+    """Keeps weights and optimiser after each epoch, whole or not at all, for `resume`."""
 
-    if not history.exists():
-        return float("inf")
-    return float(pd.read_csv(history)[watched].min())
+    def __init__(self, folder: Path):
+        super().__init__()
+        self.folder = folder
+
+    def _path(self, epochs: int) -> Path:
+        return self.folder / f"{epochs:06d}.weights.h5"
+
+    def clear(self) -> None:
+        """Forgets every epoch."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def restore(self, captioner: Captioner) -> int:
+        """Loads the newest checkpoint into a compiled captioner; the number of epochs done."""
+        paths = sorted(self.folder.glob("[0-9]*.weights.h5"))
+        if not paths:
+            return 0
+        captioner.optimizer.build(captioner.trainable_variables)
+        captioner.load_weights(paths[-1])
+        return int(paths[-1].name.split(".")[0])
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = self.folder / "next.weights.h5"
+        self.model.save_weights(temporary, overwrite=True)
+        os.replace(temporary, self._path(epoch + 1))
+        self._path(epoch).unlink(missing_ok=True)
+
+
+def _cut_history(history: Path, epochs: int) -> pd.DataFrame:
+    """Drops the rows of epochs that no checkpoint holds; they are done again."""
+    rows = pd.read_csv(history) if history.exists() and history.stat().st_size else pd.DataFrame()
+    if len(rows):
+        rows = rows[rows["epoch"] < epochs]
+        rows.to_csv(history, index=False)
+    return rows
 
 
 def fit(
@@ -116,19 +150,21 @@ def fit(
 ) -> keras.callbacks.History:
     """Trains `captioner` on `shards` and keeps its best weights at `path`.
 
-    Beside `path` stand a history of the same name (`.csv`) and, until training is through, a
-    folder that `resume` goes on from.
+    Beside `path` stand a history (`.csv`, one row an epoch) and a hidden folder with the last
+    epoch's checkpoint, which `resume` goes on from.
     """
     history = path.with_name("history.csv" if path.name == MODEL_FILE else f"{path.stem}.csv")
-    backup = path.with_name(f".{path.stem}-backup")
+    checkpoint = Checkpoint(path.with_name(f".{path.stem}-checkpoint"))
     if not resume:
         history.unlink(missing_ok=True)
-        shutil.rmtree(backup, ignore_errors=True)
+        checkpoint.clear()
     data = batches(
         shards, captioner.vocabulary, captioner.caption_spec, options.batch_size, options.seed
     )
     steps = describe(shards)["captions"] // options.batch_size
     compile_for_training(captioner, options, steps * options.epochs)
+    done = checkpoint.restore(captioner)
+    rows = _cut_history(history, done)
     watched, val_data, callbacks = "loss", None, []
     if val is not None:
         watched = "val_loss"
@@ -137,14 +173,15 @@ def fit(
         frames = keras.ops.convert_to_numpy([example.frames for example in sample])
         callbacks.append(SampleCaptions(frames, [example.captions[0] for example in sample]))
     callbacks += [
-        KeepBest(path, watched, _best_so_far(history, watched)),
-        keras.callbacks.CSVLogger(str(history), append=resume),
-        keras.callbacks.BackupAndRestore(str(backup)),
+        KeepBest(path, watched, rows[watched].min() if len(rows) else float("inf")),
+        keras.callbacks.CSVLogger(str(history), append=done > 0),
+        checkpoint,
     ]
     return captioner.fit(
         data,
         validation_data=val_data,
         epochs=options.epochs,
+        initial_epoch=done,
         callbacks=callbacks,
         shuffle=False,
         verbose=1 if sys.stderr.isatty() else 2,

@@ -1,0 +1,32 @@
+"""What the tests share: quiet libraries, fixed seeds, and where the shared data lies."""
+
+import os
+import random
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _seeds():
+    """Every test starts from the same seeds; Keras's only where a test has loaded it."""
+    random.seed(0)
+    np.random.seed(0)
+    if "keras" in sys.modules:
+        sys.modules["keras"].utils.set_random_seed(0)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The data beside the checkout, for tests marked `shared`; its absence is a failure."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.fail(f"expected the shared data in {folder}; run `make test` to do without")
+    return folder

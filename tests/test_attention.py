@@ -1,0 +1,76 @@
+import math
+
+import keras
+import numpy as np
+import pytest
+
+from v2t_lib.attention import BahdanauAttention
+
+
+def by_hand() -> BahdanauAttention:
+    """W_q = W_k = identity, v = (1, 1), no bias."""
+    attention = BahdanauAttention(2)
+    attention.build((None, 2), (None, 2, 2))
+    attention.W_q.set_weights([np.eye(2)])
+    attention.W_k.set_weights([np.eye(2), np.zeros(2)])
+    attention.v.assign(np.ones(2))
+    return attention
+
+
+def test_two_by_two_by_hand():
+    query = np.array([[0.5, -0.5]], "float32")
+    memory = np.array([[[1.0, 0.0], [0.0, 2.0]]], "float32")
+    scores = [math.tanh(1.5) + math.tanh(-0.5), math.tanh(0.5) + math.tanh(1.5)]
+    total = math.exp(scores[0]) + math.exp(scores[1])
+    first, second = math.exp(scores[0]) / total, math.exp(scores[1]) / total
+    context, weights = by_hand()(query, memory)
+    np.testing.assert_allclose(np.asarray(weights), [[first, second]], rtol=1e-5)
+    np.testing.assert_allclose(np.asarray(context), [[first, 2 * second]], rtol=1e-5)
+
+
+def test_weights_sum_to_one_and_are_zero_under_the_mask():
+    rng = np.random.default_rng(0)
+    query, memory = rng.normal(size=(3, 4)), rng.normal(size=(3, 5, 6))
+    mask = np.array([[1, 1, 0, 0, 1], [1, 0, 0, 0, 0], [1, 1, 1, 1, 1]], bool)
+    context, weights = BahdanauAttention(7)(query, memory, memory_mask=mask)
+    weights = np.asarray(weights)
+    np.testing.assert_allclose(weights.sum(1), 1, rtol=1e-5)
+    assert (weights[~mask] == 0).all() and (weights[mask] > 0).all()
+    np.testing.assert_allclose(np.asarray(context)[1], memory[1, 0], rtol=1e-5)
+
+
+def test_masked_cells_have_no_say():
+    rng = np.random.default_rng(1)
+    query, memory = rng.normal(size=(1, 4)), rng.normal(size=(1, 5, 6))
+    attention = BahdanauAttention(7)
+    mask = np.array([[True, True, True, False, False]])
+    masked, _ = attention(query, memory, memory_mask=mask)
+    cut, _ = attention(query, memory[:, :3])
+    np.testing.assert_allclose(np.asarray(masked), np.asarray(cut), rtol=1e-5)
+
+
+def test_keys_projected_once_give_the_same():
+    rng = np.random.default_rng(2)
+    query, memory = rng.normal(size=(2, 4)), rng.normal(size=(2, 5, 6)).astype("float32")
+    attention = BahdanauAttention(7)
+    plain = attention(query, memory)
+    given = attention(query, memory, keys=attention.project(memory))
+    for one, other in zip(plain, given, strict=True):
+        np.testing.assert_allclose(np.asarray(one), np.asarray(other), rtol=1e-6)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_softmax_is_float32_under_mixed_precision(policy):
+    attention = BahdanauAttention(8, dtype=policy)
+    context, weights = attention(np.ones((1, 4)), np.ones((1, 3000, 6)))
+    assert keras.backend.standardize_dtype(weights.dtype) == "float32"
+    assert keras.backend.standardize_dtype(context.dtype) == policy.removeprefix("mixed_")
+    # 3,000 equal shares: float16 sums would be off in the third digit.
+    np.testing.assert_allclose(np.asarray(weights).sum(), 1, rtol=1e-4)
+
+
+def test_config_round_trip():
+    attention = BahdanauAttention(5, name="look")
+    assert BahdanauAttention.from_config(attention.get_config()).get_config() == (
+        attention.get_config()
+    )

@@ -1,0 +1,167 @@
+import re
+
+import pytest
+
+from v2t_lib.errors import DataError
+from v2t_lib.records import Record, read_captions, read_split, select, split_records
+
+
+def write(folder, content, name="captions.tsv"):
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def records_of(count):
+    return [Record(f"k{n}", f"clips/{n}.gif", ("a", "b")) for n in range(count)]
+
+
+def refused(read, path, *says):
+    with pytest.raises(DataError) as error:
+        read(path)
+    for words in (str(path), *says):
+        assert words in str(error.value)
+
+
+def test_a_source_gathers_its_captions_in_file_order(tmp_path):
+    path = write(tmp_path, "b.gif\tone\na.gif\ttwo\nb.gif\tthree\n")
+    records = read_captions(path)
+    assert [(r.source, r.captions, r.split) for r in records] == [
+        ("b.gif", ("one", "three"), ""),
+        ("a.gif", ("two",), ""),
+    ]
+
+
+def test_captions_are_read_as_typed(tmp_path):
+    path = write(tmp_path, 'a.gif\t"Look," says a man\u2019s  friend\u2028twice "\n')
+    assert read_captions(path)[0].captions == ('"Look," says a man\u2019s  friend\u2028twice "',)
+
+
+@pytest.mark.parametrize(
+    "content", ["\ufeffa.gif\tone\r\n\r\nb.gif\ttwo\r\n", "a.gif\tone\nb.gif\ttwo"]
+)
+def test_byte_order_mark_crlf_empty_lines_and_a_missing_last_newline_are_fine(tmp_path, content):
+    records = read_captions(write(tmp_path, content))
+    assert [(r.source, r.captions) for r in records] == [("a.gif", ("one",)), ("b.gif", ("two",))]
+
+
+def test_repeated_rows_count_once_and_are_counted(tmp_path):
+    path = write(tmp_path, "a\tx\nb\tx\na\tx\na\ty\na\tx\n")
+    with pytest.warns(UserWarning, match="2 rows repeat an earlier one .* first in row 3"):
+        records = read_captions(path)
+    assert [(r.source, r.captions) for r in records] == [("a", ("x", "y")), ("b", ("x",))]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("a\tx\na.gif only\n", ("row 2", "1 column in", "a.gif only")),
+        ("a\tx\n\na\tx\ty\n", ("row 3", "3 columns", "a | x | y")),
+        ("a\t\n", ("row 1", "a blank caption")),
+        ("a\t \u00a0\n", ("row 1", "a blank caption")),
+        ("a\tx\n \tx\n", ("row 2", "a blank source")),
+        ("a\tx\n\t\n", ("row 2", "a blank source")),
+        ("", ("an empty file",)),
+        (" \n\r\n", ("an empty file",)),
+        (b"a\tx\nb\tcaf\xe9\n", ("row 2", "0xe9 at byte 9", "save the file as UTF-8")),
+        ("a\tx\n".encode("utf-16"), ("row 1", "0xff at byte 0", "save the file as UTF-8")),
+        ("a\tx\n".encode("utf-16-le"), ("row 1", "0x00 at byte 1", "save the file as UTF-8")),
+    ],
+)
+def test_bad_captions_files_are_named_with_the_row(tmp_path, content, says):
+    refused(read_captions, write(tmp_path, content), *says)
+
+
+@pytest.mark.parametrize("read", [read_captions, read_split])
+def test_a_missing_file_and_a_folder_are_named(tmp_path, read):
+    refused(read, tmp_path / "absent.tsv", "No such file")
+    refused(read, tmp_path, "Is a directory")
+
+
+def test_keys_are_fit_for_files_and_differ_where_sources_do(tmp_path):
+    sources = [
+        "clips/a b.gif",
+        "other/a b.gif",
+        "clips/A b.gif",
+        "https://example.org/x/a%20b.gif?size=2",
+        "https://example.org/x/a%20b.gif?size=3",
+        "https://example.org/",
+        "-rf.gif",
+        ".hidden",
+        "../../фильм.gif",
+        "c" * 300 + ".gif",
+        "con",
+    ]
+    path = write(tmp_path, "".join(f"{source}\tx\n" for source in sources))
+    keys = [record.key for record in read_captions(path)]
+    assert len({key.lower() for key in keys}) == len(sources)
+    assert all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}", key) for key in keys)
+    # Stable: what is written under a key today is found again by a later release.
+    assert keys[0] == "a_b-5e7847df91fcd036"
+
+
+def test_local_sources_lie_beside_the_captions_file_and_urls_stay(tmp_path):
+    path = write(tmp_path, "a/b.gif\tx\n/abs/c.gif\tx\nHTTPS://example.org//d.gif\tx\n")
+    local, absolute, remote = read_captions(path)
+    assert local.path(path) == str(tmp_path / "a" / "b.gif")
+    assert absolute.path(path) == "/abs/c.gif"
+    assert remote.path(path) == "HTTPS://example.org//d.gif"
+    assert [local.remote, absolute.remote, remote.remote] == [False, False, True]
+
+
+def test_split_lists_ignore_what_follows_a_tab(tmp_path):
+    path = write(tmp_path, "\ufeffb.gif\tnoted\r\n\r\na.gif\r\nb.gif\r\n", "train.txt")
+    assert read_split(path) == ["b.gif", "a.gif"]
+    refused(read_split, write(tmp_path, "a\n\tx\n", "val.txt"), "row 2", "expected a source")
+    refused(read_split, write(tmp_path, "", "test.txt"), "an empty file")
+
+
+def test_select_takes_the_lists_sources_in_its_order(tmp_path):
+    split = write(tmp_path, "clips/2.gif\nclips/0.gif\n", "val.txt")
+    chosen = select(records_of(4), split)
+    assert [(r.source, r.split) for r in chosen] == [("clips/2.gif", "val"), ("clips/0.gif", "val")]
+    assert chosen[0].captions == ("a", "b")
+
+
+def test_unknown_sources_are_counted_and_the_first_named(tmp_path):
+    split = write(tmp_path, "x\nclips/1.gif\n\ny\nz\nw\n", "val.txt")
+    refused(lambda path: select(records_of(3), path), split, "4 of 5", "row 1: 'x', row 4: 'y'")
+
+
+def test_splits_are_disjoint_whole_and_of_the_asked_size():
+    records = records_of(1000)
+    placed = split_records(records, {"train": 0.8, "val": 0.05, "test": 0.15}, seed=3)
+    counts = {name: sum(r.split == name for r in placed) for name in ("train", "val", "test")}
+    assert counts == {"train": 800, "val": 50, "test": 150}
+    assert [r.source for r in placed] == [r.source for r in records]
+    assert all(r.captions == ("a", "b") for r in placed)
+
+
+def test_a_split_depends_on_seed_and_sources_alone():
+    shares = {"train": 0.5, "test": 0.5}
+    placed = {r.source: r.split for r in split_records(records_of(200), shares, seed=1)}
+    again = {r.source: r.split for r in split_records(records_of(200)[::-1], shares, seed=1)}
+    other = {r.source: r.split for r in split_records(records_of(200), shares, seed=2)}
+    assert placed == again
+    assert placed != other
+    # Written down, so that no release may move a clip from test to train.
+    assert [n for n in range(12) if placed[f"clips/{n}.gif"] == "test"] == [2, 6, 11]
+
+
+def test_clips_that_join_later_move_only_those_next_to_a_cut():
+    shares = {"train": 0.9, "test": 0.1}
+    before = {r.source: r.split for r in split_records(records_of(1000), shares)}
+    after = {r.source: r.split for r in split_records(records_of(1100), shares)}
+    assert sum(after[source] != split for source, split in before.items()) < 20
+
+
+@pytest.mark.parametrize("shares", [{}, {"a": 0.5}, {"a": 1.5, "b": -0.5}])
+def test_shares_that_are_none_are_refused(shares):
+    with pytest.raises(ValueError, match="sum to 1"):
+        split_records(records_of(4), shares)
+
+
+def test_a_split_is_never_silently_empty():
+    with pytest.raises(DataError, match="leaves 'test' without any"):
+        split_records(records_of(3), {"train": 0.9, "test": 0.1})
+    assert {r.split for r in split_records(records_of(3), {"train": 1.0, "test": 0.0})} == {"train"}

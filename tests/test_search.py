@@ -1,0 +1,147 @@
+import math
+
+import numpy as np
+import pytest
+import tiny
+from keras import ops
+
+from v2t_lib.decoder import DecoderState
+from v2t_lib.search import Caption, beam, greedy
+from v2t_lib.vocabulary import END, PAD, START, UNK
+
+A, B, C = 4, 5, 6
+SIZE = 7
+
+
+def nothing(batch: int) -> DecoderState:
+    """A state whose `h` carries the script's position; attention has three cells."""
+    zeros = np.zeros((batch, 1), "float32")
+    return DecoderState(zeros, zeros, zeros, zeros)
+
+
+def scripted(table: dict):
+    """A `step` that looks its distribution up by (position, last token); None for any token."""
+
+    def step(token, state):
+        position = int(np.asarray(state.h)[0, 0])
+        rows = []
+        for last in np.asarray(token):
+            shares = table.get((position, int(last))) or table[(position, None)]
+            row = np.full(SIZE, 1e-9)
+            for word, share in shares.items():
+                row[word] = share
+            row[UNK] += max(0.0, 1 - row.sum())  # what is left goes where no search may
+            rows.append(np.log(row))
+        looks = np.tile(np.eye(3)[position % 3], (len(rows), 1)).astype("float32")
+        logits = np.array(rows, "float32")
+        return ops.convert_to_tensor(logits), state._replace(h=state.h + 1), looks
+
+    return step
+
+
+SENTENCE = {(0, START): {B: 0.9}, (1, B): {A: 0.8}, (2, A): {C: 0.7}, (3, C): {END: 0.9}}
+SENTENCE |= {(i, None): {A: 0.2, B: 0.2, C: 0.2, END: 0.2} for i in range(6)}
+
+
+@pytest.mark.parametrize(
+    "search", [greedy, lambda *a: beam(*a, width=1), lambda *a: beam(*a, width=3)]
+)
+def test_a_scripted_step_spells_its_sentence(search):
+    found = search(scripted(SENTENCE), nothing(2), 2, 6)
+    tokens = np.asarray(found.tokens)
+    np.testing.assert_array_equal(tokens, [[B, A, C, END, PAD, PAD]] * 2)
+    expected = np.log([0.9, 0.8, 0.7, 0.9])
+    np.testing.assert_allclose(np.asarray(found.log_probs)[0, :4], expected, rtol=1e-3)
+    np.testing.assert_array_equal(np.asarray(found.log_probs)[:, 4:], 0)
+    looks = np.asarray(found.weights)[0, :4]
+    np.testing.assert_array_equal(looks.argmax(-1), [0, 1, 2, 0])
+
+
+# The likely first word leads nowhere: A is better at once, B in the end.
+TRAP = {
+    (0, START): {A: 0.55, B: 0.45},
+    (1, A): {A: 0.3, B: 0.3, C: 0.3, END: 0.1},
+    (1, B): {C: 0.95, END: 0.05},
+    (2, None): {END: 1.0},
+    (2, C): {END: 1.0},
+}
+
+
+def test_beam_finds_a_better_caption_than_greedy():
+    plain = greedy(scripted(TRAP), nothing(1), 1, 3)
+    wide = beam(scripted(TRAP), nothing(1), 1, 3, width=2, length_exponent=0.0)
+    assert np.asarray(plain.tokens)[0].tolist()[0] == A
+    assert np.asarray(wide.tokens)[0].tolist() == [B, C, END]
+    best = math.log(0.45 * 0.95)
+    assert float(np.asarray(wide.log_probs).sum()) == pytest.approx(best, rel=1e-3)
+    assert float(np.asarray(plain.log_probs).sum()) < best
+
+
+def test_length_exponent_lets_longer_captions_win():
+    # END at once has probability 0.5; three words of 0.5, 0.9, 0.9 have more of it a token.
+    table = {
+        (0, START): {END: 0.5, A: 0.5 - 1e-4},
+        (1, A): {B: 0.9, END: 0.1},
+        (2, B): {END: 0.9, A: 0.1},
+        (3, None): {END: 1.0},
+        (1, None): {END: 1.0},
+        (2, None): {END: 1.0},
+    }
+    for exponent, words in ((0.0, [END, PAD, PAD, PAD]), (1.0, [A, B, END, PAD])):
+        found = beam(scripted(table), nothing(1), 1, 4, 2, length_exponent=exponent)
+        assert np.asarray(found.tokens)[0].tolist() == words
+
+
+def test_specials_are_never_written():
+    table = {(i, None): {PAD: 0.4, START: 0.3, UNK: 0.15, A: 0.1, END: 0.05} for i in range(3)}
+    found = greedy(scripted(table), nothing(1), 1, 3)
+    assert np.asarray(found.tokens)[0].tolist() == [A, A, A]
+    found = beam(scripted(table), nothing(1), 1, 3, 2, length_exponent=0.0)
+    assert np.asarray(found.tokens)[0].tolist() == [END, PAD, PAD]
+
+
+def test_width_one_equals_greedy_and_clips_do_not_mix():
+    captioner, frames = tiny.captioner(), tiny.frames(5)
+    one_beam = beam_of_width_one(captioner, frames)
+    plain = captioner.write(frames, width=1)
+    np.testing.assert_array_equal(np.asarray(plain.tokens), np.asarray(one_beam.tokens))
+    np.testing.assert_allclose(
+        np.asarray(plain.log_probs), np.asarray(one_beam.log_probs), rtol=1e-4, atol=1e-5
+    )
+    wide = captioner.caption_frames(frames, beam=3)
+    for index in range(5):
+        alone = captioner.caption_frames(frames[index : index + 1], beam=3)[0]
+        assert alone.text == wide[index].text
+        np.testing.assert_allclose(alone.attention, wide[index].attention, rtol=1e-3, atol=1e-5)
+
+
+def beam_of_width_one(captioner, frames):
+    memory = captioner.encoder(frames)
+    decoder = captioner.decoder
+    return beam(decoder.step, decoder.start(memory), len(frames), captioner.caption_spec.length, 1)
+
+
+def test_attention_of_a_beam_is_that_of_its_words():
+    """Teacher forcing the found words gives the same weights as the search kept."""
+    captioner, frames = tiny.captioner(), tiny.frames(4)
+    for width in (1, 3):
+        found = captioner.write(frames, width)
+        tokens = np.asarray(found.tokens)
+        given = np.concatenate([np.full((4, 1), START), tokens[:, :-1]], axis=1).astype("int32")
+        logits, weights = captioner.decoder(given, captioner.encoder(frames))
+        real = tokens != PAD
+        np.testing.assert_allclose(
+            np.asarray(weights)[real], np.asarray(found.weights)[real], rtol=1e-3, atol=1e-5
+        )
+        log_probs = np.asarray(ops.log_softmax(logits))
+        forced = np.take_along_axis(log_probs, tokens[..., None], -1)[..., 0]
+        np.testing.assert_allclose(
+            forced[real], np.asarray(found.log_probs)[real], rtol=1e-3, atol=1e-4
+        )
+
+
+def test_the_frame_of_a_word_is_the_middle_of_its_cell():
+    attention = np.zeros((2, 2, 1, 1), "float32")
+    attention[0, 0], attention[1, 1] = 1, 1
+    caption = Caption("a b", ("a", "b"), np.ones(2), 0.0, attention, np.zeros((8, 1, 1, 3)), None)
+    assert [caption.frame_of(0), caption.frame_of(1)] == [2, 6]

@@ -1,0 +1,134 @@
+import doctest
+import pickle
+
+import numpy as np
+import pytest
+
+from v2t_lib import vocabulary as module
+from v2t_lib.errors import ModelError
+from v2t_lib.records import read_captions
+from v2t_lib.vocabulary import END, PAD, SPECIALS, START, UNK, Vocabulary, normalise, tokenise
+
+CAPTIONS = ["A cat, it's tiny.", "a dog and a CAT", "the dog's t-shirt"]
+
+
+@pytest.mark.parametrize(
+    ("caption", "words"),
+    [
+        ("A man is glaring, and someone appears.", "a man is glaring and someone appears"),
+        ("it's its dog\u2019s boys\u2018s", "it's its dog's boys's"),
+        ("a dog 's snout, it does n't , they 're", "a dog's snout it doesn't they're"),
+        ("each others ' hair, 'snip-snip' pirates' 'd'", "each others hair snip-snip pirates d"),
+        ("t-shirt  peek-a-boo mid-air. cut\u2010out", "t-shirt peek-a-boo mid-air cut-out"),
+        ("a man--in black - runs \u2013 away\u2014fast -x-", "a man in black runs away fast x"),
+        ("singing & dancing, hug/kiss", "singing and dancing hug kiss"),
+        ("in front of it.a 180 spin of 2", "in front of it a 180 spin of 2"),
+        ("snake_case <unk> \u201cyes\u201d \u2026 \U0001f600", "snake case unk yes"),
+        ("\tspaces\u00a0of   all\u2003kinds ", "spaces of all kinds"),
+        ("Cafe\u0301 caf\u00e9 so\u00adft \uff21\uff22", "caf\u00e9 caf\u00e9 soft ab"),
+        ("\u0928\u092e\u0938\u094d\u0924\u0947!", "\u0928\u092e\u0938\u094d\u0924\u0947"),
+        ("a horce jumpd", "a horce jumpd"),
+        (" ... !", ""),
+    ],
+)
+def test_captions_to_words(caption, words):
+    assert normalise(caption) == words
+    assert tokenise(caption) == words.split()
+
+
+def test_normalising_twice_changes_nothing():
+    characters = (chr(code) for code in range(0x10000) if not 0xD800 <= code < 0xE000)
+    texts = [normalise(f"A{character}b {character}'s n't") for character in characters]
+    assert [text for text in texts if normalise(text) != text] == []
+    assert not any(set(word) <= set("'-") for text in texts for word in text.split())
+
+
+def test_words_are_ranked_by_count_then_by_letter():
+    vocabulary = Vocabulary.from_captions(CAPTIONS)
+    assert vocabulary.words == (
+        *SPECIALS,
+        *("a", "cat", "and", "dog", "dog's", "it's", "t-shirt", "the", "tiny"),
+    )
+    assert vocabulary == Vocabulary.from_captions(reversed(CAPTIONS))
+    assert len(vocabulary) == 13
+    assert Vocabulary.from_captions(CAPTIONS, min_count=2).words[4:] == ("a", "cat")
+    assert Vocabulary.from_captions([]).words == SPECIALS
+
+
+def test_packing_by_hand():
+    assert (PAD, START, END, UNK) == (0, 1, 2, 3)
+    vocabulary = Vocabulary.from_captions(["a a a", "cat cat", "sits"])
+    packed = vocabulary.pack("A cat sleeps.", length=6)
+    assert packed.dtype == np.int32
+    assert packed.tolist() == [START, 4, 5, UNK, END, PAD, PAD]
+    assert packed[:-1].shape == packed[1:].shape == (6,)
+
+
+@pytest.mark.parametrize(
+    ("length", "tokens"),
+    [(1, [1, 2]), (2, [1, 4, 2]), (4, [1, 4, 5, 6, 2]), (5, [1, 4, 5, 6, 2, 0])],
+)
+def test_end_is_always_there(length, tokens):
+    vocabulary = Vocabulary.from_captions(["a a a", "cat cat", "sits"])
+    assert vocabulary.pack("a cat sits", length).tolist() == tokens
+
+
+def test_no_room_for_end_is_refused():
+    with pytest.raises(ValueError, match=r"at least 1\. Received: length=0"):
+        Vocabulary(SPECIALS).pack("a", 0)
+
+
+def test_unpacking_stops_at_end_and_shows_unknown_words():
+    vocabulary = Vocabulary((*SPECIALS, "a", "cat"))
+    assert vocabulary.unpack([START, 4, UNK, PAD, 5, END, 4, 4]) == ["a", "<unk>", "cat"]
+    assert vocabulary.unpack(np.array([4, 5], np.int32)) == ["a", "cat"]
+    assert vocabulary.unpack([]) == []
+
+
+def test_a_saved_word_list_restores_the_vocabulary():
+    vocabulary = Vocabulary.from_captions(CAPTIONS)
+    assert Vocabulary(list(vocabulary.words)) == vocabulary
+    assert pickle.loads(pickle.dumps(vocabulary)).pack("a cat", 4).tolist() == [1, 4, 5, 2, 0]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [(), ("a", "cat"), (*SPECIALS, "a", "a"), (*SPECIALS, ""), (*SPECIALS, 7), SPECIALS[::-1]],
+)
+def test_word_lists_that_are_none_are_refused(words):
+    with pytest.raises(ModelError, match="begins with"):
+        Vocabulary(words)
+
+
+def test_coverage_by_hand():
+    share, unknown = Vocabulary((*SPECIALS, "a", "cat")).coverage(["A cat!", "a dog a dog", "owl"])
+    assert share == pytest.approx(4 / 7)
+    assert unknown == {"dog": 2, "owl": 1}
+    assert unknown.most_common(1) == [("dog", 2)]
+
+
+def test_the_docstrings_examples_hold():
+    results = doctest.testmod(module)
+    assert results.failed == 0
+    assert results.attempted > 0
+
+
+@pytest.mark.shared
+def test_real_captions_are_read_tokenised_and_restored(shared_data):
+    rows = (shared_data / "tgif_rows.tsv").read_text(encoding="utf-8").splitlines()
+    records = read_captions(shared_data / "tgif_rows.tsv")
+    captions = [caption for record in records for caption in record.captions]
+    assert len(rows) == len(captions) == 2000
+    assert [f"{r.source}\t{c}" for r in records for c in r.captions] == rows
+    assert all(record.remote for record in records)
+    assert len({record.key for record in records}) == len(records)
+
+    vocabulary = Vocabulary.from_captions(captions)
+    for caption in captions:
+        sentence = normalise(caption)
+        assert sentence
+        assert " ".join(vocabulary.unpack(vocabulary.pack(caption, 100))) == sentence
+        # Nothing but case, blanks and punctuation is lost.
+        letters = "".join(filter(str.isalnum, caption.lower().replace("&", "and")))
+        assert "".join(filter(str.isalnum, sentence)) == letters
+    assert vocabulary.coverage(captions) == (1.0, {})

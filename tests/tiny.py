@@ -1,0 +1,29 @@
+"""Small models and data that several tests use."""
+
+import numpy as np
+
+from v2t_lib import encoders
+from v2t_lib.captioner import Captioner
+from v2t_lib.specs import CaptionSpec, ClipSpec
+from v2t_lib.vocabulary import Vocabulary
+
+CLIP = ClipSpec(frames=4, height=16, width=16)
+CAPTION = CaptionSpec(length=7)
+SENTENCES = ("a red star spins", "the blue circle is growing", "a cross blinks")
+VOCABULARY = Vocabulary.from_captions(SENTENCES)
+ENCODER = {"widths": (8, 12), "strides": ((1, 2, 2), (2, 2, 2)), "residual_from": 1}
+DECODER = {"units": 24, "embedding_size": 16, "attention_units": 12}
+
+
+def captioner(encoder="conv3d", **options) -> Captioner:
+    config = ENCODER if encoder != "blind" else {}
+    return Captioner(CLIP, CAPTION, VOCABULARY, encoders.get(encoder, **config), DECODER, **options)
+
+
+def frames(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, *CLIP.shape), dtype=np.uint8)
+
+
+def tokens(*sentences: str) -> np.ndarray:
+    """int32 `(sentences, L + 1)`."""
+    return np.stack([VOCABULARY.pack(sentence, CAPTION.length) for sentence in sentences])
