@@ -102,7 +102,7 @@ def test_the_file_holds_weights_specs_and_vocabulary_only(trained, tmp_path):
     save(captioner, tmp_path / "m.keras")
     again = v2t.load(tmp_path / "m.keras")
     assert (again.clip_spec, again.caption_spec) == (tiny.CLIP, tiny.CAPTION)
-    assert again.vocabulary == tiny.VOCABULARY and again.optimizer is None
+    assert again.vocabulary == tiny.VOCABULARY and not getattr(again, "optimizer", None)
     for one, other in zip(captioner.weights, again.weights, strict=True):
         np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
 

@@ -16,7 +16,7 @@ from v2t_lib.vocabulary import END, PAD, START, UNK, Vocabulary
 
 #: Exponent of the length by which a caption's log-probability is divided when beams are compared
 #: (arXiv 1609.08144, with the plain length in place of its formula).
-LENGTH_EXPONENT = 1.0
+LENGTH_EXPONENT = 0.7
 _IMPOSSIBLE = -1e9
 
 

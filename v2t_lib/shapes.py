@@ -33,8 +33,9 @@ BEHAVIOURS = (*(f"moves {way}" for way in MOVES), "grows", "shrinks", "spins", "
 #: Share of the clips in every split but train, which takes the rest.
 SHARES = {"val": 0.04, "test": 0.08, "unseen": 0.04}
 SPLITS = ("train", *SHARES)
-#: Every held-out clip has a caption in each phrasing; a train or val clip has one.
-PHRASINGS = 3
+#: Every held-out clip has a caption in each of three phrasings. A train or val clip has one, drawn
+#: with these shares: people, too, have their favourite ways to say a thing.
+PHRASING_SHARES = (0.6, 0.25, 0.15)
 MASK_COLOURS = ((0, 0, 0), (255, 0, 0), (0, 255, 0))
 
 
@@ -89,7 +90,7 @@ UNSEEN = tuple(thing for thing in THINGS if thing.unseen)
 
 
 def describe(things: tuple[Thing, ...], phrasing: int) -> str:
-    """The caption of `things`, named from left to right, in one of `PHRASINGS` phrasings."""
+    """The caption of `things`, named from left to right, in one of the three phrasings."""
 
     def participle(behaviour: str) -> str:
         verb, *way = behaviour.split()
@@ -263,7 +264,7 @@ def draw(rng: np.random.Generator, *, unseen: bool = False) -> Drawing:
         pictures.flat[spots] = rng.integers(0, 8, len(spots))
     paint = [np.array(COLOURS[t.colour]) + rng.uniform(-12, 12, 3) for t in things]
     palette = np.clip(np.vstack([tones, *paint]), 0, 255).astype(np.uint8)
-    captions = tuple(describe(things, phrasing) for phrasing in range(PHRASINGS))
+    captions = tuple(describe(things, phrasing) for phrasing in range(len(PHRASING_SHARES)))
     return Drawing(things, captions, pictures, masks, palette, delays)
 
 
@@ -310,7 +311,7 @@ def _draw_files(out: Path, split: str, numbers: range, seed: int) -> list[tuple[
         name = f"{split}-{number:05d}.gif"
         captions = drawing.captions
         if split in ("train", "val"):
-            captions = (captions[int(rng.integers(PHRASINGS))],)
+            captions = (captions[int(rng.choice(len(PHRASING_SHARES), p=PHRASING_SHARES))],)
         else:
             masks = encode_gif(drawing.masks, np.array(MASK_COLOURS), drawing.delays)
             (out / "masks" / name).write_bytes(masks)
