@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 import tiny
-from test_shards import write_gif
+from test_packing import write_gif
 
 from v2t_lib.evaluation import (
     Prediction,
@@ -14,10 +14,10 @@ from v2t_lib.evaluation import (
     write_predictions,
 )
 from v2t_lib.losses import sequence_loss
+from v2t_lib.packing import pack
 from v2t_lib.pipeline import Example, iter_examples
 from v2t_lib.records import read_captions
 from v2t_lib.search import Caption
-from v2t_lib.shards import pack
 
 GRID = (2, 2, 2)
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from v2t_lib import shapes
+from v2t_lib import shapes, things
 from v2t_lib.clips import iter_frames
 from v2t_lib.records import read_captions, read_split, select
-from v2t_lib.shapes import Thing, describe, draw, encode_gif
+from v2t_lib.shapes import draw, encode_gif
+from v2t_lib.things import Thing, describe
 
 
 @pytest.fixture(scope="module")
@@ -25,36 +26,36 @@ def folder(tmp_path_factory):
 
 
 def test_captions_in_three_phrasings():
-    things = (Thing("red", "circle", "moves left"), Thing("blue", "star", "spins"))
-    assert [describe(things, phrasing) for phrasing in range(3)] == [
+    pair = (Thing("red", "circle", "moves left"), Thing("blue", "star", "spins"))
+    assert [describe(pair, phrasing) for phrasing in range(3)] == [
         "a red circle moves left while a blue star spins",
         "the red circle is moving left and the blue star is spinning",
         "there is a red circle moving left and a blue star spinning",
     ]
-    verbs = {thing: describe((thing,), 1).split(" is ")[1] for thing in shapes.THINGS}
+    verbs = {thing: describe((thing,), 1).split(" is ")[1] for thing in things.THINGS}
     assert set(verbs.values()) == {
-        *(f"moving {way}" for way in shapes.MOVES),
+        *(f"moving {way}" for way in things.MOVES),
         *("growing", "shrinking", "spinning", "blinking"),
     }
 
 
 def test_the_vocabulary_of_things():
-    assert len(shapes.COLOURS) >= 6 and len(shapes.SHAPES) >= 5 and len(shapes.BEHAVIOURS) >= 8
-    assert len(shapes.THINGS) == 6 * 5 * 8 - 6
-    assert set(shapes.SEEN).isdisjoint(shapes.UNSEEN)
-    assert set(shapes.SEEN) | set(shapes.UNSEEN) == set(shapes.THINGS)
-    assert 20 <= len(shapes.UNSEEN) <= 40
+    assert len(things.COLOURS) >= 6 and len(things.SHAPES) >= 5 and len(things.BEHAVIOURS) >= 8
+    assert len(things.THINGS) == 6 * 5 * 8 - 6
+    assert set(things.SEEN).isdisjoint(things.UNSEEN)
+    assert set(things.SEEN) | set(things.UNSEEN) == set(things.THINGS)
+    assert 20 <= len(things.UNSEEN) <= 40
 
 
 def test_every_pair_of_words_is_seen_though_some_triples_are_not():
-    def pairs(things):
+    def pairs(some):
         return {
             pair
-            for t in things
+            for t in some
             for pair in itertools.combinations((t.colour, t.shape, t.behaviour), 2)
         }
 
-    assert pairs(shapes.SEEN) == pairs(shapes.THINGS)
+    assert pairs(things.SEEN) == pairs(things.THINGS)
 
 
 def test_unseen_drawings_hold_an_unseen_thing_and_others_none(drawings):
@@ -70,7 +71,7 @@ def test_masks_are_where_the_colours_are(drawings):
             on = drawing.masks == number
             assert on.any()
             painted = drawing.palette[drawing.pictures[on]].astype(int)
-            exact = np.abs(painted - shapes.COLOURS[thing.colour]).max(axis=1) <= 13
+            exact = np.abs(painted - things.COLOURS[thing.colour]).max(axis=1) <= 13
             assert exact.mean() > 0.98  # all but a few specks of noise
 
 
@@ -161,7 +162,7 @@ def test_splits_are_whole_and_disjoint(folder):
 
 
 def test_unseen_combinations_are_in_no_other_split(folder):
-    held_back = {describe((thing,), 0)[2:] for thing in shapes.UNSEEN}
+    held_back = {describe((thing,), 0)[2:] for thing in things.UNSEEN}
     records = read_captions(folder / "captions.tsv")
     for split in shapes.SPLITS:
         first = [record.captions[0] for record in select(records, folder / f"{split}.txt")]

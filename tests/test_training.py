@@ -11,9 +11,9 @@ import tiny
 import v2t_lib as v2t
 from v2t_lib.errors import DataError
 from v2t_lib.evaluation import evaluate
+from v2t_lib.packing import pack
 from v2t_lib.records import read_captions, select
 from v2t_lib.shapes import write_shapes
-from v2t_lib.shards import pack
 from v2t_lib.specs import CaptionSpec, ClipSpec
 from v2t_lib.training import SampleCaptions, TrainingOptions, train
 

@@ -47,8 +47,8 @@ def _shapes(args) -> int:
 
 
 def _pack(args) -> int:
+    from v2t_lib.packing import pack
     from v2t_lib.records import read_captions, select
-    from v2t_lib.shards import pack
     from v2t_lib.specs import ClipSpec
 
     records = read_captions(args.captions)

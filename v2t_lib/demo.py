@@ -9,9 +9,9 @@ from pathlib import Path
 
 from v2t_lib.captioner import load
 from v2t_lib.evaluation import Prediction, evaluate, write_predictions
+from v2t_lib.packing import pack
 from v2t_lib.records import read_captions, select
 from v2t_lib.shapes import SPLITS, write_shapes
-from v2t_lib.shards import pack
 from v2t_lib.specs import CaptionSpec, ClipSpec
 from v2t_lib.training import BLIND_FILE, MODEL_FILE, TrainingOptions, train
 from v2t_lib.views import save_gif, save_page
@@ -25,7 +25,7 @@ ENCODER = {
     "residual_from": 1,
 }
 DECODER = {"units": 160, "embedding_size": 64, "attention_units": 64}
-TRAINING = TrainingOptions(epochs=8, batch_size=32, learning_rate=3e-3)
+TRAINING = TrainingOptions(epochs=6, batch_size=32, learning_rate=3e-3)
 SHOWN = 24
 
 

@@ -13,8 +13,8 @@ from v2t_lib.errors import DataError
 from v2t_lib.losses import sequence_loss
 from v2t_lib.pipeline import Example, batches, iter_examples
 from v2t_lib.search import Caption
-from v2t_lib.shapes import COLOURS, SHAPES
 from v2t_lib.shards import clip_spec
+from v2t_lib.things import COLOURS, SHAPES
 from v2t_lib.vocabulary import PAD, normalise
 
 BATCH = 64

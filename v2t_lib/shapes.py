@@ -8,11 +8,9 @@ in train, val or test; the split `unseen` is made of them.
 
 import dataclasses
 import io
-import itertools
 import math
 import multiprocessing
 import os
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -20,91 +18,21 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-COLOURS = {
-    "red": (214, 32, 36),
-    "yellow": (240, 212, 30),
-    "green": (38, 158, 52),
-    "blue": (34, 76, 220),
-    "purple": (126, 34, 178),
-    "pink": (250, 128, 190),
-}
-MOVES = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
-BEHAVIOURS = (*(f"moves {way}" for way in MOVES), "grows", "shrinks", "spins", "blinks")
+from v2t_lib.things import (
+    COLOURS,
+    MOVES,
+    PHRASING_SHARES,
+    SEEN,
+    SHAPES,
+    UNSEEN,
+    Thing,
+    describe,
+)
+
 #: Share of the clips in every split but train, which takes the rest.
 SHARES = {"val": 0.04, "test": 0.08, "unseen": 0.04}
 SPLITS = ("train", *SHARES)
-#: Every held-out clip has a caption in each of three phrasings. A train or val clip has one, drawn
-#: with these shares: people, too, have their favourite ways to say a thing.
-PHRASING_SHARES = (0.6, 0.25, 0.15)
 MASK_COLOURS = ((0, 0, 0), (255, 0, 0), (0, 255, 0))
-
-
-def _star(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    # Folded into one half point: inside lies left of the line from the tip to the inner corner.
-    sector = 2 * math.pi / 5
-    angle = np.abs((np.arctan2(u, -v) + sector / 2) % sector - sector / 2)
-    radius = np.hypot(u, v)
-    corner_u, corner_v = 0.38 * math.cos(sector / 2), 0.38 * math.sin(sector / 2)
-    return radius * (corner_v * np.cos(angle) + (1 - corner_u) * np.sin(angle)) <= corner_v
-
-
-#: Tests on coordinates within the shape's own unit circle, v pointing down.
-SHAPES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    "circle": lambda u, v: u * u + v * v <= 0.8,
-    "square": lambda u, v: np.maximum(np.abs(u), np.abs(v)) <= 0.8,
-    "triangle": lambda u, v: (v <= 0.5) & (v >= 1.732 * np.abs(u) - 1.0),
-    "star": _star,
-    "cross": lambda u, v: (
-        (np.minimum(np.abs(u), np.abs(v)) <= 0.3) & (np.maximum(np.abs(u), np.abs(v)) <= 0.95)
-    ),
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Thing:
-    """What a caption says of one drawn object."""
-
-    colour: str
-    shape: str
-    behaviour: str
-
-    @property
-    def unseen(self) -> bool:
-        """Whether the combination is kept out of training.
-
-        One behaviour for each colour and shape is, so that every pair of words still occurs.
-        """
-        colour = list(COLOURS).index(self.colour)
-        shape = list(SHAPES).index(self.shape)
-        return BEHAVIOURS[(colour + 3 * shape) % len(BEHAVIOURS)] == self.behaviour
-
-
-#: A turning circle shows nothing, so there is none.
-THINGS = tuple(
-    Thing(*words)
-    for words in itertools.product(COLOURS, SHAPES, BEHAVIOURS)
-    if words[1:] != ("circle", "spins")
-)
-SEEN = tuple(thing for thing in THINGS if not thing.unseen)
-UNSEEN = tuple(thing for thing in THINGS if thing.unseen)
-
-
-def describe(things: tuple[Thing, ...], phrasing: int) -> str:
-    """The caption of `things`, named from left to right, in one of the three phrasings."""
-
-    def participle(behaviour: str) -> str:
-        verb, *way = behaviour.split()
-        stem = {"moves": "mov", "spins": "spinn", "shrinks": "shrink"}.get(verb, verb[:-1])
-        return " ".join([f"{stem}ing", *way])
-
-    if phrasing == 0:
-        return " while ".join(f"a {t.colour} {t.shape} {t.behaviour}" for t in things)
-    if phrasing == 1:
-        return " and ".join(
-            f"the {t.colour} {t.shape} is {participle(t.behaviour)}" for t in things
-        )
-    named = " and ".join(f"a {t.colour} {t.shape} {participle(t.behaviour)}" for t in things)
-    return f"there is {named}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,9 +105,9 @@ class _Track:
             way_on = self.reach * (phase - 0.5) - self.beyond * (1 - phase)
             x, y = x + along_x * way_on, y + along_y * way_on
         elif verb == "grows":
-            radius *= 0.45 + 0.55 * phase
+            radius *= 0.5 + 0.5 * phase
         elif verb == "shrinks":
-            radius *= 1.0 - 0.55 * phase
+            radius *= 1.0 - 0.5 * phase
         elif verb == "spins":
             angle += self.turn * phase
         elif (phase * self.cycles) % 1.0 > 0.6:
@@ -195,7 +123,7 @@ def _track(
     Some come late, some come in from beyond the canvas's edge where that lies behind them.
     """
     width = right - left
-    radius = rng.uniform(0.3, 0.38) * min(width, height * 0.7)
+    radius = rng.uniform(0.31, 0.38) * min(width, height * 0.7)
     verb, *way = thing.behaviour.split()
     room_x, room_y = width - 2 * radius, height - 2 * radius
     reach = beyond = 0.0
@@ -237,7 +165,7 @@ def _stamp(mask: np.ndarray, track: _Track, phase: float, value: int) -> None:
 
 
 def _things(rng: np.random.Generator, unseen: bool) -> tuple[Thing, ...]:
-    count = int(rng.integers(1, 3))
+    count = 1 if rng.random() < 0.6 else 2
     things = [SEEN[i] for i in rng.integers(len(SEEN), size=count)]
     if unseen:
         things[int(rng.integers(count))] = UNSEEN[int(rng.integers(len(UNSEEN)))]

@@ -126,6 +126,7 @@ def _clip_data(caption: Caption, truth: str) -> dict:
         "heat": _base64(heat.tobytes()),
         "words": list(caption.words),
         "probs": [round(float(p), 4) for p in caption.probs],
+        "chosen": caption.sharpest_word() if caption.words else -1,
         "truth": truth,
         "step": max(0.02, step),
     }

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from v2t_lib import shards
+from v2t_lib import packing
 from v2t_lib.clips import decode_clip
 from v2t_lib.errors import DataError
+from v2t_lib.packing import pack
 from v2t_lib.pipeline import iter_examples
 from v2t_lib.records import read_captions
-from v2t_lib.shards import describe, pack
+from v2t_lib.shards import PackedClip, describe
 from v2t_lib.specs import ClipSpec
 
 SPEC = ClipSpec(frames=4, height=16, width=16)
@@ -86,7 +87,7 @@ def test_masks_travel_with_their_clips(folder):
 
 
 def test_an_unfinished_pack_is_not_read_and_goes_on(folder, monkeypatch):
-    monkeypatch.setattr(shards, "CLIPS_PER_SHARD", 3)
+    monkeypatch.setattr(packing, "CLIPS_PER_SHARD", 3)
     whole = packed(folder)
     names = [entry["name"] for entry in whole["shards"]]
     assert len(names) == 4
@@ -94,7 +95,7 @@ def test_an_unfinished_pack_is_not_read_and_goes_on(folder, monkeypatch):
     (folder / "shards").rename(folder / "whole")
 
     written = []
-    original = shards._write_shard
+    original = packing._write_shard
 
     def stop_at_the_third(path, *arguments):
         if len(written) == 2:
@@ -103,7 +104,7 @@ def test_an_unfinished_pack_is_not_read_and_goes_on(folder, monkeypatch):
         written.append(path.name)
         return original(path, *arguments)
 
-    monkeypatch.setattr(shards, "_write_shard", stop_at_the_third)
+    monkeypatch.setattr(packing, "_write_shard", stop_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         packed(folder)
     with pytest.raises(DataError, match="run `v2t pack`"):
@@ -114,7 +115,7 @@ def test_an_unfinished_pack_is_not_read_and_goes_on(folder, monkeypatch):
         again.append(path.name)
         return original(path, *arguments)
 
-    monkeypatch.setattr(shards, "_write_shard", note)
+    monkeypatch.setattr(packing, "_write_shard", note)
     assert packed(folder) == whole
     assert again == names[2:]
     assert {name: (folder / "shards" / name).read_bytes() for name in names} == contents
@@ -159,17 +160,17 @@ def fatal(path, spec):
     """Stands for a decoder that a clip crashes."""
     if path.endswith("5.gif"):
         os.kill(os.getpid(), signal.SIGKILL)
-    return shards.PackedClip(b"", [0.0], path.encode())
+    return PackedClip(b"", [0.0], path.encode())
 
 
 def test_a_worker_that_dies_costs_one_clip():
     paths = [(f"{number}.gif", SPEC) for number in range(12)]
-    crew = shards.Workers(2, fatal)
+    crew = packing.Workers(2, fatal)
     results = list(crew.run(paths))
     crew.close()
     assert results[5] == (
         "corrupt",
         "expected a clip to decode. Received: its decoder process died",
     )
-    kept = [result.masks.decode() for result in results if isinstance(result, shards.PackedClip)]
+    kept = [result.masks.decode() for result in results if isinstance(result, PackedClip)]
     assert kept == [f"{number}.gif" for number in range(12) if number != 5]

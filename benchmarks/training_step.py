@@ -1,0 +1,75 @@
+"""What share of a training step at demo size is spent outside the encoder? And how long does a
+warm `caption` of one clip take beside the encoder's own forward pass?
+
+The limit is the encoder: nothing is seen without it.
+"""
+
+import keras
+import numpy as np
+from timing import medians
+
+from v2t_lib import encoders
+from v2t_lib.captioner import JIT_COMPILE, Captioner
+from v2t_lib.demo import CAPTION, CLIP, DECODER, ENCODER, TRAINING
+from v2t_lib.shapes import draw, encode_gif
+from v2t_lib.specs import ClipSpec
+from v2t_lib.things import THINGS, describe
+from v2t_lib.training import compile_for_training
+from v2t_lib.vocabulary import Vocabulary
+
+
+class Alone(keras.Model):
+    """The encoder with the least that can be trained on top."""
+
+    def __init__(self, encoder):
+        super().__init__()
+        self.encoder = encoder
+
+    def call(self, clips, training=False):
+        return keras.ops.mean(self.encoder(clips, training=training), axis=(1, 2))
+
+
+def captioner(spec, config) -> Captioner:
+    words = Vocabulary.from_captions(describe((t,), p) for t in THINGS for p in range(3))
+    return Captioner(spec, CAPTION, words, encoders.get("conv3d", **config), DECODER)
+
+
+def main():
+    rng = np.random.default_rng(0)
+    model, batch = captioner(CLIP, ENCODER), TRAINING.batch_size
+    alone = Alone(encoders.get("conv3d", **ENCODER))
+    frames = rng.integers(0, 256, (batch, *CLIP.shape), dtype=np.uint8)
+    tokens = rng.integers(4, 30, (batch, CAPTION.length)).astype("int32")
+    compile_for_training(model, TRAINING, 1000)
+    alone.compile(keras.optimizers.AdamW(), loss="mse", jit_compile=JIT_COMPILE)
+    seconds = medians(
+        whole=lambda: model.train_on_batch((frames, tokens), tokens),
+        encoder=lambda: alone.train_on_batch(frames, np.zeros(batch, "float32")),
+    )
+    print(
+        f"training step, {batch} clips of {CLIP.shape}: {seconds['whole']:.3f} s "
+        f"({batch / seconds['whole']:.0f} clips/s), {1 - seconds['encoder'] / seconds['whole']:.0%}"
+        " of it outside the encoder"
+    )
+    drawing = draw(rng)
+    gif = encode_gif(drawing.pictures, drawing.palette, drawing.delays)
+    for spec, config in ((CLIP, ENCODER), (ClipSpec(), {})):
+        model = captioner(spec, config)
+        watcher = Alone(model.encoder)
+        watcher.compile(jit_compile=JIT_COMPILE)
+        frames = model.decode(gif).frames[None]
+        seconds = medians(
+            repeats=25,
+            caption=lambda model=model: model.caption(gif),
+            decode=lambda model=model: model.decode(gif),
+            encoder=lambda watcher=watcher, frames=frames: watcher.predict_on_batch(frames),
+        )
+        times = ", ".join(f"{name} {1000 * value:.1f} ms" for name, value in seconds.items())
+        print(
+            f"one clip of {spec.shape}: {times}; "
+            f"a caption takes {seconds['caption'] / seconds['encoder']:.2f} x the encoder"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+import json
+import os
+import shutil
+
+import pytest
+import tiny
+
+from v2t_lib.captioner import save
+from v2t_lib.cli import main
+from v2t_lib.demo import demo, summary
+from v2t_lib.shapes import write_shapes
+
+SCORES = {
+    "clips",
+    "exact_match",
+    "exact_match_beam",
+    "unseen_combinations",
+    "loss",
+    "blind_loss",
+    "pointing",
+    "pointing_chance",
+}
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("drawn")
+    write_shapes(folder, clips=40, workers=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "m.keras"
+    save(tiny.captioner(), path)
+    return path
+
+
+def test_help_teaches_and_wrong_usage_is_two(capsys):
+    for arguments, code in ((["--help"], 0), (["train", "--help"], 0), ([], 2), (["pack"], 2)):
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        assert stop.value.code == code
+    printed = capsys.readouterr().out
+    for command in ("demo", "shapes", "pack", "train", "caption", "evaluate"):
+        assert command in printed
+    with pytest.raises(SystemExit) as stop:
+        main(["shapes", "--out", "x", "--clips", "0"])
+    assert stop.value.code == 2
+
+
+def test_every_step_by_hand(tmp_path, capsys):
+    data, shards, run = (str(tmp_path / name) for name in ("data", "shards", "run"))
+    assert main(["shapes", "--out", data, "--clips", "40"]) == 0
+    captions = capsys.readouterr().out.strip()
+    for split in ("train", "val", "test"):
+        arguments = ["--out", f"{shards}/{split}", "--frames", "4", "--size", "16", "--json"]
+        listed = ["--split", f"{data}/{split}.txt"]
+        assert main(["pack", captions, *listed, *arguments]) == 0
+        assert json.loads(capsys.readouterr().out)["left_out"] == {}
+    sizes = ["--batch", "16", "--epochs", "1", "--length", "6"]
+    assert main(["train", f"{shards}/train", "--val", f"{shards}/val", "--out", run, *sizes]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.strip() == f"{run}/captioner.keras" and "truth:" in printed.err
+    predictions = tmp_path / "run" / "predictions.tsv"
+    arguments = ["--model", f"{run}/captioner.keras", "--out", str(predictions), "--json"]
+    assert main(["evaluate", f"{shards}/test", *arguments, "--beam", "2"]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert scores.keys() >= SCORES and scores["clips"] == 3
+    assert scores["blind_loss"] > 0 and scores["pointing_chance"] > 0
+    assert len(predictions.read_text().splitlines()) == 3
+
+
+def test_pack_goes_on_past_bad_clips_and_names_them(drawn, tmp_path, capsys):
+    folder = tmp_path / "data"
+    shutil.copytree(drawn, folder)
+    (folder / "train-00001.gif").write_text("<html>")
+    os.truncate(folder / "train-00002.gif", 1000)
+    out = str(tmp_path / "shards")
+    sizes = ["--frames", "4", "--size", "16"]
+    assert main(["pack", str(folder / "captions.tsv"), "--out", out, *sizes]) == 0
+    printed = capsys.readouterr()
+    assert "38 clips" in printed.out and "left out 2 (1 corrupt, 1 not-a-clip)" in printed.out
+    assert "left out train-00001.gif: not-a-clip" in printed.err
+    assert "left out train-00002.gif: corrupt" in printed.err
+
+
+def test_caption_reports_a_bad_file_and_goes_on(drawn, model, tmp_path, capsys):
+    bad = tmp_path / "bad.gif"
+    bad.write_bytes(b"GIF89a")
+    files = [str(drawn / "test-00000.gif"), str(bad), str(drawn / "test-00001.gif")]
+    assert main(["caption", *files, "--model", str(model), "--json"]) == 1
+    printed = capsys.readouterr()
+    rows = [json.loads(line) for line in printed.out.splitlines()]
+    assert [row["file"] for row in rows] == files
+    assert "error" in rows[1] and "1 of 3 files gave no caption" in printed.err
+    for row in (rows[0], rows[2]):
+        assert set(row) == {"file", "caption", "log_prob", "words"}
+        assert [word["word"] for word in row["words"]] == row["caption"].split()
+        for word in row["words"]:
+            assert set(word) == {"word", "prob", "frame", "seconds"}
+            assert 0 <= word["prob"] <= 1 and 0 <= word["frame"] < 4 and word["seconds"] > 0
+    assert main(["caption", files[0], "--model", str(model), "--beam", "2"]) == 0
+    assert capsys.readouterr().out.startswith(f"{files[0]}\t")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["pack", "{tmp}/none.tsv", "--out", "{tmp}/s"], "none.tsv"),
+        (["train", "{tmp}", "--out", "{tmp}/r"], "run `v2t pack`"),
+        (["caption", "x.gif", "--model", "{tmp}/none.keras"], "none.keras"),
+        (["evaluate", "{tmp}", "--model", "{model}"], "run `v2t pack`"),
+    ],
+)
+def test_problems_are_one_line_and_exit_one(arguments, message, tmp_path, model, capsys):
+    filled = [a.format(tmp=tmp_path, model=model) for a in arguments]
+    assert main(filled) == 1
+    printed = capsys.readouterr()
+    assert printed.out == "" and message in printed.err and "Traceback" not in printed.err
+
+
+def test_demo_leaves_what_it_promises(tmp_path):
+    scores = demo(tmp_path, seed=1, clips=100, epochs=1)
+    assert scores.keys() >= SCORES and scores["clips"] == 8
+    assert json.loads((tmp_path / "scores.json").read_text()) == scores
+    for name in ("captioner.keras", "history.csv", "report.html", "predictions.tsv"):
+        assert (tmp_path / name).stat().st_size > 0
+    assert list((tmp_path / "attention").glob("*.gif"))
+    assert "8 held-out clips" in summary(scores)
+    assert "not measured" in summary(scores | {"pointing": None})
+
+
+@pytest.mark.shared
+def test_real_gifs_give_one_line_each(shared_data, model, capsys):
+    clips = sorted(str(path) for path in (shared_data / "clips").glob("*.gif"))
+    assert main(["caption", *clips, "--model", str(model), "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["file"] for row in rows] == clips and all("caption" in row for row in rows)

@@ -1,0 +1,90 @@
+"""What drawn clips can show, and how a caption says it."""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+COLOURS = {
+    "red": (214, 32, 36),
+    "yellow": (240, 212, 30),
+    "green": (38, 158, 52),
+    "blue": (34, 76, 220),
+    "purple": (126, 34, 178),
+    "pink": (250, 128, 190),
+}
+MOVES = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
+BEHAVIOURS = (*(f"moves {way}" for way in MOVES), "grows", "shrinks", "spins", "blinks")
+#: Every held-out clip has a caption in each of three phrasings. A train or val clip has one, drawn
+#: with these shares: people, too, have their favourite ways to say a thing.
+PHRASING_SHARES = (0.6, 0.25, 0.15)
+
+
+def _star(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    # Folded into one half point: inside lies left of the line from the tip to the inner corner.
+    sector = 2 * math.pi / 5
+    angle = np.abs((np.arctan2(u, -v) + sector / 2) % sector - sector / 2)
+    radius = np.hypot(u, v)
+    corner_u, corner_v = 0.38 * math.cos(sector / 2), 0.38 * math.sin(sector / 2)
+    return radius * (corner_v * np.cos(angle) + (1 - corner_u) * np.sin(angle)) <= corner_v
+
+
+#: Tests on coordinates within the shape's own unit circle, v pointing down.
+SHAPES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "circle": lambda u, v: u * u + v * v <= 0.8,
+    "square": lambda u, v: np.maximum(np.abs(u), np.abs(v)) <= 0.8,
+    "triangle": lambda u, v: (v <= 0.5) & (v >= 1.732 * np.abs(u) - 1.0),
+    "star": _star,
+    "cross": lambda u, v: (
+        (np.minimum(np.abs(u), np.abs(v)) <= 0.3) & (np.maximum(np.abs(u), np.abs(v)) <= 0.95)
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Thing:
+    """What a caption says of one drawn object."""
+
+    colour: str
+    shape: str
+    behaviour: str
+
+    @property
+    def unseen(self) -> bool:
+        """Whether the combination is kept out of training.
+
+        One behaviour for each colour and shape is, so that every pair of words still occurs.
+        """
+        colour = list(COLOURS).index(self.colour)
+        shape = list(SHAPES).index(self.shape)
+        return BEHAVIOURS[(colour + 3 * shape) % len(BEHAVIOURS)] == self.behaviour
+
+
+#: A turning circle shows nothing, so there is none.
+THINGS = tuple(
+    Thing(*words)
+    for words in itertools.product(COLOURS, SHAPES, BEHAVIOURS)
+    if words[1:] != ("circle", "spins")
+)
+SEEN = tuple(thing for thing in THINGS if not thing.unseen)
+UNSEEN = tuple(thing for thing in THINGS if thing.unseen)
+
+
+def describe(things: tuple[Thing, ...], phrasing: int) -> str:
+    """The caption of `things`, named from left to right, in one of the three phrasings."""
+
+    def participle(behaviour: str) -> str:
+        verb, *way = behaviour.split()
+        stem = {"moves": "mov", "spins": "spinn", "shrinks": "shrink"}.get(verb, verb[:-1])
+        return " ".join([f"{stem}ing", *way])
+
+    if phrasing == 0:
+        return " while ".join(f"a {t.colour} {t.shape} {t.behaviour}" for t in things)
+    if phrasing == 1:
+        return " and ".join(
+            f"the {t.colour} {t.shape} is {participle(t.behaviour)}" for t in things
+        )
+    named = " and ".join(f"a {t.colour} {t.shape} {participle(t.behaviour)}" for t in things)
+    return f"there is {named}"
