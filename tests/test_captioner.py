@@ -1,6 +1,9 @@
+import functools
+import http.server
 import json
 import subprocess
 import sys
+import threading
 import zipfile
 
 import keras
@@ -61,6 +64,19 @@ def test_a_path_bytes_and_frames_caption_alike(trained, tmp_path):
     captions = [captioner.caption(s) for s in (path, str(path), path.read_bytes(), frames)]
     assert len({caption.text for caption in captions}) == 1
     np.testing.assert_allclose(captions[0].seconds, [0.075, 0.225, 0.375, 0.525])
+
+
+def test_a_url_captions_like_its_file_and_a_missing_one_is_gone(trained, tmp_path):
+    path = gif(tmp_path / "clip.gif", np.random.default_rng(0).integers(0, 256, (3, 9, 9, 3), "u1"))
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        assert trained[0].caption(f"{address}/clip.gif").text == trained[0].caption(path).text
+        with pytest.raises(ClipError) as error:
+            trained[0].caption(f"{address}/none.gif")
+        assert error.value.kind == "gone"
+        server.shutdown()
 
 
 def test_bad_clips_raise_clip_errors(trained, tmp_path):

@@ -54,6 +54,7 @@ def read_clip(source: str | Path) -> bytes:
             with open(source, "rb") as file:
                 data = file.read(MAX_BYTES + 1)
     except urllib.error.HTTPError as error:
+        error.close()
         kind = {404: "gone", 410: "gone", 403: "forbidden"}.get(error.code, "unreachable")
         raise ClipError(kind, f"expected a clip at {source}. Received: HTTP {error.code}") from None
     except FileNotFoundError:

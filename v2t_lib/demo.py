@@ -20,12 +20,12 @@ CLIPS = 8000
 CLIP = ClipSpec(frames=8, height=48, width=48)
 CAPTION = CaptionSpec(length=14)
 ENCODER = {
-    "widths": (24, 64, 96),
-    "strides": ((1, 2, 2), (2, 2, 2), (1, 2, 2)),
+    "widths": (32, 48, 96),
+    "strides": ((2, 2, 2), (1, 2, 2), (1, 2, 2)),
     "residual_from": 1,
 }
 DECODER = {"units": 160, "embedding_size": 64, "attention_units": 64}
-TRAINING = TrainingOptions(epochs=6, batch_size=32, learning_rate=3e-3)
+TRAINING = TrainingOptions(epochs=5, batch_size=32, learning_rate=4e-3)
 SHOWN = 24
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import keras
+import numpy as np
 import pandas as pd
 
 from v2t_lib import encoders
@@ -170,7 +171,7 @@ def fit(
         watched = "val_loss"
         val_data = batches(val, captioner.vocabulary, captioner.caption_spec, options.batch_size)
         sample = [example for example, _ in zip(iter_examples(val), range(32), strict=False)]
-        frames = keras.ops.convert_to_numpy([example.frames for example in sample])
+        frames = np.stack([example.frames for example in sample])
         callbacks.append(SampleCaptions(frames, [example.captions[0] for example in sample]))
     callbacks += [
         KeepBest(path, watched, rows[watched].min() if len(rows) else float("inf")),
