@@ -5,69 +5,14 @@ import pytest
 import tiny
 from test_packing import write_gif
 
-from v2t_lib.evaluation import (
-    Prediction,
-    evaluate,
-    mean_loss,
-    pointing,
-    to_cells,
-    write_predictions,
-)
+from v2t_lib.captions import Caption
+from v2t_lib.evaluation import evaluate, mean_loss, write_predictions
 from v2t_lib.losses import sequence_loss
 from v2t_lib.packing import pack
-from v2t_lib.pipeline import Example, iter_examples
+from v2t_lib.pipeline import iter_examples
 from v2t_lib.records import read_captions
-from v2t_lib.search import Caption
 
 GRID = (2, 2, 2)
-
-
-def prediction(words, peaks, masks):
-    """Each word's attention has its peak at `peaks[word number]`, a cell of `GRID`."""
-    attention = np.full((len(words), *GRID), 0.1, "float32")
-    for number, peak in enumerate(peaks):
-        attention[(number, *peak)] = 0.3
-    caption = Caption(" ".join(words), words, np.ones(len(words)), 0.0, attention, None, None)
-    example = Example("k", "k.gif", (), None, None, masks)
-    return Prediction(example, caption, caption)
-
-
-def masks_of(*cells_of_objects):
-    """bool (4, 8, 8, 3); each object fills one pixel of the named cells of `GRID`."""
-    masks = np.zeros((4, 8, 8, 3), bool)
-    for number, cells in enumerate(cells_of_objects):
-        for time, row, column in cells:
-            masks[2 * time, 4 * row + 1, 4 * column + 1, number] = True
-    return masks
-
-
-def test_cells_hold_any_of_their_pixels():
-    mask = np.zeros((4, 6, 6), bool)
-    mask[3, 0, 5] = True
-    assert np.argwhere(to_cells(mask, (2, 3, 2))).tolist() == [[1, 0, 1]]
-
-
-def test_pointing_by_hand():
-    first, second = [(0, 0, 0), (1, 0, 0)], [(0, 1, 1)]
-    words = ("a", "red", "star", "spins", "while", "a", "blue", "cross", "grows")
-    somewhere = (1, 1, 0)
-    peaks = [somewhere] * len(words)
-    peaks[1] = (1, 0, 0)  # red: on the first object
-    peaks[2] = (0, 1, 1)  # star: on the second, a miss
-    peaks[6] = (0, 1, 1)  # blue: on the second
-    share, chance = pointing([prediction(words, peaks, masks_of(first, second))])
-    assert share == pytest.approx(2 / 4)
-    assert chance == pytest.approx((2 / 8 + 2 / 8 + 1 / 8 + 1 / 8) / 4)
-
-
-def test_a_word_for_an_object_that_is_not_there_misses():
-    words = ("red", "red")
-    share, _ = pointing([prediction(words, [(0, 0, 0)] * 2, masks_of([(0, 0, 0)]))])
-    assert share == 0.5
-
-
-def test_no_masks_no_pointing():
-    assert pointing([prediction(("red",), [(0, 0, 0)], None)]) == (None, None)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +53,8 @@ def test_scores_of_a_scripted_captioner(shards, monkeypatch, tmp_path):
     assert scores["clips"] == 5
     assert scores["exact_match"] == 2 / 5 and scores["exact_match_beam"] == 1.0
     assert scores["distinct_captions"] == 2 / 5
-    assert scores["unseen_combinations"] is None and scores["pointing"] is None
+    assert scores["unseen_combinations"] is None
+    assert scores["pointing"] is None and scores["deletion"] is None
     assert scores["blind_loss"] == pytest.approx(mean_loss(blind, shards))
     write_predictions(predictions, tmp_path / "p" / "predictions.tsv")
     rows = (tmp_path / "p" / "predictions.tsv").read_text().splitlines()

@@ -19,6 +19,7 @@ from nothing to captions, one step at a time:
   v2t train shards/train --val shards/val --out runs/first
   v2t evaluate shards/test --model runs/first/captioner.keras --out predictions.tsv
   v2t caption my.gif --model runs/first/captioner.keras
+  v2t inspect my.gif --model runs/first/captioner.keras --out page.html
 or all of it on embedded data:  v2t demo
 """
 
@@ -138,6 +139,26 @@ def _caption(args) -> int:
     return 1 if failed else 0
 
 
+def _inspect(args) -> int:
+    from v2t_lib.captioner import load
+    from v2t_lib.inspector import save_page
+
+    captioner, captions, names = load(args.model), [], []
+    for file in args.files:
+        try:
+            captions.append(captioner.caption(file, beam=args.beam))
+            names.append(file)
+        except V2TError as error:
+            print(f"{file}: {error}", file=sys.stderr)
+    failed = len(args.files) - len(captions)
+    if captions:
+        save_page(args.out, captions, names)
+        print(args.out)
+    if failed:
+        print(f"{failed} of {len(args.files)} files are not on the page", file=sys.stderr)
+    return 1 if failed else 0
+
+
 def _evaluate(args) -> int:
     from v2t_lib.captioner import load
     from v2t_lib.demo import summary
@@ -218,6 +239,12 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("caption", _caption, "caption clips; a bad file is reported, the rest go on")
     sub.add_argument("files", nargs="+", metavar="FILE", help="a path or an http(s) URL")
     sub.add_argument("--model", type=Path, required=True, metavar="M.keras")
+    sub.add_argument("--beam", type=_positive, default=1, help="beams; 1 is greedy (default)")
+
+    sub = command("inspect", _inspect, "write a page that shows where the model looked", False)
+    sub.add_argument("files", nargs="+", metavar="FILE", help="a path or an http(s) URL")
+    sub.add_argument("--model", type=Path, required=True, metavar="M.keras")
+    sub.add_argument("--out", type=Path, required=True, metavar="page.html")
     sub.add_argument("--beam", type=_positive, default=1, help="beams; 1 is greedy (default)")
 
     sub = command("evaluate", _evaluate, "caption held-out shards and score the captions")

@@ -9,15 +9,17 @@ import numpy as np
 from tqdm import tqdm
 
 from v2t_lib.captioner import JIT_COMPILE, Captioner
+from v2t_lib.captions import Caption
 from v2t_lib.errors import DataError
+from v2t_lib.faithfulness import deletion, pointing
 from v2t_lib.losses import sequence_loss
 from v2t_lib.pipeline import Example, batches, iter_examples
-from v2t_lib.search import Caption
 from v2t_lib.shards import clip_spec
-from v2t_lib.things import COLOURS, SHAPES
 from v2t_lib.vocabulary import PAD, normalise
 
 BATCH = 64
+#: Clips of the deletion test, which scores each of their words twice.
+DELETION_CLIPS = 128
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,37 +67,6 @@ def mean_loss(captioner: Captioner, shards: str | Path) -> float:
     return total / tokens
 
 
-def to_cells(mask: np.ndarray, grid: tuple[int, int, int]) -> np.ndarray:
-    """bool `(T, H, W)` to bool `grid`: whether a cell holds any of the mask."""
-    for axis, cells in enumerate(grid):
-        parts = np.array_split(mask, cells, axis=axis)
-        mask = np.stack([part.any(axis=axis) for part in parts], axis=axis)
-    return mask
-
-
-def pointing(predictions: list[Prediction]) -> tuple[float, float] | tuple[None, None]:
-    """The pointing game (arXiv 1608.00507) for colour and shape words, and its chance level.
-
-    A word scores when the peak of its attention lies on its object. The n-th colour (and the n-th
-    shape) in a caption belongs to the n-th object; a word for an object that isn't there misses.
-    Chance is the mean share of cells that lie on the object.
-    """
-    hits, chances = [], []
-    for prediction in predictions:
-        masks, caption = prediction.example.masks, prediction.greedy
-        if masks is None:
-            continue
-        grid = caption.attention.shape[1:]
-        for kind in (COLOURS, SHAPES):
-            places = [i for i, word in enumerate(caption.words) if word in kind]
-            for number, place in enumerate(places[: masks.shape[-1]]):
-                cells = to_cells(masks[..., number], grid)
-                peak = np.unravel_index(caption.attention[place].argmax(), grid)
-                hits.append(bool(cells[peak]))
-                chances.append(cells.mean())
-    return (float(np.mean(hits)), float(np.mean(chances))) if hits else (None, None)
-
-
 def _exact(predictions: list[Prediction], way: str) -> float:
     return float(np.mean([p.matches(getattr(p, way), p.example) for p in predictions]))
 
@@ -122,7 +93,8 @@ def evaluate(
         the predictions on `shards`.
     """
     predictions = predict(captioner, shards, beam)
-    point, chance = pointing(predictions)
+    captions = [prediction.greedy for prediction in predictions]
+    masks = [prediction.example.masks for prediction in predictions]
     scores = {
         "clips": len(predictions),
         "exact_match": _exact(predictions, "greedy"),
@@ -131,8 +103,8 @@ def evaluate(
         "unseen_combinations": None,
         "loss": mean_loss(captioner, shards),
         "blind_loss": mean_loss(blind, shards) if blind else None,
-        "pointing": point,
-        "pointing_chance": chance,
+        **pointing(captions, masks),
+        "deletion": deletion(captioner, captions[:DELETION_CLIPS]),
         "distinct_captions": len({p.greedy.text for p in predictions}) / len(predictions),
     }
     if unseen is not None:
