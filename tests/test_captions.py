@@ -76,14 +76,13 @@ def test_a_sheet_has_a_row_a_word_and_a_column_a_key_frame(tmp_path):
     caption = made(one_cell((1, 0, 0), (1, 1, 1), grid=(4, 2, 2)))
     with Image.open(io.BytesIO(caption.sheet(columns=2))) as picture:
         pixels = np.asarray(picture.convert("RGB")).astype(int)
-    left = pixels.shape[1] - 2 * 100
-    row = (pixels.shape[0] - 23) // 3
-    cell = pixels[23:, left:]  # frames 96 wide, 80 high, beside 4 of white
-    assert row == 84
-    assert (np.abs(cell[:80, :96] - 90) < 12).all()  # the bare frame above
-    heated = np.abs(cell[row : row + 80, :] - 90).sum(-1) > 60
-    both = [heated[:40, :48].mean(), heated[:40, 100:148].mean()]
-    assert max(both) > 0.3 > 0.01 > heated[50:78, 60:90].mean()
+    cell = pixels[23:, -2 * 68 :]  # frames 64 wide and 53 high, beside 4 of white
+    row = cell.shape[0] // 3
+    assert row == 57
+    assert (np.abs(cell[:53, :64] - 90) < 12).all()  # the bare frame above
+    heated = np.abs(cell[row : row + 53] - 90).sum(-1) > 60
+    both = [heated[:26, :32].mean(), heated[:26, 68:100].mean()]
+    assert max(both) > 0.3 > 0.01 > heated[34:52, 40:60].mean()
     caption.save_sheet(tmp_path / "deep" / "sheet.png")
     assert (tmp_path / "deep" / "sheet.png").read_bytes() == caption.sheet()
 

@@ -79,6 +79,8 @@ def test_blanking_paints_the_cells_pixels_and_no_others():
 class Dependent:
     """Finds "red" probable as long as cell (0, 0, 0) of the clip is white."""
 
+    caption_spec = tiny.CAPTION
+
     def explain_frames(self, frames, texts):
         rows = []
         for clip, text in zip(frames, texts, strict=True):

@@ -113,10 +113,12 @@ def deletion(captioner: Captioner, captions: Sequence[Caption], seed: int = 0) -
         `difference` with its 95% `interval` (bootstrap over clips); None without such words.
     """
     rng = np.random.default_rng(seed)
+    # A sentence cut short by the length limit can't be scored to its end.
+    longest = captioner.caption_spec.length - 1
     tasks = [
         (number, word, most)
         for number, caption in enumerate(captions)
-        for word, reference in enumerate(references(caption.words))
+        for word, reference in enumerate(references(caption.words[:longest]))
         if reference
         for most in (True, False)
     ]
