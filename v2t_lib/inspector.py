@@ -131,10 +131,10 @@ def inspect(*captions: Caption, names: Sequence[str] = (), truths: Sequence[str]
         names: A heading for each.
         truths: A reference for each, several joined by " | ".
     """
-    from IPython.display import HTML, Image, display
+    from IPython.display import HTML, display
 
     for caption in captions:
-        display(
-            Image(data=caption.sheet(), format="png", alt=f"Where the model looked: {caption.text}")
-        )
+        # What a notebook can't show as a picture it shows as text.
+        sheet = {"image/png": _base64(caption.sheet()), "text/plain": f"Heat of: {caption.text}"}
+        display(sheet, raw=True)
     display(HTML(fragment(captions, names, truths)))
