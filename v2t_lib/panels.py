@@ -64,10 +64,10 @@ class CaptionView(widgets.VBox):
         for number, button in enumerate(self.buttons):
             button.on_click(lambda _, number=number: self.choose(number))
         self.facts = widgets.HTML()
-        row = widgets.Layout(flex_flow="row wrap", max_width=f"{_WIDTH + 20}px")
-        words = widgets.HBox(self.buttons, layout=row)
+        words = widgets.HBox(self.buttons, layout=widgets.Layout(flex_flow="row wrap"))
         super().__init__(
-            [widgets.HTML(f"<b>{html.escape(title)}</b>"), self.image, words, self.facts]
+            [widgets.HTML(f"<b>{html.escape(title)}</b>"), self.image, words, self.facts],
+            layout=widgets.Layout(width=f"{_WIDTH + 20}px"),
         )
         self.choose(caption.sharpest_word() if caption.words else -1)
 
