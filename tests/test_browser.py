@@ -246,6 +246,10 @@ def picture(image):
     return np.array(data).reshape(height, width, 4)[..., :3]
 
 
+def at(pixels, down, along):
+    return pixels[int(down * pixels.shape[0]), int(along * pixels.shape[1])]
+
+
 def until(condition, seconds=20):
     end = time.monotonic() + seconds
     while not condition():
@@ -275,17 +279,13 @@ def test_in_a_notebook(chromium, front_end):
     assert words.count() == 2
     view.locator("button", has_text="star").click()
     view.get_by_text("“star”").wait_for()
-    seen = []
+    spots = ((0.1, 0.1), (0.9, 0.1))  # down and along: the two words look at cells 0 and 2
     for number in range(2):
         words.nth(number).click()
-        facts = view.locator(".widget-html", has_text="“red”")
-        facts.get_by_text(f"{(90, 50)[number]}%").wait_for()
-        page.wait_for_timeout(300)
-        seen.append(picture(view.locator("img").first))
-    size = seen[0].shape[0]
-    for number, (x, y) in enumerate(((0.1, 0.1), (0.1, 0.9))):  # words 0 and 2: cells 0 and 2
-        spot = (int(y * size), int(x * size))
-        assert near(seen[number][spot], HOT) and near(seen[1 - number][spot], FRAME)
+        image = view.locator("img").first
+        until(lambda n=number, i=image: near(at(picture(i), *spots[n]), HOT))
+        assert near(at(picture(image), *spots[1 - number]), FRAME)
+        view.get_by_text(f"{(90, 50)[number]}%").wait_for()
 
     panel = page.locator(".widget-vbox", has_text="or upload").last
     panel.locator("select").first.select_option("noise")
