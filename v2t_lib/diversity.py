@@ -1,0 +1,64 @@
+"""Are the captions varied and made for their clips, or a few sentences said to everything?"""
+
+from collections.abc import Iterable, Sequence
+
+from v2t_lib.vocabulary import normalise, tokenise
+
+#: Fewer distinct captions than this share of the clips is a collapse.
+COLLAPSE_SHARE = 0.1
+#: A clip that lowers the loss by less than this, in nats a token, is hardly looked at.
+SMALL_GAP = 0.05
+
+
+def diversity(captions: Sequence[str], training: Iterable[str] | None = None) -> dict:
+    """How varied captions are.
+
+    Args:
+        captions: One a clip.
+        training: The sentences of the training data, where they are known.
+
+    Returns:
+        `distinct_captions`: different captions, a clip; `distinct_1` and `distinct_2`: different
+        words and pairs of words, a word and a pair written (arXiv 1510.03055); `mean_length` in
+        words; `seen_in_training`: the share of captions that are, word for word, a training
+        sentence, None where those are not known.
+    """
+    sentences = [tokenise(caption) for caption in captions]
+    words = [word for sentence in sentences for word in sentence]
+    pairs = [pair for sentence in sentences for pair in zip(sentence, sentence[1:], strict=False)]
+    known = None if training is None else {normalise(text) for text in training}
+    texts = [" ".join(sentence) for sentence in sentences]
+    return {
+        "distinct_captions": len(set(texts)) / len(texts),
+        "distinct_1": len(set(words)) / max(1, len(words)),
+        "distinct_2": len(set(pairs)) / max(1, len(pairs)),
+        "mean_length": len(words) / len(texts),
+        "seen_in_training": None if known is None else sum(t in known for t in texts) / len(texts),
+    }
+
+
+def doubts(scores: dict) -> list[str]:
+    """What speaks against a model's looking at the clips, in words.
+
+    Args:
+        scores: `clips`, `loss`, `blind_loss` and `shuffled_loss` in nats a token (the last two may
+            be None), and what `diversity` returns.
+    """
+    said = []
+    for name, control in (
+        ("blind_loss", "the same decoder reaches without seeing it"),
+        ("shuffled_loss", "the model itself reaches on another clip"),
+    ):
+        if scores[name] is not None and (gap := scores[name] - scores["loss"]) < SMALL_GAP:
+            said.append(
+                f"It hardly looks at the clip: its loss, {scores['loss']:.3f} nats a token, is "
+                f"{gap:.3f} below the {scores[name]:.3f} that {control}. Train longer, or with "
+                "another encoder, before reading anything into its captions."
+            )
+    distinct = round(scores["distinct_captions"] * scores["clips"])
+    if scores["clips"] > 1 and (distinct == 1 or scores["distinct_captions"] < COLLAPSE_SHARE):
+        said.append(
+            f"Its captions have collapsed: {distinct} distinct for {scores['clips']} clips. It "
+            "writes much the same whatever it sees: train longer, or lower the learning rate."
+        )
+    return said
