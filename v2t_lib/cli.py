@@ -18,6 +18,7 @@ from nothing to captions, one step at a time:
   v2t pack data/captions.tsv --split data/test.txt --out shards/test --frames 8 --size 48
   v2t train shards/train --val shards/val --out runs/first
   v2t evaluate shards/test --model runs/first/captioner.keras --out predictions.tsv
+  v2t score predictions.tsv data/captions.tsv --split data/test.txt
   v2t caption my.gif --model runs/first/captioner.keras
 or all of it on embedded data:  v2t demo
 """
@@ -150,11 +151,41 @@ def _evaluate(args) -> int:
         args.shards,
         blind=load(twin) if twin.exists() else None,
         unseen=args.unseen,
+        training=args.training,
         beam=args.beam,
     )
     if args.out:
         write_predictions(predictions, args.out)
     print(json.dumps(scores) if args.json else summary(scores))
+    return 0
+
+
+def _score(args) -> int:
+    from v2t_lib.records import read_captions, read_predictions, select
+    from v2t_lib.scoring import report, summary, tally, write_clips
+
+    records = read_captions(args.references, keep_repeats=True)
+    if args.split:
+        records = select(records, args.split)
+    references = {record.source: record.captions for record in records}
+
+    def count(path):
+        predictions = read_predictions(path)
+        if strangers := predictions.keys() - references.keys():
+            print(
+                f"{path}: {len(strangers)} of {len(predictions)} predictions are for clips without "
+                f"references and don't count, {min(strangers)!r} for one",
+                file=sys.stderr,
+            )
+        return tally(predictions, references)
+
+    scored = count(args.predictions)
+    if scored.no_meteor:
+        print(f"no METEOR: {scored.no_meteor}", file=sys.stderr)
+    result = report(scored, count(args.against) if args.against else None)
+    if args.per_clip:
+        write_clips(scored, args.per_clip)
+    print(json.dumps(result) if args.json else summary(result))
     return 0
 
 
@@ -225,7 +256,26 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--model", type=Path, required=True, metavar="M.keras")
     sub.add_argument("--out", type=Path, metavar="predictions.tsv")
     sub.add_argument("--unseen", type=Path, metavar="SHARDS", help="unseen combinations")
+    sub.add_argument(
+        "--training", type=Path, metavar="SHARDS", help="count captions that are from these"
+    )
     sub.add_argument("--beam", type=_positive, default=4, help="default: %(default)s")
+
+    sub = command("score", _score, "score any predictions by TGIF's official protocol")
+    sub.description += (
+        " Both files are UTF-8 TSV, one `source<TAB>caption` a row. The first prediction a clip "
+        "counts; a clip without one has an empty caption, and the figures over the others stand "
+        "beside. METEOR needs a Java and the package pycocoevalcap."
+    )
+    sub.add_argument("predictions", type=Path, metavar="PREDICTIONS.tsv")
+    sub.add_argument("references", type=Path, metavar="REFERENCES.tsv")
+    sub.add_argument("--split", type=Path, metavar="LIST", help="score these sources only")
+    sub.add_argument(
+        "--against", type=Path, metavar="B.tsv", help="how far PREDICTIONS is above these, paired"
+    )
+    sub.add_argument(
+        "--per-clip", type=Path, metavar="OUT.csv", help="a table a clip, best and worst in turn"
+    )
     return parser
 
 

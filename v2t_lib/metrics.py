@@ -7,16 +7,16 @@ Sources: BLEU, Papineni et al. 2002; ROUGE-L, Lin 2004; CIDEr-D, arXiv 1411.5726
 the COCO caption evaluation (arXiv 1504.00325), which fix what the papers leave open.
 """
 
-import math
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+from tqdm import tqdm
 
 Words = Sequence[str]
 LONGEST = 4
 NAMES = (*(f"BLEU-{n}" for n in range(1, LONGEST + 1)), "ROUGE-L", "CIDEr")
-#: A row: one clip; right and written n-grams; lengths of caption and nearest reference; the rest.
+#: A row: one clip; n-grams that are right, and written; lengths of the caption and of its nearest
+#: reference; ROUGE-L; CIDEr.
 COLUMNS = 1 + 2 * LONGEST + 2 + 2
 
 ROUGE_BETA = 1.2  # recall counts this much more than precision
@@ -24,52 +24,56 @@ CIDER_SIGMA = 6.0  # captions shorter or longer than the reference lose weight w
 _TINY, _SMALL = 1e-15, 1e-9  # keep a caption without words from dividing by zero, as COCO does
 
 
-def ngrams(words: Words) -> list[Counter]:
-    """How often each n-gram occurs, for n from 1 to 4."""
-    return [Counter(zip(*(words[i:] for i in range(n)))) for n in range(1, LONGEST + 1)]
+def _ngrams(sentences: Sequence[Words]) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+    """For n from 1 to 4, every n-gram: its sentence `(N,)`, its number `(N,)`, how many there are."""
+    numbers: dict[str, int] = {}
+    tokens = [numbers.setdefault(word, len(numbers)) for words in sentences for word in words]
+    tokens, kinds = np.array(tokens, np.int64), max(1, len(numbers))
+    owners = np.repeat(np.arange(len(sentences)), [len(words) for words in sentences])
+    grams, distinct = tokens, kinds
+    for n in range(1, LONGEST + 1):
+        starts = owners[: len(grams)]
+        inside = starts == owners[n - 1 :]
+        yield starts[inside], grams[inside], distinct
+        pairs, grams = np.unique(grams[:-1] * kinds + tokens[n:], return_inverse=True)
+        distinct = max(1, len(pairs))
 
 
-class Rarity:
-    """Squared inverse document frequencies: how much an n-gram says about a clip.
+def _matches(owners, grams, distinct, clip_of, clips: int):
+    """What captions share with references, for one n.
 
     Args:
-        references: For every clip, its references; a clip is a document.
+        owners, grams, distinct: From `_ngrams`, captions before references.
+        clip_of: int `(references,)`, sorted.
+        clips: Number of clips, so of captions.
+
+    Returns:
+        The caption's n-grams that some reference has, each as often as there `(clips,)`; and the
+        cosine of caption and reference, weighted by rarity, `(references,)`.
     """
+    keys, counts = np.unique(owners * distinct + grams, return_counts=True)
+    owners, grams = np.divmod(keys, distinct)
+    ours = owners < clips
+    caption, caption_count = np.append(keys[ours], -1), np.append(counts[ours], 0)
+    reference, gram, count = owners[~ours] - clips, grams[~ours], counts[~ours]
+    key = clip_of[reference] * distinct + gram
+    documents = np.bincount(np.unique(key) % distinct, minlength=distinct)
+    weights = np.square(np.log(clips) - np.log(np.maximum(1, documents)))
 
-    def __init__(self, references: Sequence[Sequence[Words]]):
-        documents = Counter()
-        for of_clip in references:
-            documents.update({gram for words in of_clip for n in ngrams(words) for gram in n})
-        most = math.log(len(references)) if references else 0.0
-        self._squares = {gram: (most - math.log(n)) ** 2 for gram, n in documents.items()}
-        self._unknown = most**2
+    place = np.searchsorted(caption[:-1], key)
+    place = np.where(caption[place] == key, place, -1)  # the last one occurs 0 times
+    best = np.zeros_like(caption_count)
+    np.maximum.at(best, place, count)
+    right = np.bincount(owners[ours], np.minimum(best, caption_count)[:-1], clips)
 
-    def products(self, left: Counter, right: Counter) -> float:
-        """The two captions' dot product, `left`'s counts cut to those of `right`."""
-        get, unknown = self._squares.get, self._unknown
-        return sum(
-            min(count, other) * other * get(gram, unknown)
-            for gram, count in left.items()
-            if (other := right.get(gram))
-        )
+    def norms(owner, count, gram, size):
+        return np.sqrt(np.bincount(owner, count**2 * weights[gram], size))
 
-    def norms(self, grams: list[Counter]) -> list[float]:
-        """The caption's length as a vector, for each n."""
-        get, unknown = self._squares.get, self._unknown
-        return [
-            math.sqrt(sum(count * count * get(gram, unknown) for gram, count in n.items()))
-            for n in grams
-        ]
-
-
-def _bleu(words: Words, grams: list[Counter], references: Sequence[Words], counts) -> list[float]:
-    right = [
-        sum(min(count, max(c[n].get(gram, 0) for c in counts)) for gram, count in own.items())
-        for n, own in enumerate(grams)
-    ]
-    written = [max(0, len(words) - n) for n in range(LONGEST)]
-    nearest = min((abs(len(r) - len(words)), len(r)) for r in references)[1]
-    return [*right, *written, len(words), nearest]
+    shared = np.minimum(caption_count[place], count) * count * weights[gram]
+    products = np.bincount(reference, shared, len(clip_of))
+    sizes = norms(reference, count, gram, len(clip_of))
+    sizes *= norms(owners[ours], counts[ours], grams[ours], clips)[clip_of]
+    return right, np.divide(products, sizes, out=np.zeros_like(sizes), where=sizes > 0)
 
 
 def common_length(words: Words, references: Sequence[Words]) -> list[int]:
@@ -104,32 +108,34 @@ def rouge_l(words: Words, references: Sequence[Words]) -> float:
     return (1 + square) * precision * recall / (recall + square * precision)
 
 
-def _cider(words: Words, grams, references: Sequence[Words], counts, rarity: Rarity) -> float:
-    own, total = rarity.norms(grams), 0.0
-    for reference, other in zip(references, counts, strict=True):
-        shift = max(0, len(words) - 1) - max(0, len(reference) - 1)  # COCO counts the bigrams
-        likeness = math.exp(-(shift**2) / (2 * CIDER_SIGMA**2))
-        for n, norm in enumerate(rarity.norms(other)):
-            if norm and own[n]:
-                total += likeness * rarity.products(grams[n], other[n]) / (norm * own[n])
-    return 10.0 * total / LONGEST / len(references)
-
-
-def row(words: Words, references: Sequence[Words], rarity: Rarity) -> list[float]:
-    """What one clip adds: `COLUMNS` numbers.
+def rows(captions: Sequence[Words], references: Sequence[Sequence[Words]]) -> np.ndarray:
+    """What each clip adds: float `(clips, COLUMNS)`.
 
     Args:
-        words: The caption's words; none for a clip without a caption.
-        references: The words of each of its references, at least one.
-        rarity: Of the corpus that the clip belongs to.
+        captions: The words of each clip's caption; none for a clip without one.
+        references: For each clip, the words of its references, at least one.
     """
-    grams, counts = ngrams(words), [ngrams(reference) for reference in references]
-    return [
-        1.0,
-        *_bleu(words, grams, references, counts),
-        rouge_l(words, references),
-        _cider(words, grams, references, counts, rarity),
-    ]
+    clips, table = len(captions), np.ones((len(captions), COLUMNS))
+    flat = [words for of_clip in references for words in of_clip]
+    clip_of = np.repeat(np.arange(clips), [len(of_clip) for of_clip in references])
+    length = np.array([len(words) for words in captions])
+    lengths = np.array([len(words) for words in flat])
+    cosines = np.zeros(len(flat))
+    for n, grams in enumerate(_ngrams([*captions, *flat])):
+        table[:, 1 + n], cosine = _matches(*grams, clip_of, clips)
+        table[:, 5 + n] = np.maximum(0, length - n)
+        cosines += cosine
+    table[:, 9] = length
+    # The nearest in length, the shorter of two as near.
+    order = np.lexsort((lengths, abs(lengths - length[clip_of]), clip_of))
+    table[:, 10] = lengths[order][np.searchsorted(clip_of, np.arange(clips))]
+    pairs = tqdm(zip(captions, references, strict=True), "ROUGE-L", clips, unit="clip")
+    table[:, 11] = [rouge_l(*pair) for pair in pairs]
+    # COCO takes the number of bigrams for the length.
+    shift = np.maximum(0, length - 1)[clip_of] - np.maximum(0, lengths - 1)
+    cosines *= np.exp(-np.square(shift) / (2 * CIDER_SIGMA**2))
+    table[:, 12] = 10 / LONGEST * np.bincount(clip_of, cosines) / np.bincount(clip_of)
+    return table
 
 
 def figures(sums: np.ndarray) -> dict[str, np.ndarray]:
@@ -143,7 +149,7 @@ def figures(sums: np.ndarray) -> dict[str, np.ndarray]:
     """
     sums = np.asarray(sums, float)
     clips, right, written = sums[..., 0], sums[..., 1:5], sums[..., 5:9]
-    length, nearest, rouge, cider = (sums[..., column] for column in range(9, COLUMNS))
+    length, nearest, rouge, cider = np.moveaxis(sums[..., 9:], -1, 0)
     precisions = (right + _TINY) / (written + _SMALL)
     ratio = (length + _TINY) / (nearest + _SMALL)
     brevity = np.exp(np.minimum(0.0, 1 - 1 / ratio))[..., None]

@@ -17,7 +17,7 @@ _SPELLINGS = {
     **{"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-"},
     **{"&amp;": "&", "&lt;": "<", "&gt;": ">", "¢": "cents", "£": "#", "¤": "$", "€": "$"},
     **{"½": "1/2", "¼": "1/4", "¾": "3/4", "⅓": "1/3", "⅔": "2/3"},
-    **dict.fromkeys([*PUNCTUATION, *"\"’‘“”«»‹›…—–―", "&quot;", "&apos;", "&nbsp;"], ""),
+    **dict.fromkeys([*PUNCTUATION, *'"’‘“”«»‹›…—–―', "&quot;", "&apos;", "&nbsp;"], ""),
 }
 # Words of plain letters that are two words to the treebank.
 _PAIRS = {
@@ -101,7 +101,10 @@ _RULES = [
     r"[!-~¡-©«-¬®-±´¶-·»-¿×÷–-‣…€‰-※←-⯿]",
 ]
 _RULES = [re.compile(rule) for rule in _RULES]
-_PLAIN = re.compile(r"[a-z]+(?: [a-z]+)*(?= |\Z)")
+# What most captions are all of: no rule but that for words finds anything here.
+_PLAIN = re.compile(r"[a-z]+(?:,? [a-z]+)*(?=,? |\Z)")
+_LAST = re.compile(r"(?<![^ ])([a-z]{2,}) ?\.\Z")
+_UNSPLIT = frozenset(_ABBREVIATIONS.split())
 _CONTRACTED = re.compile(rf"{_Q}{_AUX}|[nN]{_Q}[tT]")
 _STOPS = re.compile(r"-{1,4}|\.[. ]*")
 
@@ -128,9 +131,11 @@ def words(text: str) -> tuple[str, ...]:
     """
     found: list[str] = []
     position = 0
+    if (last := _LAST.search(text)) and last[1] not in _UNSPLIT:
+        text = text[: last.end(1)]
     while position < len(text):
         if plain := _PLAIN.match(text, position):
-            for word in plain.group().split():
+            for word in plain.group().replace(",", "").split():
                 found += _PAIRS.get(word, (word,))
             position = plain.end()
             continue

@@ -62,7 +62,7 @@ class Tally:
             tuple(values[i] for i in kept) for values in (self.captions, self.references)
         )
         # CIDEr's weights are of the clips scored, so the rows change.
-        rows = _rows(*_words(captions, references))
+        rows = metrics.rows(*_words(captions, references))
         table = np.hstack([rows, self.table[kept, metrics.COLUMNS :]])
         sources = tuple(self.sources[i] for i in kept)
         return Tally(sources, captions, references, self.missing[kept], table, self.no_meteor)
@@ -82,14 +82,9 @@ def _plain(value: np.ndarray | None) -> float | None:
 
 
 def _words(captions: Sequence[str], references: Sequence[Sequence[str]]):
-    return [ptb.words(c) for c in captions], [[ptb.words(r) for r in of] for of in references]
-
-
-def _rows(captions, references) -> np.ndarray:
-    """float `(clips, metrics.COLUMNS)` from words."""
-    rarity = metrics.Rarity(references)
-    pairs = tqdm(zip(captions, references, strict=True), "score", len(captions), unit="clip")
-    return np.array([metrics.row(*pair, rarity) for pair in pairs])
+    pairs = tqdm(zip(captions, references, strict=True), "words", len(captions), unit="clip")
+    both = [(ptb.words(caption), [ptb.words(text) for text in of]) for caption, of in pairs]
+    return [words for words, _ in both], [words for _, words in both]
 
 
 def tally(
@@ -117,7 +112,7 @@ def tally(
     captions = tuple(predictions.get(source, "") for source in sources)
     texts = tuple(references[source] for source in sources)
     words, reference_words = _words(captions, texts)
-    table, no_meteor = _rows(words, reference_words), "not asked for"
+    table, no_meteor = metrics.rows(words, reference_words), "not asked for"
     if with_meteor:
         try:
             table, no_meteor = np.hstack([table, meteor.rows(words, reference_words)]), ""
