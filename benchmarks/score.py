@@ -60,9 +60,8 @@ def tokenised(texts: dict[str, list[str]]) -> dict[str, list[str]]:
 def official(predictions, references) -> dict[str, float]:
     captions = tokenised({source: [text] for source, text in predictions.items()})
     truths = tokenised(references)
-    figures = dict(
-        zip(["BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4"], Bleu(4).compute_score(truths, captions)[0])
-    )
+    bleu = Bleu(4).compute_score(truths, captions)[0]
+    figures = {f"BLEU-{n}": value for n, value in enumerate(bleu, start=1)}
     figures["ROUGE-L"] = Rouge().compute_score(truths, captions)[0]
     figures["CIDEr"] = Cider().compute_score(truths, captions)[0]
     return figures

@@ -170,14 +170,14 @@ def _score(args) -> int:
     references = {record.source: record.captions for record in records}
 
     def count(path):
-        predictions = read_predictions(path)
-        if strangers := predictions.keys() - references.keys():
+        counted = tally(read_predictions(path), references)
+        if counted.strangers:
             print(
-                f"{path}: {len(strangers)} of {len(predictions)} predictions are for clips without "
-                f"references and don't count, {min(strangers)!r} for one",
+                f"{path}: {len(counted.strangers)} predictions are for clips without references "
+                f"and don't count, {counted.strangers[0]!r} for one",
                 file=sys.stderr,
             )
-        return tally(predictions, references)
+        return counted
 
     scored = count(args.predictions)
     if scored.no_meteor:

@@ -1,6 +1,7 @@
 """Are the captions varied and made for their clips, or a few sentences said to everything?"""
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from v2t_lib.vocabulary import normalise, tokenise
 
@@ -25,7 +26,7 @@ def diversity(captions: Sequence[str], training: Iterable[str] | None = None) ->
     """
     sentences = [tokenise(caption) for caption in captions]
     words = [word for sentence in sentences for word in sentence]
-    pairs = [pair for sentence in sentences for pair in zip(sentence, sentence[1:], strict=False)]
+    pairs = [pair for sentence in sentences for pair in pairwise(sentence)]
     known = None if training is None else {normalise(text) for text in training}
     texts = [" ".join(sentence) for sentence in sentences]
     return {
@@ -50,10 +51,11 @@ def doubts(scores: dict) -> list[str]:
         ("shuffled_loss", "the model itself reaches on another clip"),
     ):
         if scores[name] is not None and (gap := scores[name] - scores["loss"]) < SMALL_GAP:
+            side = "below" if gap >= 0 else "above"
             said.append(
                 f"It hardly looks at the clip: its loss, {scores['loss']:.3f} nats a token, is "
-                f"{gap:.3f} below the {scores[name]:.3f} that {control}. Train longer, or with "
-                "another encoder, before reading anything into its captions."
+                f"{abs(gap):.3f} {side} the {scores[name]:.3f} that {control}. Train longer, or "
+                "with another encoder, before reading anything into its captions."
             )
     distinct = round(scores["distinct_captions"] * scores["clips"])
     if scores["clips"] > 1 and (distinct == 1 or scores["distinct_captions"] < COLLAPSE_SHARE):

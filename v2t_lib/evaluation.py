@@ -59,7 +59,7 @@ def predict(captioner: Captioner, shards: str | Path, beam: int) -> list[Predict
 
 
 def _shown(shards: str | Path, lag: int) -> Iterator[tuple[np.ndarray, str]]:
-    """Every caption with the frames of the clip `lag` clips before its own, the first with the last's."""
+    """Every caption with the frames of the clip `lag` before its own, the first with the last."""
     frames, waiting = collections.deque(), []
     for example in iter_examples(shards):
         frames.append(example.frames)

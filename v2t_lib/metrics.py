@@ -25,7 +25,7 @@ _TINY, _SMALL = 1e-15, 1e-9  # keep a caption without words from dividing by zer
 
 
 def _ngrams(sentences: Sequence[Words]) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
-    """For n from 1 to 4, every n-gram: its sentence `(N,)`, its number `(N,)`, how many there are."""
+    """For n from 1 to 4: each n-gram's sentence `(N,)`, its number `(N,)`, how many there are."""
     numbers: dict[str, int] = {}
     tokens = [numbers.setdefault(word, len(numbers)) for words in sentences for word in words]
     tokens, kinds = np.array(tokens, np.int64), max(1, len(numbers))

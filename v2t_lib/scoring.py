@@ -40,6 +40,7 @@ class Tally:
         missing: bool `(clips,)`, True for a clip without a prediction.
         table: float `(clips, columns)`: rows of `metrics`, then rows of `meteor` if there are any.
         no_meteor: Why there are none; "" where there are.
+        strangers: Sources with a prediction and no references; they don't count.
     """
 
     sources: tuple[str, ...]
@@ -48,6 +49,7 @@ class Tally:
     missing: np.ndarray
     table: np.ndarray
     no_meteor: str
+    strangers: tuple[str, ...] = ()
 
     def figures(self) -> dict[str, float | None]:
         """The figures over all clips."""
@@ -64,8 +66,14 @@ class Tally:
         # CIDEr's weights are of the clips scored, so the rows change.
         rows = metrics.rows(*_words(captions, references))
         table = np.hstack([rows, self.table[kept, metrics.COLUMNS :]])
-        sources = tuple(self.sources[i] for i in kept)
-        return Tally(sources, captions, references, self.missing[kept], table, self.no_meteor)
+        return dataclasses.replace(
+            self,
+            sources=tuple(self.sources[i] for i in kept),
+            captions=captions,
+            references=references,
+            missing=self.missing[kept],
+            table=table,
+        )
 
     def resampled(self, seed: int = 0) -> dict[str, np.ndarray | None]:
         """The figures of `RESAMPLES` corpora drawn from the clips, with replacement.
@@ -104,9 +112,9 @@ def tally(
     """
     if not predictions.keys() & references.keys():
         raise DataError(
-            f"expected predictions for the {len(references)} clips that have references. Received: "
-            f"{len(predictions)} for others, the first {next(iter(predictions), 'none')!r}; sources "
-            "must be written alike in both files"
+            f"expected predictions for the {len(references)} clips with references. Received: "
+            f"{len(predictions)} for others, {min(predictions, default='')!r} for one; write "
+            "sources alike in both files"
         )
     sources = tuple(sorted(references))
     captions = tuple(predictions.get(source, "") for source in sources)
@@ -119,7 +127,8 @@ def tally(
         except meteor.NoMeteor as reason:
             no_meteor = str(reason)
     missing = np.array([source not in predictions for source in sources])
-    return Tally(sources, captions, texts, missing, table, no_meteor)
+    strangers = tuple(sorted(predictions.keys() - references.keys()))
+    return Tally(sources, captions, texts, missing, table, no_meteor, strangers)
 
 
 def _interval(values: np.ndarray | None) -> list[float] | None:
@@ -158,6 +167,7 @@ def report(scored: Tally, against: Tally | None = None) -> dict:
         **scored.figures(),
         "clips": len(scored.sources),
         "missing": int(scored.missing.sum()),
+        "without_references": len(scored.strangers),
         "available_only": {**available.figures(), "clips": len(available.sources)},
         "intervals": intervals(scored),
     }
