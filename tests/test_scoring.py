@@ -3,7 +3,6 @@ import random
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from test_import_order import loaded_by
 
@@ -22,11 +21,9 @@ PREDICTIONS = {"a.gif": "a cat sits", "b.gif": "A DOG", "c.gif": "ein grüner st
 
 
 @pytest.fixture(autouse=True)
-def _no_java(request, monkeypatch):
-    """Java takes seconds to start; only the test that is about it does."""
+def _no_java(request):
     if "shared_data" not in request.fixturenames:
-        monkeypatch.setenv("JAVA_HOME", "/nowhere")
-        monkeypatch.setenv("PATH", "/nowhere")
+        request.getfixturevalue("no_java")
 
 
 def many(clips, seed=0, errors=0.3):
