@@ -83,7 +83,9 @@ def shards(tmp_path_factory):
     return folder / "shards"
 
 
-def test_the_loss_is_the_mean_over_all_tokens(shards):
+@pytest.mark.parametrize("batch", [2, 64])
+def test_the_loss_is_the_mean_over_all_tokens(shards, monkeypatch, batch):
+    monkeypatch.setattr("v2t_lib.evaluation.BATCH", batch)
     captioner = tiny.captioner()
     examples = [(e.frames, text) for e in iter_examples(shards) for text in e.captions]
     frames = np.stack([frames for frames, _ in examples])

@@ -89,6 +89,7 @@ def mean_loss(captioner: Captioner, shards: str | Path, lag: int = 0) -> float:
             packed = np.stack([captioner.vocabulary.pack(text, length) for _, text in batch])
             count = float(np.sum(packed[:, 1:] != PAD))
             inputs, targets = (frames, packed[:, :-1]), packed[:, 1:]
+            captioner.reset_metrics()  # up to Keras 3.13 at least, earlier batches count on
             total += count * float(captioner.test_on_batch(inputs, targets))
             tokens += count
             progress.update(len(batch))
