@@ -135,6 +135,7 @@ def test_score_counts_what_is_missing_strange_or_said_twice(tmp_path, capsys):
         assert main(["score", first, references, *arguments, "--json"]) == 0
     printed = capsys.readouterr()
     result = json.loads(printed.out)
+    assert result["no_meteor"] == "no Java in this test"
     assert result.keys() >= FIGURES | {"clips", "missing", "available_only"}
     assert (result["clips"], result["missing"]) == (2, 1)
     assert result["available_only"].keys() == FIGURES | {"clips"}

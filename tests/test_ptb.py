@@ -1,10 +1,11 @@
 """The expected words are what the Stanford tokeniser 3.4.1 and the scorers' filter leave."""
 
 import hashlib
+import random
 
 import pytest
 
-from v2t_lib.ptb import words
+from v2t_lib.ptb import PUNCTUATION, words
 from v2t_lib.records import read_captions
 
 
@@ -51,6 +52,16 @@ def test_typed_and_parted_captions_are_the_same_words():
     assert words("The man's dog, it seems, can't jump.") == words(
         "the man 's dog , it seems , ca n't jump ."
     )
+
+
+def test_nothing_that_can_be_typed_breaks_a_word():
+    rng = random.Random(0)
+    odd = "aZé1 .,'’-–_/&;:()<>[]#@!?…“”€½\u00a0\t\u0301日😀\x00"
+    for _ in range(2000):
+        text = "".join(rng.choices(odd, k=rng.randint(0, 12)))
+        found = words(text)
+        assert not PUNCTUATION.intersection(found)
+        assert all(word and word == word.lower() and word.split() == [word] for word in found)
 
 
 #: SHA-256 of what the official tokeniser gives, one caption a line.

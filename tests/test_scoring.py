@@ -155,5 +155,5 @@ def test_the_official_figures(shared_data, tmp_path, monkeypatch):
         read_predictions(scores / "predictions.tsv"), {r.source: r.captions for r in references}
     )
     official = (0.36356, 0.20654, 0.12107, 0.07101, 0.32073, 0.36291, 0.13033)
-    assert scored.no_meteor == "" and len(scored.sources) == 3300
+    assert scored.no_meteor is None and len(scored.sources) == 3300
     assert scored.figures() == pytest.approx(dict(zip(NAMES, official, strict=True)), abs=1e-5)

@@ -156,8 +156,14 @@ def _evaluate(args) -> int:
     )
     if args.out:
         write_predictions(predictions, args.out)
+    _say_why_no_meteor(scores)
     print(json.dumps(scores) if args.json else summary(scores))
     return 0
+
+
+def _say_why_no_meteor(scores: dict) -> None:
+    if scores["no_meteor"]:
+        print(f"no METEOR: {scores['no_meteor']}", file=sys.stderr)
 
 
 def _score(args) -> int:
@@ -180,9 +186,8 @@ def _score(args) -> int:
         return counted
 
     scored = count(args.predictions)
-    if scored.no_meteor:
-        print(f"no METEOR: {scored.no_meteor}", file=sys.stderr)
     result = report(scored, count(args.against) if args.against else None)
+    _say_why_no_meteor(result)
     if args.per_clip:
         write_clips(scored, args.per_clip)
     print(json.dumps(result) if args.json else summary(result))

@@ -184,6 +184,7 @@ def evaluate(
         "pointing_chance": chance,
         **diversity(list(captions.values()), read_captions_of(training) if training else None),
         **scored.figures(),
+        "no_meteor": scored.no_meteor,
         "intervals": intervals(scored),
     }
     if unseen is not None:

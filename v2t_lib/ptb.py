@@ -90,7 +90,7 @@ _RULES = [
     rf"({_WORD}\.|{_A}+\.)[,;:]",
     # Numbers: plain, with a sign, times, fractions, years.
     r"[-+]?(?:\d*(?:[.:,]\d+)+|\d+)",
-    r"(?:\d{1,4}[- ])?\d{1,4}/\d{1,4}",
+    r"(?:\d{1,4}-)?\d{1,4}/\d{1,4}",
     rf"{_Q}[2-9]0s|{_Q}\d\d(?!\S)",
     # What is typed on the web.
     rf"@[A-Za-z_][A-Za-z0-9_]*|#{_L}+_?",

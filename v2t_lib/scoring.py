@@ -39,7 +39,7 @@ class Tally:
         references: Each clip's references.
         missing: bool `(clips,)`, True for a clip without a prediction.
         table: float `(clips, columns)`: rows of `metrics`, then rows of `meteor` if there are any.
-        no_meteor: Why there are none; "" where there are.
+        no_meteor: Why there are none, in one line; None where there are.
         strangers: Sources with a prediction and no references; they don't count.
     """
 
@@ -48,7 +48,7 @@ class Tally:
     references: tuple[Sequence[str], ...]
     missing: np.ndarray
     table: np.ndarray
-    no_meteor: str
+    no_meteor: str | None
     strangers: tuple[str, ...] = ()
 
     def figures(self) -> dict[str, float | None]:
@@ -123,7 +123,7 @@ def tally(
     table, no_meteor = metrics.rows(words, reference_words), "not asked for"
     if with_meteor:
         try:
-            table, no_meteor = np.hstack([table, meteor.rows(words, reference_words)]), ""
+            table, no_meteor = np.hstack([table, meteor.rows(words, reference_words)]), None
         except meteor.NoMeteor as reason:
             no_meteor = str(reason)
     missing = np.array([source not in predictions for source in sources])
@@ -136,7 +136,10 @@ def _interval(values: np.ndarray | None) -> list[float] | None:
 
 
 def intervals(scored: Tally) -> dict[str, list[float] | None]:
-    """95% bootstrap intervals by clip, `[low, high]` by name (Efron and Tibshirani 1993)."""
+    """95% bootstrap intervals by clip, `[low, high]` by name (Efron and Tibshirani 1993).
+
+    CIDEr's weights stay those of all clips.
+    """
     return {name: _interval(values) for name, values in scored.resampled().items()}
 
 
@@ -165,6 +168,7 @@ def report(scored: Tally, against: Tally | None = None) -> dict:
     available = scored.available()
     result = {
         **scored.figures(),
+        "no_meteor": scored.no_meteor,
         "clips": len(scored.sources),
         "missing": int(scored.missing.sum()),
         "without_references": len(scored.strangers),
