@@ -15,6 +15,8 @@ import argparse
 import contextlib
 import io
 import os
+import shutil
+import sys
 
 import numpy as np
 from pycocoevalcap.bleu.bleu import Bleu
@@ -79,6 +81,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("captions", nargs="*", metavar="CAPTIONS.tsv")
     paths = parser.parse_args().captions
+    if not shutil.which("java"):
+        sys.exit("expected a Java on the PATH for the official tools. Received: none")
     os.environ["JAVA_TOOL_OPTIONS"] = "-Dfile.encoding=UTF-8"
     compare_tokenisers(paths)
     rng = np.random.default_rng(0)

@@ -179,8 +179,8 @@ def _score(args) -> int:
         counted = tally(read_predictions(path), references)
         if counted.strangers:
             print(
-                f"{path}: {len(counted.strangers)} predictions are for clips without references "
-                f"and don't count, {counted.strangers[0]!r} for one",
+                f"{path}: predictions for clips without references don't count: "
+                f"{len(counted.strangers)}, {counted.strangers[0]!r} for one",
                 file=sys.stderr,
             )
         return counted
