@@ -15,7 +15,7 @@ for line in sys.stdin:
     command, *references, caption = line.split("|||")
     assert command.strip() == "SCORE", line
     if "quit" in caption:
-        sys.exit("Error: Could not reserve enough space")
+        sys.exit("Picked up options\\nError: no VM\\nCould not reserve space\\n\\tat X")
     words = len(caption.split())
     print(*[words, words, 0, 0, words, words, *[0] * 14, len(references), words, words], flush=True)
 """
@@ -48,8 +48,16 @@ def test_rows_come_from_the_program_even_in_a_folder_with_spaces(fake):
 
 
 def test_a_java_that_gives_up_is_quoted(fake):
-    with pytest.raises(meteor.NoMeteor, match="it said: Error: Could not reserve enough space"):
+    with pytest.raises(meteor.NoMeteor, match=r"it said: Error: no VM; Could not reserve space$"):
         meteor.rows([["a"], ["quit"], ["a"]], [[["x"]]] * 3)
+
+
+def test_a_java_that_does_not_start_is_named(fake):
+    java = meteor.find_java()
+    with open(java, "w") as file:
+        file.write("#!/nowhere/python\n")
+    with pytest.raises(meteor.NoMeteor, match=f"{java} does not start: No such file"):
+        meteor.rows([["a"]], [[["a"]]])
 
 
 def test_without_java_or_program_one_line_says_so(fake, monkeypatch, tmp_path):

@@ -257,6 +257,10 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--beam", type=_positive, default=1, help="beams; 1 is greedy (default)")
 
     sub = command("evaluate", _evaluate, "caption held-out shards and score the captions")
+    sub.description += (
+        " The figures are over the clips in the shards; to count clips that could not be fetched, "
+        "as TGIF's protocol does, give what --out writes to `v2t score`."
+    )
     sub.add_argument("shards", type=Path)
     sub.add_argument("--model", type=Path, required=True, metavar="M.keras")
     sub.add_argument("--out", type=Path, metavar="predictions.tsv")

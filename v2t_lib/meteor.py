@@ -50,9 +50,12 @@ def find_jar() -> Path:
 def _running(command: list[str]):
     """The program, taking a line and giving a line; what it complains of ends up in the error."""
     with tempfile.TemporaryFile() as complaints:
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints
-        )
+        try:
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints
+            )
+        except OSError as error:
+            raise NoMeteor(f"{command[0]} does not start: {error.strerror}") from error
 
         def ask(line: str) -> str:
             with contextlib.suppress(BrokenPipeError):
@@ -62,8 +65,9 @@ def _running(command: list[str]):
                 return answer
             process.wait()
             complaints.seek(0)
-            said = complaints.read().decode(errors="replace").strip().splitlines() or ["nothing"]
-            raise NoMeteor(f"Java gave up; it said: {said[0]}")
+            lines = complaints.read().decode(errors="replace").splitlines()
+            said = "; ".join(line for line in lines if not line.startswith(("\t", "Picked up")))
+            raise NoMeteor(f"Java gave up; it said: {said[:300] or 'nothing'}")
 
         try:
             yield ask
