@@ -33,8 +33,14 @@ def test_a_model_that_looks_and_varies_raises_no_doubt():
 @pytest.mark.parametrize(
     ("scores", "said"),
     [
-        ({"loss": 1.97}, "0.030 below the 2.000 that the same decoder reaches without seeing"),
-        ({"shuffled_loss": 1.01}, "0.010 below the 1.010 that the model itself reaches on another"),
+        (
+            {"loss": 1.97},
+            "is 1.970 nats a token, and 2.000 for the same decoder when it sees nothing. Train",
+        ),
+        (
+            {"shuffled_loss": 1.01},
+            "is 1.000 nats a token, and 1.010 when it is shown other clips. Train",
+        ),
         ({"distinct_captions": 0.05}, "collapsed: 5 distinct for 100 clips"),
         ({"clips": 5, "distinct_captions": 0.2}, "collapsed: 1 distinct for 5 clips"),
     ],
@@ -44,6 +50,6 @@ def test_what_there_is_to_doubt_is_said_in_words(scores, said):
     assert said in doubt
 
 
-def test_a_model_worse_than_blind_is_said_to_be():
-    (doubt,) = doubts(FINE | {"loss": 2.5})
-    assert "0.500 above the 2.000" in doubt
+def test_a_model_worse_than_both_controls_is_told_once():
+    (doubt,) = doubts(FINE | {"loss": 3.5})
+    assert "2.000 for the same decoder when it sees nothing and 3.000 when it is shown" in doubt

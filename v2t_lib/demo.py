@@ -69,11 +69,11 @@ def summary(scores: dict) -> str:
         f"{nats('blind_loss')} for the same decoder when blind, {nats('shuffled_loss')} when shown "
         "other clips.",
         f"BLEU-4 {scores['BLEU-4']:.3f}, ROUGE-L {scores['ROUGE-L']:.3f}, "
-        f"CIDEr {scores['CIDEr']:.2f}; {percent('distinct_captions')} of the captions are "
-        f"distinct, {percent('seen_in_training')} are training sentences.",
+        f"CIDEr {scores['CIDEr']:.2f} of 10; captions that are distinct "
+        f"{percent('distinct_captions')}, seen in training {percent('seen_in_training')}.",
         f"Pointing {percent('pointing')} (chance {percent('pointing_chance')}).",
     ]
-    return " ".join([*sentences, *scores["doubts"]])
+    return "\n".join([" ".join(sentences), *(f"Careful: {doubt}" for doubt in scores["doubts"])])
 
 
 def demo(out: str | Path, seed: int = 0, clips: int = CLIPS, epochs: int = TRAINING.epochs) -> dict:

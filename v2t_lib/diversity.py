@@ -45,18 +45,22 @@ def doubts(scores: dict) -> list[str]:
         scores: `clips`, `loss`, `blind_loss` and `shuffled_loss` in nats a token (the last two may
             be None), and what `diversity` returns.
     """
+    controls = {
+        "blind_loss": "for the same decoder when it sees nothing",
+        "shuffled_loss": "when it is shown other clips",
+    }
+    near = [
+        f"{scores[name]:.3f} {when}"
+        for name, when in controls.items()
+        if scores[name] is not None and scores[name] - scores["loss"] < SMALL_GAP
+    ]
     said = []
-    for name, control in (
-        ("blind_loss", "the same decoder reaches without seeing it"),
-        ("shuffled_loss", "the model itself reaches on another clip"),
-    ):
-        if scores[name] is not None and (gap := scores[name] - scores["loss"]) < SMALL_GAP:
-            side = "below" if gap >= 0 else "above"
-            said.append(
-                f"It hardly looks at the clip: its loss, {scores['loss']:.3f} nats a token, is "
-                f"{abs(gap):.3f} {side} the {scores[name]:.3f} that {control}. Train longer, or "
-                "with another encoder, before reading anything into its captions."
-            )
+    if near:
+        said.append(
+            f"It hardly looks at the clip: its loss is {scores['loss']:.3f} nats a token, and "
+            f"{' and '.join(near)}. Train longer, or with another encoder, before reading "
+            "anything into its captions."
+        )
     distinct = round(scores["distinct_captions"] * scores["clips"])
     if scores["clips"] > 1 and (distinct == 1 or scores["distinct_captions"] < COLLAPSE_SHARE):
         said.append(
