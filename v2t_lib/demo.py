@@ -25,7 +25,7 @@ ENCODER = {
     "residual_from": 1,
 }
 DECODER = {"units": 160, "embedding_size": 64, "attention_units": 64}
-TRAINING = TrainingOptions(epochs=6, batch_size=32, learning_rate=3e-3)
+TRAINING = TrainingOptions(epochs=8, batch_size=32, learning_rate=3e-3)
 SHOWN = 24
 
 
