@@ -28,7 +28,9 @@ def shards(tmp_path_factory):
     return folder / "shards"
 
 
-def test_the_loss_is_the_mean_over_all_tokens(shards):
+@pytest.mark.parametrize("batch", [2, 64])
+def test_the_loss_is_the_mean_over_all_tokens(shards, monkeypatch, batch):
+    monkeypatch.setattr("v2t_lib.evaluation.BATCH", batch)
     captioner = tiny.captioner()
     examples = [(e.frames, text) for e in iter_examples(shards) for text in e.captions]
     frames = np.stack([frames for frames, _ in examples])
@@ -37,7 +39,27 @@ def test_the_loss_is_the_mean_over_all_tokens(shards):
     assert mean_loss(captioner, shards) == pytest.approx(expected, rel=1e-4)
 
 
-def test_scores_of_a_scripted_captioner(shards, monkeypatch, tmp_path):
+def test_the_loss_on_the_wrong_clips_shows_every_caption_one_clip_from_before(shards):
+    captioner, examples = tiny.captioner(), list(iter_examples(shards))
+    for lag in (1, 2):
+        shown = [
+            (examples[number - lag].frames, text)
+            for number, example in enumerate(examples)
+            for text in example.captions
+        ]
+        frames = np.stack([frames for frames, _ in shown])
+        tokens = tiny.tokens(*(text for _, text in shown))
+        expected = float(sequence_loss(tokens[:, 1:], captioner((frames, tokens[:, :-1]))))
+        assert mean_loss(captioner, shards, lag) == pytest.approx(expected, rel=1e-4)
+    assert mean_loss(captioner, shards) != pytest.approx(expected, rel=1e-4)
+
+
+def test_a_blind_captioner_loses_nothing_on_the_wrong_clips(shards):
+    blind = tiny.captioner("blind")
+    assert mean_loss(blind, shards, lag=2) == pytest.approx(mean_loss(blind, shards), rel=1e-5)
+
+
+def test_scores_of_a_scripted_captioner(shards, monkeypatch, tmp_path, no_java):
     """Greedy is right for clips 0 and 1 of 5, the beam for all: only the text counts."""
     captioner, blind = tiny.captioner(), tiny.captioner("blind")
     shown = iter(range(5))
@@ -49,12 +71,17 @@ def test_scores_of_a_scripted_captioner(shards, monkeypatch, tmp_path):
         return [dataclasses.replace(blank, text=text) for text in texts]
 
     monkeypatch.setattr(captioner, "caption_frames", scripted, raising=False)
-    scores, predictions = evaluate(captioner, shards, blind=blind, beam=2)
+    scores, predictions = evaluate(captioner, shards, blind=blind, beam=2, training=shards)
     assert scores["clips"] == 5
     assert scores["exact_match"] == 2 / 5 and scores["exact_match_beam"] == 1.0
-    assert scores["distinct_captions"] == 2 / 5
-    assert scores["unseen_combinations"] is None
-    assert scores["pointing"] is None and scores["deletion"] is None
+    assert scores["distinct_captions"] == 1 / 5 and scores["seen_in_training"] == 1
+    assert scores["BLEU-1"] == pytest.approx(1) and scores["METEOR"] is None
+    assert scores["intervals"]["ROUGE-L"] == pytest.approx([1, 1])
+    assert scores["perplexity"] == pytest.approx(np.exp(scores["loss"]))
+    assert scores["shuffled_loss"] == pytest.approx(mean_loss(captioner, shards, lag=2))
+    assert any("collapsed: 1 distinct for 5 clips" in doubt for doubt in scores["doubts"])
+    assert scores["unseen_combinations"] is None and scores["pointing"] is None
+    assert scores["deletion"] is None
     assert scores["blind_loss"] == pytest.approx(mean_loss(blind, shards))
     write_predictions(predictions, tmp_path / "p" / "predictions.tsv")
     rows = (tmp_path / "p" / "predictions.tsv").read_text().splitlines()
