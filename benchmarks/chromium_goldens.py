@@ -4,7 +4,8 @@
 
 Needs a Chromium; writes `tests/goldens/chromium.npz`. Each clip goes through `ImageDecoder`, and
 each frame is drawn on a white canvas. The file holds, by clip, `NAME` uint8 `(N, H, W, 3)`,
-`NAME/ms` int32 `(N,)`, and the browser's version as `browser`. A clip that Chromium refuses has
+`NAME/ms` int32 `(N,)`, of lossy clips `NAME/file`, for every encoder writes them differently, and
+the browser's version as `browser`. A clip that Chromium refuses has
 no frames; one that it shows up to a fault has those before it.
 """
 
@@ -95,7 +96,8 @@ def take(clips: dict[str, bytes], browser: str) -> tuple[list[dict], str]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{server.server_port}/"
     with tempfile.TemporaryDirectory() as profile:
-        options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}"]
+        options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
+        options += ["--disable-background-networking", f"--user-data-dir={profile}"]
         process = subprocess.Popen([browser, *options, address], stderr=subprocess.DEVNULL)
         finished = done.wait(timeout=300)
         process.terminate()
@@ -112,13 +114,17 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--browser", default="chromium")
-    results, version = take(corpus(), parser.parse_args().browser)
+    clips = corpus()
+    results, version = take(clips, parser.parse_args().browser)
     arrays = {"browser": np.array(version)}
+    for name in clips:
+        if "lossy" in name:
+            arrays[name + "/file"] = np.frombuffer(clips[name], np.uint8)
     for result in results:
         width, height = result.get("size", (0, 0))
         frames = b"".join(base64.b64decode(frame) for frame in result["frames"])
-        arrays[result["name"]] = np.frombuffer(frames, np.uint8).reshape(-1, height, width, 3) \
-            if frames else np.zeros((0, 0, 0, 3), np.uint8)
+        pixels = np.frombuffer(frames, np.uint8)
+        arrays[result["name"]] = pixels.reshape(len(result["frames"]), height, width, 3)
         arrays[result["name"] + "/ms"] = np.array(result["ms"], np.float64).round().astype(np.int32)
         if result["error"]:
             print(f"{result['name']}: {len(result['frames'])} frames, then {result['error']}")

@@ -159,6 +159,16 @@ def gif_corpus() -> dict[str, bytes]:
     clips["transparent-beyond-palette"] = gif(
         control(5, 1, 200) + image(whole[0]), control(5, 2, 200) + image(small, (5, 5)), frame[1]
     )
+    clips["first-fills"] = gif(
+        control(5, 1, 12) + image(whole[0]), control(5, 1, 3) + image(whole[1]),
+        control(5, 3, 2) + image(small, (4, 4)), control(5, 1, 0) + image(small, (9, 7)),
+    )  # fmt: skip
+    pierced = whole[0].copy()
+    pierced[4, 5] = 12
+    clips["first-all-but-fills"] = gif(
+        control(5, 1, 12) + image(pierced), control(5, 1, 3) + image(whole[1]),
+        control(5, 1, 0) + image(small, (9, 7)),
+    )  # fmt: skip
     clips["background-colour"] = gif(*_three(2), head=screen(background=3))
     clips["first-smaller"] = gif(control(5) + image(small, (6, 4)), frame[1], frame[2])
     clips["first-smaller-transparent"] = gif(
@@ -477,6 +487,7 @@ def webp(frames, size=(WIDTH, HEIGHT), lossless=True, background=(255, 0, 0, 255
 
 
 def webp_corpus() -> dict[str, bytes]:
+    # The bytes of the lossy ones hang on the encoder: the goldens keep them as they were taken.
     places = [((0, 0), WIDTH, HEIGHT), ((4, 2), 12, 9), ((8, 6), 13, 10), ((0, 4), 20, 6)]
     clips = {}
     for dispose in range(2):
@@ -487,6 +498,11 @@ def webp_corpus() -> dict[str, bytes]:
     clips["webp-opaque"] = webp(
         [(rgba(n, w, h, "none")[..., :3], at, 50, 0, 0) for n, (at, w, h) in enumerate(places)]
     )
+    for alpha in ("none", "some"):
+        clips[f"webp-lossy-alpha-{alpha}"] = webp(
+            [(rgba(n, w, h, alpha), at, 50, 0, 1) for n, (at, w, h) in enumerate(places)],
+            lossless=False,
+        )
     clips["webp-first-smaller"] = webp([(rgba(n, 10, 8), (6, 4), 50, 0, 1) for n in range(3)])
     clips["webp-delays"] = webp(
         [(rgba(n), (0, 0), d, 0, 0) for n, d in enumerate((0, 5, 10, 11, 20, 9000))]

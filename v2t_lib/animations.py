@@ -75,42 +75,40 @@ class Animation:
                 return number
         return first
 
-    def blank_index(self) -> int | None:
-        """The palette index that may stand for "nothing here" if indices are composed, else None.
+    def indexed(self) -> tuple[int, bytes] | None:
+        """Blank index and palette if indices may be composed, which is quick, instead of colours.
 
-        Indices need one palette for all parts, and an index that no part ever draws: the
-        transparent one where all parts agree on it, or any at all where the canvas is never bare.
+        Indices need one palette for all parts, and an index for "nothing here" that no part ever
+        draws: the transparent one where all parts agree on it, or any at all where the canvas is
+        never bare.
         """
         first, *others = self.parts
-        if not isinstance(first, GifPart):
+        if not isinstance(first, GifPart) or any(p.palette != first.palette for p in others):
             return None
-        same = (first.palette, first.transparent)
-        if first.over and all((part.palette, part.transparent) == same for part in others):
-            return first.transparent
-        never_bare = not first.over and first.covers(self.size) and first.after == KEEP
-        if never_bare and all(p.palette == first.palette and p.after != CLEAR for p in others):
-            return 0
-        return None
+        if first.over and all(part.transparent == first.transparent for part in others):
+            at, palette = 3 * first.transparent, first.palette
+            return first.transparent, palette[:at] + bytes(BACKGROUND) + palette[at + 3 :]
+        bared = any(part.after == CLEAR for part in self.parts) or first.after == PREVIOUS
+        return None if bared or not first.fills(self.size) else (0, first.palette)
 
 
 class _Canvas:
-    """What shows: indices into one palette where that does, which is quick, else RGBA."""
+    """What shows: indices into one palette where that does, else RGBA."""
 
     def __init__(self, animation: Animation):
-        self._blank = animation.blank_index()
-        if self._blank is None:
+        self._nothing = (0, 0, 0, 0)
+        indexed = animation.indexed()
+        if indexed is None:
             self._picture = Image.new("RGBA", animation.size)
-            return
-        self._picture = Image.new("P", animation.size, self._blank)
-        palette = bytearray(animation.parts[0].palette)
-        if animation.parts[0].over:
-            palette[3 * self._blank : 3 * self._blank + 3] = bytes(BACKGROUND)
-        self._picture.putpalette(bytes(palette))
+        else:
+            self._nothing, palette = indexed
+            self._picture = Image.new("P", animation.size, self._nothing)
+            self._picture.putpalette(palette)
 
     def clear(self, box: tuple[int, int, int, int]) -> None:
         """Leaves nothing in the box."""
         if box[2] > box[0] and box[3] > box[1]:
-            self._picture.paste((0, 0, 0, 0) if self._blank is None else self._blank, box)
+            self._picture.paste(self._nothing, box)
 
     def pass_by(self, number: int, part: Part) -> None:
         """Does what the part leaves behind."""
@@ -137,7 +135,7 @@ class _Canvas:
             raise BadFrame(number, error) from None
 
     def _rgb(self) -> Image.Image:
-        if self._blank is not None or self._picture.getextrema()[3][0] == 255:
+        if self._picture.mode == "P" or self._picture.getextrema()[3][0] == 255:
             return self._picture.convert("RGB")
         shown = Image.new("RGB", self._picture.size, BACKGROUND)
         shown.paste(self._picture, mask=self._picture.getchannel("A"))

@@ -39,6 +39,19 @@ class GifPart(Part):
         codes = self.file[self.start : self.end]
         picture.frombytes(codes, "gif", (self.bits, self.interlaced, transparent))
 
+    def fills(self, size: tuple[int, int]) -> bool:
+        """Whether every pixel of a canvas of this size gets a colour."""
+        if not self.covers(size):
+            return False
+        if not self.over:
+            return True
+        picture = Image.new("P", self.size)
+        try:
+            self.decode(picture)
+        except Exception:
+            return False  # Drawing it will say why.
+        return picture.histogram()[self.transparent] == 0
+
     def draw(self, canvas: Image.Image) -> None:
         """Puts the pixels onto an RGBA canvas, or as indices onto a palette canvas."""
         if not all(self.size):

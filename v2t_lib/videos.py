@@ -40,6 +40,8 @@ class Video:
         if not streams:
             raise ClipError("not-a-clip", "expected a video. Received: a file without pictures")
         self._stream, self._context = streams[0], streams[0].codec_context
+        if self._context is None:
+            raise ClipError("not-a-clip", "expected a video codec that is known. Received: another")
         # Decoding is spread over clips, not over the parts of one.
         self._context.thread_count = 1
         self._context.options = dict(_LIMITS)
@@ -72,10 +74,12 @@ class Video:
         if not self._stamped:
             keys, unit = range(len(shown)), 1 / (self._stream.average_rate or _RATE)
         self._keys = sorted(keys)
+        if not self._keys:
+            raise ClipError("corrupt", "expected frames. Received: none that are to be shown")
         gaps = np.diff(self._keys).tolist()
-        last = shown[-1].duration if self._stamped and shown else 0
+        last = shown[-1].duration if self._stamped else 0
         gaps.append(last or (gaps[-1] if gaps else 1))
-        self.durations = [float(gap * unit) for gap in gaps[: len(self._keys)]]
+        self.durations = [float(gap * unit) for gap in gaps]
 
     def before(self, bad: BadFrame) -> "Video":
         """What there is before a packet that doesn't decode."""
