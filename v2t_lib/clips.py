@@ -16,7 +16,7 @@ from v2t_lib.animations import Animation, read_animation
 from v2t_lib.containers import MAX_BYTES, VIDEOS, sniff
 from v2t_lib.errors import ClipError
 from v2t_lib.parts import BadFrame
-from v2t_lib.placeholders import is_placeholder
+from v2t_lib.placeholders import is_placeholder, stands_still
 from v2t_lib.specs import ClipSpec
 from v2t_lib.videos import Video
 
@@ -148,8 +148,7 @@ def decode_clip(data: bytes | np.ndarray, spec: ClipSpec) -> Clip:
         ClipError: `still` where there is a single frame; `placeholder` where the clip is the
             picture of a removed one (see `placeholders`); else as `iter_frames`.
     """
-    source = _open(data)
-    clip = None
+    source, clip = _open(data), None
     while clip is None:
         try:
             clip = _sample(source, spec)
@@ -157,13 +156,23 @@ def decode_clip(data: bytes | np.ndarray, spec: ClipSpec) -> Clip:
             if bad.number == 0:
                 raise _corrupt(0, bad.why) from None
             source = source.before(bad)
-    if isinstance(data, bytes) and is_placeholder(clip.frames):
-        raise ClipError("placeholder", "expected a clip. Received: a single tone that never moves")
+    if not isinstance(source, _Array) and stands_still(clip.frames):
+        _refuse_placeholder(source)
     if len(source.durations) < 2:
         if source.fault:
             raise _corrupt(len(source.durations), source.fault)
         raise ClipError("still", "expected a clip of at least 2 frames. Received: a single picture")
     return clip
+
+
+def _refuse_placeholder(source: Animation | Video) -> None:
+    """Looks at every frame: what was sampled may have missed what moves."""
+    pictures = source.show(range(len(source.durations)))
+    try:
+        if is_placeholder(np.asarray(picture) for picture in pictures):
+            raise ClipError("placeholder", "expected a clip. Received: one tone that never changes")
+    except BadFrame:
+        pass  # A frame that isn't sampled; the clip is as good as it was.
 
 
 def _sample(source: Animation | Video | _Array, spec: ClipSpec) -> Clip:

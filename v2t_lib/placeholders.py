@@ -1,30 +1,38 @@
-"""Placeholders: the picture that a host serves where a clip has been removed.
+"""Placeholders: what a host serves where a clip has been removed.
 
-It is one grey tone with a line or two of small text, the same in every frame. The rule: no pixel of
-the sampled, shrunken frames changes by more than `STILL_LEVELS`, and at least `UNIFORM_SHARE` of
-the pixels lie within `UNIFORM_LEVELS` of their median colour. Levels are of 255, in whichever
-of red, green and blue differs most.
+Such a picture is one tone with a line or two of small text, the same from first to last. The rule,
+in levels of 255, taken in whichever of red, green and blue differs most: in no frame does a pixel
+differ by more than `STILL_LEVELS` from the first frame's, and at least `UNIFORM_SHARE` of the
+first frame's pixels lie within `UNIFORM_LEVELS` of its median colour.
 """
+
+from collections.abc import Iterable
 
 import numpy as np
 
-STILL_LEVELS = 6
+STILL_LEVELS = 8
 UNIFORM_LEVELS = 16
 UNIFORM_SHARE = 0.9
 
 
-def change(frames: np.ndarray) -> int:
-    """The most levels that any pixel of uint8 `(T, H, W, 3)` changes by over the frames."""
-    return int((frames.max(axis=0) - frames.min(axis=0)).max())
+def stands_still(frames: np.ndarray) -> bool:
+    """Whether uint8 frames `(T, H, W, 3)` differ by at most `STILL_LEVELS` from one another."""
+    return int((frames.max(axis=0) - frames.min(axis=0)).max()) <= STILL_LEVELS
 
 
-def uniform_share(frames: np.ndarray) -> float:
-    """The share of pixels near the first frame's median colour, of uint8 `(T, H, W, 3)`."""
-    first = frames[0].reshape(-1, 3).astype(np.int16)
-    far = np.abs(first - np.median(first, axis=0)).max(axis=1)
+def uniform_share(frame: np.ndarray) -> float:
+    """The share of pixels of uint8 `(H, W, 3)` within `UNIFORM_LEVELS` of their median colour."""
+    colours = frame.reshape(-1, 3).astype(np.int16)
+    far = np.abs(colours - np.median(colours, axis=0)).max(axis=1)
     return float((far <= UNIFORM_LEVELS).mean())
 
 
-def is_placeholder(frames: np.ndarray) -> bool:
-    """Whether uint8 frames `(T, H, W, 3)` are a placeholder by the rule above."""
-    return change(frames) <= STILL_LEVELS and uniform_share(frames) >= UNIFORM_SHARE
+def is_placeholder(frames: Iterable[np.ndarray]) -> bool:
+    """Whether frames, uint8 `(H, W, 3)` at their native size, are a placeholder by the rule."""
+    frames = iter(frames)
+    first = next(frames)
+    if uniform_share(first) < UNIFORM_SHARE:
+        return False
+    return all(
+        frame.shape == first.shape and stands_still(np.stack([first, frame])) for frame in frames
+    )
