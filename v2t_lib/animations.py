@@ -135,10 +135,13 @@ class _Canvas:
             raise BadFrame(number, error) from None
 
     def _rgb(self) -> Image.Image:
-        if self._picture.mode == "P" or self._picture.getextrema()[3][0] == 255:
+        if self._picture.mode == "P":
+            return self._picture.convert("RGB")
+        alpha = self._picture.getchannel("A")
+        if alpha.getextrema()[0] == 255:
             return self._picture.convert("RGB")
         shown = Image.new("RGB", self._picture.size, BACKGROUND)
-        shown.paste(self._picture, mask=self._picture.getchannel("A"))
+        shown.paste(self._picture, mask=alpha)
         return shown
 
 
@@ -184,7 +187,7 @@ def read_animation(kind: str, data: bytes) -> Animation:
                 check_canvas(*size)
                 continue
             width, height = found.size
-            pixels += width * height
+            pixels += max(width * height, size[0] * size[1])
             parts.append(found)
             check_frames(len(parts), pixels)
             if width * height:

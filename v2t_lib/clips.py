@@ -16,7 +16,7 @@ from v2t_lib.animations import Animation, read_animation
 from v2t_lib.containers import MAX_BYTES, VIDEOS, sniff
 from v2t_lib.errors import ClipError
 from v2t_lib.parts import BadFrame
-from v2t_lib.placeholders import is_placeholder, stands_still
+from v2t_lib.placeholders import LOOKS, is_placeholder, stands_still
 from v2t_lib.specs import ClipSpec
 from v2t_lib.videos import Video
 
@@ -166,8 +166,9 @@ def decode_clip(data: bytes | np.ndarray, spec: ClipSpec) -> Clip:
 
 
 def _refuse_placeholder(source: Animation | Video) -> None:
-    """Looks at every frame: what was sampled may have missed what moves."""
-    pictures = source.show(range(len(source.durations)))
+    """Looks at more frames, in full size: those that were sampled may have missed a move."""
+    count = len(source.durations)
+    pictures = source.show(range(0, count, -(-count // LOOKS)))
     try:
         if is_placeholder(np.asarray(picture) for picture in pictures):
             raise ClipError("placeholder", "expected a clip. Received: one tone that never changes")

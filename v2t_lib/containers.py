@@ -3,18 +3,16 @@
 Every limit is checked on what a header promises, before anything of that size is allocated.
 """
 
-import struct
-
 from v2t_lib.errors import ClipError
 
 #: A clip's file.
 MAX_BYTES = 100 * 2**20
-#: One picture: 4096 x 4096, or any other shape of as many pixels.
-MAX_PIXELS = 2**24
+#: One picture: 3840 x 2160 and a little more, in any shape.
+MAX_PIXELS = 2**23
 #: Frames of a clip.
 MAX_FRAMES = 20_000
-#: All pictures of an animation together: 5,000 frames of 500 x 400.
-MAX_TOTAL_PIXELS = 2**30
+#: All frames of an animation together: 2,600 of 500 x 400.
+MAX_TOTAL_PIXELS = 2**29
 #: Frames of a video together, which decode faster: 35 seconds of full HD at 60 a second.
 MAX_VIDEO_PIXELS = 2**32
 
@@ -79,4 +77,3 @@ def check_frames(count: int, pixels: int, limit: int = MAX_TOTAL_PIXELS) -> None
         raise ClipError("too-big", f"expected at most {MAX_FRAMES:,} frames. Received: more")
     if pixels > limit:
         raise ClipError("too-big", f"expected at most {limit:,} pixels in all. Received: more")
-
