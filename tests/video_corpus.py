@@ -1,4 +1,4 @@
-"""Draws videos for the tests: a light square that crosses a dark ground, one step a frame."""
+"""Draws videos for the tests: a light square that crosses two dark tones, one step a frame."""
 
 import io
 
@@ -29,6 +29,7 @@ def step(number: int) -> int:
 def drawn_frame(number: int, width: int = WIDTH, height: int = HEIGHT) -> np.ndarray:
     """uint8 `(height, width, 3)`."""
     picture = np.full((height, width, 3), (20, 40, 60), np.uint8)
+    picture[: height // 2 - SIDE] = (60, 20, 90)
     left = step(number)
     picture[height // 2 - SIDE // 2 : height // 2 + SIDE // 2, left : left + SIDE] = (250, 220, 40)
     return picture

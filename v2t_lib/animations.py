@@ -8,7 +8,7 @@ import io
 import struct
 from collections.abc import Iterator, Sequence
 
-from PIL import Image
+from PIL import ExifTags, Image
 
 from v2t_lib.containers import check_canvas, check_frames
 from v2t_lib.errors import ClipError
@@ -150,6 +150,8 @@ def _read_still(data: bytes) -> Iterator:
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG", "BMP")) as picture:
             size = picture.size
+            if picture.getexif().get(ExifTags.Base.Orientation, 1) > 4:
+                size = size[::-1]  # It lies on its side, see `parts`.
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ClipError("too-big", f"expected a smaller picture. Received: {error}") from None
     except Exception:

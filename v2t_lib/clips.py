@@ -132,7 +132,8 @@ def sample_times(durations: list[float], count: int) -> tuple[np.ndarray, np.nda
     """
     ends = np.cumsum(durations)
     seconds = (np.arange(count) + 0.5) / count * ends[-1]
-    return np.searchsorted(ends, seconds, side="right"), seconds
+    # A moment on the edge of two frames shows the second one, whatever adding up has rounded.
+    return np.searchsorted(ends[:-1] - 1e-9, seconds, side="right"), seconds
 
 
 def decode_clip(data: bytes | np.ndarray, spec: ClipSpec) -> Clip:
