@@ -13,11 +13,11 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 MODEL_TESTS := $(addprefix tests/test_, $(addsuffix .py, \
 	attention decoder encoders losses captioner search))
-BENCHMARKS := decoder training_step input_pipeline
+BENCHMARKS := decoder training_step input_pipeline decoding fuzz_clips
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-shared test-jax lint format bench
+.PHONY: help demo test test-shared test-jax fuzz lint format bench
 
 help: ## show this list
 	@echo "usage: make TARGET"
@@ -37,6 +37,9 @@ test-shared: $(VENV)/.dev ## the tests on real clips and captions, in ../shared 
 
 test-jax: $(VENV)/.jax ## the model part's tests on Keras's JAX backend
 	KERAS_BACKEND=jax $(BIN)/pytest -m "not shared" $(MODEL_TESTS) $(ARGS)
+
+fuzz: $(VENV)/.dev ## 2,000 broken clips; 20,000 are among the benchmarks
+	$(BIN)/python benchmarks/fuzz_clips.py --count 2000 $(ARGS)
 
 lint: $(VENV)/.dev ## what ruff says
 	$(BIN)/ruff check

@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -147,8 +147,6 @@ def _work(pipe, seed: int, attempt: Callable[[bytes], str]) -> None:
         except BaseException as error:
             how, why = "escaped", repr(error)
         seconds, megabytes = time.perf_counter() - start, peak_megabytes()
-        if megabytes > MEGABYTES:
-            how = "memory"
         pipe.send(Ending(number, form, how, seconds, megabytes, why))
 
 
@@ -167,6 +165,8 @@ def _endings(numbers: Iterator[int], seed: int, attempt: Callable) -> Iterator[E
             ending = pipe.recv() if pipe.poll(SECONDS) else Ending(number, "?", "hung", SECONDS)
         except EOFError:
             ending = Ending(number, "?", "died")
+        if ending.megabytes > MEGABYTES:
+            ending = dataclasses.replace(ending, how="memory")
         yield ending
         if ending.how in ("hung", "died"):
             process.kill()
@@ -177,7 +177,9 @@ def _endings(numbers: Iterator[int], seed: int, attempt: Callable) -> Iterator[E
         process.join()
 
 
-def fuzz(numbers: range, seed: int, workers: int, attempt: Callable = decode) -> list[Ending]:
+def fuzz(
+    numbers: Sequence[int], seed: int, workers: int, attempt: Callable = decode
+) -> list[Ending]:
     """Decodes the broken clips of these numbers; how each ended."""
     todo, lock, endings = iter(numbers), threading.Lock(), []
 

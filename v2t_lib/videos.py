@@ -13,8 +13,9 @@ from v2t_lib.parts import BadFrame
 #: Streams that opening limits each for itself; more than any clip has.
 _STREAMS = 16
 _LIMITS = {"max_pixels": str(MAX_PIXELS), "threads": "1"}
-#: From this height on, colours whose matrix the file leaves open are BT.709; below, BT.601.
-_HD_HEIGHT, _LEFT_OPEN = 720, 2
+#: FFmpeg's numbers for a colour matrix that is BT.709, and for one that the file leaves open; from
+#: this height on the latter is BT.709 too.
+_BT709, _LEFT_OPEN, _HD_HEIGHT = 1, 2, 720
 #: Frames a second where the file doesn't say.
 _RATE = 25
 
@@ -141,7 +142,10 @@ def _open(kind: str, data: bytes):
 
 
 def _picture(frame) -> Image.Image:
-    open_hd = frame.colorspace == _LEFT_OPEN and frame.height >= _HD_HEIGHT
-    pixels = frame.to_ndarray(format="rgb24", src_colorspace="itu709" if open_hd else None)
-    picture = Image.fromarray(pixels)
+    left_open = frame.colorspace == _LEFT_OPEN
+    options = {}
+    if frame.colorspace == _BT709 or (left_open and frame.height >= _HD_HEIGHT):
+        # Some versions of PyAV heed the first only where the second differs; RGB has no matrix.
+        options = {"src_colorspace": "itu709", "dst_colorspace": "itu601"}
+    picture = Image.fromarray(frame.to_ndarray(format="rgb24", **options))
     return picture.rotate(frame.rotation, expand=True) if frame.rotation else picture
