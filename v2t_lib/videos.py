@@ -13,8 +13,8 @@ from v2t_lib.parts import BadFrame
 #: Streams that opening limits each for itself; more than any clip has.
 _STREAMS = 16
 _LIMITS = {"max_pixels": str(MAX_PIXELS), "threads": "1"}
-#: FFmpeg's numbers for a colour matrix that is BT.709, and for one that the file leaves open; from
-#: this height on the latter is BT.709 too.
+#: FFmpeg's numbers for a colour matrix that is BT.709, and for one that the file leaves open. From
+#: this height on browsers take the latter for BT.709, but in WebM.
 _BT709, _LEFT_OPEN, _HD_HEIGHT = 1, 2, 720
 #: Frames a second where the file doesn't say.
 _RATE = 25
@@ -36,7 +36,7 @@ class Video:
     """
 
     def __init__(self, kind: str, data: bytes):
-        self._container = _open(kind, data)
+        self._kind, self._container = kind, _open(kind, data)
         streams = self._container.streams.video
         if not streams:
             raise ClipError("not-a-clip", "expected a video. Received: a file without pictures")
@@ -71,7 +71,7 @@ class Video:
         shown = [packet for packet in self._packets if not packet.is_discard]
         keys, unit = {packet.pts for packet in shown}, self._stream.time_base
         # AVI knows a rate and no stamps; what FFmpeg gives then doesn't fit the frames.
-        self._stamped = None not in keys and unit and self._container.format.name != "avi"
+        self._stamped = None not in keys and unit and self._kind != "avi"
         if not self._stamped:
             keys, unit = range(len(shown)), 1 / (self._stream.average_rate or _RATE)
         self._keys = sorted(keys)
@@ -101,14 +101,14 @@ class Video:
             key = frame.pts if self._stamped else index
             while goals and key is not None and key >= self._keys[goals[-1]]:
                 exact = key == self._keys[goals.pop()]
-                yield _picture(frame if exact or shown is None else shown)
+                yield self._picture(frame if exact or shown is None else shown)
             if not goals:
                 return
             shown = frame
         if shown is None:
             raise BadFrame(0, "nothing decodes")
         for _ in goals:
-            yield _picture(shown)
+            yield self._picture(shown)
 
     def _frames(self) -> Iterator:
         self._context.flush_buffers()
@@ -123,6 +123,15 @@ class Video:
                 pixels += frame.width * frame.height
                 check_frames(number, pixels, MAX_VIDEO_PIXELS)
                 yield frame
+
+    def _picture(self, frame) -> Image.Image:
+        hd = frame.height >= _HD_HEIGHT and self._kind != "matroska"
+        options = {}
+        if frame.colorspace == _BT709 or (frame.colorspace == _LEFT_OPEN and hd):
+            # Some versions of PyAV heed the first only where the second differs; RGB has no matrix.
+            options = {"src_colorspace": "itu709", "dst_colorspace": "itu601"}
+        picture = Image.fromarray(frame.to_ndarray(format="rgb24", **options))
+        return picture.rotate(frame.rotation, expand=True) if frame.rotation else picture
 
 
 def _open(kind: str, data: bytes):
@@ -139,13 +148,3 @@ def _open(kind: str, data: bytes):
     except Exception as error:
         # PyAV raises FFmpeg's errors, Python's and its own; callers wait for one.
         raise ClipError("corrupt", f"expected a video. Received: {error}") from None
-
-
-def _picture(frame) -> Image.Image:
-    left_open = frame.colorspace == _LEFT_OPEN
-    options = {}
-    if frame.colorspace == _BT709 or (left_open and frame.height >= _HD_HEIGHT):
-        # Some versions of PyAV heed the first only where the second differs; RGB has no matrix.
-        options = {"src_colorspace": "itu709", "dst_colorspace": "itu601"}
-    picture = Image.fromarray(frame.to_ndarray(format="rgb24", **options))
-    return picture.rotate(frame.rotation, expand=True) if frame.rotation else picture
