@@ -1,6 +1,8 @@
 import io
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from gif_writer import control, gif, image, pattern, screen
 from PIL import Image
 from video_corpus import video
 
-from v2t_lib import containers
+from v2t_lib import clips, containers
 from v2t_lib.clips import decode_clip, iter_frames, read_clip, sample_times
 from v2t_lib.errors import ClipError
 from v2t_lib.specs import ClipSpec
@@ -30,6 +32,16 @@ def saved(picture: Image.Image, form: str, **options) -> bytes:
     file = io.BytesIO()
     picture.save(file, form, **options)
     return file.getvalue()
+
+
+def printed_by(code: str) -> str:
+    """What a new process prints that runs the code; its memory is its own."""
+    tests = Path(__file__).parent
+    path = [str(tests), str(tests.parent / "benchmarks"), *sys.path]
+    code = f"import sys; sys.path[:] = {path!r}\n{code}"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
 
 
 def moving(count: int = 6) -> list[Image.Image]:
@@ -215,20 +227,13 @@ for name, data in bombs.items():
     t.refused(data)
     print(name, time.perf_counter() - start, peak_megabytes())
 """
-    tests = Path(__file__).parent
-    path = [str(tests), str(tests.parent / "benchmarks"), *sys.path]
-    code = f"import sys; sys.path[:] = {path!r}\n{code}"
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    rows = [line.split() for line in printed.stdout.splitlines()]
-    assert len(rows) == len(bombs()), printed.stderr
+    rows = [line.split() for line in printed_by(code).splitlines()]
+    assert len(rows) == len(bombs())
     for name, seconds, megabytes in rows:
         assert float(seconds) < 1 and int(megabytes) < 200, name
 
 
 def test_a_png_that_unpacks_to_more_than_it_is_gives_its_picture_alone():
-    import struct
-    import zlib
-
     png = saved(Image.linear_gradient("L"), "PNG")
     at = png.index(b"IDAT") - 4
     body = zlib.compress(bytes(2**26))
@@ -238,11 +243,16 @@ def test_a_png_that_unpacks_to_more_than_it_is_gives_its_picture_alone():
     assert frame.shape == (256, 256, 3) and frame.max() == 0
 
 
-def test_files_over_the_limit_are_refused(tmp_path, monkeypatch):
-    import v2t_lib.clips
+@pytest.mark.parametrize("source", ["http://[", "http://127.0.0.1:1/clip.gif", "."])
+def test_what_cannot_be_reached_is_named(source):
+    with pytest.raises(ClipError) as error:
+        read_clip(source)
+    assert error.value.kind == "unreachable" and f"at {source}" in error.value.message
 
+
+def test_files_over_the_limit_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(containers, "MAX_BYTES", 1000)
-    monkeypatch.setattr(v2t_lib.clips, "MAX_BYTES", 1000)
+    monkeypatch.setattr(clips, "MAX_BYTES", 1000)
     data = saved(Image.effect_noise((64, 64), 50), "PNG")
     assert refused(data).kind == "too-big"
     (tmp_path / "clip.png").write_bytes(data)
@@ -267,11 +277,7 @@ for count in (8, 300):
     decode_clip(data, ClipSpec(16))
     print(peak_megabytes() - before)
 """
-    tests = Path(__file__).parent
-    path = [str(tests), str(tests.parent / "benchmarks"), *sys.path]
-    code = f"import sys; sys.path[:] = {path!r}\n{code}"
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    short, long = map(int, printed.stdout.split())
+    short, long = map(int, printed_by(code).split())
     # T + 3 source frames are 11 MB.
     assert long <= 11 and long <= short + 2
 

@@ -1,9 +1,12 @@
+import io
 import struct
 
+import av
 import numpy as np
 import pytest
 from video_corpus import HEIGHT, SIDE, VIDEOS, WIDTH, drawn_frame, step, video
 
+from v2t_lib import videos
 from v2t_lib.clips import decode_clip, iter_frames
 from v2t_lib.containers import sniff
 from v2t_lib.errors import ClipError
@@ -122,10 +125,6 @@ def test_a_cut_video_shows_what_it_has():
 
 
 def test_sound_alone_is_no_clip():
-    import io
-
-    import av
-
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as out:
         stream = out.add_stream("aac", rate=44100)
@@ -146,9 +145,7 @@ def test_one_frame_is_a_still():
 
 
 def test_a_larger_frame_than_the_header_has_counts_for_the_limit(monkeypatch):
-    import v2t_lib.videos
-
-    monkeypatch.setattr(v2t_lib.videos, "MAX_VIDEO_PIXELS", 12 * WIDTH * HEIGHT)
+    monkeypatch.setattr(videos, "MAX_VIDEO_PIXELS", 12 * WIDTH * HEIGHT)
     assert len(list(iter_frames(video("avi-mjpeg")))) == 12
     with pytest.raises(ClipError, match="too-big"):
         decode_clip(video("avi-mjpeg", frames=13), SPEC)

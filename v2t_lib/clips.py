@@ -4,6 +4,7 @@ What a file is, its bytes say, never its name.
 """
 
 import dataclasses
+import http.client
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -57,7 +58,7 @@ def read_clip(source: str | Path) -> bytes:
         raise ClipError(kind, f"expected a clip at {source}. Received: HTTP {error.code}") from None
     except FileNotFoundError:
         raise ClipError("gone", f"expected a clip at {source}. Received: no such file") from None
-    except OSError as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise ClipError("unreachable", f"expected a clip at {source}. Received: {error}") from None
     if not data:
         raise ClipError("not-a-clip", f"expected a clip in {source}. Received: no bytes at all")
