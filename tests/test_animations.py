@@ -73,8 +73,8 @@ def random_gif(rng: np.random.Generator) -> bytes:
     """A GIF with one palette or two, any boxes, disposals and transparent indices."""
     parts = []
     several, agreed = rng.random() < 0.2, rng.random() < 0.3
-    for number in range(int(rng.integers(1, 8))):
-        left, top = (0, 0) if number == 0 and rng.random() < 0.7 else rng.integers(0, 12, 2)
+    for _ in range(int(rng.integers(1, 8))):
+        left, top = (0, 0) if rng.random() < 0.5 else rng.integers(0, 12, 2)
         height, width = (18, 24) if not (left or top) else rng.integers(1, 20, 2)
         few = rng.integers(1, 8)
         pixels = rng.integers(0, few, (height, width)).astype(np.uint8)

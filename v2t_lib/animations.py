@@ -69,7 +69,7 @@ class Animation:
         """The last part from `first` to `last` that owes nothing to those before it."""
         for number in range(last, first, -1):
             part, before = self.parts[number], self.parts[number - 1]
-            if not part.over and part.covers(self.size):
+            if not part.over and part.covers(self.size) and part.after != PREVIOUS:
                 return number
             if before.after == CLEAR and before.covers(self.size):
                 return number
