@@ -18,6 +18,7 @@ from pathlib import Path
 import av
 import imageio.v3 as imageio
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from PIL import Image, ImageSequence
 from timing import medians
 
@@ -79,7 +80,8 @@ def pyav_sampled(data: bytes) -> np.ndarray:
         container.seek(0)
         wanted = set(sampled(count).tolist())
         frames = [f for n, f in enumerate(container.decode(stream)) if n in wanted]
-    pictures = [Image.fromarray(frame.to_ndarray(format="rgb24")) for frame in frames]
+    convert = VideoReformatter().reformat
+    pictures = [Image.fromarray(convert(frame, format="rgb24").to_ndarray()) for frame in frames]
     return np.stack([np.asarray(picture.resize(SIZE)) for picture in pictures])
 
 

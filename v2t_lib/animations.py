@@ -6,6 +6,7 @@ Reading the parts decodes nothing; composing decodes only what the frames asked 
 import dataclasses
 import io
 import struct
+import warnings
 from collections.abc import Iterator, Sequence
 
 from PIL import ExifTags, Image
@@ -146,16 +147,18 @@ class _Canvas:
 
 
 def _read_still(data: bytes) -> Iterator:
-    """The size of a JPEG or BMP, then its one part."""
+    """Yields the size of a JPEG or BMP, then its one part."""
     try:
-        with Image.open(io.BytesIO(data), formats=("JPEG", "BMP")) as picture:
-            size = picture.size
-            if picture.getexif().get(ExifTags.Base.Orientation, 1) > 4:
-                size = size[::-1]  # It lies on its side, see `parts`.
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            picture = Image.open(io.BytesIO(data), formats=("JPEG", "BMP"))
+        # Turned on its side by its camera, it will be put upright, see `parts`.
+        aside = picture.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ClipError("too-big", f"expected a smaller picture. Received: {error}") from None
     except Exception:
         return  # As with frames: whatever Pillow raises, there is no picture.
+    size = picture.size[::-1] if aside else picture.size
     yield size
     yield Part((0, 0, *size), 0, KEEP, False, data)
 

@@ -36,6 +36,11 @@ class Video:
     """
 
     def __init__(self, kind: str, data: bytes):
+        # Here, for PyAV takes as long to load as ten GIFs to decode.
+        from av.video.reformatter import VideoReformatter
+
+        # One for all frames: to set it up takes longer than to convert a small frame.
+        self._to_rgb = VideoReformatter().reformat
         self._kind, self._container = kind, _open(kind, data)
         streams = self._container.streams.video
         if not streams:
@@ -130,12 +135,11 @@ class Video:
         if frame.colorspace == _BT709 or (frame.colorspace == _LEFT_OPEN and hd):
             # Some versions of PyAV heed the first only where the second differs; RGB has no matrix.
             options = {"src_colorspace": "itu709", "dst_colorspace": "itu601"}
-        picture = Image.fromarray(frame.to_ndarray(format="rgb24", **options))
+        picture = Image.fromarray(self._to_rgb(frame, format="rgb24", **options).to_ndarray())
         return picture.rotate(frame.rotation, expand=True) if frame.rotation else picture
 
 
 def _open(kind: str, data: bytes):
-    # Here, for it takes as long to load as ten GIFs to decode.
     import av
 
     try:
