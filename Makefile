@@ -13,11 +13,11 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 MODEL_TESTS := $(addprefix tests/test_, $(addsuffix .py, \
 	attention decoder encoders losses captioner search))
-BENCHMARKS := decoder training_step input_pipeline score
+BENCHMARKS := decoder training_step input_pipeline decoding decoding_memory fuzz_clips score
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-shared test-jax test-browser lint format bench
+.PHONY: help demo test test-shared test-jax test-browser fuzz lint format bench
 
 help: ## show this list
 	@echo "usage: make TARGET"
@@ -43,6 +43,9 @@ test-browser: $(VENV)/.browser ## the inspector in Chromium: alone, in Notebook 
 	  echo "expected Chromium on the path; on Debian and Ubuntu, install the package chromium" >&2; \
 	  exit 1; }
 	$(BIN)/pytest -m browser tests/test_browser.py $(ARGS)
+
+fuzz: $(VENV)/.dev ## 2,000 broken clips; 20,000 are among the benchmarks
+	$(BIN)/python benchmarks/fuzz_clips.py --count 2000 $(ARGS)
 
 lint: $(VENV)/.dev ## what ruff says
 	$(BIN)/ruff check

@@ -4,6 +4,8 @@ import shutil
 
 import pytest
 import tiny
+from clip_corpus import corpus
+from video_corpus import video
 
 from v2t_lib.captioner import save
 from v2t_lib.cli import main
@@ -149,6 +151,28 @@ def test_score_counts_what_is_missing_strange_or_said_twice(tmp_path, capsys):
     assert "3 clips, 2 of them without a prediction" in capsys.readouterr().out
 
 
+def test_caption_and_pack_take_every_format_whatever_its_name(model, tmp_path, capsys):
+    data = corpus()
+    clips = {
+        "a.gif": data["disposal-1"],
+        "b.gif": data["apng-opaque"],
+        "c.gif": data["webp-opaque"],
+        **{f"{name}.gif": video(name) for name in ("mp4-h264", "mov-mpeg4", "webm-vp9")},
+        "avi.mp4": video("avi-mjpeg"),
+    }
+    for name, content in clips.items():
+        (tmp_path / name).write_bytes(content)
+    files = [str(tmp_path / name) for name in clips]
+    assert main(["caption", *files, "--model", str(model)]) == 0
+    assert [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()] == files
+    (tmp_path / "captions.tsv").write_text("".join(f"{name}\ta clip\n" for name in clips))
+    sizes = ["--frames", "4", "--size", "16", "--workers", "1", "--json"]
+    arguments = [str(tmp_path / "captions.tsv"), "--out", str(tmp_path / "shards"), *sizes]
+    assert main(["pack", *arguments]) == 0
+    packed = json.loads(capsys.readouterr().out)
+    assert packed["clips"] == len(clips) and packed["left_out"] == {}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -178,8 +202,8 @@ def test_demo_leaves_what_it_promises(tmp_path):
 
 
 @pytest.mark.shared
-def test_real_gifs_give_one_line_each(shared_data, model, capsys):
-    clips = sorted(str(path) for path in (shared_data / "clips").glob("*.gif"))
+def test_real_clips_give_one_line_each(shared_data, model, capsys):
+    clips = sorted(str(path) for path in (shared_data / "clips").iterdir())
     assert main(["caption", *clips, "--model", str(model), "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["file"] for row in rows] == clips and all("caption" in row for row in rows)

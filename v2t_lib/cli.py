@@ -273,7 +273,12 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--resume", action="store_true", help="go on with the run in --out")
 
     sub = command("caption", _caption, "caption clips; a bad file is reported, the rest go on")
-    sub.add_argument("files", nargs="+", metavar="FILE", help="a path or an http(s) URL")
+    sub.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="a GIF, APNG, WebP, MP4, MOV, WebM or AVI: a path or URL",
+    )
     sub.add_argument("--model", type=Path, required=True, metavar="M.keras")
     sub.add_argument("--beam", type=_positive, default=1, help="beams; 1 is greedy (default)")
 
