@@ -27,16 +27,37 @@ _FORMATS = ("GIF", "WEBP", "PNG", "JPEG", "BMP", "TIFF")
 
 
 @dataclasses.dataclass(frozen=True)
+class Original:
+    """What a clip was before it was sampled.
+
+    Attributes:
+        kind: What its bytes are: "gif", "webp", "png", ...
+        frames: How many.
+        seconds: For which they show, once through.
+        width: In pixels.
+        height: In pixels.
+    """
+
+    kind: str
+    frames: int
+    seconds: float
+    width: int
+    height: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Clip:
     """Sampled frames and when they show.
 
     Attributes:
         frames: uint8 `(T, H, W, 3)`, RGB.
         seconds: float64 `(T,)`, the moment each frame was sampled at, from the clip's start.
+        original: What they were taken from.
     """
 
     frames: np.ndarray
     seconds: np.ndarray
+    original: Original
 
 
 def read_clip(source: str | Path) -> bytes:
@@ -170,7 +191,10 @@ def decode_clip(data: bytes | np.ndarray, spec: ClipSpec) -> Clip:
     Raises:
         ClipError: `still` where there is a single frame; else as `iter_frames`.
     """
-    durations = [seconds for _, seconds in _pictures(data)]
+    durations, size, kind = [], (0, 0), "array"
+    for picture, seconds in _pictures(data):
+        durations.append(seconds)
+        size, kind = picture.size, (picture.format or kind).lower()
     if len(durations) < 2:
         raise ClipError("still", "expected a clip of at least 2 frames. Received: a single picture")
     wanted, seconds = sample_times(durations, spec.frames)
@@ -182,4 +206,4 @@ def decode_clip(data: bytes | np.ndarray, spec: ClipSpec) -> Clip:
             frames[places] = np.asarray(small)
         if number == wanted[-1]:
             break
-    return Clip(frames, seconds)
+    return Clip(frames, seconds, Original(kind, len(durations), sum(durations), *size))

@@ -1,0 +1,375 @@
+"""Fetching: from a captions file of URLs and paths to judged clips, packed as they come.
+
+Downloads run in threads, decoding in processes, and one loop writes: an example into a shard, then
+the clip's row into the manifest. A clip is done once its row is there; whatever a kill leaves
+beside that is taken up or thrown away by the next run.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from v2t_lib.clips import Original, decode_clip, read_clip
+from v2t_lib.downloads import Download, Downloads, Manners
+from v2t_lib.errors import ClipError, DataError, writing
+from v2t_lib.manifest import MANIFEST_FILE, Manifest, Row, read_rows
+from v2t_lib.packing import Workers, packed
+from v2t_lib.records import Record
+from v2t_lib.shardlog import ShardLog
+from v2t_lib.shards import PackedClip, write_json
+from v2t_lib.specs import ClipSpec
+from v2t_lib.transfer import Body, PartFile
+
+SETTINGS_FILE = "fetch.json"
+CLIP_FOLDER = "clips"
+#: Where the clips lie that no split list names.
+NO_SPLIT = "all"
+#: Clips on their way to a decoder, in all.
+UNDER_WAY_BYTES = 2**28
+_SUFFIXES = {"matroska": "webm", "mov": "mp4"}
+_RESERVED = (CLIP_FOLDER, "tgif")
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """What a clip's bytes turned out to be; `original` and `packed` where they are a clip."""
+
+    verdict: str
+    why: str = ""
+    bytes: int = 0
+    sha256: str = ""
+    original: Original | None = None
+    packed: PackedClip | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Arrived:
+    """A clip on its way through a decoder: what is here of it, and where it came from."""
+
+    record: Record
+    payload: bytes | str
+    download: Download | None = None
+
+
+def judge(source: bytes | str, spec: ClipSpec, packs: bool) -> Judged:
+    """Decodes a clip and says what it is; runs in a worker.
+
+    Args:
+        source: The clip, or the path of its file.
+        spec: The size to decode to.
+        packs: Whether to make what goes into a shard.
+    """
+    data = b""
+    try:
+        data = source if isinstance(source, bytes) else read_clip(source)
+        clip = decode_clip(data, spec)
+        path = source if isinstance(source, str) else None
+        content = packed(clip, spec, path) if packs else None
+        facts = (len(data), hashlib.sha256(data).hexdigest(), clip.original, content)
+        return Judged("ok", "", *facts)
+    except ClipError as error:
+        digest = hashlib.sha256(data).hexdigest() if data else ""
+        return Judged(error.kind, error.message, len(data), digest)
+
+
+def part_of(records: Sequence[Record], part: int, parts: int) -> list[Record]:
+    """One of `parts` shares of the records, numbered from 1.
+
+    A source's own digest decides its share, whatever else is asked for.
+    """
+    if not 1 <= part <= parts:
+        raise ValueError(f"expected a part from 1 to {parts}. Received: {part}")
+
+    def share(source: str) -> int:
+        return int.from_bytes(hashlib.sha256(source.encode()).digest()[:8], "big") % parts
+
+    return [record for record in records if share(record.source) == part - 1]
+
+
+def _settle_settings(
+    out: Path, captions_file: str | Path, spec: ClipSpec | None, keep: bool, records
+) -> None:
+    """Writes what decides the folder's content, or checks that it is what it was.
+
+    Raises:
+        DataError: The folder was begun with another captions file or for another content.
+    """
+    path, sources = out / SETTINGS_FILE, collections.Counter(r.split for r in records)
+    settings = {
+        "captions_sha256": hashlib.sha256(Path(captions_file).read_bytes()).hexdigest(),
+        "shards": dataclasses.asdict(spec) if spec else None,
+        "keep": keep,
+    }
+    begun = json.loads(path.read_text("utf-8")) if path.exists() else settings
+    for name, value in settings.items():
+        if begun.get(name) != value:
+            raise DataError(
+                f"{out}: expected the {name.replace('_', ' ')} it was begun with, "
+                f"{begun.get(name)}. Received: {value}; name another directory for it"
+            )
+    for split in sources:
+        if split in _RESERVED or split.startswith("part-") or split == NO_SPLIT:
+            raise DataError(
+                f"expected a split list of another name than {split!r}. Received: {split}.txt; "
+                "its clips would lie where other files do"
+            )
+    with writing(path):
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(path, settings | {"sources": begun.get("sources", {}) | sources})
+
+
+class _Run:
+    """One run of `fetch` over `records`, each of which needs a row at its end."""
+
+    def __init__(self, records, captions_file, out: Path, spec: ClipSpec | None, keep: bool):
+        self._records, self._captions_file, self._out = records, captions_file, out
+        self._spec, self._keep = spec, keep
+        self._manifest = Manifest(out / MANIFEST_FILE)
+        splits = {record.split or NO_SPLIT for record in records} if spec else ()
+        self._logs = {split: ShardLog(out / split, spec) for split in splits}
+        self._found: dict[str, str] = {}
+        self._under_way: collections.deque[_Arrived] = collections.deque()
+        self._verdicts: collections.Counter = collections.Counter()
+        self._bytes, self._began = 0, time.monotonic()
+
+    def recover(self) -> None:
+        """Believes of the manifest what is true, and takes the rest up again."""
+        known = self._manifest.known
+        shards: dict[str, dict[str, set[str]]] = collections.defaultdict(
+            lambda: collections.defaultdict(set)
+        )
+        for source, row in known.items():
+            if row.shard:
+                split, _, name = row.shard.partition("/")
+                shards[split][name].add(source)
+        for split, log in self._logs.items():
+            self._manifest.forget(log.recover(shards[split]))
+        if self._keep:
+            self._recover_files()
+        # Of all verdicts this one alone can change.
+        again = (r.source for r in self._records if r.source in known)
+        self._manifest.forget([s for s in again if known[s].verdict == "unreachable"])
+        self._manifest.tidy()
+
+    def _recover_files(self) -> None:
+        folder, known = self._out / CLIP_FOLDER, self._manifest.known
+        folder.mkdir(parents=True, exist_ok=True)
+        with os.scandir(folder) as entries:
+            sizes = {f"{CLIP_FOLDER}/{entry.name}": entry.stat().st_size for entry in entries}
+        ours = {s: row for s, row in known.items() if row.file.startswith(f"{CLIP_FOLDER}/")}
+        cut = {s: row.file for s, row in ours.items() if sizes.get(row.file) != row.bytes}
+        self._manifest.forget(cut)
+        for file in cut.values():
+            (self._out / file).unlink(missing_ok=True)
+        for name in sizes.keys() - {row.file for row in ours.values()}:
+            name = name.partition("/")[2]
+            if match := re.fullmatch(r"(.+-[0-9a-f]{16})\..+", name):
+                self._found[match[1]] = name
+
+    def go(self, workers: int, manners: Manners) -> None:
+        """Fetches what has no row yet."""
+        total = len(self._records)
+        done = total - len(self._todo())
+        bar = tqdm(total=total, initial=done, unit="clip", desc="fetch")
+        with bar as self._progress, contextlib.closing(self._manifest):
+            # Twice where a file that was found here turns out to be no clip.
+            while todo := self._todo():
+                here = [arrived for arrived in map(self._at_hand, todo) if arrived]
+                at_hand = {arrived.record.source for arrived in here}
+                remote = ((r, r.source) for r in todo if r.source not in at_hand)
+                with (
+                    contextlib.closing(Workers(workers, judge)) as crew,
+                    contextlib.closing(Downloads(remote, self._body, manners)) as downloads,
+                ):
+                    for judged in crew.run(self._jobs(iter(here), downloads)):
+                        if not isinstance(judged, Judged):
+                            judged = Judged(*judged)
+                        self._settle(self._under_way.popleft(), judged)
+
+    def _todo(self) -> list[Record]:
+        return [record for record in self._records if record.source not in self._manifest.known]
+
+    def _at_hand(self, record: Record) -> _Arrived | None:
+        """A clip that no request is needed for."""
+        if not record.remote:
+            return _Arrived(record, record.path(self._captions_file))
+        found = self._found.get(record.key, "")
+        if found.endswith(".part"):
+            body = self._body(record)
+            return _Arrived(record, body.payload()) if body.total == body.size > 0 else None
+        return _Arrived(record, str(self._out / CLIP_FOLDER / found)) if found else None
+
+    def _body(self, record: Record) -> Body:
+        if not self._keep:
+            return Body()
+        found = self._found.get(record.key, "")
+        return PartFile(self._out / CLIP_FOLDER, record.key, found)
+
+    def _jobs(self, here: Iterator[_Arrived], downloads: Downloads) -> Iterator[tuple | None]:
+        """What decoders are to do, as it comes; None where nothing has come."""
+        spec = self._spec or ClipSpec()
+        while True:
+            if sum(len(a.payload) for a in self._under_way) > UNDER_WAY_BYTES:
+                yield None
+                continue
+            download, arrived = downloads.take(), None
+            if download is None and (arrived := next(here, None)) is None:
+                if downloads.finished:
+                    return
+                if (download := downloads.take(0.2)) is None:
+                    yield None
+                    continue
+            if download is not None and download.error is not None:
+                self._settle_failed(download)
+                continue
+            arrived = arrived or self._arrive(download)
+            self._under_way.append(arrived)
+            yield arrived.payload, spec, self._spec is not None
+
+    def _arrive(self, download: Download) -> _Arrived:
+        payload = download.body.payload()
+        self._bytes += download.body.size
+        download.body.close()
+        return _Arrived(download.source, payload, download)
+
+    def _settle_failed(self, download: Download) -> None:
+        error = download.error
+        # What came of a clip that may yet come is kept for the next run.
+        (download.body.close if error.kind == "unreachable" else download.body.discard)()
+        self._write(
+            Row(
+                source=download.source.source,
+                split=download.source.split,
+                verdict=error.kind,
+                final_url=download.url,
+                attempts=download.attempts,
+                why=error.message,
+            )
+        )
+
+    def _settle(self, arrived: _Arrived, judged: Judged) -> None:
+        """Puts a clip where it belongs, and then its row into the manifest."""
+        record, shard, file = arrived.record, "", ""
+        original = judged.original or Original("", 0, 0.0, 0, 0)
+        log = self._logs.get(record.split or NO_SPLIT)
+        if self._keep:
+            file = self._put_away(arrived, judged)
+            if not file and record.remote and not arrived.download:
+                self._found.pop(record.key)
+                return
+        if log and judged.packed:
+            shard = f"{record.split or NO_SPLIT}/{log.append(record, judged.packed)}"
+        self._write(
+            Row(
+                source=record.source,
+                split=record.split,
+                verdict=judged.verdict,
+                bytes=judged.bytes,
+                sha256=judged.sha256,
+                frames=original.frames,
+                seconds=round(original.seconds, 3),
+                width=original.width,
+                height=original.height,
+                final_url=arrived.download.url if arrived.download else "",
+                attempts=arrived.download.attempts if arrived.download else 0,
+                shard=shard,
+                file=file,
+                why=judged.why,
+            )
+        )
+        if log and log.full:
+            log.seal()
+            self._manifest.close()
+
+    def _put_away(self, arrived: _Arrived, judged: Judged) -> str:
+        """Gives a clip its name, or removes what isn't one; a local file stays as it is."""
+        record, path = arrived.record, Path(arrived.payload)
+        if not record.remote:
+            return os.path.relpath(path, self._out) if judged.verdict == "ok" else ""
+        if judged.verdict != "ok":
+            path.unlink(missing_ok=True)
+            return ""
+        kind = judged.original.kind
+        file = f"{CLIP_FOLDER}/{record.key}.{_SUFFIXES.get(kind, kind)}"
+        with writing(self._out / file):
+            os.replace(path, self._out / file)
+        return file
+
+    def _write(self, row: Row) -> None:
+        self._manifest.append(row)
+        self._verdicts[row.verdict] += 1
+        rate = self._bytes / 2**20 / (time.monotonic() - self._began)
+        counts = ", ".join(f"{count} {verdict}" for verdict, count in self._verdicts.items())
+        self._progress.set_postfix_str(f"{rate:.1f} MB/s, {counts}", refresh=False)
+        self._progress.update()
+
+    def finish(self) -> None:
+        """Writes what others read: `dataset.json`, and captions files of the clips kept."""
+        left_out, kept = collections.defaultdict(list), {}
+        for row in read_rows(self._manifest.path):
+            if row.verdict != "ok":
+                entry = {"source": row.source, "kind": row.verdict, "why": row.why}
+                left_out[row.split].append(entry)
+            elif row.file:
+                kept[row.source] = row.file
+        for split, log in self._logs.items():
+            log.finish(left_out["" if split == NO_SPLIT else split])
+        if self._keep:
+            self._write_captions(kept)
+
+    def _write_captions(self, kept: dict[str, str]) -> None:
+        rows = collections.defaultdict(list)
+        for record in self._records:
+            if record.source in kept:
+                file = kept[record.source]
+                rows[record.split] += [f"{file}\t{caption}\n" for caption in record.captions]
+        for split, lines in rows.items():
+            path = self._out / f"{split or NO_SPLIT}.tsv"
+            with writing(path):
+                temporary = path.with_name(path.name + ".tmp")
+                temporary.write_text("".join(lines), encoding="utf-8")
+                os.replace(temporary, path)
+
+
+def fetch(
+    records: Sequence[Record],
+    captions_file: str | Path,
+    out: str | Path,
+    *,
+    spec: ClipSpec | None = None,
+    keep: bool = False,
+    workers: int | None = None,
+    manners: Manners = Manners(),  # noqa: B008
+) -> None:
+    """Downloads, judges and, with a `spec`, packs clips; run again, it goes on where it was.
+
+    Into `out` go `manifest.tsv` with a row for every source, the originals in `clips/` with
+    `SPLIT.tsv` to pack them by, and shards in a folder a split, `all/` for clips without one.
+
+    Args:
+        records: The clips; sources are URLs, or paths relative to `captions_file`.
+        captions_file: Where the records were read from.
+        out: The directory to write.
+        spec: The size of the clips in shards; None for no shards.
+        keep: Whether originals stay; without shards they do in any case.
+        workers: Decoding processes; as many as there are cores when left out.
+        manners: How servers are treated.
+
+    Raises:
+        DataError: The disk takes no more, or `out` was begun for another content.
+    """
+    out, keep = Path(out), keep or spec is None
+    _settle_settings(out, captions_file, spec, keep, records)
+    run = _Run(records, captions_file, out, spec, keep)
+    run.recover()
+    run.go(workers or os.cpu_count() or 1, manners)
+    run.finish()

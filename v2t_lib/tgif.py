@@ -1,0 +1,70 @@
+"""The TGIF release: its captions file and split lists, got from where they are published."""
+
+import os
+from pathlib import Path
+
+from v2t_lib.downloads import Downloads, Manners, each
+from v2t_lib.errors import DataError, writing
+from v2t_lib.transfer import Body
+
+RELEASE = "https://raw.githubusercontent.com/raingo/TGIF-Release/master/"
+FOLDER = "tgif"
+CAPTIONS = "data/tgif-v1.0.tsv"
+#: Every file with its rows: 125,782 captions of 102,068 clips.
+ROWS = {
+    CAPTIONS: 125_782,
+    "data/splits/train.txt": 80_000,
+    "data/splits/val.txt": 10_708,
+    "data/splits/test.txt": 11_360,
+}
+LICENCE = (
+    "TGIF (Li et al., CVPR 2016, https://github.com/raingo/TGIF-Release) is for approved "
+    "non-commercial research; its clips are not to be redistributed"
+)
+
+
+def get_release(
+    out: str | Path,
+    base: str = RELEASE,
+    manners: Manners = Manners(),  # noqa: B008
+) -> tuple[Path, dict[str, Path]]:
+    """Gets the release's files into `out/tgif`; what is there already isn't asked for again.
+
+    Args:
+        out: The data set's directory.
+        base: The URL that the files lie under.
+        manners: How the server is treated.
+
+    Returns:
+        The captions file, and each split's list by its name.
+
+    Raises:
+        DataError: A file that isn't there, or has not the rows that it had when this was written.
+    """
+    folder = Path(out) / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {name: folder / Path(name).name for name in ROWS}
+    missing = [(name, base + name) for name, path in files.items() if not path.exists()]
+    for download in each(Downloads(missing, lambda name: Body(), manners)):
+        if download.error is not None:
+            raise DataError(
+                f"expected TGIF's files at {base}. Received for {download.url}: {download.error}; "
+                "try again later, or name a mirror of the repository's files"
+            )
+        _save(files[download.source], download.body.payload(), download.source, download.url)
+    splits = {path.stem: path for name, path in files.items() if name != CAPTIONS}
+    return files[CAPTIONS], splits
+
+
+def _save(path: Path, data: bytes, name: str, url: str) -> None:
+    rows = sum(1 for line in data.split(b"\n") if line.strip())
+    if rows != ROWS[name]:
+        raise DataError(
+            f"expected {ROWS[name]:,} rows in {url}. Received: {rows:,}; the release is not the "
+            "one that this version knows: look at what changed, then run `v2t fetch` on a "
+            "captions file of your own"
+        )
+    temporary = path.with_name(path.name + ".tmp")
+    with writing(path):
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
