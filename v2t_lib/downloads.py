@@ -41,6 +41,9 @@ class Manners:
     pause: float = 1.0
 
 
+POLITE = Manners()
+
+
 @dataclasses.dataclass
 class Download:
     """One source's way.
@@ -76,7 +79,7 @@ class Downloads:
         self,
         sources: Iterable[tuple[object, str]],
         body: Callable[[object], Body],
-        manners: Manners = Manners(),  # noqa: B008
+        manners: Manners = POLITE,
         client: Client | None = None,
     ):
         self._sources, self._body, self._manners = iter(sources), body, manners

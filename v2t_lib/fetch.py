@@ -19,7 +19,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from v2t_lib.clips import Original, decode_clip, read_clip
-from v2t_lib.downloads import Download, Downloads, Manners
+from v2t_lib.downloads import POLITE, Download, Downloads, Manners
 from v2t_lib.errors import ClipError, DataError, writing
 from v2t_lib.manifest import MANIFEST_FILE, Manifest, Row, read_rows
 from v2t_lib.packing import Workers, packed
@@ -348,7 +348,7 @@ def fetch(
     spec: ClipSpec | None = None,
     keep: bool = False,
     workers: int | None = None,
-    manners: Manners = Manners(),  # noqa: B008
+    manners: Manners = POLITE,
 ) -> None:
     """Downloads, judges and, with a `spec`, packs clips; run again, it goes on where it was.
 
@@ -368,6 +368,12 @@ def fetch(
         DataError: The disk takes no more, or `out` was begun for another content.
     """
     out, keep = Path(out), keep or spec is None
+    twice = [s for s, n in collections.Counter(r.source for r in records).items() if n > 1]
+    if twice:
+        raise DataError(
+            f"expected every source in one split only. Received: {len(twice)} in two, the first "
+            f"{twice[0]!r}; what training has seen, no test can use"
+        )
     _settle_settings(out, captions_file, spec, keep, records)
     run = _Run(records, captions_file, out, spec, keep)
     run.recover()

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from v2t_lib.downloads import Downloads, Manners, each
+from v2t_lib.downloads import POLITE, Downloads, Manners, each
 from v2t_lib.errors import DataError, writing
 from v2t_lib.transfer import Body
 
@@ -26,7 +26,7 @@ LICENCE = (
 def get_release(
     out: str | Path,
     base: str = RELEASE,
-    manners: Manners = Manners(),  # noqa: B008
+    manners: Manners = POLITE,
 ) -> tuple[Path, dict[str, Path]]:
     """Gets the release's files into `out/tgif`; what is there already isn't asked for again.
 
