@@ -48,7 +48,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
-    def do_GET(self):  # noqa: N802
+    def do_GET(self):
         server = self.server
         with server.lock:
             server.asked.append((self.path, dict(self.headers)))

@@ -12,6 +12,8 @@ import hashlib
 import json
 import os
 import re
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,14 +29,12 @@ from v2t_lib.records import Record
 from v2t_lib.shardlog import ShardLog
 from v2t_lib.shards import PackedClip, write_json
 from v2t_lib.specs import ClipSpec
-from v2t_lib.transfer import Body, PartFile
+from v2t_lib.transfer import Body
 
 SETTINGS_FILE = "fetch.json"
 CLIP_FOLDER = "clips"
 #: Where the clips lie that no split list names.
 NO_SPLIT = "all"
-#: Clips on their way to a decoder, in all.
-UNDER_WAY_BYTES = 2**28
 _SUFFIXES = {"matroska": "webm", "mov": "mp4"}
 _RESERVED = (CLIP_FOLDER, "tgif")
 
@@ -53,29 +53,28 @@ class Judged:
 
 @dataclasses.dataclass(frozen=True)
 class _Arrived:
-    """A clip on its way through a decoder: what is here of it, and where it came from."""
+    """A clip on its way through a decoder: where it lies, and how it came there."""
 
     record: Record
-    payload: bytes | str
+    path: Path
     download: Download | None = None
 
 
-def judge(source: bytes | str, spec: ClipSpec, packs: bool) -> Judged:
+def judge(path: str, spec: ClipSpec, packs: bool) -> Judged:
     """Decodes a clip and says what it is; runs in a worker.
 
     Args:
-        source: The clip, or the path of its file.
+        path: The clip's file.
         spec: The size to decode to.
         packs: Whether to make what goes into a shard.
     """
     data = b""
     try:
-        data = source if isinstance(source, bytes) else read_clip(source)
+        data = read_clip(path)
         clip = decode_clip(data, spec)
-        path = source if isinstance(source, str) else None
         content = packed(clip, spec, path) if packs else None
-        facts = (len(data), hashlib.sha256(data).hexdigest(), clip.original, content)
-        return Judged("ok", "", *facts)
+        digest = hashlib.sha256(data).hexdigest()
+        return Judged("ok", "", len(data), digest, clip.original, content)
     except ClipError as error:
         digest = hashlib.sha256(data).hexdigest() if data else ""
         return Judged(error.kind, error.message, len(data), digest)
@@ -127,12 +126,26 @@ def _settle_settings(
         write_json(path, settings | {"sources": begun.get("sources", {}) | sources})
 
 
+def _scratch(out: Path) -> Path:
+    """This machine's folder for what is on its way to `out`; the next run finds it again."""
+    name = hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:16]
+    folder = Path(tempfile.gettempdir()) / f"v2t-fetch-{name}"
+    with writing(folder):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
+            raise PermissionError(f"{folder} belongs to somebody else")
+    return folder
+
+
 class _Run:
     """One run of `fetch` over `records`, each of which needs a row at its end."""
 
     def __init__(self, records, captions_file, out: Path, spec: ClipSpec | None, keep: bool):
         self._records, self._captions_file, self._out = records, captions_file, out
         self._spec, self._keep = spec, keep
+        # What comes of a clip that isn't kept needn't travel to a mounted drive.
+        self._folder = out / CLIP_FOLDER if keep else _scratch(out)
+        self._folder.mkdir(parents=True, exist_ok=True)
         self._manifest = Manifest(out / MANIFEST_FILE)
         splits = {record.split or NO_SPLIT for record in records} if spec else ()
         self._logs = {split: ShardLog(out / split, spec) for split in splits}
@@ -153,25 +166,24 @@ class _Run:
                 shards[split][name].add(source)
         for split, log in self._logs.items():
             self._manifest.forget(log.recover(shards[split]))
-        if self._keep:
-            self._recover_files()
+        self._recover_files()
         # Of all verdicts this one alone can change.
         again = (r.source for r in self._records if r.source in known)
         self._manifest.forget([s for s in again if known[s].verdict == "unreachable"])
         self._manifest.tidy()
 
     def _recover_files(self) -> None:
-        folder, known = self._out / CLIP_FOLDER, self._manifest.known
-        folder.mkdir(parents=True, exist_ok=True)
-        with os.scandir(folder) as entries:
+        """Finds the files that belong to rows, and those to go on with."""
+        with os.scandir(self._folder) as entries:
             sizes = {f"{CLIP_FOLDER}/{entry.name}": entry.stat().st_size for entry in entries}
+        known = self._manifest.known
         ours = {s: row for s, row in known.items() if row.file.startswith(f"{CLIP_FOLDER}/")}
         cut = {s: row.file for s, row in ours.items() if sizes.get(row.file) != row.bytes}
         self._manifest.forget(cut)
         for file in cut.values():
             (self._out / file).unlink(missing_ok=True)
-        for name in sizes.keys() - {row.file for row in ours.values()}:
-            name = name.partition("/")[2]
+        for file in sizes.keys() - {row.file for row in ours.values()}:
+            name = file.partition("/")[2]
             if match := re.fullmatch(r"(.+-[0-9a-f]{16})\..+", name):
                 self._found[match[1]] = name
 
@@ -201,26 +213,20 @@ class _Run:
     def _at_hand(self, record: Record) -> _Arrived | None:
         """A clip that no request is needed for."""
         if not record.remote:
-            return _Arrived(record, record.path(self._captions_file))
+            return _Arrived(record, Path(record.path(self._captions_file)))
         found = self._found.get(record.key, "")
         if found.endswith(".part"):
             body = self._body(record)
-            return _Arrived(record, body.payload()) if body.total == body.size > 0 else None
-        return _Arrived(record, str(self._out / CLIP_FOLDER / found)) if found else None
+            return _Arrived(record, body.path) if body.total == body.size > 0 else None
+        return _Arrived(record, self._folder / found) if found else None
 
     def _body(self, record: Record) -> Body:
-        if not self._keep:
-            return Body()
-        found = self._found.get(record.key, "")
-        return PartFile(self._out / CLIP_FOLDER, record.key, found)
+        return Body(self._folder, record.key, self._found.get(record.key, ""))
 
     def _jobs(self, here: Iterator[_Arrived], downloads: Downloads) -> Iterator[tuple | None]:
         """What decoders are to do, as it comes; None where nothing has come."""
         spec = self._spec or ClipSpec()
         while True:
-            if sum(len(a.payload) for a in self._under_way) > UNDER_WAY_BYTES:
-                yield None
-                continue
             download, arrived = downloads.take(), None
             if download is None and (arrived := next(here, None)) is None:
                 if downloads.finished:
@@ -231,15 +237,11 @@ class _Run:
             if download is not None and download.error is not None:
                 self._settle_failed(download)
                 continue
-            arrived = arrived or self._arrive(download)
+            if download is not None:
+                self._bytes += download.body.size
+                arrived = _Arrived(download.source, download.body.path, download)
             self._under_way.append(arrived)
-            yield arrived.payload, spec, self._spec is not None
-
-    def _arrive(self, download: Download) -> _Arrived:
-        payload = download.body.payload()
-        self._bytes += download.body.size
-        download.body.close()
-        return _Arrived(download.source, payload, download)
+            yield str(arrived.path), spec, self._spec is not None
 
     def _settle_failed(self, download: Download) -> None:
         error = download.error
@@ -261,11 +263,14 @@ class _Run:
         record, shard, file = arrived.record, "", ""
         original = judged.original or Original("", 0, 0.0, 0, 0)
         log = self._logs.get(record.split or NO_SPLIT)
-        if self._keep:
+        if record.remote:
             file = self._put_away(arrived, judged)
-            if not file and record.remote and not arrived.download:
+            if judged.verdict != "ok" and not arrived.download:
+                # Found here and no clip: asked for once more.
                 self._found.pop(record.key)
                 return
+        elif self._keep and judged.verdict == "ok":
+            file = os.path.relpath(arrived.path, self._out)
         if log and judged.packed:
             shard = f"{record.split or NO_SPLIT}/{log.append(record, judged.packed)}"
         self._write(
@@ -291,17 +296,14 @@ class _Run:
             self._manifest.close()
 
     def _put_away(self, arrived: _Arrived, judged: Judged) -> str:
-        """Gives a clip its name, or removes what isn't one; a local file stays as it is."""
-        record, path = arrived.record, Path(arrived.payload)
-        if not record.remote:
-            return os.path.relpath(path, self._out) if judged.verdict == "ok" else ""
-        if judged.verdict != "ok":
-            path.unlink(missing_ok=True)
+        """Gives a clip that is kept its name, and removes any other."""
+        if judged.verdict != "ok" or not self._keep:
+            arrived.path.unlink(missing_ok=True)
             return ""
         kind = judged.original.kind
-        file = f"{CLIP_FOLDER}/{record.key}.{_SUFFIXES.get(kind, kind)}"
+        file = f"{CLIP_FOLDER}/{arrived.record.key}.{_SUFFIXES.get(kind, kind)}"
         with writing(self._out / file):
-            os.replace(path, self._out / file)
+            os.replace(arrived.path, self._out / file)
         return file
 
     def _write(self, row: Row) -> None:
@@ -325,6 +327,8 @@ class _Run:
             log.finish(left_out["" if split == NO_SPLIT else split])
         if self._keep:
             self._write_captions(kept)
+        else:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _write_captions(self, kept: dict[str, str]) -> None:
         rows = collections.defaultdict(list)

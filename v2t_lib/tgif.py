@@ -45,26 +45,29 @@ def get_release(
     folder.mkdir(parents=True, exist_ok=True)
     files = {name: folder / Path(name).name for name in ROWS}
     missing = [(name, base + name) for name, path in files.items() if not path.exists()]
-    for download in each(Downloads(missing, lambda name: Body(), manners)):
+
+    def body(name: str) -> Body:
+        return Body(folder, Path(name).name)
+
+    for download in each(Downloads(missing, body, manners)):
         if download.error is not None:
             raise DataError(
                 f"expected TGIF's files at {base}. Received for {download.url}: {download.error}; "
                 "try again later, or name a mirror of the repository's files"
             )
-        _save(files[download.source], download.body.payload(), download.source, download.url)
+        _check(download.body.path, ROWS[download.source], download.url)
+        with writing(files[download.source]):
+            os.replace(download.body.path, files[download.source])
     splits = {path.stem: path for name, path in files.items() if name != CAPTIONS}
     return files[CAPTIONS], splits
 
 
-def _save(path: Path, data: bytes, name: str, url: str) -> None:
-    rows = sum(1 for line in data.split(b"\n") if line.strip())
-    if rows != ROWS[name]:
+def _check(path: Path, expected: int, url: str) -> None:
+    rows = sum(1 for line in path.read_bytes().split(b"\n") if line.strip())
+    if rows != expected:
+        path.unlink()
         raise DataError(
-            f"expected {ROWS[name]:,} rows in {url}. Received: {rows:,}; the release is not the "
+            f"expected {expected:,} rows in {url}. Received: {rows:,}; the release is not the "
             "one that this version knows: look at what changed, then run `v2t fetch` on a "
             "captions file of your own"
         )
-    temporary = path.with_name(path.name + ".tmp")
-    with writing(path):
-        temporary.write_bytes(data)
-        os.replace(temporary, path)

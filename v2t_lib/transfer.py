@@ -7,7 +7,6 @@ What fails is one of three: `ClipError` where trying again can't help, `Again` w
 import email.utils
 import hashlib
 import re
-import tempfile
 import time
 import zlib
 from collections.abc import Iterator
@@ -18,8 +17,6 @@ from v2t_lib import __version__
 from v2t_lib.errors import ClipError, writing
 
 MAX_BYTES = 100 * 2**20
-#: Up to this size a clip on its way stays in memory.
-IN_MEMORY = 8 * 2**20
 CHUNK = 2**18
 #: The server decides, and may decide otherwise later.
 _RETRIED = (408, 425, 429)
@@ -50,69 +47,38 @@ class Moved(Exception):
 
 
 class Body:
-    """The bytes that have come so far, in memory or, when large, in a nameless file.
+    """The bytes of one clip that have come so far, in a file `KEY.TAG.part`.
 
-    Attributes:
-        size: How many.
-        tag: Names the version that they belong to and its size, so that a later request can go
-            on with it; empty where the server gave nothing to tell versions apart by.
-    """
-
-    def __init__(self):
-        self.size, self.tag = 0, ""
-        self._file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
-
-    @property
-    def total(self) -> int:
-        """How many bytes the version named by `tag` has; 0 where there is no tag."""
-        return int(self.tag.rpartition("-")[2] or 0)
-
-    def restart(self, tag: str = "") -> None:
-        """Forgets all bytes; those to come belong to `tag`."""
-        self._file.seek(0)
-        self._file.truncate()
-        self.size, self.tag = 0, tag
-
-    def write(self, data: bytes) -> None:
-        """Adds bytes; a full disk is a `DataError`."""
-        with writing("a temporary file"):
-            self._file.write(data)
-        self.size += len(data)
-
-    def payload(self) -> bytes | str:
-        """The bytes themselves, or the path of the file that holds them."""
-        self._file.seek(0)
-        return self._file.read()
-
-    def close(self) -> None:
-        """Gives up memory and files that are open."""
-        self._file.close()
-
-    def discard(self) -> None:
-        """Closes, and leaves nothing behind."""
-        self.close()
-
-
-class PartFile(Body):
-    """Bytes in `KEY.TAG.part`, which another run goes on with.
+    The tag names the version that they belong to and its size, so that a later request, of this
+    run or another, can go on with it; there is none where the server tells nothing to know a
+    version by.
 
     Args:
         folder: Where.
         key: The clip's name, fit for files.
-        found: The name of such a file that is there, or "".
+        found: The name of such a file that is there already, or "".
+
+    Attributes:
+        size: How many bytes there are.
+        tag: Which version's.
     """
 
     def __init__(self, folder: Path, key: str, found: str = ""):
         self._folder, self._key, self._file = folder, key, None
         self.size, self.tag = 0, ""
-        if match := re.fullmatch(re.escape(key) + r"\.([0-9a-f]+-\d+)\.part", found):
-            self.tag = match.group(1)
+        if match := re.fullmatch(re.escape(key) + r"\.([0-9a-f]{12}-\d+)\.part", found):
+            self.tag = match[1]
             self.size = (folder / found).stat().st_size
 
     @property
     def path(self) -> Path:
-        """The file; its name says which version of the clip it is a part of."""
+        """The file."""
         return self._folder / ".".join(filter(None, (self._key, self.tag, "part")))
+
+    @property
+    def total(self) -> int:
+        """How many bytes the version has; 0 where there is no tag."""
+        return int(self.tag.rpartition("-")[2] or 0)
 
     def restart(self, tag: str = "") -> None:
         """Forgets all bytes; those to come belong to `tag`."""
@@ -120,7 +86,11 @@ class PartFile(Body):
         self.size, self.tag = 0, tag
 
     def write(self, data: bytes) -> None:
-        """Adds bytes; a full disk is a `DataError`."""
+        """Adds bytes.
+
+        Raises:
+            DataError: The disk takes no more.
+        """
         with writing(self.path):
             if self._file is None:
                 mode = "ab" if self.size else "wb"
@@ -130,11 +100,6 @@ class PartFile(Body):
                 self.size += written
                 data = data[written:]
 
-    def payload(self) -> str:
-        """The path of the file."""
-        self.close()
-        return str(self.path)
-
     def close(self) -> None:
         """Closes the file and leaves it there."""
         if self._file is not None:
@@ -142,7 +107,7 @@ class PartFile(Body):
             self._file = None
 
     def discard(self) -> None:
-        """Closes, and leaves nothing behind."""
+        """Closes the file and removes it."""
         self.close()
         self.path.unlink(missing_ok=True)
 
@@ -236,6 +201,7 @@ class Client:
             ) as response:
                 self._check(response, url, body, deadline)
                 self._read(response, body, deadline)
+                body.close()
         except (requests.exceptions.InvalidURL, UnicodeError) as error:
             raise ClipError("unreachable", f"expected a URL. Received: {error}") from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
