@@ -34,6 +34,7 @@ ORDER = [
     "vocabulary",
     "shards",
     "packing",
+    "merging",
     "manifest",
     "shardlog",
     "fetch",

@@ -93,15 +93,19 @@ def _fetch(args) -> int:
 
 
 def _pack(args) -> int:
+    from v2t_lib.merging import merge
     from v2t_lib.packing import pack
     from v2t_lib.records import read_captions, select
     from v2t_lib.specs import ClipSpec
 
-    records = read_captions(args.captions)
-    if args.split:
-        records = select(records, args.split)
-    spec = ClipSpec(args.frames, args.size, args.size)
-    described = pack(records, args.captions, args.out, spec, args.workers)
+    if args.merge:
+        described = merge(args.merge, args.out)
+    else:
+        records = read_captions(args.captions)
+        if args.split:
+            records = select(records, args.split)
+        spec = ClipSpec(args.frames, args.size, args.size)
+        described = pack(records, args.captions, args.out, spec, args.workers)
     left_out = described["left_out"]
     for entry in left_out:
         print(f"left out {entry['source']}: {entry['kind']}: {entry['why']}", file=sys.stderr)
@@ -261,7 +265,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--mirror", metavar="URL", help="where tgif's files lie, ending in a slash")
 
     sub = command("pack", _pack, "decode local clips into shards that training reads")
-    sub.add_argument("captions", type=Path, help="TSV, one `source<TAB>caption` a row")
+    what = sub.add_mutually_exclusive_group(required=True)
+    what.add_argument("captions", type=Path, nargs="?", help="TSV, one `source<TAB>caption` a row")
+    what.add_argument(
+        "--merge", type=Path, nargs="+", metavar="SHARDS", help="join packed directories instead"
+    )
     sub.add_argument("--out", type=Path, required=True, metavar="SHARDS")
     sub.add_argument("--split", type=Path, metavar="LIST", help="take these sources only")
     sub.add_argument("--frames", type=_positive, default=16, help="a clip (default: %(default)s)")

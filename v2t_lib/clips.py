@@ -3,8 +3,6 @@
 import dataclasses
 import io
 import struct
-import urllib.error
-import urllib.request
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from v2t_lib.downloads import read_url
 from v2t_lib.errors import ClipError
 from v2t_lib.specs import ClipSpec
 
@@ -68,16 +67,9 @@ def read_clip(source: str | Path) -> bytes:
     """
     try:
         if str(source).lower().startswith(("http://", "https://")):
-            request = urllib.request.Request(str(source), headers={"User-Agent": "v2t"})
-            with urllib.request.urlopen(request, timeout=30) as response:
-                data = response.read(MAX_BYTES + 1)
-        else:
-            with open(source, "rb") as file:
-                data = file.read(MAX_BYTES + 1)
-    except urllib.error.HTTPError as error:
-        error.close()
-        kind = {404: "gone", 410: "gone", 403: "forbidden"}.get(error.code, "unreachable")
-        raise ClipError(kind, f"expected a clip at {source}. Received: HTTP {error.code}") from None
+            return read_url(str(source))
+        with open(source, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise ClipError("gone", f"expected a clip at {source}. Received: no such file") from None
     except OSError as error:

@@ -5,9 +5,11 @@ import dataclasses
 import heapq
 import itertools
 import random
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from v2t_lib.errors import ClipError
@@ -236,3 +238,16 @@ def each(downloads: Downloads) -> Iterator[Download]:
                 yield download
     finally:
         downloads.close()
+
+
+def read_url(url: str) -> bytes:
+    """The bytes at one http(s) URL.
+
+    Raises:
+        ClipError: As its `Client`, or `unreachable` after all attempts.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        for download in each(Downloads([("clip", url)], lambda key: Body(Path(folder), key))):
+            if download.error is not None:
+                raise download.error
+        return download.body.path.read_bytes()

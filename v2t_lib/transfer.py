@@ -201,11 +201,14 @@ class Client:
             ) as response:
                 self._check(response, url, body, deadline)
                 self._read(response, body, deadline)
-                body.close()
+            if not body.size:
+                raise ClipError("not-a-clip", "expected a clip. Received: no bytes at all")
         except (requests.exceptions.InvalidURL, UnicodeError) as error:
             raise ClipError("unreachable", f"expected a URL. Received: {error}") from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise Again(f"{type(error).__name__}: {error}"[:300]) from None
+        finally:
+            body.close()
 
     def _check(self, response, url: str, body: Body, deadline: float) -> None:
         """Raises unless a body follows, and makes `body` ready for it."""
