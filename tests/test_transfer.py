@@ -130,8 +130,13 @@ def test_no_server_is_unreachable_or_worth_another_attempt(client, body, url):
 
 @pytest.mark.parametrize(
     "answer",
-    [scripted.body(bytes(50_001)), scripted.chunked(bytes(60_000)), scripted.lengthless(bytes(9**6))],
-)  # fmt: skip
+    [
+        scripted.body(bytes(50_001)),
+        scripted.chunked(bytes(60_000)),
+        scripted.lengthless(bytes(10**6)),
+    ],
+    ids=["promised", "chunked", "lengthless"],
+)
 def test_too_much_is_refused_while_it_comes(server, client, body, answer):
     with pytest.raises(ClipError, match="50,000 bytes") as error:
         client.get(server.script("/a", answer), body)
