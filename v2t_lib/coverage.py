@@ -92,46 +92,52 @@ def picture(counted: dict, path: str | Path) -> None:
         counted: What to draw.
         path: The PNG to write, whole or not at all.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
 
     splits = list(counted["splits"].items())[::-1]
-    height = 1.4 + 0.75 * len(splits)
-    figure, (whole, rest) = pyplot.subplots(1, 2, figsize=(11, height), width_ratios=(2, 3))
-    figure.suptitle(f"{counted['have']:,} of {counted['of']:,} clips", x=0.02, ha="left")
+    figure = Figure(figsize=(11, 2.1 + 0.6 * len(splits)))
+    FigureCanvasAgg(figure)
+    whole, rest = figure.subplots(1, 2, width_ratios=(1, 1))
     for row, (_, counts) in enumerate(splits):
-        have = counts["verdicts"].get("ok", 0)
-        whole.barh(row, 100, color="#eeeeee")
-        whole.barh(row, 100 * have / counts["of"], color=_COLOURS["ok"])
-        text = f"{have:,} of {counts['of']:,} ({100 * have / counts['of']:.1f}%)"
-        whole.text(2, row, text, va="center", color="white" if have > counts["of"] / 2 else "black")
+        _draw_whole(whole, row, counts)
         _draw_rest(rest, row, counts["verdicts"])
-    whole.set(yticks=range(len(splits)), yticklabels=[name for name, _ in splits], xlim=(0, 100))
+    figure.suptitle(f"{counted['have']:,} of {counted['of']:,} clips", x=0.02, ha="left")
+    whole.set(yticks=range(len(splits)), yticklabels=[name for name, _ in splits])
     whole.set_xlabel("% of the clips")
-    rest.set(yticks=[], xlabel="clips that are not there")
-    rest.set_xlim(left=0)
-    names = [name for name in _names(counted) if name != "ok"]
-    if names:
-        handles = [matplotlib.patches.Patch(facecolor=_COLOURS[n], label=n) for n in names]
-        figure.legend(handles=handles, loc="upper right", ncols=len(names), frameon=False)
+    rest.set(yticks=[], xlabel="% of those that gave none, and their number")
     for axes in (whole, rest):
+        axes.set(xlim=(0, 100), ylim=(-0.6, len(splits) - 0.4))
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.tick_params(axis="y", length=0)
-        axes.set_ylim(-0.6, len(splits) - 0.4)
-    figure.tight_layout(rect=(0, 0, 1, 0.95))
+    names = _names(counted)
+    handles = [Patch(facecolor=_COLOURS[name], label=name) for name in names]
+    figure.legend(handles=handles, loc="lower center", ncols=len(names), frameon=False,
+                  fontsize="small", columnspacing=1.2, handlelength=1.2)  # fmt: skip
+    figure.tight_layout(rect=(0, 0.25 / figure.get_figheight(), 1, 1))
     path = Path(path)
     temporary = path.with_name(f".{path.name}.tmp")
     figure.savefig(temporary, format="png", dpi=120)
-    pyplot.close(figure)
     os.replace(temporary, path)
 
 
+def _draw_whole(axes, row: int, counts: dict) -> None:
+    have, waiting = (100 * counts["verdicts"].get(n, 0) / counts["of"] for n in ("ok", WAITING))
+    axes.barh(row, 100, color="#555555")
+    axes.barh(row, have + waiting, color=_COLOURS[WAITING])
+    axes.barh(row, have, color=_COLOURS["ok"])
+    text = f"{counts['verdicts'].get('ok', 0):,} of {counts['of']:,} ({have:.1f}%)"
+    axes.text(2, row, text, va="center", color="white" if have > 50 or not waiting else "black")
+
+
 def _draw_rest(axes, row: int, verdicts: dict[str, int]) -> None:
-    start = 0
-    for name, count in verdicts.items():
-        if name != "ok":
-            axes.barh(row, count, left=start, color=_COLOURS[name], edgecolor="white")
-            start += count
-    axes.text(start, row, f" {start:,}", va="center")
+    lost = {name: n for name, n in verdicts.items() if name not in ("ok", WAITING)}
+    start, total = 0.0, sum(lost.values())
+    for name, count in lost.items():
+        width = 100 * count / total
+        axes.barh(row, width, left=start, color=_COLOURS[name], edgecolor="white")
+        if width >= 5:
+            colour = "black" if name in ("still", "placeholder", "too-big") else "white"
+            axes.text(start + width / 2, row, f"{count:,}", va="center", ha="center", color=colour)
+        start += width
