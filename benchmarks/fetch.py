@@ -1,8 +1,7 @@
-"""Does the network ever wait for us, or we for it?
+"""Does anything wait for the network?
 
 Plain fetching beside `curl --parallel`, from the same local server to files; and fetching with
-decoding beside packing the same clips from local files. Then what going on with a manifest of
-100,000 rows costs. With `kills N` a fetch is killed N times at random moments instead.
+decoding beside packing the same clips from local files, on two cores that also serve.
 """
 
 import functools
@@ -17,14 +16,14 @@ import numpy as np
 from PIL import Image
 from timing import medians
 
-from v2t_lib.downloads import Downloads, Manners, each
+from v2t_lib.downloads import POLITE, Downloads, each
 from v2t_lib.fetch import fetch
 from v2t_lib.packing import pack
 from v2t_lib.records import read_captions
 from v2t_lib.specs import ClipSpec
 from v2t_lib.transfer import Body
 
-CLIPS, DISTINCT, CONNECTIONS, WORKERS = 160, 8, 8, 2
+CLIPS, DISTINCT, WORKERS = 160, 8, 2
 SPEC = ClipSpec()
 
 
@@ -54,12 +53,12 @@ def serve(folder: Path, connection) -> None:
 def draw(folder: Path) -> list[Path]:
     """GIFs of about the size and length that TGIF's have: 40 frames, 1.2 MB."""
     rng = np.random.default_rng(0)
-    y, x = np.mgrid[0:200, 0:300]
+    y, x = np.mgrid[0:180, 0:280]
     for clip in range(DISTINCT):
         pictures = []
         for frame in range(40):
             waves = 80 * np.sin((x + 6 * frame + 40 * clip) / 30) * np.cos((y - 4 * frame) / 25)
-            level = 128 + waves + rng.normal(0, 5, x.shape)
+            level = 128 + waves + rng.normal(0, 3, x.shape)
             grey = np.clip(level, 0, 255).astype(np.uint8)
             pictures.append(Image.fromarray(np.dstack([grey, 255 - grey, grey // 2])).quantize(96))
         first, *rest = pictures
@@ -86,9 +85,8 @@ def fresh(base: Path):
 def plain(urls: list[str], make) -> None:
     folder = make()
     sources = [(str(number), url) for number, url in enumerate(urls)]
-    manners = Manners(connections=CONNECTIONS, per_host=CONNECTIONS)
     bodies = functools.partial(Body, folder)
-    for download in each(Downloads(sources, bodies, manners)):
+    for download in each(Downloads(sources, bodies)):
         assert download.error is None, download.error
         os.replace(download.body.path, folder / f"{download.source}.gif")
     assert len(list(folder.glob("*.gif"))) == len(urls)
@@ -100,7 +98,7 @@ def curl(urls: list[str], make) -> None:
     config.write_text(
         "".join(f'url = "{u}"\noutput = "{folder}/{n}.gif"\n' for n, u in enumerate(urls))
     )
-    command = ["curl", "--silent", "--fail", "--parallel", "--parallel-max", str(CONNECTIONS)]
+    command = ["curl", "--silent", "--fail", "--parallel", "--parallel-max", str(POLITE.per_host)]
     subprocess.run([*command, "--config", str(config)], check=True)
     assert len(list(folder.glob("*.gif"))) == len(urls)
 
@@ -119,13 +117,12 @@ def throughput(base: Path) -> None:
     remote.write_text("".join(f"{url}\ta caption\n" for url in urls))
     local.write_text("".join(f"{path.name}\ta caption\n" for path in paths))
     records, there = read_captions(remote), read_captions(local)
-    manners = Manners(connections=CONNECTIONS, per_host=CONNECTIONS)
-    print(f"{CLIPS} clips of {size / CLIPS / 2**20:.2f} MB, {CONNECTIONS} connections")
+    print(f"{CLIPS} clips of {size / CLIPS / 2**20:.2f} MB, {POLITE.per_host} connections")
     seconds = medians(5, curl=lambda: curl(urls, make), plain=lambda: plain(urls, make))
     report("plain fetching", "curl --parallel", seconds["plain"], seconds["curl"], size, 0.80)
     seconds = medians(
         3,
-        fetch=lambda: fetch(records, remote, make(), spec=SPEC, workers=WORKERS, manners=manners),
+        fetch=lambda: fetch(records, remote, make(), spec=SPEC, workers=WORKERS),
         pack=lambda: pack(there, local, make() / "shards", SPEC, WORKERS),
     )
     report("fetching and packing", "packing alone", seconds["fetch"], seconds["pack"], size, 0.85)

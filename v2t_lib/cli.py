@@ -19,7 +19,10 @@ from nothing to captions, one step at a time:
   v2t train shards/train --val shards/val --out runs/first
   v2t evaluate shards/test --model runs/first/captioner.keras --out predictions.tsv
   v2t caption my.gif --model runs/first/captioner.keras
-or all of it on embedded data:  v2t demo
+from the TGIF release, in one go that may be killed and run again:
+  v2t fetch tgif --out tgif --shards
+or all of it on embedded data:
+  v2t demo
 """
 
 

@@ -87,6 +87,7 @@ class Downloads:
         self._sources, self._body, self._manners = iter(sources), body, manners
         self._client = client or Client(manners.per_host)
         self._lock = threading.Condition()
+        self._arrived = threading.Condition(self._lock)
         self._waiting: dict[str, collections.deque[Download]] = {}
         self._later: list[tuple[float, int, Download]] = []
         self._number = itertools.count()
@@ -115,13 +116,12 @@ class Downloads:
         """
         with self._lock:
             if not self._done and self._count:
-                self._lock.wait_for(lambda: self._done, timeout)
+                self._arrived.wait_for(lambda: self._done, timeout)
             if not self._done:
                 return None
             download = self._done.popleft()
             self._count -= 1
-            self._read_ahead()
-            self._lock.notify_all()
+            self._lock.notify(1 + self._read_ahead())
         if download.error is not None and not isinstance(download.error, ClipError):
             raise download.error
         return download
@@ -133,10 +133,13 @@ class Downloads:
             self._lock.notify_all()
         self._client.close()
 
-    def _read_ahead(self) -> None:
-        for source, url in itertools.islice(self._sources, max(0, AHEAD - self._count)):
+    def _read_ahead(self) -> int:
+        """Looks at more sources, where there are; how many."""
+        before = self._count
+        for source, url in itertools.islice(self._sources, AHEAD - before):
             self._count += 1
             self._enqueue(Download(source, url, self._body(source)))
+        return self._count - before
 
     def _enqueue(self, download: Download, *, first: bool = False) -> None:
         host = urlsplit(download.url).netloc.lower()
@@ -162,11 +165,11 @@ class Downloads:
                 self._lock.wait(self._until_next(now))
         return None
 
-    def _until_next(self, now: float) -> float | None:
+    def _until_next(self, now: float) -> float:
+        """Seconds until a pause is over, and never many."""
         moments = [moment for host, moment in self._paused.items() if self._waiting.get(host)]
         moments += [self._later[0][0]] if self._later else []
-        moments = [moment for moment in moments if moment > now]
-        return min(moments) - now if moments else None
+        return min([1.0, *(moment - now for moment in moments if moment > now)])
 
     def _work(self) -> None:
         while (found := self._next()) is not None:
@@ -182,7 +185,9 @@ class Downloads:
                     del self._active[host], self._waiting[host]
                 if done:
                     self._done.append(download)
-                self._lock.notify_all()
+                    self._arrived.notify()
+                # What this one frees, it takes itself; of what waits till later, another hears.
+                self._lock.notify()
 
     def _attempt(self, host: str, download: Download) -> bool:
         """Whether this was the last one."""

@@ -126,11 +126,14 @@ class Manifest:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self.known: dict[str, Known] = {}
-        self._file = None
-        for row in read_rows(self.path):
-            self._note(row)
+        self._file, self._lines = None, 0
+        for line in _lines(self.path):
+            self._note(_row(line))
 
-    def _note(self, row: Row) -> None:
+    def _note(self, row: Row | None) -> None:
+        self._lines += 1
+        if row is None:
+            return
         verdict, shard = sys.intern(row.verdict), sys.intern(row.shard)
         self.known[row.source] = Known(verdict, shard, row.file, row.bytes)
 
@@ -146,14 +149,13 @@ class Manifest:
             DataError: The disk takes no more.
         """
         self.close()
-        last, count = {}, 0
+        if self._lines == len(self.known) and self._ends_whole():
+            return
+        last = {}
         for number, line in enumerate(_lines(self.path)):
-            count += 1
             if row := _row(line):
                 last[row.source] = number
         wanted = {number for source, number in last.items() if source in self.known}
-        if count == len(wanted) and self._ends_whole():
-            return
         temporary = self.path.with_name(self.path.name + ".tmp")
         with writing(temporary):
             with open(temporary, "w", encoding="utf-8", newline="\n") as file:
@@ -163,6 +165,7 @@ class Manifest:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, self.path)
+        self._lines = len(wanted)
 
     def _ends_whole(self) -> bool:
         if not self.path.exists():

@@ -74,7 +74,9 @@ def example(record: Record, packed: PackedClip) -> bytes:
         "captions": texts([caption.encode() for caption in record.captions]),
         "sentences": texts([normalise(caption).encode() for caption in record.captions]),
     }
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+    serialised = tf.train.Example(features=tf.train.Features(feature=features))
+    # Else the features' order differs from one process to the next.
+    return serialised.SerializeToString(deterministic=True)
 
 
 class RecordWriter:
