@@ -95,7 +95,7 @@ def content(out: Path) -> tuple[dict, dict]:
     changing = ("attempts", "final_url", "shard")
     known = {r.source: {k: v for k, v in vars(r).items() if k not in changing} for r in rows}
     if not (out / "all").is_dir():
-        return known, {str(p.relative_to(out)): p.read_bytes() for p in out.glob("clips/*")}
+        return known, {str(p.relative_to(out)): p.read_bytes() for p in out.glob("clips/*.gif")}
     examples = [(s, e) for path in shard_paths(out / "all") for e, s, _, _ in whole_examples(path)]
     assert len(dict(examples)) == len(examples), "a clip twice"
     return known, dict(examples)

@@ -7,7 +7,7 @@ from PIL import Image
 from v2t_lib.cli import main
 from v2t_lib.coverage import coverage, picture, table
 from v2t_lib.errors import VERDICTS, DataError
-from v2t_lib.fetch import SETTINGS_FILE
+from v2t_lib.fetched import SETTINGS_FILE
 from v2t_lib.manifest import Manifest, Row
 
 

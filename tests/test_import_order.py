@@ -37,6 +37,8 @@ ORDER = [
     "merging",
     "manifest",
     "shardlog",
+    "judging",
+    "fetched",
     "fetch",
     "coverage",
     "tgif",

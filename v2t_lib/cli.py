@@ -92,6 +92,8 @@ def _fetch(args) -> int:
     counted = coverage(folder)
     picture(counted, folder / PICTURE_FILE)
     print(json.dumps(counted) if args.json else f"{folder}: {table(counted)}")
+    if any("unreachable" in split["verdicts"] for split in counted["splits"].values()):
+        print("run it again to try what was unreachable once more", file=sys.stderr)
     return 0 if counted["have"] else 1
 
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from v2t_lib.errors import VERDICTS, DataError
-from v2t_lib.fetch import NO_SPLIT, SETTINGS_FILE
+from v2t_lib.fetched import NO_SPLIT, SETTINGS_FILE
 from v2t_lib.manifest import MANIFEST_FILE, read_rows
 
 #: What no row speaks of yet.

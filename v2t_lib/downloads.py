@@ -142,7 +142,10 @@ class Downloads:
         return self._count - before
 
     def _enqueue(self, download: Download, *, first: bool = False) -> None:
-        host = urlsplit(download.url).netloc.lower()
+        try:
+            host = urlsplit(download.url).netloc.lower()
+        except ValueError:
+            host = ""  # The client says what is wrong with it.
         queue = self._waiting.setdefault(host, collections.deque())
         (queue.appendleft if first else queue.append)(download)
 

@@ -9,46 +9,28 @@ import collections
 import contextlib
 import dataclasses
 import hashlib
-import json
 import os
 import re
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
-from v2t_lib.clips import Original, decode_clip, read_clip
+from v2t_lib.clips import Original
 from v2t_lib.downloads import POLITE, Download, Downloads, Manners
-from v2t_lib.errors import ClipError, DataError, writing
+from v2t_lib.errors import writing
+from v2t_lib.fetched import CLIP_FOLDER, NO_SPLIT, scratch, settle_settings, write_captions
+from v2t_lib.judging import Judged, judge
 from v2t_lib.manifest import MANIFEST_FILE, Manifest, Row, read_rows
-from v2t_lib.packing import Workers, packed
+from v2t_lib.packing import Workers
 from v2t_lib.records import Record
 from v2t_lib.shardlog import ShardLog
-from v2t_lib.shards import PackedClip, write_json
 from v2t_lib.specs import ClipSpec
 from v2t_lib.transfer import Body
 
-SETTINGS_FILE = "fetch.json"
-CLIP_FOLDER = "clips"
-#: Where the clips lie that no split list names.
-NO_SPLIT = "all"
 _SUFFIXES = {"matroska": "webm", "mov": "mp4"}
-_RESERVED = (CLIP_FOLDER, "tgif")
-
-
-@dataclasses.dataclass(frozen=True)
-class Judged:
-    """What a clip's bytes turned out to be; `original` and `packed` where they are a clip."""
-
-    verdict: str
-    why: str = ""
-    bytes: int = 0
-    sha256: str = ""
-    original: Original | None = None
-    packed: PackedClip | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,26 +40,6 @@ class _Arrived:
     record: Record
     path: Path
     download: Download | None = None
-
-
-def judge(path: str, spec: ClipSpec, packs: bool) -> Judged:
-    """Decodes a clip and says what it is; runs in a worker.
-
-    Args:
-        path: The clip's file.
-        spec: The size to decode to.
-        packs: Whether to make what goes into a shard.
-    """
-    data = b""
-    try:
-        data = read_clip(path)
-        clip = decode_clip(data, spec)
-        content = packed(clip, spec, path) if packs else None
-        digest = hashlib.sha256(data).hexdigest()
-        return Judged("ok", "", len(data), digest, clip.original, content)
-    except ClipError as error:
-        digest = hashlib.sha256(data).hexdigest() if data else ""
-        return Judged(error.kind, error.message, len(data), digest)
 
 
 def part_of(records: Sequence[Record], part: int, parts: int) -> list[Record]:
@@ -94,49 +56,6 @@ def part_of(records: Sequence[Record], part: int, parts: int) -> list[Record]:
     return [record for record in records if share(record.source) == part - 1]
 
 
-def _settle_settings(
-    out: Path, captions_file: str | Path, spec: ClipSpec | None, keep: bool, records
-) -> None:
-    """Writes what decides the folder's content, or checks that it is what it was.
-
-    Raises:
-        DataError: The folder was begun with another captions file or for another content.
-    """
-    path, sources = out / SETTINGS_FILE, collections.Counter(r.split for r in records)
-    settings = {
-        "captions_sha256": hashlib.sha256(Path(captions_file).read_bytes()).hexdigest(),
-        "shards": dataclasses.asdict(spec) if spec else None,
-        "keep": keep,
-    }
-    begun = json.loads(path.read_text("utf-8")) if path.exists() else settings
-    for name, value in settings.items():
-        if begun.get(name) != value:
-            raise DataError(
-                f"{out}: expected the {name.replace('_', ' ')} it was begun with, "
-                f"{begun.get(name)}. Received: {value}; name another directory for it"
-            )
-    for split in sources:
-        if split in _RESERVED or split.startswith("part-") or split == NO_SPLIT:
-            raise DataError(
-                f"expected a split list of another name than {split!r}. Received: {split}.txt; "
-                "its clips would lie where other files do"
-            )
-    with writing(path):
-        out.mkdir(parents=True, exist_ok=True)
-        write_json(path, settings | {"sources": begun.get("sources", {}) | sources})
-
-
-def _scratch(out: Path) -> Path:
-    """This machine's folder for what is on its way to `out`; the next run finds it again."""
-    name = hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:16]
-    folder = Path(tempfile.gettempdir()) / f"v2t-fetch-{name}"
-    with writing(folder):
-        folder.mkdir(mode=0o700, exist_ok=True)
-        if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
-            raise PermissionError(f"{folder} belongs to somebody else")
-    return folder
-
-
 class _Run:
     """One run of `fetch` over `records`, each of which needs a row at its end."""
 
@@ -144,7 +63,7 @@ class _Run:
         self._records, self._captions_file, self._out = records, captions_file, out
         self._spec, self._keep = spec, keep
         # What comes of a clip that isn't kept needn't travel to a mounted drive.
-        self._folder = out / CLIP_FOLDER if keep else _scratch(out)
+        self._folder = out / CLIP_FOLDER if keep else scratch(out)
         self._folder.mkdir(parents=True, exist_ok=True)
         self._manifest = Manifest(out / MANIFEST_FILE)
         splits = {record.split or NO_SPLIT for record in records} if spec else ()
@@ -326,22 +245,9 @@ class _Run:
         for split, log in self._logs.items():
             log.finish(left_out["" if split == NO_SPLIT else split])
         if self._keep:
-            self._write_captions(kept)
+            write_captions(self._out, self._records, kept)
         else:
             shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _write_captions(self, kept: dict[str, str]) -> None:
-        rows = collections.defaultdict(list)
-        for record in self._records:
-            if record.source in kept:
-                file = kept[record.source]
-                rows[record.split] += [f"{file}\t{caption}\n" for caption in record.captions]
-        for split, lines in rows.items():
-            path = self._out / f"{split or NO_SPLIT}.tsv"
-            with writing(path):
-                temporary = path.with_name(path.name + ".tmp")
-                temporary.write_text("".join(lines), encoding="utf-8")
-                os.replace(temporary, path)
 
 
 def fetch(
@@ -357,7 +263,7 @@ def fetch(
     """Downloads, judges and, with a `spec`, packs clips; run again, it goes on where it was.
 
     Into `out` go `manifest.tsv` with a row for every source, the originals in `clips/` with
-    `SPLIT.tsv` to pack them by, and shards in a folder a split, `all/` for clips without one.
+    `clips/SPLIT.tsv` to pack them by, and shards in a folder a split, `all/` for clips without one.
 
     Args:
         records: The clips; sources are URLs, or paths relative to `captions_file`.
@@ -372,13 +278,7 @@ def fetch(
         DataError: The disk takes no more, or `out` was begun for another content.
     """
     out, keep = Path(out), keep or spec is None
-    twice = [s for s, n in collections.Counter(r.source for r in records).items() if n > 1]
-    if twice:
-        raise DataError(
-            f"expected every source in one split only. Received: {len(twice)} in two, the first "
-            f"{twice[0]!r}; what training has seen, no test can use"
-        )
-    _settle_settings(out, captions_file, spec, keep, records)
+    settle_settings(out, captions_file, spec, keep, records)
     run = _Run(records, captions_file, out, spec, keep)
     run.recover()
     run.go(workers or os.cpu_count() or 1, manners)

@@ -224,7 +224,7 @@ class Client:
             raise Again(f"HTTP {status}", _seconds(headers.get("Retry-After")))
         length = headers.get("Content-Length", "")
         length = int(length) if length.isdigit() else None
-        if status == 206 and body.size:
+        if status == 206 and body.size and "Content-Encoding" not in headers:
             span = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", headers.get("Content-Range", ""))
             if span and int(span[1]) == body.size and _tag(headers, int(span[2])) == body.tag:
                 return
