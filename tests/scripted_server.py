@@ -194,6 +194,19 @@ def drip(data: bytes, pause: float) -> Answer:
     return answer
 
 
+def drip_headers(seconds: float) -> Answer:
+    """Headers that don't end for a while."""
+
+    def answer(handler):
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        for _ in range(int(seconds / 0.02)):
+            handler.wfile.write(b"x")
+            time.sleep(0.02)
+        handler.close_connection = True
+
+    return answer
+
+
 def hang(seconds: float) -> Answer:
     """Nothing at all for a while."""
 

@@ -172,6 +172,17 @@ def test_redirects_lead_on_but_not_in_circles_nor_to_files(server, tmp_path):
         assert "expected an http or https URL" in str(done[number].error)
 
 
+def test_headers_that_never_end_hold_nothing_up(server, tmp_path, monkeypatch):
+    monkeypatch.setattr("v2t_lib.downloads.GRACE", 0.2)
+    urls = [server.script(f"/{n}", scripted.drip_headers(3)) for n in range(2)]
+    urls += [server.script(f"/good/{n}", scripted.body(DATA)) for n in range(4)]
+    start = time.monotonic()
+    done = got(tmp_path, urls, Manners(connections=2, per_host=2, attempt_timeout=0.3))
+    assert time.monotonic() - start < 2.5
+    kinds = [getattr(done[n].error, "kind", None) for n in range(6)]
+    assert kinds == ["unreachable"] * 2 + [None] * 4
+
+
 def test_a_port_where_nobody_listens_is_unreachable(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -89,7 +89,8 @@ def test_others_are_worth_another_attempt(server, client, body, answer, message)
 
 
 @pytest.mark.parametrize(
-    ("value", "seconds"), [("7", 7), ("Wed, 21 Oct 2015 07:28:00 GMT", 0), ("soon", None)]
+    ("value", "seconds"),
+    [("7", 7), ("Wed, 21 Oct 2015 07:28:00 GMT", 0), ("soon", None), ("\xb2", None)],
 )
 def test_retry_after_is_seconds_or_a_date(server, client, body, value, seconds):
     with pytest.raises(Again) as error:
@@ -112,6 +113,13 @@ def test_redirects_are_named_and_not_followed(server, client, body):
             client.get(server.script("/a", answer), body)
         assert moved.value.url == target
     assert server.times("/b") == 0
+
+
+def test_a_redirect_to_nonsense_is_final(server, client, body):
+    answer = scripted.status(302, Location="http://[::1/a.gif")
+    with pytest.raises(ClipError, match="expected a URL") as error:
+        client.get(server.script("/a", answer), body)
+    assert error.value.kind == "unreachable"
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://localhost/a", "http://", "a.gif"])

@@ -18,6 +18,9 @@ from v2t_lib.transfer import Again, Body, Client, Moved
 #: Sources that are looked through for a host that is free.
 AHEAD = 1024
 HOPS = 10
+#: Seconds beyond its time after which an attempt is given up on from outside: its server sends
+#: headers so slowly that the client never gets to look at the clock.
+GRACE = 60.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,14 +96,14 @@ class Downloads:
         self._number = itertools.count()
         self._active: collections.Counter = collections.Counter()
         self._paused: dict[str, float] = {}
+        self._running: dict[int, tuple[float, str, Download]] = {}
         self._count, self._done, self._closed = 0, collections.deque(), False
         self._read_ahead()
-        self._threads = [
-            threading.Thread(target=self._work, daemon=True)
-            for _ in range(min(manners.connections, self._count))
-        ]
-        for thread in self._threads:
-            thread.start()
+        for _ in range(min(manners.connections, self._count)):
+            self._start()
+
+    def _start(self) -> None:
+        threading.Thread(target=self._work, daemon=True).start()
 
     @property
     def finished(self) -> bool:
@@ -118,6 +121,7 @@ class Downloads:
             if not self._done and self._count:
                 self._arrived.wait_for(lambda: self._done, timeout)
             if not self._done:
+                self._give_up()
                 return None
             download = self._done.popleft()
             self._count -= 1
@@ -177,65 +181,84 @@ class Downloads:
     def _work(self) -> None:
         while (found := self._next()) is not None:
             host, download = found
-            done = True
             try:
-                done = self._attempt(host, download)
-            except Exception as error:
-                download.error = error
+                error = None
+                self._client.get(download.url, download.body, self._begin(host, download))
+            except Exception as raised:
+                error = raised
             with self._lock:
-                self._active[host] -= 1
-                if not self._active[host] and not self._waiting[host]:
-                    del self._active[host], self._waiting[host]
-                if done:
-                    self._done.append(download)
-                    self._arrived.notify()
+                if self._running.pop(threading.get_ident(), None) is None:
+                    return  # Given up on: another thread is in this one's place.
+                self._release(host)
+                self._settle(host, download, error)
                 # What this one frees, it takes itself; of what waits till later, another hears.
                 self._lock.notify()
 
-    def _attempt(self, host: str, download: Download) -> bool:
-        """Whether this was the last one."""
-        now, manners = time.monotonic(), self._manners
-        if download.started is None:
-            download.started = now
-        end = download.started + manners.total_timeout
-        download.attempts += 1
-        try:
-            self._client.get(download.url, download.body, min(now + manners.attempt_timeout, end))
-        except Moved as moved:
-            download.url, download.hops = moved.url, download.hops + 1
-            download.attempts -= 1
-            if download.hops > HOPS:
-                raise ClipError(
-                    "unreachable", f"expected at most {HOPS} redirects. Received: more"
-                ) from None
-            with self._lock:
-                self._enqueue(download, first=True)
-            return False
-        except Again as again:
-            self._put_off(host, download, again, end)
-            return False
-        return True
+    def _begin(self, host: str, download: Download) -> float:
+        """Notes that an attempt begins; when it has to end."""
+        with self._lock:
+            now, manners = time.monotonic(), self._manners
+            download.attempts += 1
+            download.started = download.started or now
+            end = min(now + manners.attempt_timeout, download.started + manners.total_timeout)
+            self._running[threading.get_ident()] = (end + GRACE, host, download)
+            return end
 
-    def _put_off(self, host: str, download: Download, again: Again, end: float) -> None:
-        """Has the download wait for its next attempt, or raises where there is none."""
+    def _release(self, host: str) -> None:
+        self._active[host] -= 1
+        if not self._active[host] and not self._waiting[host]:
+            del self._active[host], self._waiting[host]
+
+    def _give_up(self) -> None:
+        for thread, (moment, host, download) in list(self._running.items()):
+            if time.monotonic() > moment:
+                del self._running[thread]
+                self._release(host)
+                self._finish(download, _unreachable("an answer. Received: none that ends"))
+                self._start()
+
+    def _settle(self, host: str, download: Download, error: Exception | None) -> None:
+        """Decides what follows an attempt."""
+        if isinstance(error, Moved):
+            download.url, download.hops = error.url, download.hops + 1
+            download.attempts -= 1
+            if download.hops <= HOPS:
+                self._enqueue(download, first=True)
+                return
+            error = _unreachable(f"at most {HOPS} redirects. Received: more")
+        elif isinstance(error, Again):
+            if self._put_off(host, download, error):
+                return
+            error = _unreachable(
+                f"a clip within {self._manners.attempts} attempts and "
+                f"{self._manners.total_timeout:g} s. "
+                f"Received, at the end of {download.attempts}: {error.why}"
+            )
+        self._finish(download, error)
+
+    def _finish(self, download: Download, error: Exception | None) -> None:
+        download.error = error
+        self._done.append(download)
+        self._arrived.notify()
+
+    def _put_off(self, host: str, download: Download, again: Again) -> bool:
+        """Has a download wait for its next attempt, if there is one."""
         manners, now = self._manners, time.monotonic()
         pause = manners.pause * 2 ** (download.attempts - 1) * random.uniform(0.5, 1)
-        if again.now:
-            pause = 0.0
-        if again.after is not None:
-            pause = max(pause, again.after)
-        with self._lock:
-            if again.after:
-                until = now + min(again.after, manners.total_timeout)
-                self._paused[host] = max(self._paused.get(host, 0), until)
-            if download.attempts < manners.attempts and now + pause < end:
-                heapq.heappush(self._later, (now + pause, next(self._number), download))
-                return
-        raise ClipError(
-            "unreachable",
-            f"expected a clip within {manners.attempts} attempts and {manners.total_timeout:g} s. "
-            f"Received, at the end of {download.attempts}: {again.why}",
-        )
+        pause = max(0.0 if again.now else pause, again.after or 0.0)
+        if again.after:
+            until = now + min(again.after, manners.total_timeout)
+            self._paused[host] = max(self._paused.get(host, 0), until)
+        if download.attempts >= manners.attempts:
+            return False
+        if now + pause >= download.started + manners.total_timeout:
+            return False
+        heapq.heappush(self._later, (now + pause, next(self._number), download))
+        return True
+
+
+def _unreachable(what: str) -> ClipError:
+    return ClipError("unreachable", f"expected {what}")
 
 
 def each(downloads: Downloads) -> Iterator[Download]:

@@ -116,7 +116,7 @@ def _seconds(text: str | None) -> float | None:
     """`Retry-After` in seconds, of a number or a date; None where it says nothing."""
     if text is None:
         return None
-    if text.strip().isdigit():
+    if text.strip().isdecimal():
         return float(text)
     try:
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
@@ -203,7 +203,7 @@ class Client:
                 self._read(response, body, deadline)
             if not body.size:
                 raise ClipError("not-a-clip", "expected a clip. Received: no bytes at all")
-        except (requests.exceptions.InvalidURL, UnicodeError) as error:
+        except ValueError as error:
             raise ClipError("unreachable", f"expected a URL. Received: {error}") from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise Again(f"{type(error).__name__}: {error}"[:300]) from None
@@ -223,7 +223,7 @@ class Client:
             self._drain(response, deadline)
             raise Again(f"HTTP {status}", _seconds(headers.get("Retry-After")))
         length = headers.get("Content-Length", "")
-        length = int(length) if length.isdigit() else None
+        length = int(length) if length.isdecimal() else None
         if status == 206 and body.size and "Content-Encoding" not in headers:
             span = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", headers.get("Content-Range", ""))
             if span and int(span[1]) == body.size and _tag(headers, int(span[2])) == body.tag:
@@ -267,7 +267,7 @@ class Client:
     def _drain(self, response, deadline: float) -> None:
         """Reads a short answer to its end, so that its connection can be used again."""
         length = response.headers.get("Content-Length", "")
-        if length.isdigit() and int(length) <= CHUNK:
+        if length.isdecimal() and int(length) <= CHUNK:
             for _ in self._chunks(response, deadline):
                 pass
 
