@@ -4,9 +4,6 @@ What a file is, its bytes say, never its name.
 """
 
 import dataclasses
-import http.client
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,6 +12,7 @@ from PIL import Image
 
 from v2t_lib.animations import Animation, read_animation
 from v2t_lib.containers import MAX_BYTES, VIDEOS, sniff
+from v2t_lib.downloads import read_url
 from v2t_lib.errors import ClipError
 from v2t_lib.parts import BadFrame
 from v2t_lib.placeholders import LOOKS, is_placeholder, stands_still
@@ -26,16 +24,37 @@ ARRAY_SECONDS = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
+class Original:
+    """What a clip was before it was sampled.
+
+    Attributes:
+        kind: What its bytes are: "gif", "webp", "png", ...
+        frames: How many.
+        seconds: For which they show, once through.
+        width: In pixels.
+        height: In pixels.
+    """
+
+    kind: str
+    frames: int
+    seconds: float
+    width: int
+    height: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Clip:
     """Sampled frames and when they show.
 
     Attributes:
         frames: uint8 `(T, H, W, 3)`, RGB.
         seconds: float64 `(T,)`, the moment each frame was sampled at, from the clip's start.
+        original: What they were taken from.
     """
 
     frames: np.ndarray
     seconds: np.ndarray
+    original: Original
 
 
 def read_clip(source: str | Path) -> bytes:
@@ -46,19 +65,15 @@ def read_clip(source: str | Path) -> bytes:
     """
     try:
         if str(source).lower().startswith(("http://", "https://")):
-            request = urllib.request.Request(str(source), headers={"User-Agent": "v2t"})
-            with urllib.request.urlopen(request, timeout=30) as response:
-                data = response.read(MAX_BYTES + 1)
-        else:
-            with open(source, "rb") as file:
-                data = file.read(MAX_BYTES + 1)
-    except urllib.error.HTTPError as error:
-        error.close()
-        kind = {404: "gone", 410: "gone", 403: "forbidden"}.get(error.code, "unreachable")
-        raise ClipError(kind, f"expected a clip at {source}. Received: HTTP {error.code}") from None
+            try:
+                return read_url(str(source))
+            except ClipError as error:
+                raise ClipError(error.kind, f"{error.message} (at {source})") from None
+        with open(source, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise ClipError("gone", f"expected a clip at {source}. Received: no such file") from None
-    except (OSError, ValueError, http.client.HTTPException) as error:
+    except (OSError, ValueError) as error:
         raise ClipError("unreachable", f"expected a clip at {source}. Received: {error}") from None
     if not data:
         raise ClipError("not-a-clip", f"expected a clip in {source}. Received: no bytes at all")
@@ -81,6 +96,7 @@ class _Array:
                 f"expected uint8 frames (N, H, W, 3). Received: {frames.dtype} {frames.shape}",
             )
         self._frames, self.durations = frames, [ARRAY_SECONDS] * len(frames)
+        self.size = frames.shape[2], frames.shape[1]
 
     def show(self, wanted: Sequence[int]) -> Iterator[Image.Image]:
         yield from (Image.fromarray(self._frames[number]) for number in wanted)
@@ -151,9 +167,10 @@ def decode_clip(data: bytes | np.ndarray, spec: ClipSpec) -> Clip:
             picture of a removed one (see `placeholders`); else as `iter_frames`.
     """
     source, clip = _open(data), None
+    kind = "array" if isinstance(data, np.ndarray) else sniff(data)
     while clip is None:
         try:
-            clip = _sample(source, spec)
+            clip = _sample(kind, source, spec)
         except BadFrame as bad:
             if bad.number == 0:
                 raise _corrupt(0, bad.why) from None
@@ -178,10 +195,11 @@ def _refuse_placeholder(source: Animation | Video) -> None:
         pass  # A frame that isn't sampled; the clip is as good as it was.
 
 
-def _sample(source: Animation | Video | _Array, spec: ClipSpec) -> Clip:
+def _sample(kind: str, source: Animation | Video | _Array, spec: ClipSpec) -> Clip:
     wanted, seconds = sample_times(source.durations, spec.frames)
     numbers, places = np.unique(wanted, return_inverse=True)
     small = np.empty((len(numbers), *spec.shape[1:]), np.uint8)
     for place, picture in enumerate(source.show(numbers.tolist())):
         small[place] = picture.resize((spec.width, spec.height), Image.Resampling.BOX)
-    return Clip(small[places], seconds)
+    shown = len(source.durations), float(sum(source.durations))
+    return Clip(small[places], seconds, Original(kind, *shown, *source.size))

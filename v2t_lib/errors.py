@@ -1,5 +1,8 @@
 """The few exceptions users meet. All say what was expected, what came and what to do."""
 
+import contextlib
+from collections.abc import Iterator
+
 #: What a clip's bytes, or the attempt to get them, can turn out to be.
 VERDICTS = (
     "ok",
@@ -43,3 +46,20 @@ class DataError(V2TError):
 
 class ModelError(V2TError):
     """A model file that can't be loaded: corrupt, of another version, or carrying code."""
+
+
+@contextlib.contextmanager
+def writing(path: object) -> Iterator[None]:
+    """Turns what a full or failing disk raises into a `DataError` that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(path, error.strerror or error) from None
+
+
+def disk_error(path: object, why: object) -> DataError:
+    """The error for a disk that takes no more."""
+    return DataError(
+        f"expected to write {path}. Received: {why}; nothing finished is lost: make room and run "
+        "the same command again, which goes on"
+    )

@@ -28,6 +28,7 @@ class Video:
         data: The file.
 
     Attributes:
+        size: Width and height in pixels.
         durations: Seconds that each frame shows.
         fault: Why there are no more frames, where the file breaks off; else empty.
 
@@ -51,7 +52,8 @@ class Video:
         # Decoding is spread over clips, not over the parts of one.
         self._context.thread_count = 1
         self._context.options = dict(_LIMITS)
-        check_canvas(self._context.width, self._context.height)
+        self.size = self._context.width, self._context.height
+        check_canvas(*self.size)
         self.fault = ""
         self._packets = self._demux()
         self._set_times()
