@@ -18,7 +18,7 @@ BENCHMARKS := decoder training_step input_pipeline decoding decoding_memory fuzz
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-shared test-jax test-browser fuzz lint format bench
+.PHONY: help demo test test-shared test-jax test-browser notebooks notebooks-full fuzz lint format bench
 
 help: ## show this list
 	@echo "usage: make TARGET"
@@ -28,7 +28,7 @@ demo: $(VENV)/.core ## the whole path on embedded data: draws, packs, trains, sc
 	$(BIN)/v2t demo --out runs/demo $(ARGS)
 
 test: $(VENV)/.dev ## the tests that need nothing outside the repository
-	$(BIN)/pytest -m "not shared and not browser" $(ARGS)
+	$(BIN)/pytest -m "not shared and not browser and not notebook" $(ARGS)
 
 test-shared: $(VENV)/.dev ## the tests on real clips and captions, in ../shared beside the checkout
 	@test -d ../shared/data || { \
@@ -47,6 +47,14 @@ test-browser: $(VENV)/.browser ## the inspector in Chromium: alone, in Notebook 
 
 fuzz: $(VENV)/.dev ## 2,000 broken clips; 20,000 are among the benchmarks
 	$(BIN)/python benchmarks/fuzz_clips.py --count 2000 $(ARGS)
+
+notebooks: $(VENV)/.dev ## every notebook from the first cell to the last, on little data
+	$(BIN)/pytest -m notebook tests/test_notebooks.py --durations=0 $(ARGS)
+
+notebooks-full: $(VENV)/.dev ## runs the notebooks in earnest and keeps what they show
+	cd notebooks && for name in *.ipynb; do \
+	  ../$(BIN)/jupyter execute --inplace --timeout=7200 $$name || exit 1; done
+	$(BIN)/python tests/notebook_form.py notebooks/*.ipynb
 
 lint: $(VENV)/.dev ## what ruff says
 	$(BIN)/ruff check

@@ -9,7 +9,8 @@ from video_corpus import video
 
 from v2t_lib.captioner import save
 from v2t_lib.cli import main
-from v2t_lib.demo import demo, summary
+from v2t_lib.demo import demo
+from v2t_lib.evaluation import summary
 from v2t_lib.shapes import write_shapes
 
 pytestmark = pytest.mark.usefixtures("no_java")

@@ -68,6 +68,8 @@ ORDER = [
     "evaluation",
     "inspector",
     "panels",
+    "curves",
+    "workspace",
     "demo",
     "cli",
 ]

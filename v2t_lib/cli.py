@@ -43,7 +43,8 @@ def _part(text: str) -> tuple[int, int]:
 
 
 def _demo(args) -> int:
-    from v2t_lib.demo import demo, summary
+    from v2t_lib.demo import demo
+    from v2t_lib.evaluation import summary
 
     with contextlib.redirect_stdout(sys.stderr):
         scores = demo(args.out, args.seed)
@@ -217,8 +218,7 @@ def _inspect(args) -> int:
 
 def _evaluate(args) -> int:
     from v2t_lib.captioner import load
-    from v2t_lib.demo import summary
-    from v2t_lib.evaluation import evaluate, write_predictions
+    from v2t_lib.evaluation import evaluate, summary, write_predictions
     from v2t_lib.training import BLIND_FILE
 
     twin = args.model.with_name(BLIND_FILE)

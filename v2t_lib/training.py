@@ -4,6 +4,7 @@ import dataclasses
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -147,6 +148,7 @@ def fit(
     options: TrainingOptions,
     val: str | Path | None = None,
     resume: bool = False,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> keras.callbacks.History:
     """Trains `captioner` on `shards` and keeps its best weights at `path`.
 
@@ -165,15 +167,15 @@ def fit(
     compile_for_training(captioner, options, steps * options.epochs)
     done = checkpoint.restore(captioner)
     rows = _cut_history(history, done)
-    watched, val_data, callbacks = "loss", None, []
+    watched, val_data, ours = "loss", None, []
     if val is not None:
         watched = "val_loss"
         val_data = batches(val, captioner.vocabulary, captioner.caption_spec, options.batch_size)
         if not isinstance(captioner.encoder, encoders.BlindEncoder):  # that one's are all alike
             sample = [example for example, _ in zip(iter_examples(val), range(32), strict=False)]
             frames = np.stack([example.frames for example in sample])
-            callbacks.append(SampleCaptions(frames, [example.captions[0] for example in sample]))
-    callbacks += [
+            ours.append(SampleCaptions(frames, [example.captions[0] for example in sample]))
+    ours += [
         KeepBest(path, watched, rows[watched].min() if len(rows) else float("inf")),
         keras.callbacks.CSVLogger(str(history), append=done > 0),
         checkpoint,
@@ -183,7 +185,7 @@ def fit(
         validation_data=val_data,
         epochs=options.epochs,
         initial_epoch=done,
-        callbacks=callbacks,
+        callbacks=[*ours, *callbacks],
         shuffle=False,
         verbose=1 if sys.stderr.isatty() else 2,
     )
@@ -201,6 +203,7 @@ def train(
     options: TrainingOptions | None = None,
     doubly_stochastic: float = 0.0,
     resume: bool = False,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Captioner:
     """Trains a captioner and its blind twin; writes `captioner.keras`, `blind.keras`, histories.
 
@@ -218,6 +221,7 @@ def train(
         options: How to train.
         doubly_stochastic: See `Captioner`.
         resume: Go on with the run in `out`.
+        callbacks: More of Keras's callbacks for the captioner's training.
     """
     options, caption_spec = options or TrainingOptions(), caption_spec or CaptionSpec()
     out, spec = Path(out), clip_spec(shards)
@@ -238,8 +242,8 @@ def train(
         )
 
     captioner = make(encoder, **(encoder_options or {}))
-    fit(captioner, shards, out / MODEL_FILE, options, val, resume)
     twin = make("blind", memory_size=captioner.encoder.memory_size)
     brief = dataclasses.replace(options, epochs=-(-options.epochs // 3))
     fit(twin, shards, out / BLIND_FILE, brief, val, resume)
+    fit(captioner, shards, out / MODEL_FILE, options, val, resume, callbacks)
     return captioner
