@@ -23,10 +23,22 @@ def canonical(notebook: dict) -> str:
             cell["metadata"].pop(trace, None)
         if cell["cell_type"] == "code":
             cell["execution_count"] = None
-            cell["outputs"] = [
-                _output(output) for output in cell["outputs"] if _worth_keeping(output)
-            ]
+            cell["outputs"] = _joined(
+                [_output(output) for output in cell["outputs"] if _worth_keeping(output)]
+            )
     return json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _joined(outputs: list[dict]) -> list[dict]:
+    """Outputs with what was printed piece by piece in one piece."""
+    joined: list[dict] = []
+    for output in outputs:
+        last = joined[-1] if joined else {}
+        if output["output_type"] == "stream" == last.get("output_type"):
+            last["text"] = _lines([*last["text"], *output["text"]])
+        else:
+            joined.append(output)
+    return joined
 
 
 def _worth_keeping(output: dict) -> bool:

@@ -1,5 +1,6 @@
 """Curves of a run: its history as a picture, and one that redraws itself while a model trains."""
 
+import io
 from pathlib import Path
 
 import keras
@@ -7,14 +8,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 
-def curves(history: pd.DataFrame, blind: pd.DataFrame | None = None) -> Figure:
+def figure_of(history: pd.DataFrame, blind: pd.DataFrame | None = None) -> Figure:
     """Loss and accuracy over the epochs, beside the loss that a model reaches without looking.
 
     Args:
         history: Rows of `history.csv`.
         blind: Rows of `blind.csv`, of the blind twin.
     """
-    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    figure = Figure(figsize=(9, 3.2), dpi=80, layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = history["epoch"] + 1
     for axes, name, title in (
@@ -38,11 +39,15 @@ def curves(history: pd.DataFrame, blind: pd.DataFrame | None = None) -> Figure:
     return figure
 
 
-def run_curves(run: str | Path) -> Figure:
-    """The curves of a run's directory, its blind twin's among them."""
-    blind = Path(run) / "blind.csv"
-    rows = pd.read_csv(blind) if blind.exists() else None
-    return curves(pd.read_csv(Path(run) / "history.csv"), rows)
+def _png(run: Path, history: pd.DataFrame) -> bytes:
+    blind, file = run / "blind.csv", io.BytesIO()
+    figure_of(history, pd.read_csv(blind) if blind.exists() else None).savefig(file)
+    return file.getvalue()
+
+
+def curves(run: str | Path) -> bytes:
+    """The curves of a run's directory, its blind twin's among them, as the bytes of a PNG."""
+    return _png(Path(run), pd.read_csv(Path(run) / "history.csv"))
 
 
 class LiveCurves(keras.callbacks.Callback):
@@ -62,12 +67,11 @@ class LiveCurves(keras.callbacks.Callback):
             self.rows = pd.read_csv(history).to_dict("records")
 
     def on_epoch_end(self, epoch, logs=None):
-        from IPython.display import display
+        from IPython.display import Image, display
 
         self.rows.append({"epoch": epoch} | {k: float(v) for k, v in (logs or {}).items()})
-        blind = self.run / "blind.csv"
-        figure = curves(pd.DataFrame(self.rows), pd.read_csv(blind) if blind.exists() else None)
+        picture = Image(data=_png(self.run, pd.DataFrame(self.rows)))
         if self._display is None:
-            self._display = display(figure, display_id=True)
+            self._display = display(picture, display_id=True)
         else:
-            self._display.update(figure)
+            self._display.update(picture)

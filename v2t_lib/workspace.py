@@ -69,7 +69,7 @@ _REAL = Recipe(
 RECIPES = {"shapes": _DRAWN, "tgif": dataclasses.replace(_REAL, clips=5000), "my_folder": _REAL}
 #: Enough to show something in minutes.
 QUICK = dataclasses.replace(
-    _DRAWN, clips=3000, training=TrainingOptions(epochs=10, batch_size=32, learning_rate=4e-3)
+    _DRAWN, clips=5000, training=dataclasses.replace(_DRAWN.training, epochs=6)
 )
 #: Enough for every line to run, and no more.
 SMOKE = dataclasses.replace(
