@@ -4,20 +4,23 @@ What fails is one of three: `ClipError` where trying again can't help, `Again` w
 `Moved` where the server names another place. Redirects are never followed unseen.
 """
 
+import contextlib
 import email.utils
 import hashlib
 import re
+import ssl
 import time
+import urllib.request
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from v2t_lib import __version__
 from v2t_lib.errors import ClipError, writing
 
 MAX_BYTES = 100 * 2**20
-CHUNK = 2**18
+CHUNK = 2**20
 #: The server decides, and may decide otherwise later.
 _RETRIED = (408, 425, 429)
 _FINAL = {404: "gone", 410: "gone", 401: "forbidden", 403: "forbidden", 451: "forbidden"}
@@ -69,6 +72,8 @@ class Body:
         if match := re.fullmatch(re.escape(key) + r"\.([0-9a-f]{12}-\d+)\.part", found):
             self.tag = match[1]
             self.size = (folder / found).stat().st_size
+        elif found:
+            (folder / found).unlink(missing_ok=True)
 
     @property
     def path(self) -> Path:
@@ -82,7 +87,8 @@ class Body:
 
     def restart(self, tag: str = "") -> None:
         """Forgets all bytes; those to come belong to `tag`."""
-        self.discard()
+        if self.size:
+            self.discard()
         self.size, self.tag = 0, tag
 
     def write(self, data: bytes) -> None:
@@ -163,15 +169,29 @@ class Client:
         connect_timeout: float = 10.0,
         read_timeout: float = 30.0,
     ):
-        import requests
-        from requests.adapters import HTTPAdapter
+        import certifi
+        import urllib3
 
-        self._max_bytes, self._timeout = max_bytes, (connect_timeout, read_timeout)
-        self._session = requests.Session()
-        self._session.headers = _HEADERS
-        self._session.cookies.set_policy(_no_cookies())
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(64, connections, max_retries=0))
+        self._max_bytes = max_bytes
+        context = ssl.create_default_context()
+        context.load_verify_locations(certifi.where())
+        options = {
+            "maxsize": connections,
+            "num_pools": 64,
+            "retries": False,
+            "timeout": urllib3.Timeout(connect=connect_timeout, read=read_timeout),
+            "ssl_context": context,
+        }
+        self._pools = {"": urllib3.PoolManager(**options)}
+        for scheme, proxy in urllib.request.getproxies().items():
+            if scheme in ("http", "https"):
+                self._pools[scheme] = urllib3.ProxyManager(proxy, **options)
+
+    def _pool(self, url: str):
+        parts = urlsplit(url)
+        if parts.scheme in self._pools and not urllib.request.proxy_bypass(parts.hostname):
+            return self._pools[parts.scheme]
+        return self._pools[""]
 
     def get(self, url: str, body: Body, deadline: float = float("inf")) -> None:
         """Makes one request and reads its answer into `body`, after what that holds already.
@@ -187,17 +207,18 @@ class Client:
             Moved: The server names another URL.
             DataError: The disk takes no more.
         """
-        import requests
         import urllib3
 
         if not re.match(r"https?://[^/]", url, re.IGNORECASE):
             raise ClipError(
                 "unreachable", f"expected an http or https URL. Received: {url[:200]!r}"
             )
-        headers = {"Range": f"bytes={body.size}-"} if body.size and body.tag else None
+        rest = {"Range": f"bytes={body.size}-"} if body.size and body.tag else {}
         try:
-            with self._session.get(
-                url, headers=headers, stream=True, allow_redirects=False, timeout=self._timeout
+            with contextlib.closing(
+                self._pool(url).request(
+                    "GET", url, headers=_HEADERS | rest, redirect=False, preload_content=False
+                )
             ) as response:
                 self._check(response, url, body, deadline)
                 self._read(response, body, deadline)
@@ -205,14 +226,14 @@ class Client:
                 raise ClipError("not-a-clip", "expected a clip. Received: no bytes at all")
         except ValueError as error:
             raise ClipError("unreachable", f"expected a URL. Received: {error}") from None
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        except (urllib3.exceptions.HTTPError, OSError) as error:
             raise Again(f"{type(error).__name__}: {error}"[:300]) from None
         finally:
             body.close()
 
     def _check(self, response, url: str, body: Body, deadline: float) -> None:
         """Raises unless a body follows, and makes `body` ready for it."""
-        status, headers = response.status_code, response.headers
+        status, headers = response.status, response.headers
         if status in (301, 302, 303, 307, 308) and "Location" in headers:
             self._drain(response, deadline)
             raise Moved(urljoin(url, headers["Location"]))
@@ -259,7 +280,7 @@ class Client:
     @staticmethod
     def _chunks(response, deadline: float) -> Iterator[bytes]:
         # read1 returns with what has come, so that a slow drip meets the deadline too.
-        while data := response.raw.read1(CHUNK, decode_content=False):
+        while data := response.read1(CHUNK, decode_content=False):
             yield data
             if time.monotonic() > deadline:
                 raise Again("no end within the time of an attempt")
@@ -272,11 +293,6 @@ class Client:
                 pass
 
     def close(self) -> None:
-        """Closes the connections."""
-        self._session.close()
-
-
-def _no_cookies():
-    from http.cookiejar import DefaultCookiePolicy
-
-    return DefaultCookiePolicy(allowed_domains=[])
+        """Closes the connections that wait for their next request."""
+        for pool in self._pools.values():
+            pool.clear()
