@@ -9,6 +9,7 @@ import email.utils
 import hashlib
 import re
 import ssl
+import threading
 import time
 import urllib.request
 import zlib
@@ -148,6 +149,15 @@ def _plain(data: bytes, decoder, room: int) -> bytes:
         raise Again(f"a compressed answer that is broken ({error})") from None
 
 
+def _trusted() -> ssl.SSLContext:
+    """Trusts whom the system trusts, and, for systems that say nothing, whom browsers do."""
+    import certifi
+
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
+
+
 def _too_big(limit: int) -> ClipError:
     return ClipError("too-big", f"expected at most {limit:,} bytes. Received: more")
 
@@ -169,29 +179,38 @@ class Client:
         connect_timeout: float = 10.0,
         read_timeout: float = 30.0,
     ):
-        import certifi
         import urllib3
 
         self._max_bytes = max_bytes
-        context = ssl.create_default_context()
-        context.load_verify_locations(certifi.where())
-        options = {
+        timeout = urllib3.Timeout(connect=connect_timeout, read=read_timeout)
+        self._options = {
             "maxsize": connections,
             "num_pools": 64,
             "retries": False,
-            "timeout": urllib3.Timeout(connect=connect_timeout, read=read_timeout),
-            "ssl_context": context,
+            "timeout": timeout,
         }
-        self._pools = {"": urllib3.PoolManager(**options)}
-        for scheme, proxy in urllib.request.getproxies().items():
-            if scheme in ("http", "https"):
-                self._pools[scheme] = urllib3.ProxyManager(proxy, **options)
+        self._proxies = urllib.request.getproxies()
+        self._pools, self._lock = {}, threading.Lock()
 
     def _pool(self, url: str):
+        """What keeps the connections of a URL's scheme, through a proxy where one is set."""
+        import urllib3
+
         parts = urlsplit(url)
-        if parts.scheme in self._pools and not urllib.request.proxy_bypass(parts.hostname):
-            return self._pools[parts.scheme]
-        return self._pools[""]
+        proxy = self._proxies.get(parts.scheme, "")
+        if proxy and urllib.request.proxy_bypass(parts.hostname):
+            proxy = ""
+        with self._lock:
+            if (parts.scheme, proxy) not in self._pools:
+                options = self._options
+                if parts.scheme == "https":
+                    options = options | {"ssl_context": _trusted()}
+                self._pools[parts.scheme, proxy] = (
+                    urllib3.ProxyManager(proxy, **options)
+                    if proxy
+                    else urllib3.PoolManager(**options)
+                )
+            return self._pools[parts.scheme, proxy]
 
     def get(self, url: str, body: Body, deadline: float = float("inf")) -> None:
         """Makes one request and reads its answer into `body`, after what that holds already.
