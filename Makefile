@@ -13,11 +13,11 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 MODEL_TESTS := $(addprefix tests/test_, $(addsuffix .py, \
 	attention decoder encoders losses captioner search))
-BENCHMARKS := decoder training_step input_pipeline fetch fetch_resume
+BENCHMARKS := decoder training_step input_pipeline score fetch fetch_resume
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-shared test-jax lint format bench
+.PHONY: help demo test test-shared test-jax test-browser lint format bench
 
 help: ## show this list
 	@echo "usage: make TARGET"
@@ -27,7 +27,7 @@ demo: $(VENV)/.core ## the whole path on embedded data: draws, packs, trains, sc
 	$(BIN)/v2t demo --out runs/demo $(ARGS)
 
 test: $(VENV)/.dev ## the tests that need nothing outside the repository
-	$(BIN)/pytest -m "not shared" $(ARGS)
+	$(BIN)/pytest -m "not shared and not browser" $(ARGS)
 
 test-shared: $(VENV)/.dev ## the tests on real clips and captions, in ../shared beside the checkout
 	@test -d ../shared/data || { \
@@ -38,6 +38,12 @@ test-shared: $(VENV)/.dev ## the tests on real clips and captions, in ../shared 
 test-jax: $(VENV)/.jax ## the model part's tests on Keras's JAX backend
 	KERAS_BACKEND=jax $(BIN)/pytest -m "not shared" $(MODEL_TESTS) $(ARGS)
 
+test-browser: $(VENV)/.browser ## the inspector in Chromium: alone, in Notebook 6 and in JupyterLab 4
+	@command -v chromium >/dev/null || { \
+	  echo "expected Chromium on the path; on Debian and Ubuntu, install the package chromium" >&2; \
+	  exit 1; }
+	$(BIN)/pytest -m browser tests/test_browser.py $(ARGS)
+
 lint: $(VENV)/.dev ## what ruff says
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -46,7 +52,7 @@ format: $(VENV)/.dev ## let ruff mend what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(VENV)/.core ## the benchmarks, each with its limit beside it
+bench: $(VENV)/.dev ## the benchmarks, each with its limit beside it
 	@set -e; for name in $(BENCHMARKS); do \
 	  echo "== $$name"; $(BIN)/python benchmarks/$$name.py $(ARGS); done
 
@@ -77,4 +83,21 @@ $(VENV)/.dev: pyproject.toml $(VENV)/.core
 $(VENV)/.jax: pyproject.toml $(VENV)/.dev
 	@echo "installing JAX"
 	@$(PIP) -e '.[jax]'
+	@touch $@
+
+# The front ends stand in environments of their own, which see the packages of this one behind
+# theirs: Colab's front end is Notebook 6.5 with ipywidgets 7.7.1.
+$(VENV)/.browser: pyproject.toml $(VENV)/.dev
+	@echo "installing Playwright, Notebook 6 and JupyterLab 4"
+	@$(PIP) -e '.[browser]'
+	@set -e; for name in notebook6 lab; do \
+	  $(BIN)/python -m venv $(VENV)/$$name; \
+	  case $$name in \
+	    notebook6) set -- notebook==6.5.7 ipywidgets==7.7.1 widgetsnbextension==3.6.6 'ipython<8';; \
+	    lab) set -- 'jupyterlab>=4,<5' 'ipywidgets>=8,<9';; \
+	  esac; \
+	  $(VENV)/$$name/bin/python -m pip install --quiet --disable-pip-version-check ipykernel "$$@"; \
+	  site='import site; print(site.getsitepackages()[0])'; \
+	  $(BIN)/python -c "$$site" > $$($(VENV)/$$name/bin/python -c "$$site")/zz-core.pth; \
+	done
 	@touch $@

@@ -41,6 +41,17 @@ def disk_of():
     return limited
 
 
+@pytest.fixture
+def no_java(monkeypatch):
+    """Java takes seconds to start; only tests that are about it need one."""
+    from v2t_lib import meteor
+
+    def find_java():
+        raise meteor.NoMeteor("no Java in this test")
+
+    monkeypatch.setattr(meteor, "find_java", find_java)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The data beside the checkout, for tests marked `shared`; its absence is a failure."""

@@ -10,7 +10,11 @@ from v2t_lib.cli import main
 from v2t_lib.demo import demo, summary
 from v2t_lib.shapes import write_shapes
 
-SCORES = {
+pytestmark = pytest.mark.usefixtures("no_java")
+
+#: What `v2t score --json` promises.
+FIGURES = {"BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr", "METEOR"}
+SCORES = FIGURES | {
     "clips",
     "exact_match",
     "exact_match_beam",
@@ -19,6 +23,14 @@ SCORES = {
     "blind_loss",
     "pointing",
     "pointing_chance",
+    "perplexity",
+    "shuffled_loss",
+    "distinct_captions",
+    "distinct_1",
+    "distinct_2",
+    "mean_length",
+    "seen_in_training",
+    "doubts",
 }
 
 
@@ -42,7 +54,7 @@ def test_help_teaches_and_wrong_usage_is_two(capsys):
             main(arguments)
         assert stop.value.code == code
     printed = capsys.readouterr().out
-    for command in ("demo", "shapes", "pack", "train", "caption", "evaluate"):
+    for command in ("demo", "shapes", "pack", "train", "caption", "evaluate", "score"):
         assert command in printed
     with pytest.raises(SystemExit) as stop:
         main(["shapes", "--out", "x", "--clips", "0"])
@@ -69,6 +81,9 @@ def test_every_step_by_hand(tmp_path, capsys):
     assert scores.keys() >= SCORES and scores["clips"] == 3
     assert scores["blind_loss"] > 0 and scores["pointing_chance"] > 0
     assert len(predictions.read_text().splitlines()) == 3
+    assert main(["score", str(predictions), captions, "--split", f"{data}/test.txt", "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert {name: again[name] for name in FIGURES} == {name: scores[name] for name in FIGURES}
 
 
 def test_pack_goes_on_past_bad_clips_and_names_them(drawn, tmp_path, capsys):
@@ -104,9 +119,40 @@ def test_caption_reports_a_bad_file_and_goes_on(drawn, model, tmp_path, capsys):
     assert capsys.readouterr().out.startswith(f"{files[0]}\t")
 
 
+def test_score_counts_what_is_missing_strange_or_said_twice(tmp_path, capsys):
+    folder = tmp_path / "Colab Notebooks"
+    folder.mkdir()
+    references, first, second, split, table = (
+        str(folder / name) for name in ("refs.tsv", "a.tsv", "b.tsv", "test.txt", "clips.csv")
+    )
+    rows = "a.gif\tA cat sits.\na.gif\ta cat\nb.gif\tein grüner Stern\nc.gif\ta dog\n"
+    (folder / "refs.tsv").write_text(rows, encoding="utf-8")
+    (folder / "a.tsv").write_text("a.gif\ta cat sits\na.gif\tno\nz.gif\ta cat\n")
+    (folder / "b.tsv").write_text("a.gif\ta dog sits\n")
+    (folder / "test.txt").write_text("a.gif\nb.gif\n")
+    arguments = ["--split", split, "--against", second, "--per-clip", table]
+    with pytest.warns(UserWarning, match="1 rows predict for a source a second time"):
+        assert main(["score", first, references, *arguments, "--json"]) == 0
+    printed = capsys.readouterr()
+    result = json.loads(printed.out)
+    assert result["no_meteor"] == "no Java in this test"
+    assert result.keys() >= FIGURES | {"clips", "missing", "available_only"}
+    assert (result["clips"], result["missing"]) == (2, 1)
+    assert result["available_only"].keys() == FIGURES | {"clips"}
+    assert result["ROUGE-L"] == 0.5 and result["available_only"]["ROUGE-L"] == 1
+    assert result["METEOR"] is None and "no METEOR: no Java in this test" in printed.err
+    assert "a.tsv: predictions for clips without references don't count: 1, 'z.gif'" in printed.err
+    assert result["without_references"] == 1
+    assert result["against"]["ROUGE-L"]["difference"] == pytest.approx(1 / 6)
+    assert len((folder / "clips.csv").read_text(encoding="utf-8").splitlines()) == 3
+    assert main(["score", second, references]) == 0
+    assert "3 clips, 2 of them without a prediction" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["score", "{tmp}/none.tsv", "{tmp}/none.tsv"], "none.tsv"),
         (["pack", "{tmp}/none.tsv", "--out", "{tmp}/s"], "none.tsv"),
         (["train", "{tmp}", "--out", "{tmp}/r"], "run `v2t pack`"),
         (["caption", "x.gif", "--model", "{tmp}/none.keras"], "none.keras"),

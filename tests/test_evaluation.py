@@ -5,69 +5,14 @@ import pytest
 import tiny
 from test_packing import write_gif
 
-from v2t_lib.evaluation import (
-    Prediction,
-    evaluate,
-    mean_loss,
-    pointing,
-    to_cells,
-    write_predictions,
-)
+from v2t_lib.captions import Caption
+from v2t_lib.evaluation import evaluate, mean_loss, write_predictions
 from v2t_lib.losses import sequence_loss
 from v2t_lib.packing import pack
-from v2t_lib.pipeline import Example, iter_examples
+from v2t_lib.pipeline import iter_examples
 from v2t_lib.records import read_captions
-from v2t_lib.search import Caption
 
 GRID = (2, 2, 2)
-
-
-def prediction(words, peaks, masks):
-    """Each word's attention has its peak at `peaks[word number]`, a cell of `GRID`."""
-    attention = np.full((len(words), *GRID), 0.1, "float32")
-    for number, peak in enumerate(peaks):
-        attention[(number, *peak)] = 0.3
-    caption = Caption(" ".join(words), words, np.ones(len(words)), 0.0, attention, None, None)
-    example = Example("k", "k.gif", (), None, None, masks)
-    return Prediction(example, caption, caption)
-
-
-def masks_of(*cells_of_objects):
-    """bool (4, 8, 8, 3); each object fills one pixel of the named cells of `GRID`."""
-    masks = np.zeros((4, 8, 8, 3), bool)
-    for number, cells in enumerate(cells_of_objects):
-        for time, row, column in cells:
-            masks[2 * time, 4 * row + 1, 4 * column + 1, number] = True
-    return masks
-
-
-def test_cells_hold_any_of_their_pixels():
-    mask = np.zeros((4, 6, 6), bool)
-    mask[3, 0, 5] = True
-    assert np.argwhere(to_cells(mask, (2, 3, 2))).tolist() == [[1, 0, 1]]
-
-
-def test_pointing_by_hand():
-    first, second = [(0, 0, 0), (1, 0, 0)], [(0, 1, 1)]
-    words = ("a", "red", "star", "spins", "while", "a", "blue", "cross", "grows")
-    somewhere = (1, 1, 0)
-    peaks = [somewhere] * len(words)
-    peaks[1] = (1, 0, 0)  # red: on the first object
-    peaks[2] = (0, 1, 1)  # star: on the second, a miss
-    peaks[6] = (0, 1, 1)  # blue: on the second
-    share, chance = pointing([prediction(words, peaks, masks_of(first, second))])
-    assert share == pytest.approx(2 / 4)
-    assert chance == pytest.approx((2 / 8 + 2 / 8 + 1 / 8 + 1 / 8) / 4)
-
-
-def test_a_word_for_an_object_that_is_not_there_misses():
-    words = ("red", "red")
-    share, _ = pointing([prediction(words, [(0, 0, 0)] * 2, masks_of([(0, 0, 0)]))])
-    assert share == 0.5
-
-
-def test_no_masks_no_pointing():
-    assert pointing([prediction(("red",), [(0, 0, 0)], None)]) == (None, None)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +28,9 @@ def shards(tmp_path_factory):
     return folder / "shards"
 
 
-def test_the_loss_is_the_mean_over_all_tokens(shards):
+@pytest.mark.parametrize("batch", [2, 64])
+def test_the_loss_is_the_mean_over_all_tokens(shards, monkeypatch, batch):
+    monkeypatch.setattr("v2t_lib.evaluation.BATCH", batch)
     captioner = tiny.captioner()
     examples = [(e.frames, text) for e in iter_examples(shards) for text in e.captions]
     frames = np.stack([frames for frames, _ in examples])
@@ -92,7 +39,27 @@ def test_the_loss_is_the_mean_over_all_tokens(shards):
     assert mean_loss(captioner, shards) == pytest.approx(expected, rel=1e-4)
 
 
-def test_scores_of_a_scripted_captioner(shards, monkeypatch, tmp_path):
+def test_the_loss_on_the_wrong_clips_shows_every_caption_one_clip_from_before(shards):
+    captioner, examples = tiny.captioner(), list(iter_examples(shards))
+    for lag in (1, 2):
+        shown = [
+            (examples[number - lag].frames, text)
+            for number, example in enumerate(examples)
+            for text in example.captions
+        ]
+        frames = np.stack([frames for frames, _ in shown])
+        tokens = tiny.tokens(*(text for _, text in shown))
+        expected = float(sequence_loss(tokens[:, 1:], captioner((frames, tokens[:, :-1]))))
+        assert mean_loss(captioner, shards, lag) == pytest.approx(expected, rel=1e-4)
+    assert mean_loss(captioner, shards) != pytest.approx(expected, rel=1e-4)
+
+
+def test_a_blind_captioner_loses_nothing_on_the_wrong_clips(shards):
+    blind = tiny.captioner("blind")
+    assert mean_loss(blind, shards, lag=2) == pytest.approx(mean_loss(blind, shards), rel=1e-5)
+
+
+def test_scores_of_a_scripted_captioner(shards, monkeypatch, tmp_path, no_java):
     """Greedy is right for clips 0 and 1 of 5, the beam for all: only the text counts."""
     captioner, blind = tiny.captioner(), tiny.captioner("blind")
     shown = iter(range(5))
@@ -104,11 +71,17 @@ def test_scores_of_a_scripted_captioner(shards, monkeypatch, tmp_path):
         return [dataclasses.replace(blank, text=text) for text in texts]
 
     monkeypatch.setattr(captioner, "caption_frames", scripted, raising=False)
-    scores, predictions = evaluate(captioner, shards, blind=blind, beam=2)
+    scores, predictions = evaluate(captioner, shards, blind=blind, beam=2, training=shards)
     assert scores["clips"] == 5
     assert scores["exact_match"] == 2 / 5 and scores["exact_match_beam"] == 1.0
-    assert scores["distinct_captions"] == 2 / 5
+    assert scores["distinct_captions"] == 1 / 5 and scores["seen_in_training"] == 1
+    assert scores["BLEU-1"] == pytest.approx(1) and scores["METEOR"] is None
+    assert scores["intervals"]["ROUGE-L"] == pytest.approx([1, 1])
+    assert scores["perplexity"] == pytest.approx(np.exp(scores["loss"]))
+    assert scores["shuffled_loss"] == pytest.approx(mean_loss(captioner, shards, lag=2))
+    assert any("collapsed: 1 distinct for 5 clips" in doubt for doubt in scores["doubts"])
     assert scores["unseen_combinations"] is None and scores["pointing"] is None
+    assert scores["deletion"] is None
     assert scores["blind_loss"] == pytest.approx(mean_loss(blind, shards))
     write_predictions(predictions, tmp_path / "p" / "predictions.tsv")
     rows = (tmp_path / "p" / "predictions.tsv").read_text().splitlines()

@@ -3,7 +3,14 @@ import re
 import pytest
 
 from v2t_lib.errors import DataError
-from v2t_lib.records import Record, read_captions, read_split, select, split_records
+from v2t_lib.records import (
+    Record,
+    read_captions,
+    read_predictions,
+    read_split,
+    select,
+    split_records,
+)
 
 
 def write(folder, content, name="captions.tsv"):
@@ -165,3 +172,25 @@ def test_a_split_is_never_silently_empty():
     with pytest.raises(DataError, match="leaves 'test' without any"):
         split_records(records_of(3), {"train": 0.9, "test": 0.1})
     assert {r.split for r in split_records(records_of(3), {"train": 1.0, "test": 0.0})} == {"train"}
+
+
+def test_references_may_keep_their_repeats(tmp_path):
+    path = write(tmp_path, "a\tx\nb\tx\na\tx\n")
+    records = read_captions(path, keep_repeats=True)
+    assert [(r.source, r.captions) for r in records] == [("a", ("x", "x")), ("b", ("x",))]
+
+
+def test_the_first_prediction_of_a_source_counts_even_if_blank(tmp_path):
+    path = write(tmp_path, "a\tone\nb\t\na\ttwo\nb\tthree\nc\t ein grüner Stern \n")
+    with pytest.warns(UserWarning, match=r"2 rows predict .* the first in row 3"):
+        predictions = read_predictions(path)
+    assert predictions == {"a": "one", "b": "", "c": "ein grüner Stern"}
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [("a\n", "row 1: .* 1 column"), ("a\tx\n\tx\n", "row 2: .* a blank source")],
+)
+def test_bad_predictions_are_named_with_the_row(tmp_path, content, says):
+    with pytest.raises(DataError, match=says):
+        read_predictions(write(tmp_path, content))

@@ -6,7 +6,7 @@ import tiny
 from keras import ops
 
 from v2t_lib.decoder import DecoderState
-from v2t_lib.search import Caption, beam, greedy
+from v2t_lib.search import beam, forced, greedy
 from v2t_lib.vocabulary import END, PAD, START, UNK
 
 A, B, C = 4, 5, 6
@@ -140,8 +140,23 @@ def test_attention_of_a_beam_is_that_of_its_words():
         )
 
 
-def test_the_frame_of_a_word_is_the_middle_of_its_cell():
-    attention = np.zeros((2, 2, 1, 1), "float32")
-    attention[0, 0], attention[1, 1] = 1, 1
-    caption = Caption("a b", ("a", "b"), np.ones(2), 0.0, attention, np.zeros((8, 1, 1, 3)), None)
-    assert [caption.frame_of(0), caption.frame_of(1)] == [2, 6]
+def test_rivals_are_the_most_probable_tokens_and_hold_the_written_one():
+    for search in (greedy, lambda *a: beam(*a, width=2)):
+        found = search(scripted(SENTENCE | {(1, B): {A: 0.6, C: 0.3, END: 0.1}}), nothing(1), 1, 6)
+        np.testing.assert_array_equal(np.asarray(found.tokens)[0, :4], [B, A, C, END])
+        np.testing.assert_array_equal(np.asarray(found.rivals)[0, 1, :3], [A, C, END])
+        shares = np.exp(np.asarray(found.rival_log_probs)[0, 1, :3])
+        np.testing.assert_allclose(shares, [0.6, 0.3, 0.1], rtol=1e-3)
+
+
+def test_forcing_a_beams_own_words_gives_what_the_beam_gave():
+    captioner, frames = tiny.captioner(), tiny.frames(3)
+    found = captioner.write(frames, width=3)
+    tokens = np.asarray(found.tokens)
+    given = np.concatenate([np.full((3, 1), START), tokens[:, :-1]], axis=1).astype("int32")
+    again = forced(*captioner.decoder(given, captioner.encoder(frames)), tokens)
+    real = tokens != PAD
+    for part in ("log_probs", "weights", "rival_log_probs"):
+        first, second = (np.asarray(getattr(f, part)) for f in (found, again))
+        np.testing.assert_allclose(second[real], first[real], rtol=1e-3, atol=1e-4)
+    assert not np.asarray(again.log_probs)[~real].any()

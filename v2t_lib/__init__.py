@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "AttentionDecoder": "decoder",
     "BahdanauAttention": "attention",
-    "Caption": "search",
+    "Caption": "captions",
     "CaptionSpec": "specs",
     "Captioner": "captioner",
     "Clip": "clips",
@@ -22,8 +22,10 @@ _HOMES = {
     "V2TError": "errors",
     "Vocabulary": "vocabulary",
     "decode_clip": "clips",
+    "inspect": "inspector",
     "iter_frames": "clips",
     "load": "captioner",
+    "panel": "panels",
     "sequence_accuracy": "losses",
     "sequence_loss": "losses",
 }

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -11,12 +12,13 @@ import numpy as np
 from keras import layers, ops
 
 from v2t_lib import encoders
+from v2t_lib.captions import Caption
 from v2t_lib.clips import Clip, decode_clip, read_clip
 from v2t_lib.decoder import AttentionDecoder
 from v2t_lib.errors import ModelError
-from v2t_lib.search import Caption, Found, beam, greedy
+from v2t_lib.search import RIVALS, Found, beam, forced, greedy
 from v2t_lib.specs import CaptionSpec, ClipSpec
-from v2t_lib.vocabulary import PAD, Vocabulary
+from v2t_lib.vocabulary import PAD, START, UNK, Vocabulary, tokenise
 
 FORMAT = 1
 #: XLA makes Conv3D several times slower on CPUs; JAX knows no other way to compile.
@@ -107,29 +109,79 @@ class Captioner(keras.Model):
             beam: Number of beams; 1 for greedy.
             seconds: `(batch, T)`, when the frames show; frame numbers when left out.
         """
+        frames = self._checked(frames)
+        if beam < 1:
+            raise ValueError(f"expected at least 1 beam. Received: beam={beam}")
+        if beam not in self._writers:
+            self._writers[beam] = CaptionWriter(self, beam)
+        found = self._writers[beam].predict_on_batch(frames)
+        return self._captions(found, frames, seconds)
+
+    def explain_frames(self, frames, texts: Sequence[str], seconds=None) -> list[Caption]:
+        """The captions that given sentences are: how probable the model finds each of their words,
+        and where it looks for them (teacher forcing).
+
+        Args:
+            frames: uint8 `(batch, T, H, W, 3)`, as `clip_spec` says.
+            texts: A sentence a clip; words the vocabulary lacks are scored as the unknown word.
+            seconds: `(batch, T)`, when the frames show; frame numbers when left out.
+        """
+        frames, length = self._checked(frames), self.caption_spec.length
+        tokens = np.stack([self.vocabulary.pack(text, length) for text in texts])  # (B,L+1)
+        if not self._writers.get("reader"):
+            self._writers["reader"] = CaptionReader(self)
+        found = self._writers["reader"].predict_on_batch((frames, tokens))
+        captions = self._captions(found, frames, seconds)
+        sentences = [tuple(tokenise(text)[: length - 1]) for text in texts]
+        return [
+            dataclasses.replace(caption, words=words, text=" ".join(words))
+            for caption, words in zip(captions, sentences, strict=True)
+        ]
+
+    def _checked(self, frames) -> np.ndarray:
         frames = np.asarray(frames)
         if frames.shape[1:] != self.clip_spec.shape or frames.dtype != np.uint8:
             raise ValueError(
                 f"expected a batch of uint8 frames of shape {self.clip_spec.shape}. "
                 f"Received: {frames.dtype} of shape {frames.shape}"
             )
-        if beam < 1:
-            raise ValueError(f"expected at least 1 beam. Received: beam={beam}")
-        if beam not in self._writers:
-            self._writers[beam] = CaptionWriter(self, beam)
-        found = [np.asarray(part) for part in self._writers[beam].predict_on_batch(frames)]
+        return frames
+
+    def _captions(self, found: Found, frames, seconds) -> list[Caption]:
+        """A search's result, clip by clip, as sentences."""
+        found = Found(*(np.asarray(part) for part in found))
         if seconds is None:
             seconds = np.tile(np.arange(self.clip_spec.frames, dtype=float), (len(frames), 1))
-        return [
-            Caption.from_search(
-                Found(*(part[i] for part in found)),
-                self.vocabulary,
-                self.grid,
-                frames[i],
-                seconds[i],
+        captions = []
+        for i, tokens in enumerate(found.tokens):
+            words = tuple(self.vocabulary.unpack(tokens))
+            count = len(words)
+            captions.append(
+                Caption(
+                    text=" ".join(words),
+                    words=words,
+                    probs=np.exp(found.log_probs[i, :count]),
+                    log_prob=float(found.log_probs[i].sum()),
+                    attention=found.weights[i, :count].reshape(count, *self.grid),
+                    frames=frames[i],
+                    seconds=seconds[i],
+                    runners_up=tuple(
+                        self._runners_up(*row)
+                        for row in zip(
+                            tokens[:count], found.rivals[i], found.rival_log_probs[i], strict=False
+                        )
+                    ),
+                )
             )
-            for i in range(len(frames))
-        ]
+        return captions
+
+    def _runners_up(self, token, rivals, log_probs) -> tuple[tuple[str, float], ...]:
+        words = self.vocabulary.words
+        return tuple(
+            (words[rival], float(np.exp(log_prob)))
+            for rival, log_prob in zip(rivals, log_probs, strict=True)
+            if rival not in (token, PAD, START, UNK)
+        )[: RIVALS - 1]
 
     def decode(self, source) -> Clip:
         """A path, URL, bytes or uint8 `(N, H, W, 3)` frames to the clip this model sees."""
@@ -145,6 +197,15 @@ class Captioner(keras.Model):
         """
         clip = self.decode(source)
         return self.caption_frames(clip.frames[None], beam, clip.seconds[None])[0]
+
+    def explain(self, source, text: str) -> Caption:
+        """What the model makes of a given sentence for a clip: each word's probability and heat.
+
+        Raises:
+            ClipError: The source gives no frames.
+        """
+        clip = self.decode(source)
+        return self.explain_frames(clip.frames[None], [text], clip.seconds[None])[0]
 
     def get_config(self):
         return super().get_config() | {
@@ -182,6 +243,20 @@ class CaptionWriter(keras.Model):
 
     def call(self, clips):
         return self.captioner.write(clips, self.width)
+
+
+class CaptionReader(keras.Model):
+    """Teacher forcing as a model of its own: clips and int32 `(batch, L + 1)` tokens to `Found`."""
+
+    def __init__(self, captioner: Captioner):
+        super().__init__()
+        self.captioner = captioner
+        self.compile(jit_compile=JIT_COMPILE)
+
+    def call(self, inputs):
+        clips, tokens = inputs
+        logits, weights = self.captioner.decoder(tokens[:, :-1], self.captioner.encoder(clips))
+        return forced(logits, weights, tokens[:, 1:])
 
 
 def save(captioner: Captioner, path: str | Path) -> None:

@@ -18,7 +18,9 @@ from nothing to captions, one step at a time:
   v2t pack data/captions.tsv --split data/test.txt --out shards/test --frames 8 --size 48
   v2t train shards/train --val shards/val --out runs/first
   v2t evaluate shards/test --model runs/first/captioner.keras --out predictions.tsv
+  v2t score predictions.tsv data/captions.tsv --split data/test.txt
   v2t caption my.gif --model runs/first/captioner.keras
+  v2t inspect my.gif --model runs/first/captioner.keras --out page.html
 from the TGIF release, in one go that may be killed and run again:
   v2t fetch tgif --out tgif --shards
 or all of it on embedded data:
@@ -193,6 +195,26 @@ def _caption(args) -> int:
     return 1 if failed else 0
 
 
+def _inspect(args) -> int:
+    from v2t_lib.captioner import load
+    from v2t_lib.inspector import save_page
+
+    captioner, captions, names = load(args.model), [], []
+    for file in args.files:
+        try:
+            captions.append(captioner.caption(file, beam=args.beam))
+            names.append(file)
+        except V2TError as error:
+            print(f"{file}: {error}", file=sys.stderr)
+    failed = len(args.files) - len(captions)
+    if captions:
+        save_page(args.out, captions, names)
+        print(args.out)
+    if failed:
+        print(f"{failed} of {len(args.files)} files are not on the page", file=sys.stderr)
+    return 1 if failed else 0
+
+
 def _evaluate(args) -> int:
     from v2t_lib.captioner import load
     from v2t_lib.demo import summary
@@ -205,11 +227,46 @@ def _evaluate(args) -> int:
         args.shards,
         blind=load(twin) if twin.exists() else None,
         unseen=args.unseen,
+        training=args.training,
         beam=args.beam,
     )
     if args.out:
         write_predictions(predictions, args.out)
+    _say_why_no_meteor(scores)
     print(json.dumps(scores) if args.json else summary(scores))
+    return 0
+
+
+def _say_why_no_meteor(scores: dict) -> None:
+    if scores["no_meteor"]:
+        print(f"no METEOR: {scores['no_meteor']}", file=sys.stderr)
+
+
+def _score(args) -> int:
+    from v2t_lib.records import read_captions, read_predictions, select
+    from v2t_lib.scoring import report, summary, tally, write_clips
+
+    records = read_captions(args.references, keep_repeats=True)
+    if args.split:
+        records = select(records, args.split)
+    references = {record.source: record.captions for record in records}
+
+    def count(path):
+        counted = tally(read_predictions(path), references)
+        if counted.strangers:
+            print(
+                f"{path}: predictions for clips without references don't count: "
+                f"{len(counted.strangers)}, {counted.strangers[0]!r} for one",
+                file=sys.stderr,
+            )
+        return counted
+
+    scored = count(args.predictions)
+    result = report(scored, count(args.against) if args.against else None)
+    _say_why_no_meteor(result)
+    if args.per_clip:
+        write_clips(scored, args.per_clip)
+    print(json.dumps(result) if args.json else summary(result))
     return 0
 
 
@@ -309,12 +366,41 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--model", type=Path, required=True, metavar="M.keras")
     sub.add_argument("--beam", type=_positive, default=1, help="beams; 1 is greedy (default)")
 
+    sub = command("inspect", _inspect, "write a page that shows where the model looked", False)
+    sub.add_argument("files", nargs="+", metavar="FILE", help="a path or an http(s) URL")
+    sub.add_argument("--model", type=Path, required=True, metavar="M.keras")
+    sub.add_argument("--out", type=Path, required=True, metavar="page.html")
+    sub.add_argument("--beam", type=_positive, default=1, help="beams; 1 is greedy (default)")
+
     sub = command("evaluate", _evaluate, "caption held-out shards and score the captions")
+    sub.description += (
+        " The figures are over the clips in the shards; to count clips that could not be fetched, "
+        "as TGIF's protocol does, give what --out writes to `v2t score`."
+    )
     sub.add_argument("shards", type=Path)
     sub.add_argument("--model", type=Path, required=True, metavar="M.keras")
     sub.add_argument("--out", type=Path, metavar="predictions.tsv")
     sub.add_argument("--unseen", type=Path, metavar="SHARDS", help="unseen combinations")
+    sub.add_argument(
+        "--training", type=Path, metavar="SHARDS", help="count captions that are from these"
+    )
     sub.add_argument("--beam", type=_positive, default=4, help="default: %(default)s")
+
+    sub = command("score", _score, "score any predictions by TGIF's official protocol")
+    sub.description += (
+        " Both files are UTF-8 TSV, one `source<TAB>caption` a row. The first prediction a clip "
+        "counts; a clip without one has an empty caption, and the figures over the others stand "
+        "beside. METEOR needs a Java and the package pycocoevalcap."
+    )
+    sub.add_argument("predictions", type=Path, metavar="PREDICTIONS.tsv")
+    sub.add_argument("references", type=Path, metavar="REFERENCES.tsv")
+    sub.add_argument("--split", type=Path, metavar="LIST", help="score these sources only")
+    sub.add_argument(
+        "--against", type=Path, metavar="B.tsv", help="how far PREDICTIONS is above these, paired"
+    )
+    sub.add_argument(
+        "--per-clip", type=Path, metavar="OUT.csv", help="a table a clip, best and worst in turn"
+    )
     return parser
 
 

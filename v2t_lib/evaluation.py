@@ -1,23 +1,30 @@
-"""Held-out figures: exact match, loss beside the blind loss, and whether the model looks right."""
+"""Held-out figures: captions' scores, loss beside its controls, whether the model looks right."""
 
+import collections
 import dataclasses
 import itertools
+import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from v2t_lib.captioner import JIT_COMPILE, Captioner
+from v2t_lib.captions import Caption
+from v2t_lib.diversity import diversity, doubts
 from v2t_lib.errors import DataError
+from v2t_lib.faithfulness import deletion, pointing
 from v2t_lib.losses import sequence_loss
-from v2t_lib.pipeline import Example, batches, iter_examples
-from v2t_lib.search import Caption
+from v2t_lib.pipeline import Example, iter_examples, read_captions_of
+from v2t_lib.scoring import intervals, tally
 from v2t_lib.shards import clip_spec
-from v2t_lib.things import COLOURS, SHAPES
 from v2t_lib.vocabulary import PAD, normalise
 
 BATCH = 64
+#: Clips of the deletion test, which scores each of their words twice.
+DELETION_CLIPS = 128
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,51 +60,58 @@ def predict(captioner: Captioner, shards: str | Path, beam: int) -> list[Predict
     return predictions
 
 
-def mean_loss(captioner: Captioner, shards: str | Path) -> float:
-    """The sequence loss over every caption of `shards`, in nats a token."""
-    captioner.compile(loss=sequence_loss, jit_compile=JIT_COMPILE)
-    total = tokens = 0.0
-    data = batches(shards, captioner.vocabulary, captioner.caption_spec, BATCH)
-    for inputs, targets in data:
-        count = float(np.sum(np.asarray(targets) != PAD))
-        total += count * float(captioner.test_on_batch(inputs, targets))
-        tokens += count
-    return total / tokens
+def _shown(shards: str | Path, lag: int) -> Iterator[tuple[np.ndarray, str]]:
+    """Every caption with the frames of the clip `lag` before its own, the first with the last."""
+    frames, waiting = collections.deque(), []
+    for example in iter_examples(shards):
+        frames.append(example.frames)
+        waiting.append(example.captions)
+        if len(frames) > lag:
+            yield from zip(itertools.repeat(frames.popleft()), waiting.pop())
+    for captions in waiting:
+        yield from zip(itertools.repeat(frames.popleft()), captions)
 
 
-def to_cells(mask: np.ndarray, grid: tuple[int, int, int]) -> np.ndarray:
-    """bool `(T, H, W)` to bool `grid`: whether a cell holds any of the mask."""
-    for axis, cells in enumerate(grid):
-        parts = np.array_split(mask, cells, axis=axis)
-        mask = np.stack([part.any(axis=axis) for part in parts], axis=axis)
-    return mask
+def mean_loss(captioner: Captioner, shards: str | Path, lag: int = 0) -> float:
+    """The sequence loss over every caption of `shards`, in nats a token.
 
-
-def pointing(predictions: list[Prediction]) -> tuple[float, float] | tuple[None, None]:
-    """The pointing game (arXiv 1608.00507) for colour and shape words, and its chance level.
-
-    A word scores when the peak of its attention lies on its object. The n-th colour (and the n-th
-    shape) in a caption belongs to the n-th object; a word for an object that isn't there misses.
-    Chance is the mean share of cells that lie on the object.
+    Args:
+        captioner: The model.
+        shards: The clips.
+        lag: 0, or how many clips before its own the one lies that a caption is judged by: the
+            loss of a model that is shown the wrong clips.
     """
-    hits, chances = [], []
-    for prediction in predictions:
-        masks, caption = prediction.example.masks, prediction.greedy
-        if masks is None:
-            continue
-        grid = caption.attention.shape[1:]
-        for kind in (COLOURS, SHAPES):
-            places = [i for i, word in enumerate(caption.words) if word in kind]
-            for number, place in enumerate(places[: masks.shape[-1]]):
-                cells = to_cells(masks[..., number], grid)
-                peak = np.unravel_index(caption.attention[place].argmax(), grid)
-                hits.append(bool(cells[peak]))
-                chances.append(cells.mean())
-    return (float(np.mean(hits)), float(np.mean(chances))) if hits else (None, None)
+    captioner.compile(loss=sequence_loss, jit_compile=JIT_COMPILE)
+    length = captioner.caption_spec.length
+    total = tokens = 0.0
+    shown = _shown(shards, lag)
+    with tqdm(unit="caption", desc="loss") as progress:
+        while batch := list(itertools.islice(shown, BATCH)):
+            frames = np.stack([frames for frames, _ in batch])
+            packed = np.stack([captioner.vocabulary.pack(text, length) for _, text in batch])
+            count = float(np.sum(packed[:, 1:] != PAD))
+            inputs, targets = (frames, packed[:, :-1]), packed[:, 1:]
+            captioner.reset_metrics()  # up to Keras 3.13 at least, earlier batches count on
+            total += count * float(captioner.test_on_batch(inputs, targets))
+            tokens += count
+            progress.update(len(batch))
+    return total / tokens
 
 
 def _exact(predictions: list[Prediction], way: str) -> float:
     return float(np.mean([p.matches(getattr(p, way), p.example) for p in predictions]))
+
+
+def _losses(captioner: Captioner, blind: Captioner | None, shards, clips: int) -> dict:
+    loss = mean_loss(captioner, shards)
+    return {
+        "loss": loss,
+        "perplexity": math.exp(loss),
+        "blind_loss": mean_loss(blind, shards) if blind else None,
+        "shuffled_loss": mean_loss(captioner, shards, min(BATCH, clips // 2))
+        if clips > 1
+        else None,
+    }
 
 
 def evaluate(
@@ -106,6 +120,7 @@ def evaluate(
     *,
     blind: Captioner | None = None,
     unseen: str | Path | None = None,
+    training: str | Path | None = None,
     beam: int = 4,
 ) -> tuple[dict, list[Prediction]]:
     """Scores a captioner on held-out shards.
@@ -115,29 +130,38 @@ def evaluate(
         shards: Held-out clips.
         blind: Its blind twin, for the loss that a model reaches without looking.
         unseen: Shards of combinations that training never showed, scored apart.
-        beam: Number of beams for the figures with a beam.
+        training: The shards it was trained on, to count the captions it has from there.
+        beam: Number of beams for the captions that are kept and scored.
 
     Returns:
-        The scores, `None` where the data can't say: fractions 0 to 1, losses in nats a token; and
-        the predictions on `shards`.
+        The scores, `None` where the data can't say: fractions 0 to 1, losses in nats a token,
+        `shuffled_loss` that with the clips of other captions, all of `diversity` and the figures
+        and intervals of `scoring`, and in `doubts` what a reader should be told; and the
+        predictions on `shards`.
     """
     predictions = predict(captioner, shards, beam)
-    point, chance = pointing(predictions)
+    captions = {p.example.source: p.beam.text for p in predictions}
+    references = {p.example.source: p.example.captions for p in predictions}
+    scored = tally(captions, references)
+    greedy = [prediction.greedy for prediction in predictions]
+    masks = [prediction.example.masks for prediction in predictions]
     scores = {
         "clips": len(predictions),
         "exact_match": _exact(predictions, "greedy"),
         "exact_match_beam": _exact(predictions, "beam"),
         "beam": beam,
         "unseen_combinations": None,
-        "loss": mean_loss(captioner, shards),
-        "blind_loss": mean_loss(blind, shards) if blind else None,
-        "pointing": point,
-        "pointing_chance": chance,
-        "distinct_captions": len({p.greedy.text for p in predictions}) / len(predictions),
+        **_losses(captioner, blind, shards, len(predictions)),
+        **pointing(greedy, masks),
+        "deletion": deletion(captioner, greedy[:DELETION_CLIPS]),
+        **diversity(list(captions.values()), read_captions_of(training) if training else None),
+        **scored.figures(),
+        "no_meteor": scored.no_meteor,
+        "intervals": intervals(scored),
     }
     if unseen is not None:
         scores["unseen_combinations"] = _exact(predict(captioner, unseen, 1), "greedy")
-    return scores, predictions
+    return scores | {"doubts": doubts(scores)}, predictions
 
 
 def write_predictions(predictions: list[Prediction], path: str | Path) -> None:

@@ -81,32 +81,40 @@ def _rows(path: str | Path) -> Iterator[tuple[int, list[str]]]:
             yield number, [column.strip() for column in line.split("\t")]
 
 
-def read_captions(path: str | Path) -> list[Record]:
+def _check(path: str | Path, number: int, columns: list[str], blank: bool = False) -> None:
+    if len(columns) == 2 and columns[0] and (columns[1] or blank):
+        return
+    what = f"{len(columns)} column{'s' * (len(columns) != 1)}"
+    if len(columns) == 2:
+        what = "a blank caption" if columns[0] else "a blank source"
+    raise DataError(
+        f"{path}, row {number}: expected `source<TAB>caption`. "
+        f"Received: {what} in {' | '.join(columns)[:120]!r}"
+    )
+
+
+def read_captions(path: str | Path, keep_repeats: bool = False) -> list[Record]:
     """Reads a captions file: one record a source, in order of first mention.
 
     Rows are taken as typed: quotation marks are ordinary characters. A row that repeats an earlier
-    one word for word counts once, and a warning says how many did.
+    one word for word counts once, and a warning says how many did; with `keep_repeats` it counts
+    again, as references do in scores.
 
     Raises:
         DataError: No such file, an empty one, not UTF-8, or a row without exactly two filled
             columns; names the file and the row.
     """
-    captions: dict[str, dict[str, None]] = {}
-    repeats = []
+    captions: dict[str, list[str]] = {}
+    repeats, seen = [], set()
     for number, columns in _rows(path):
-        if len(columns) != 2 or not all(columns):
-            what = f"{len(columns)} column{'s' * (len(columns) != 1)}"
-            if len(columns) == 2:
-                what = "a blank caption" if columns[0] else "a blank source"
-            raise DataError(
-                f"{path}, row {number}: expected `source<TAB>caption`. "
-                f"Received: {what} in {' | '.join(columns)[:120]!r}"
-            )
+        _check(path, number, columns)
         source, caption = columns
-        of_source = captions.setdefault(source, {})
-        if caption in of_source:
+        of_source = captions.setdefault(source, [])
+        if (source, caption) in seen and not keep_repeats:
             repeats.append(number)
-        of_source[caption] = None
+            continue
+        seen.add((source, caption))
+        of_source.append(caption)
     if repeats:
         warnings.warn(
             f"{path}: {len(repeats)} rows repeat an earlier one word for word and count once, "
@@ -114,6 +122,30 @@ def read_captions(path: str | Path) -> list[Record]:
             stacklevel=2,
         )
     return [Record(_key(source), source, tuple(texts)) for source, texts in captions.items()]
+
+
+def read_predictions(path: str | Path) -> dict[str, str]:
+    """Reads predicted captions by source: a captions file whose captions may be blank.
+
+    The first row of a source counts; a warning says how many others there were.
+
+    Raises:
+        DataError: As `read_captions`.
+    """
+    predictions: dict[str, str] = {}
+    others = []
+    for number, columns in _rows(path):
+        _check(path, number, columns, blank=True)
+        if columns[0] in predictions:
+            others.append(number)
+        predictions.setdefault(*columns)
+    if others:
+        warnings.warn(
+            f"{path}: {len(others)} rows predict for a source a second time and don't count, "
+            f"the first in row {others[0]}",
+            stacklevel=2,
+        )
+    return predictions
 
 
 def _rows_of_sources(path: str | Path) -> dict[str, int]:

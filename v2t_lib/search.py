@@ -4,7 +4,6 @@ Both run as one graph of `keras.ops` over a batch of clips. They know a decoder 
 `step(token, state) -> (logits, state, weights)`, with `state` a `DecoderState`.
 """
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,11 +11,13 @@ import numpy as np
 from keras import ops
 
 from v2t_lib.decoder import DecoderState
-from v2t_lib.vocabulary import END, PAD, START, UNK, Vocabulary
+from v2t_lib.vocabulary import END, PAD, START, UNK
 
 #: Exponent of the length by which a caption's log-probability is divided when beams are compared
 #: (arXiv 1609.08144, with the plain length in place of its formula).
 LENGTH_EXPONENT = 0.7
+#: How many of the most probable tokens a search keeps at each place.
+RIVALS = 4
 _IMPOSSIBLE = -1e9
 
 
@@ -27,11 +28,16 @@ class Found(NamedTuple):
         tokens: int32 `(batch, L)`, END included, then PAD.
         log_probs: float32 `(batch, L)`, of each token given those before; 0 at PAD.
         weights: float32 `(batch, L, S)`, where the model looked for each token.
+        rivals: int32 `(batch, L, RIVALS)`, the tokens most probable there, the written one among
+            them if it was; the best first.
+        rival_log_probs: float32 `(batch, L, RIVALS)`.
     """
 
     tokens: Any
     log_probs: Any
     weights: Any
+    rivals: Any
+    rival_log_probs: Any
 
 
 def _log_probs(logits):
@@ -42,20 +48,38 @@ def _log_probs(logits):
     return log_probs + barred
 
 
+def _rivals(log_probs):
+    """The most probable tokens and their log-probabilities, `(..., RIVALS)` each."""
+    values, tokens = ops.top_k(log_probs, min(RIVALS, log_probs.shape[-1]))
+    return ops.cast(tokens, "int32"), values
+
+
+def forced(logits, weights, targets) -> Found:
+    """What a search would have returned had it written `targets` (teacher forcing).
+
+    Args:
+        logits: `(batch, L, vocabulary_size)`.
+        weights: float32 `(batch, L, S)`.
+        targets: int32 `(batch, L)`, END included, then PAD.
+    """
+    log_probs = ops.log_softmax(ops.cast(logits, "float32"))
+    given = ops.take_along_axis(log_probs, targets[..., None], axis=-1)[..., 0]
+    given = ops.where(ops.equal(targets, PAD), 0.0, given)
+    return Found(targets, given, weights, *_rivals(_log_probs(logits)))
+
+
 def greedy(step: Callable, state: DecoderState, batch: int, length: int) -> Found:
     """The most probable next word, again and again, until END or `length` tokens."""
     token = ops.full((batch,), START, dtype="int32")
     done = ops.zeros((batch,), dtype="bool")
-    tokens, log_probs, looks = [], [], []
+    history = []
     for _ in range(length):
         logits, state, weights = step(token, state)
-        scores = _log_probs(logits)
-        token = ops.where(done, PAD, ops.cast(ops.argmax(scores, axis=-1), "int32"))
-        tokens.append(token)
-        log_probs.append(ops.where(done, 0.0, ops.max(scores, axis=-1)))
-        looks.append(weights)
+        rivals, scores = _rivals(_log_probs(logits))
+        token = ops.where(done, PAD, rivals[:, 0])
+        history.append((token, ops.where(done, 0.0, scores[:, 0]), weights, rivals, scores))
         done = ops.logical_or(done, ops.equal(token, END))
-    return Found(ops.stack(tokens, 1), ops.stack(log_probs, 1), ops.stack(looks, 1))
+    return Found(*(ops.stack(parts, 1) for parts in zip(*history, strict=True)))
 
 
 def _spread(state: DecoderState, width: int) -> DecoderState:
@@ -92,11 +116,12 @@ def beam(
     total = ops.tile(ops.where(ops.arange(width) == 0, 0.0, _IMPOSSIBLE)[None], (batch, 1))
     count = ops.zeros((batch, width))
     first = ops.arange(batch)[:, None] * width  # flat index of each clip's first beam
-    history = []  # newest last: (tokens, log-probabilities, parents), each (B,K), and looks
+    history = []  # newest last: (tokens, log-probabilities, parents), each (B,K), and (B*K,...)
     for _ in range(length):
         logits, state, weights = step(token, state)
         vocabulary = logits.shape[-1]
-        scores = ops.reshape(_log_probs(logits), (batch, width, vocabulary))
+        spoken = _log_probs(logits)
+        scores = ops.reshape(spoken, (batch, width, vocabulary))
         padding = np.full(vocabulary, _IMPOSSIBLE, np.float32)
         padding[PAD] = 0.0
         scores = ops.where(done[..., None], padding, scores)  # a finished beam only waits
@@ -111,7 +136,8 @@ def beam(
 
         gained = ops.take_along_axis(ops.reshape(scores, (batch, -1)), chosen, axis=1)
         total, count = follow(total) + gained, follow(longer)
-        history.append((token, ops.where(follow(done), 0.0, gained), parent, weights))
+        log_probs = ops.where(follow(done), 0.0, gained)
+        history.append((token, log_probs, parent, [weights, *_rivals(spoken)]))
         done = ops.logical_or(follow(done), ops.logical_or(token == END, token == PAD))
         flat = ops.reshape(parent + first, (-1,))
         state = state._replace(h=ops.take(state.h, flat, 0), c=ops.take(state.c, flat, 0))
@@ -124,59 +150,12 @@ def beam(
 
 def _backtrack(history: list, best, batch: int, width: int) -> Found:
     """Follows the best beam's parents from the last token to the first."""
-    tokens, log_probs, looks = [], [], []
-    for token, gained, parent, weights in reversed(history):
-        tokens.append(ops.take_along_axis(token, best, axis=1)[:, 0])
-        log_probs.append(ops.take_along_axis(gained, best, axis=1)[:, 0])
+    rows = []
+    for token, gained, parent, looks in reversed(history):
+        row = [ops.take_along_axis(values, best, axis=1)[:, 0] for values in (token, gained)]
         best = ops.take_along_axis(parent, best, axis=1)
-        weights = ops.reshape(weights, (batch, width, weights.shape[-1]))
-        looks.append(ops.take_along_axis(weights, best[..., None], axis=1)[:, 0])
-    return Found(*(ops.stack(parts[::-1], 1) for parts in (tokens, log_probs, looks)))
-
-
-@dataclasses.dataclass(frozen=True)
-class Caption:
-    """A sentence for a clip, and where the model looked for every word.
-
-    Attributes:
-        text: The sentence.
-        words: Its words.
-        probs: float32 `(words,)`, each word's probability given those before.
-        log_prob: Log-probability of the whole sentence, END included, in nats.
-        attention: float32 `(words, T', h', w')`; each word's weights sum to 1.
-        frames: uint8 `(T, H, W, 3)`, what the model saw.
-        seconds: float `(T,)`, when in the clip those frames show.
-    """
-
-    text: str
-    words: tuple[str, ...]
-    probs: np.ndarray
-    log_prob: float
-    attention: np.ndarray
-    frames: np.ndarray
-    seconds: np.ndarray
-
-    @classmethod
-    def from_search(cls, found: Found, vocabulary: Vocabulary, grid, frames, seconds) -> "Caption":
-        """One clip's part of a search's result, as numpy arrays without the batch axis."""
-        words = tuple(vocabulary.unpack(found.tokens))
-        count = len(words)
-        return cls(
-            text=" ".join(words),
-            words=words,
-            probs=np.exp(found.log_probs[:count]),
-            log_prob=float(found.log_probs.sum()),
-            attention=found.weights[:count].reshape(count, *grid),
-            frames=frames,
-            seconds=seconds,
-        )
-
-    def frame_of(self, word: int) -> int:
-        """The number of the frame the model looked at most for word number `word`."""
-        share = self.attention[word].sum(axis=(1, 2))  # (T',)
-        # A memory cell stands for several frames; the middle one speaks for it.
-        return int((share.argmax() + 0.5) * len(self.frames) / len(share))
-
-    def sharpest_word(self) -> int:
-        """The number of the word with the most concentrated attention: the highest single cell."""
-        return int(self.attention.reshape(len(self.words), -1).max(axis=1).argmax())
+        for values in looks:  # made before the parents were left
+            values = ops.reshape(values, (batch, width, values.shape[-1]))
+            row.append(ops.take_along_axis(values, best[..., None], axis=1)[:, 0])
+        rows.append(row)
+    return Found(*(ops.stack(parts, 1) for parts in zip(*rows[::-1], strict=True)))

@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -72,19 +72,48 @@ SEEN = tuple(thing for thing in THINGS if not thing.unseen)
 UNSEEN = tuple(thing for thing in THINGS if thing.unseen)
 
 
+def _participle(behaviour: str) -> str:
+    verb, *way = behaviour.split()
+    stem = {"moves": "mov", "spins": "spinn", "shrinks": "shrink"}.get(verb, verb[:-1])
+    return " ".join([f"{stem}ing", *way])
+
+
 def describe(things: tuple[Thing, ...], phrasing: int) -> str:
     """The caption of `things`, named from left to right, in one of the three phrasings."""
-
-    def participle(behaviour: str) -> str:
-        verb, *way = behaviour.split()
-        stem = {"moves": "mov", "spins": "spinn", "shrinks": "shrink"}.get(verb, verb[:-1])
-        return " ".join([f"{stem}ing", *way])
 
     if phrasing == 0:
         return " while ".join(f"a {t.colour} {t.shape} {t.behaviour}" for t in things)
     if phrasing == 1:
         return " and ".join(
-            f"the {t.colour} {t.shape} is {participle(t.behaviour)}" for t in things
+            f"the {t.colour} {t.shape} is {_participle(t.behaviour)}" for t in things
         )
-    named = " and ".join(f"a {t.colour} {t.shape} {participle(t.behaviour)}" for t in things)
+    named = " and ".join(f"a {t.colour} {t.shape} {_participle(t.behaviour)}" for t in things)
     return f"there is {named}"
+
+
+_VERBS = {way(behaviour).split()[0] for behaviour in BEHAVIOURS for way in (str, _participle)}
+
+
+def references(words: Sequence[str]) -> list[tuple[str, int] | None]:
+    """What each word of a caption speaks of.
+
+    Returns:
+        For each word its kind, "colour", "shape" or "behaviour", and the object's number, counted
+        from 0 from left to right; None for words that speak of no object. The n-th colour belongs
+        to the n-th object, and so do the n-th shape and the n-th verb; a direction belongs to the
+        verb before it.
+    """
+    counts = {"colour": -1, "shape": -1, "behaviour": -1}
+    found: list[tuple[str, int] | None] = []
+    for word in words:
+        if word in MOVES and counts["behaviour"] >= 0:
+            found.append(("behaviour", counts["behaviour"]))
+            continue
+        kind = next(
+            (k for k, said in zip(counts, (COLOURS, SHAPES, _VERBS), strict=True) if word in said),
+            "",
+        )
+        if kind:
+            counts[kind] += 1
+        found.append((kind, counts[kind]) if kind else None)
+    return found

@@ -12,6 +12,7 @@ import pandas as pd
 
 from v2t_lib import encoders
 from v2t_lib.captioner import JIT_COMPILE, Captioner, save
+from v2t_lib.diversity import COLLAPSE_SHARE
 from v2t_lib.errors import DataError
 from v2t_lib.losses import sequence_accuracy, sequence_loss
 from v2t_lib.pipeline import batches, iter_examples, read_captions_of
@@ -19,8 +20,6 @@ from v2t_lib.shards import clip_spec, describe
 from v2t_lib.specs import CaptionSpec
 from v2t_lib.vocabulary import Vocabulary
 
-#: Fewer distinct captions than this share of the clips looked at, and the alarm is raised.
-COLLAPSE_SHARE = 0.1
 MODEL_FILE, BLIND_FILE = "captioner.keras", "blind.keras"
 
 
@@ -170,9 +169,10 @@ def fit(
     if val is not None:
         watched = "val_loss"
         val_data = batches(val, captioner.vocabulary, captioner.caption_spec, options.batch_size)
-        sample = [example for example, _ in zip(iter_examples(val), range(32), strict=False)]
-        frames = np.stack([example.frames for example in sample])
-        callbacks.append(SampleCaptions(frames, [example.captions[0] for example in sample]))
+        if not isinstance(captioner.encoder, encoders.BlindEncoder):  # that one's are all alike
+            sample = [example for example, _ in zip(iter_examples(val), range(32), strict=False)]
+            frames = np.stack([example.frames for example in sample])
+            callbacks.append(SampleCaptions(frames, [example.captions[0] for example in sample]))
     callbacks += [
         KeepBest(path, watched, rows[watched].min() if len(rows) else float("inf")),
         keras.callbacks.CSVLogger(str(history), append=done > 0),

@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from v2t_lib.pictures import cell_of, heat_maps, key_frames, overlay, save_gif, write
+
+
+@pytest.fixture
+def attention():
+    weights = np.zeros((3, 2, 2, 2), "float32")
+    weights[0, 0, 0, 0] = 1.0
+    weights[1, 1, 1, 1] = 1.0
+    weights[2] = 1 / 8
+    return weights
+
+
+@pytest.fixture
+def frames():
+    made = np.full((4, 20, 20, 3), 120, np.uint8)
+    made[..., 0] += (10 * np.arange(4, dtype=np.uint8))[:, None, None]
+    return made
+
+
+def test_a_frame_belongs_to_the_cell_its_middle_lies_in():
+    assert cell_of(np.arange(8), 8, 4).tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert cell_of(np.arange(5), 5, 2).tolist() == [0, 0, 1, 1, 1]
+    assert cell_of(np.arange(3), 3, 3).tolist() == [0, 1, 2]
+
+
+def test_heat_is_where_and_when_the_attention_is(attention):
+    heat = heat_maps(attention[1], (4, 20, 20))
+    assert heat.shape == (4, 20, 20) and heat.dtype == np.float32
+    assert not heat[:2].any() and heat.max() == pytest.approx(1)
+    assert (heat[2:, 15:, 15:] > 0.9).all() and (heat[2:, :5, :5] < 0.1).all()
+    np.testing.assert_allclose(heat_maps(attention[2], (4, 20, 20)), 1, rtol=1e-6)
+
+
+def test_overlay_leaves_cold_pixels_as_they_are(frames):
+    heat = np.zeros((4, 20, 20), "float32")
+    heat[1, 3, 4] = 1.0
+    laid = overlay(frames, heat)
+    changed = (laid != frames).any(-1)
+    assert changed.sum() == 1 and changed[1, 3, 4]
+    # Inferno's last colour, (252, 255, 164), over the frame at 65%.
+    expected = 0.35 * frames[1, 3, 4] + 0.65 * np.array([252, 255, 164])
+    np.testing.assert_allclose(laid[1, 3, 4], expected, atol=1)
+
+
+def test_a_gif_shows_clip_and_heat_side_by_side(attention, frames, tmp_path):
+    words = ("red", "</script>", "red")
+    save_gif(tmp_path / "heat.gif", frames, np.arange(4) / 5, words, attention[0], 0, 100)
+    assert [path.name for path in tmp_path.iterdir()] == ["heat.gif"]
+    with Image.open(tmp_path / "heat.gif") as picture:
+        assert picture.n_frames == 4 and picture.info["duration"] == 200
+        assert picture.width == 200
+        first = np.asarray(picture.convert("RGB")).astype(int)
+    left, right = first[:100, :100], first[:100, 100:]
+    difference = np.abs(left - right).sum(-1)
+    assert difference[:40, :40].min() > 40 > 5 > difference[70:, 70:].max()
+    assert (first[100:] < 50).any()  # the caption, in black below
+
+
+def test_key_frames_are_the_most_attended_in_order_of_time(attention):
+    weights = np.zeros((2, 4, 1, 1))
+    weights[:, 3], weights[:, 1], weights[:, 0] = 0.6, 0.3, 0.1
+    assert key_frames(weights, 8, 2) == [3, 7]
+    assert key_frames(weights, 8, 9) == [1, 3, 5, 7]
+
+
+def test_a_file_is_whole_or_as_it_was(tmp_path):
+    write(tmp_path / "deep" / "a.bin", b"old")
+    with pytest.raises(TypeError):
+        write(tmp_path / "deep" / "a.bin", 5)
+    assert (tmp_path / "deep" / "a.bin").read_bytes() == b"old"

@@ -1,0 +1,70 @@
+"""Are the captions varied and made for their clips, or a few sentences said to everything?"""
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+from v2t_lib.vocabulary import normalise, tokenise
+
+#: Fewer distinct captions than this share of the clips is a collapse.
+COLLAPSE_SHARE = 0.1
+#: A clip that lowers the loss by less than this, in nats a token, is hardly looked at.
+SMALL_GAP = 0.05
+
+
+def diversity(captions: Sequence[str], training: Iterable[str] | None = None) -> dict:
+    """How varied captions are.
+
+    Args:
+        captions: One a clip.
+        training: The sentences of the training data, where they are known.
+
+    Returns:
+        `distinct_captions`: different captions, a clip; `distinct_1` and `distinct_2`: different
+        words and pairs of words, a word and a pair written (arXiv 1510.03055); `mean_length` in
+        words; `seen_in_training`: the share of captions that are, word for word, a training
+        sentence, None where those are not known.
+    """
+    sentences = [tokenise(caption) for caption in captions]
+    words = [word for sentence in sentences for word in sentence]
+    pairs = [pair for sentence in sentences for pair in pairwise(sentence)]
+    known = None if training is None else {normalise(text) for text in training}
+    texts = [" ".join(sentence) for sentence in sentences]
+    return {
+        "distinct_captions": len(set(texts)) / len(texts),
+        "distinct_1": len(set(words)) / max(1, len(words)),
+        "distinct_2": len(set(pairs)) / max(1, len(pairs)),
+        "mean_length": len(words) / len(texts),
+        "seen_in_training": None if known is None else sum(t in known for t in texts) / len(texts),
+    }
+
+
+def doubts(scores: dict) -> list[str]:
+    """What speaks against a model's looking at the clips, in words.
+
+    Args:
+        scores: `clips`, `loss`, `blind_loss` and `shuffled_loss` in nats a token (the last two may
+            be None), and what `diversity` returns.
+    """
+    controls = {
+        "blind_loss": "for the same decoder when it sees nothing",
+        "shuffled_loss": "when it is shown other clips",
+    }
+    near = [
+        f"{scores[name]:.3f} {when}"
+        for name, when in controls.items()
+        if scores[name] is not None and scores[name] - scores["loss"] < SMALL_GAP
+    ]
+    said = []
+    if near:
+        said.append(
+            f"It hardly looks at the clip: its loss is {scores['loss']:.3f} nats a token, and "
+            f"{' and '.join(near)}. Train longer, or with another encoder, before reading "
+            "anything into its captions."
+        )
+    distinct = round(scores["distinct_captions"] * scores["clips"])
+    if scores["clips"] > 1 and (distinct == 1 or scores["distinct_captions"] < COLLAPSE_SHARE):
+        said.append(
+            f"Its captions have collapsed: {distinct} distinct for {scores['clips']} clips. It "
+            "writes much the same whatever it sees: train longer, or lower the learning rate."
+        )
+    return said

@@ -1,0 +1,140 @@
+"""The inspector: click a word, see where the model looked; in a notebook or as a page."""
+
+import base64
+import html
+import io
+import json
+import uuid
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from v2t_lib import pictures
+from v2t_lib.captions import Caption
+
+#: Small frames are shown enlarged, which enlarges what JPEG does to them too.
+_JPEG = {True: {"quality": 93, "subsampling": 0}, False: {"quality": 75, "subsampling": 2}}
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _rounded(values: np.ndarray, digits: int = 4) -> list:
+    return np.round(np.asarray(values, np.float64), digits).tolist()
+
+
+def _film_strip(frames: np.ndarray) -> bytes:
+    """uint8 `(T, H, W, 3)` as one JPEG, the frames below one another."""
+    file = io.BytesIO()
+    strip = Image.fromarray(frames.reshape(-1, *frames.shape[2:]))
+    strip.save(file, "JPEG", **_JPEG[strip.width < 128], optimize=True)
+    return file.getvalue()
+
+
+def _clip_data(caption: Caption, name: str, truth: str) -> dict:
+    """What the inspector's script needs of a caption; heat is a byte a cell, 255 at the peak."""
+    peaks = caption.attention.max(axis=(1, 2, 3))  # (words,)
+    heat = np.round(255 * caption.attention / np.maximum(peaks, 1e-12)[:, None, None, None])
+    shares = caption.frame_share()
+    return {
+        "name": name,
+        "truth": truth,
+        "strip": "data:image/jpeg;base64," + _base64(_film_strip(caption.frames)),
+        "frames": list(caption.frames.shape[:3]),
+        "grid": list(caption.attention.shape[1:]),
+        "seconds": _rounded(caption.seconds, 2),
+        "step": pictures.frame_milliseconds(caption.seconds) / 1000,
+        "words": list(caption.words),
+        "probs": _rounded(caption.probs),
+        "runners": [[[word, round(p, 4)] for word, p in row] for row in caption.runners_up]
+        or [[] for _ in caption.words],
+        "heat": _base64(heat.astype(np.uint8).tobytes()),
+        "peaks": _rounded(peaks, 6),
+        "shares": _rounded(shares),
+        "overall": _rounded(shares.mean(axis=0)) if caption.words else [0] * len(caption.frames),
+        "entropy": _rounded(caption.entropy()),
+        "nowhere": [caption.looked_nowhere(word) for word in range(len(caption.words))],
+        "evidence": caption.evidence_frame(),
+        "chosen": caption.sharpest_word() if caption.words else -1,
+    }
+
+
+def _template(name: str, **parts: str) -> str:
+    text = resources.files("v2t_lib").joinpath(name).read_text(encoding="utf-8")
+    for part, filled in parts.items():
+        text = text.replace(f"${part}", filled)
+    return text
+
+
+def fragment(
+    captions: Sequence[Caption], names: Sequence[str] = (), truths: Sequence[str] = ()
+) -> str:
+    """The inspector of some captions, side by side, as HTML that needs nothing outside itself.
+
+    Args:
+        captions: What to show.
+        names: A heading for each.
+        truths: A reference for each, several joined by " | ".
+    """
+    names, truths = names or [""] * len(captions), truths or [""] * len(captions)
+    clips = [_clip_data(*row) for row in zip(captions, names, truths, strict=True)]
+    # "<" can't stand in a script element as it is: "</script>" in a caption would end it.
+    data = json.dumps(clips).replace("<", "\\u003c")
+    # A replacement is not searched again only if it comes last: captions may hold "$ID".
+    return _template(
+        "inspector.html",
+        ID=f"v2t-{uuid.uuid4().hex[:12]}",
+        OPACITY=str(pictures.HEAT_OPACITY),
+        CLIPS=data,
+    )
+
+
+def save_page(
+    path: str | Path,
+    captions: Sequence[Caption],
+    names: Sequence[str] = (),
+    truths: Sequence[str] = (),
+    title: str = "Video-to-Text: where the model looked",
+    summary: str = "",
+) -> None:
+    """Writes one HTML page, with nothing outside it, that plays clips and shows words' heat.
+
+    Args:
+        path: Where to.
+        captions: What to show.
+        names: A heading for each.
+        truths: A reference for each, several joined by " | ".
+        title: The page's heading.
+        summary: A line below it, as text.
+    """
+    page = _template(
+        "page.html",
+        TITLE=html.escape(title),
+        SUMMARY=html.escape(summary),
+        INSPECTOR=fragment(captions, names, truths),
+    )
+    pictures.write(path, page.encode())
+
+
+def inspect(*captions: Caption, names: Sequence[str] = (), truths: Sequence[str] = ()) -> None:
+    """Shows captions in a notebook: a contact sheet of each, then the inspector.
+
+    The sheet is what readers see where no script may run: on GitHub, or in a notebook that isn't
+    trusted.
+
+    Args:
+        captions: One, or several to compare side by side.
+        names: A heading for each.
+        truths: A reference for each, several joined by " | ".
+    """
+    from IPython.display import HTML, display
+
+    for caption in captions:
+        # What a notebook can't show as a picture it shows as text.
+        sheet = {"image/png": _base64(caption.sheet()), "text/plain": f"Heat of: {caption.text}"}
+        display(sheet, raw=True)
+    display(HTML(fragment(captions, names, truths)))
