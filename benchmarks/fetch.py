@@ -118,7 +118,7 @@ def throughput(base: Path) -> None:
     local.write_text("".join(f"{path.name}\ta caption\n" for path in paths))
     records, there = read_captions(remote), read_captions(local)
     print(f"{CLIPS} clips of {size / CLIPS / 2**20:.2f} MB, {POLITE.per_host} connections")
-    seconds = medians(5, curl=lambda: curl(urls, make), plain=lambda: plain(urls, make))
+    seconds = medians(9, curl=lambda: curl(urls, make), plain=lambda: plain(urls, make))
     report("plain fetching", "curl --parallel", seconds["plain"], seconds["curl"], size, 0.80)
     seconds = medians(
         3,

@@ -187,7 +187,7 @@ def main():
         for rows in (1_000, 100_000):
             large(base, server, rows)
         for mode in ("--shards", "--keep"):
-            killed(base, server, mode, kills // 2, 10 * kills)
+            killed(base, server, mode, kills // 2, 20 * kills)
 
 
 if __name__ == "__main__":

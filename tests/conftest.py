@@ -25,17 +25,6 @@ def _seeds():
 
 
 @pytest.fixture
-def no_java(monkeypatch):
-    """Java takes seconds to start; only tests that are about it need one."""
-    from v2t_lib import meteor
-
-    def find_java():
-        raise meteor.NoMeteor("no Java in this test")
-
-    monkeypatch.setattr(meteor, "find_java", find_java)
-
-
-@pytest.fixture
 def disk_of():
     """`with disk_of(size)`: no file can grow beyond `size` bytes, as on a disk that is full."""
     import resource
@@ -50,6 +39,17 @@ def disk_of():
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
     return limited
+
+
+@pytest.fixture
+def no_java(monkeypatch):
+    """Java takes seconds to start; only tests that are about it need one."""
+    from v2t_lib import meteor
+
+    def find_java():
+        raise meteor.NoMeteor("no Java in this test")
+
+    monkeypatch.setattr(meteor, "find_java", find_java)
 
 
 @pytest.fixture(scope="session")

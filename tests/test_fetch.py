@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -286,14 +287,17 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize(("mode", "times"), [("--shards", 2), ("--keep", 4)])
+@pytest.mark.parametrize(("mode", "times"), [("--shards", 2), ("--keep", 3)])
 def test_kills_at_any_moment_leave_what_an_undisturbed_run_does(
     server, gifs, tmp_path, mode, times
 ):
-    def slow(data):
-        return lambda handler: (time.sleep(0.05), scripted.ranged(data)(handler))
+    # Six answers a run and no more, so that none is done before it is killed.
+    gates = [threading.Semaphore(0)]
 
-    urls = [server.script(f"/{n}.gif", slow(gifs[n])) for n in range(24)]
+    def gated(data):
+        return lambda handler: (gates[-1].acquire(timeout=60), scripted.ranged(data)(handler))
+
+    urls = [server.script(f"/{n}.gif", gated(gifs[n])) for n in range(24)]
     bad = [server.script(f"/bad-{n}.gif", scripted.body(b"<html>")) for n in range(4)]
     path, out = captions(tmp_path, [*urls[:12], *bad, *urls[12:]]), tmp_path / "out"
     command = [sys.executable, "-c", PROGRAM, "fetch", str(path), "--out", str(out), mode]
@@ -302,8 +306,9 @@ def test_kills_at_any_moment_leave_what_an_undisturbed_run_does(
     rng, kills, manifest = random.Random(0), 0, out / "manifest.tsv"
     finished, asked = set(), collections.Counter()
     while True:
+        gates.append(threading.Semaphore(6 if kills < times else 1000))
         process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-        goal = len(finished) + rng.randint(1, 10)
+        goal = len(finished) + rng.randint(1, 5)
         while process.poll() is None and len(list(read_rows(manifest))) < goal:
             time.sleep(0.01)
         time.sleep(rng.uniform(0, 0.1))

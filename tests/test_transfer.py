@@ -175,6 +175,19 @@ def test_a_server_nobody_vouches_for_is_not_trusted(server, client, body):
     assert not server.asked
 
 
+def test_proxies_of_the_environment_are_used(server, body, monkeypatch):
+    monkeypatch.setenv("http_proxy", server.url(""))
+    monkeypatch.setenv("no_proxy", "elsewhere.example")
+    server.script("http://clips.example/a", scripted.body(DATA))
+    client = Client(connect_timeout=1)
+    client.get("http://clips.example/a", body)
+    assert content(body) == DATA
+    with pytest.raises(Again):
+        client.get("http://elsewhere.example:1/a", body)
+    assert server.times("http://clips.example/a") == len(server.asked) == 1
+    client.close()
+
+
 def test_connections_and_nothing_else_are_kept(server, client, tmp_path):
     answers = [scripted.status(404), scripted.body(DATA, Set_Cookie="a=b"), scripted.body(DATA)]
     url, ports = server.script("/a", *answers), set()

@@ -125,7 +125,9 @@ class Downloads:
                 return None
             download = self._done.popleft()
             self._count -= 1
-            self._lock.notify(1 + self._read_ahead())
+            # Waking threads for nothing costs more than a small clip does.
+            if new := self._read_ahead() + (len(self._done) == self._manners.connections - 1):
+                self._lock.notify(new)
         if download.error is not None and not isinstance(download.error, ClipError):
             raise download.error
         return download
@@ -190,9 +192,8 @@ class Downloads:
                 if self._running.pop(threading.get_ident(), None) is None:
                     return  # Given up on: another thread is in this one's place.
                 self._release(host)
+                # What this one frees, it takes itself.
                 self._settle(host, download, error)
-                # What this one frees, it takes itself; of what waits till later, another hears.
-                self._lock.notify()
 
     def _begin(self, host: str, download: Download) -> float:
         """Notes that an attempt begins; when it has to end."""
@@ -254,6 +255,7 @@ class Downloads:
         if now + pause >= download.started + manners.total_timeout:
             return False
         heapq.heappush(self._later, (now + pause, next(self._number), download))
+        self._lock.notify()
         return True
 
 

@@ -4,20 +4,24 @@ What fails is one of three: `ClipError` where trying again can't help, `Again` w
 `Moved` where the server names another place. Redirects are never followed unseen.
 """
 
+import contextlib
 import email.utils
 import hashlib
 import re
+import ssl
+import threading
 import time
+import urllib.request
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from v2t_lib import __version__
 from v2t_lib.errors import ClipError, writing
 
 MAX_BYTES = 100 * 2**20
-CHUNK = 2**18
+CHUNK = 2**20
 #: The server decides, and may decide otherwise later.
 _RETRIED = (408, 425, 429)
 _FINAL = {404: "gone", 410: "gone", 401: "forbidden", 403: "forbidden", 451: "forbidden"}
@@ -69,6 +73,8 @@ class Body:
         if match := re.fullmatch(re.escape(key) + r"\.([0-9a-f]{12}-\d+)\.part", found):
             self.tag = match[1]
             self.size = (folder / found).stat().st_size
+        elif found:
+            (folder / found).unlink(missing_ok=True)
 
     @property
     def path(self) -> Path:
@@ -82,7 +88,8 @@ class Body:
 
     def restart(self, tag: str = "") -> None:
         """Forgets all bytes; those to come belong to `tag`."""
-        self.discard()
+        if self.size:
+            self.discard()
         self.size, self.tag = 0, tag
 
     def write(self, data: bytes) -> None:
@@ -142,6 +149,15 @@ def _plain(data: bytes, decoder, room: int) -> bytes:
         raise Again(f"a compressed answer that is broken ({error})") from None
 
 
+def _trusted() -> ssl.SSLContext:
+    """Trusts whom the system trusts, and, for systems that say nothing, whom browsers do."""
+    import certifi
+
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
+
+
 def _too_big(limit: int) -> ClipError:
     return ClipError("too-big", f"expected at most {limit:,} bytes. Received: more")
 
@@ -163,15 +179,38 @@ class Client:
         connect_timeout: float = 10.0,
         read_timeout: float = 30.0,
     ):
-        import requests
-        from requests.adapters import HTTPAdapter
+        import urllib3
 
-        self._max_bytes, self._timeout = max_bytes, (connect_timeout, read_timeout)
-        self._session = requests.Session()
-        self._session.headers = _HEADERS
-        self._session.cookies.set_policy(_no_cookies())
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(64, connections, max_retries=0))
+        self._max_bytes = max_bytes
+        timeout = urllib3.Timeout(connect=connect_timeout, read=read_timeout)
+        self._options = {
+            "maxsize": connections,
+            "num_pools": 64,
+            "retries": False,
+            "timeout": timeout,
+        }
+        self._proxies = urllib.request.getproxies()
+        self._pools, self._lock = {}, threading.Lock()
+
+    def _pool(self, url: str):
+        """What keeps the connections of a URL's scheme, through a proxy where one is set."""
+        import urllib3
+
+        parts = urlsplit(url)
+        proxy = self._proxies.get(parts.scheme, "")
+        if proxy and urllib.request.proxy_bypass(parts.hostname):
+            proxy = ""
+        with self._lock:
+            if (parts.scheme, proxy) not in self._pools:
+                options = self._options
+                if parts.scheme == "https":
+                    options = options | {"ssl_context": _trusted()}
+                self._pools[parts.scheme, proxy] = (
+                    urllib3.ProxyManager(proxy, **options)
+                    if proxy
+                    else urllib3.PoolManager(**options)
+                )
+            return self._pools[parts.scheme, proxy]
 
     def get(self, url: str, body: Body, deadline: float = float("inf")) -> None:
         """Makes one request and reads its answer into `body`, after what that holds already.
@@ -187,17 +226,18 @@ class Client:
             Moved: The server names another URL.
             DataError: The disk takes no more.
         """
-        import requests
         import urllib3
 
         if not re.match(r"https?://[^/]", url, re.IGNORECASE):
             raise ClipError(
                 "unreachable", f"expected an http or https URL. Received: {url[:200]!r}"
             )
-        headers = {"Range": f"bytes={body.size}-"} if body.size and body.tag else None
+        rest = {"Range": f"bytes={body.size}-"} if body.size and body.tag else {}
         try:
-            with self._session.get(
-                url, headers=headers, stream=True, allow_redirects=False, timeout=self._timeout
+            with contextlib.closing(
+                self._pool(url).request(
+                    "GET", url, headers=_HEADERS | rest, redirect=False, preload_content=False
+                )
             ) as response:
                 self._check(response, url, body, deadline)
                 self._read(response, body, deadline)
@@ -205,14 +245,14 @@ class Client:
                 raise ClipError("not-a-clip", "expected a clip. Received: no bytes at all")
         except ValueError as error:
             raise ClipError("unreachable", f"expected a URL. Received: {error}") from None
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        except (urllib3.exceptions.HTTPError, OSError) as error:
             raise Again(f"{type(error).__name__}: {error}"[:300]) from None
         finally:
             body.close()
 
     def _check(self, response, url: str, body: Body, deadline: float) -> None:
         """Raises unless a body follows, and makes `body` ready for it."""
-        status, headers = response.status_code, response.headers
+        status, headers = response.status, response.headers
         if status in (301, 302, 303, 307, 308) and "Location" in headers:
             self._drain(response, deadline)
             raise Moved(urljoin(url, headers["Location"]))
@@ -259,7 +299,7 @@ class Client:
     @staticmethod
     def _chunks(response, deadline: float) -> Iterator[bytes]:
         # read1 returns with what has come, so that a slow drip meets the deadline too.
-        while data := response.raw.read1(CHUNK, decode_content=False):
+        while data := response.read1(CHUNK, decode_content=False):
             yield data
             if time.monotonic() > deadline:
                 raise Again("no end within the time of an attempt")
@@ -272,11 +312,6 @@ class Client:
                 pass
 
     def close(self) -> None:
-        """Closes the connections."""
-        self._session.close()
-
-
-def _no_cookies():
-    from http.cookiejar import DefaultCookiePolicy
-
-    return DefaultCookiePolicy(allowed_domains=[])
+        """Closes the connections that wait for their next request."""
+        for pool in self._pools.values():
+            pool.clear()
