@@ -4,7 +4,8 @@
 """
 
 from apng_corpus import apng_corpus
-from gif_corpus import broken_gifs, gif_corpus
+from broken_gifs import broken_gifs
+from gif_corpus import gif_corpus
 from webp_corpus import webp_corpus
 
 

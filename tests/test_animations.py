@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from clip_corpus import corpus
-from gif_writer import OTHER, PALETTE, control, gif, image, screen
+from gif_corpus import random_gif
+from gif_writer import PALETTE, control, gif, image
 
 from v2t_lib.animations import Animation, read_animation
 from v2t_lib.containers import sniff
@@ -69,27 +70,8 @@ def test_hasty_delays_become_a_tenth_of_a_second():
     assert animation.durations == [0.1, 0.1, 0.02, 0.03, 0.09, 0.1, 0.11, 5.0, 655.35]
 
 
-def random_gif(rng: np.random.Generator) -> bytes:
-    """A GIF with one palette or two, any boxes, disposals and transparent indices."""
-    parts = []
-    several, agreed = rng.random() < 0.2, rng.random() < 0.3
-    for _ in range(int(rng.integers(1, 8))):
-        left, top = (0, 0) if rng.random() < 0.5 else rng.integers(0, 12, 2)
-        height, width = (18, 24) if not (left or top) else rng.integers(1, 20, 2)
-        few = rng.integers(1, 8)
-        pixels = rng.integers(0, few, (height, width)).astype(np.uint8)
-        disposal = int(rng.choice([0, 1, 1, 1, 2, 3]))
-        transparent = 3 if agreed else [None, int(rng.integers(9))][rng.integers(2)]
-        local = OTHER if several and rng.random() < 0.5 else None
-        parts.append(
-            control(5, disposal, transparent)
-            + image(pixels, (int(left), int(top)), local, bool(rng.integers(2)))
-        )
-    return gif(*parts, head=screen((24, 18), PALETTE))
-
-
 def test_the_quick_way_shows_what_the_faithful_one_does(monkeypatch):
-    clips = [random_gif(np.random.default_rng(seed)) for seed in range(400)]
+    clips = [random_gif(seed) for seed in range(400)]
     quick = [read_animation("gif", data) for data in clips]
     assert 100 < sum(animation.indexed() is not None for animation in quick) < 300
     ways = [[np.asarray(p) for p in a.show(range(len(a.parts)))] for a in quick]
@@ -102,7 +84,7 @@ def test_the_quick_way_shows_what_the_faithful_one_does(monkeypatch):
 def test_some_frames_are_those_of_all():
     rng = np.random.default_rng(1)
     for seed in range(200):
-        animation = read_animation("gif", random_gif(np.random.default_rng(seed)))
+        animation = read_animation("gif", random_gif(seed))
         count = len(animation.parts)
         every = [np.asarray(picture) for picture in animation.show(range(count))]
         some = sorted(rng.choice(count, rng.integers(1, count + 1), replace=False).tolist())

@@ -109,12 +109,12 @@ def _open(data: bytes | np.ndarray) -> Animation | Video | _Array:
     return Video(kind, data) if kind in VIDEOS else read_animation(kind, data)
 
 
-def iter_frames(data: bytes) -> Iterator[tuple[np.ndarray, float]]:
+def iter_frames(data: bytes | np.ndarray) -> Iterator[tuple[np.ndarray, float]]:
     """Yields each frame at its native size, composited over white, and the seconds it shows.
 
     Args:
-        data: A GIF, APNG, WebP, MP4, MOV, WebM or AVI, or a still picture; uint8
-            `(N, H, W, 3)` too.
+        data: A GIF, APNG, WebP, MP4, MOV, WebM or AVI, a PNG, JPEG or BMP, or uint8
+            `(N, H, W, 3)`.
 
     Yields:
         `(frame, seconds)`: uint8 `(H, W, 3)`, float.
@@ -175,11 +175,12 @@ def decode_clip(data: bytes | np.ndarray, spec: ClipSpec) -> Clip:
             if bad.number == 0:
                 raise _corrupt(0, bad.why) from None
             source = source.before(bad)
+    alone = len(source.durations) < 2
+    if alone and source.fault:
+        raise _corrupt(1, source.fault)
     if not isinstance(source, _Array) and stands_still(clip.frames):
         _refuse_placeholder(source)
-    if len(source.durations) < 2:
-        if source.fault:
-            raise _corrupt(len(source.durations), source.fault)
+    if alone:
         raise ClipError("still", "expected a clip of at least 2 frames. Received: a single picture")
     return clip
 

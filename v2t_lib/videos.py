@@ -124,6 +124,8 @@ class Video:
             try:
                 frames = self._context.decode(packet)
             except Exception as error:
+                if packet is None:
+                    return  # All packets have been decoded; what the decoder held back is lost.
                 raise BadFrame(number, error) from None
             for frame in frames:
                 # Frames may be larger than the file's header has it.
@@ -137,7 +139,13 @@ class Video:
         if frame.colorspace == _BT709 or (frame.colorspace == _LEFT_OPEN and hd):
             # Some versions of PyAV heed the first only where the second differs; RGB has no matrix.
             options = {"src_colorspace": "itu709", "dst_colorspace": "itu601"}
-        picture = Image.fromarray(self._to_rgb(frame, format="rgb24", **options).to_ndarray())
+        try:
+            pixels = self._to_rgb(frame, format="rgb24", **options).to_ndarray()
+        except Exception as error:
+            raise ClipError(
+                "corrupt", f"expected pixels of a known kind. Received: {error}"
+            ) from None
+        picture = Image.fromarray(pixels)
         return picture.rotate(frame.rotation, expand=True) if frame.rotation else picture
 
 
