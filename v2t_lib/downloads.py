@@ -47,6 +47,8 @@ class Manners:
 
 
 POLITE = Manners()
+#: For one clip that somebody waits for.
+PROMPT = Manners(attempts=2, attempt_timeout=60.0, pause=0.5)
 
 
 @dataclasses.dataclass
@@ -274,13 +276,14 @@ def each(downloads: Downloads) -> Iterator[Download]:
 
 
 def read_url(url: str) -> bytes:
-    """The bytes at one http(s) URL.
+    """The bytes at one http(s) URL, for somebody who waits for them.
 
     Raises:
         ClipError: As its `Client`, or `unreachable` after all attempts.
     """
     with tempfile.TemporaryDirectory() as folder:
-        for download in each(Downloads([("clip", url)], lambda key: Body(Path(folder), key))):
+        one = Downloads([("clip", url)], lambda key: Body(Path(folder), key), PROMPT)
+        for download in each(one):
             if download.error is not None:
                 raise download.error
         return download.body.path.read_bytes()

@@ -18,9 +18,9 @@ from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 from v2t_lib import __version__
+from v2t_lib.containers import MAX_BYTES
 from v2t_lib.errors import ClipError, writing
 
-MAX_BYTES = 100 * 2**20
 CHUNK = 2**20
 #: The server decides, and may decide otherwise later.
 _RETRIED = (408, 425, 429)
