@@ -58,10 +58,10 @@ def clips() -> list[bytes]:
     from clip_corpus import corpus
     from video_corpus import video_corpus
 
-    stills = []
+    stills, noise = [], np.random.default_rng(0).integers(0, 256, (16, 20, 3), np.uint8)
     for form in ("jpeg", "bmp"):
         file = io.BytesIO()
-        Image.effect_noise((20, 16), 60).convert("RGB").save(file, form)
+        Image.fromarray(noise).save(file, form)
         stills.append(file.getvalue())
     # Every format as often as any other, whatever its number of clips.
     forms = collections.defaultdict(list)
@@ -134,9 +134,8 @@ def forget_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5")
 
 
-def _work(pipe, seed: int, attempt: Callable[[bytes], str]) -> None:
+def _work(pipe, whole: list[bytes], seed: int, attempt: Callable[[bytes], str]) -> None:
     """Runs in a process of its own: numbers in, endings out."""
-    whole = clips()
     pipe.send("ready")
     while (number := pipe.recv()) is not None:
         form, data = broken(np.random.default_rng([seed, number]), whole)
@@ -150,13 +149,13 @@ def _work(pipe, seed: int, attempt: Callable[[bytes], str]) -> None:
         pipe.send(Ending(number, form, how, seconds, megabytes, why))
 
 
-def _endings(numbers: Iterator[int], seed: int, attempt: Callable) -> Iterator[Ending]:
+def _endings(numbers: Iterator[int], *how: object) -> Iterator[Ending]:
     """Runs cases in one process after another; a new one where one dies or hangs."""
     context, process = multiprocessing.get_context("spawn"), None
     for number in numbers:
         if process is None:
             pipe, other = context.Pipe()
-            process = context.Process(target=_work, args=(other, seed, attempt), daemon=True)
+            process = context.Process(target=_work, args=(other, *how), daemon=True)
             process.start()
             other.close()
             pipe.recv()
@@ -181,7 +180,8 @@ def fuzz(
     numbers: Sequence[int], seed: int, workers: int, attempt: Callable = decode
 ) -> list[Ending]:
     """Decodes the broken clips of these numbers; how each ended."""
-    todo, lock, endings = iter(numbers), threading.Lock(), []
+    # Drawn here, for the encoders leave more memory taken than any decoder.
+    todo, lock, endings, whole = iter(numbers), threading.Lock(), [], clips()
 
     def numbers_of_one() -> Iterator[int]:
         while True:
@@ -192,7 +192,7 @@ def fuzz(
             yield number
 
     def run() -> None:
-        for ending in _endings(numbers_of_one(), seed, attempt):
+        for ending in _endings(numbers_of_one(), whole, seed, attempt):
             endings.append(ending)
             if len(endings) % 1000 == 0:
                 print(f"{len(endings)} of {len(numbers)}", file=sys.stderr)

@@ -17,7 +17,7 @@ VIDEOS = {
     "avi-mjpeg": ("avi", "mjpeg", "yuvj420p"),
     "avi-h264": ("avi", "libx264", "yuv420p"),
 }
-_OPTIONS = {"libx265": {"x265-params": "log-level=none"}}
+_OPTIONS = {"libx265": {"x265-params": "log-level=none:pools=none:frame-threads=1"}}
 WIDTH, HEIGHT, SIDE, RATE = 96, 64, 16, 10
 
 
@@ -41,13 +41,15 @@ def video(
     """A video of `VIDEOS`; `times`, in hundredths of a second, replace an even rate."""
     container, codec, pixels = VIDEOS[name]
     file = io.BytesIO()
-    with av.open(file, "w", format=container) as out:
+    # The same bytes every time: no random numbers in the file, no threads that race.
+    with av.open(file, "w", format=container, options={"fflags": "+bitexact"}) as out:
         stream = out.add_stream(codec, rate=100 if times else RATE)
         stream.width, stream.height = size
         stream.pix_fmt = pixels
         # For the rounding of codecs to be smaller than what the tests look for.
         stream.bit_rate = 2_000_000
         stream.codec_context.options = dict(_OPTIONS.get(codec, {}))
+        stream.codec_context.thread_count = 1
         for key, value in context.items():
             setattr(stream.codec_context, key, value)
         for number in range(frames):
