@@ -43,6 +43,8 @@ ORDER = [
     "pictures",
     "captions",
     "captioner",
+    "checkpoints",
+    "callbacks",
     "training",
     "ptb",
     "metrics",

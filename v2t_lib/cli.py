@@ -86,6 +86,8 @@ def _train(args) -> int:
         learning_rate=args.learning_rate,
         label_smoothing=args.label_smoothing,
         seed=args.seed,
+        checkpoint_steps=args.checkpoint_steps,
+        keep_checkpoints=args.keep_checkpoints,
     )
     with contextlib.redirect_stdout(sys.stderr):
         train(
@@ -97,6 +99,7 @@ def _train(args) -> int:
             options=options,
             doubly_stochastic=args.doubly_stochastic,
             resume=args.resume,
+            copy_to=args.copy_to,
         )
     print(args.out / MODEL_FILE)
     return 0
@@ -271,6 +274,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     sub.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    sub.add_argument(
+        "--copy-to",
+        type=Path,
+        metavar="DIR",
+        help="a second directory, a mounted drive say, that "
+        "gets a copy of the run as it grows; --resume brings back what --out lacks",
+    )
+    sub.add_argument(
+        "--checkpoint-steps",
+        type=_positive,
+        default=500,
+        help="steps between two checkpoints "
+        "(default: %(default)s; there is one at each epoch's end)",
+    )
+    sub.add_argument(
+        "--keep-checkpoints", type=_positive, default=3, help="the last of them (default: 3)"
+    )
 
     sub = command("caption", _caption, "caption clips; a bad file is reported, the rest go on")
     sub.add_argument("files", nargs="+", metavar="FILE", help="a path or an http(s) URL")

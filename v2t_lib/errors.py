@@ -43,3 +43,7 @@ class DataError(V2TError):
 
 class ModelError(V2TError):
     """A model file that can't be loaded: corrupt, of another version, or carrying code."""
+
+
+class TrainingError(V2TError):
+    """A run that ended early: interrupted, or by a loss that is no number any more."""
