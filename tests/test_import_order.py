@@ -22,6 +22,7 @@ PACKAGE = ROOT / "v2t_lib"
 #: The pipeline, top to bottom. A new module gets its place here and in CONTRIBUTING.md.
 ORDER = [
     "specs",
+    "catalogue",
     "errors",
     "records",
     "things",
@@ -35,7 +36,10 @@ ORDER = [
     "shards",
     "packing",
     "pipeline",
+    "conv_encoders",
+    "frame_encoders",
     "encoders",
+    "features",
     "attention",
     "decoder",
     "losses",

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 from v2t_lib import __version__
+from v2t_lib.catalogue import COSTS
+from v2t_lib.catalogue import table as catalogue
 from v2t_lib.errors import V2TError
 
 EPILOG = """\
@@ -23,6 +25,10 @@ from nothing to captions, one step at a time:
   v2t inspect my.gif --model runs/first/captioner.keras --out page.html
 or all of it on embedded data:  v2t demo
 """
+
+ENCODER_NOTES = """\
+mobilenet, efficientnet and convnext are picture networks over frames, which take --weights and
+--frozen; the others begin at random. blind sees nothing."""
 
 
 def _positive(text: str) -> int:
@@ -80,6 +86,7 @@ def _train(args) -> int:
     from v2t_lib.specs import CaptionSpec
     from v2t_lib.training import MODEL_FILE, TrainingOptions, train
 
+    wanted = {"weights": {"imagenet": "imagenet"}.get(args.weights), "frozen": args.frozen}
     options = TrainingOptions(
         epochs=args.epochs,
         batch_size=args.batch,
@@ -95,6 +102,7 @@ def _train(args) -> int:
             args.out,
             val=args.val,
             encoder=args.encoder,
+            encoder_options={name: value for name, value in wanted.items() if value},
             caption_spec=CaptionSpec(args.length, args.min_count),
             options=options,
             doubly_stochastic=args.doubly_stochastic,
@@ -255,13 +263,23 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--workers", type=_positive, help="decoding processes (default: one a core)")
 
     sub = command("train", _train, "train a captioner; kill it and --resume goes on", False)
+    sub.formatter_class = argparse.RawDescriptionHelpFormatter
+    sub.epilog = f"encoders:\n{catalogue()}\n{ENCODER_NOTES}"
     sub.add_argument("shards", type=Path)
     sub.add_argument("--out", type=Path, required=True, metavar="RUN")
     sub.add_argument("--val", type=Path, metavar="SHARDS", help="choose the best epoch by these")
     sub.add_argument(
-        "--encoder",
-        default="conv3d",
-        help="conv3d, r2plus1d, or blind, which sees nothing (default: %(default)s)",
+        "--encoder", default="conv3d", choices=COSTS, metavar="NAME", help="see the table below"
+    )
+    sub.add_argument(
+        "--weights",
+        choices=("random", "imagenet"),
+        help="what a picture network begins with; imagenet is downloaded (default: random)",
+    )
+    sub.add_argument(
+        "--frozen",
+        action="store_true",
+        help="leave the picture network as it is; its features are computed once and kept",
     )
     sub.add_argument("--epochs", type=_positive, default=20, help="default: %(default)s")
     sub.add_argument("--batch", type=_positive, default=32, help="default: %(default)s")

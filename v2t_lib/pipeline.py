@@ -1,7 +1,8 @@
 """tf.data batches out of shards."""
 
 import dataclasses
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +131,14 @@ def _one_a_caption(
     return windows.map(shuffled).prefetch(1).unbatch()
 
 
+def _stored(shards: str | Path) -> tuple[str, Callable]:
+    """Under which name the shards hold a clip, or what became of it, and how to read that."""
+    made = describe(shards).get("features")
+    if made is None:
+        return "clip", functools.partial(_decode_strip, spec=clip_spec(shards))
+    return "features", lambda raw: tf.reshape(tf.io.decode_raw(raw, tf.float16), made["shape"])
+
+
 def steps_an_epoch(shards: str | Path, batch_size: int) -> int:
     """How many whole batches the captions in the shards make.
 
@@ -170,21 +179,22 @@ def batches(
 
     Returns:
         A dataset of `((uint8 (B, T, H, W, 3), int32 (B, L)), int32 (B, L))`; the targets are the
-        tokens shifted by one. With a seed the last, smaller batch is dropped.
+        tokens shifted by one. Out of shards of features, float16 `(B, T, h', w', C)` stand in the
+        clips' place. With a seed the last, smaller batch is dropped.
     """
     if seed is not None:
         steps = steps_an_epoch(shards, batch_size)
     else:
         steps = -(-describe(shards)["captions"] // batch_size)
-    spec, pack = clip_spec(shards), _packer(vocabulary, caption_spec.length)
+    pack, (feature, decode) = _packer(vocabulary, caption_spec.length), _stored(shards)
 
     def shifted(clips, sentences):
         tokens = pack(sentences)
         return (clips, tokens[:, :-1]), tokens[:, 1:]
 
-    dataset = _one_a_caption(shards, "clip", seed, epoch).skip(skip * batch_size)
+    dataset = _one_a_caption(shards, feature, seed, epoch).skip(skip * batch_size)
     dataset = dataset.map(
-        lambda strip, sentence: (_decode_strip(strip, spec), sentence),
+        lambda stored, sentence: (decode(stored), sentence),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
     dataset = dataset.batch(batch_size, drop_remainder=seed is not None).map(shifted)

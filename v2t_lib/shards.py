@@ -11,7 +11,7 @@ import dataclasses
 import io
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +74,21 @@ def example(record: Record, packed: PackedClip) -> bytes:
         "sentences": texts([normalise(caption).encode() for caption in record.captions]),
     }
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+
+def feature_example(source: str, captions: Sequence[str], features: np.ndarray) -> bytes:
+    """A clip's features and captions, serialised: what a picture network made of its frames."""
+    import tensorflow as tf
+
+    def texts(values):
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+
+    row = {
+        "source": texts([source.encode()]),
+        "features": texts([features.astype(np.float16).tobytes()]),
+        "sentences": texts([normalise(caption).encode() for caption in captions]),
+    }
+    return tf.train.Example(features=tf.train.Features(feature=row)).SerializeToString()
 
 
 def write_records(path: Path, examples: Iterable[bytes]) -> None:

@@ -16,6 +16,8 @@ from v2t_lib.callbacks import KeepBest, Lifeline, SampleCaptions, StopSignal
 from v2t_lib.captioner import JIT_COMPILE, Captioner
 from v2t_lib.checkpoints import Checkpoints, Mirror
 from v2t_lib.errors import DataError
+from v2t_lib.features import cached_features
+from v2t_lib.frame_encoders import FrameEncoder
 from v2t_lib.losses import sequence_accuracy, sequence_loss
 from v2t_lib.pipeline import (
     batches,
@@ -110,6 +112,10 @@ def fit(
         path.with_name(f".{path.stem}-checkpoints"), options.keep_checkpoints, mirror
     )
     batch, seed = options.batch_size, options.seed
+    sample = val
+    if isinstance(captioner.encoder, FrameEncoder) and captioner.encoder.frozen:
+        shards = cached_features(captioner.encoder, shards)
+        val = val and cached_features(captioner.encoder, val)
     data = functools.partial(
         batches, shards, captioner.vocabulary, captioner.caption_spec, batch, seed
     )
@@ -132,7 +138,7 @@ def fit(
             checkpoints.clear()
         watched, val_data, callbacks = "loss", None, []
         if val is not None:
-            watched, callbacks = "val_loss", _watching(captioner, val)
+            watched, callbacks = "val_loss", _watching(captioner, sample)
             val_data = batches(val, captioner.vocabulary, captioner.caption_spec, batch)
         best = min((row[watched] for row in lifeline.rows), default=float("inf"))
         # The lifeline comes last: what it saves is what the others leave.
