@@ -3,7 +3,10 @@ import numpy as np
 import pytest
 import tiny
 
-from v2t_lib import encoders
+from v2t_lib import catalogue, encoders
+from v2t_lib.captioner import Captioner, load, save
+from v2t_lib.conv_encoders import ConvUnit
+from v2t_lib.errors import ModelError
 from v2t_lib.specs import ClipSpec
 
 SMALL = {"widths": (8, 12), "strides": ((1, 2, 2), (2, 2, 2)), "residual_from": 1}
@@ -18,6 +21,96 @@ def test_memory_fits_the_grid(name, spec):
     steps, rows, columns = encoder.grid(spec)
     assert tuple(memory.shape) == (2, steps * rows * columns, 12)
     assert encoder.compute_output_shape((2, *spec.shape)) == tuple(memory.shape)
+
+
+def test_c3ds_memory_fits_the_grid():
+    encoder = encoders.get("c3d", widths=(4, 6, 8), depths=(1, 1, 2), strides=((1, 2, 2),) * 2)
+    for spec in (ClipSpec(4, 16, 16), ClipSpec(3, 18, 31)):
+        encoder = type(encoder).from_config(encoder.get_config())
+        steps, rows, columns = encoder.grid(spec)
+        memory = encoder(np.zeros((2, *spec.shape), np.uint8))
+        assert tuple(memory.shape) == (2, steps * rows * columns, 8)
+    with pytest.raises(ValueError, match="1 widths, 1 depths, 4 strides"):
+        encoders.get("c3d", widths=(4,), depths=(1,))
+
+
+@pytest.mark.parametrize("name", encoders.ENCODERS)
+def test_the_catalogue_says_what_the_layers_are(name):
+    assert catalogue.COSTS[name] == encoders.cost(encoders.get(name), catalogue.SPEC)
+    assert catalogue.COSTS.keys() == encoders.ENCODERS.keys()
+    assert f"{name} " in catalogue.table()
+
+
+def test_cost_by_hand():
+    """A unit of 3 to 4 channels on 2 x 8 x 8, halved, and one of 4 to 4 behind it."""
+    encoder = encoders.get("conv3d", widths=(4,), strides=((2, 2, 2),), residual_from=0)
+    cost = encoders.cost(encoder, ClipSpec(2, 8, 8))
+    assert cost.grid == (1, 4, 4) and cost.memory_size == 4
+    assert cost.flop == 2 * 27 * (3 + 4) * 4 * 16
+
+
+FRAMES = ("mobilenet_v3_small", "mobilenet_v3_large", "efficientnet_v2_b0", "convnext_tiny")
+PICTURES = ClipSpec(3, 47, 64)
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_frame_encoders_fit_their_grid_and_take_features(name):
+    encoder = encoders.get(name, width=8, frozen=True)
+    encoder.build((None, *PICTURES.shape))
+    clips = np.random.default_rng(0).integers(0, 256, (1, *PICTURES.shape), dtype=np.uint8)
+    features = encoder.features(clips)
+    steps, rows, columns = encoder.grid(PICTURES)
+    assert tuple(features.shape[1:]) == tuple(encoder.feature_shape)
+    assert (
+        (steps, rows, columns)
+        == (1, *encoder.feature_shape[1:3])
+        == (1, 47 // 16 + (not encoder.floors), 4)
+    )
+    memory = np.asarray(encoder(clips))
+    assert memory.shape == (1, steps * rows * columns, 8)
+    assert tuple(encoder.compute_output_shape((None, *PICTURES.shape))) == (None, *memory.shape[1:])
+    np.testing.assert_allclose(np.asarray(encoder(features)), memory, rtol=1e-4, atol=1e-4)
+
+
+def test_frozen_networks_learn_nothing_and_others_do():
+    counts = []
+    for frozen in (True, False):
+        encoder = encoders.get("mobilenet_v3_small", width=8, frozen=frozen)
+        encoder.build((None, 4, 32, 32, 3))
+        counts.append(len(encoder.trainable_variables))
+        assert all(v.trainable is not frozen for v in encoder.backbone.trainable_variables)
+    assert counts[0] == 2 * 3 + 2 + 3 < counts[1]
+
+
+def test_imagenets_weights_that_cannot_be_had_are_told(monkeypatch):
+    def offline(**options):
+        raise Exception("URL fetch failure")
+
+    monkeypatch.setattr(keras.applications, "MobileNetV3Small", offline)
+    with pytest.raises(ModelError, match="Received: URL fetch failure; train"):
+        encoders.get("mobilenet_v3_small", weights="imagenet").build((None, 4, 32, 32, 3))
+    with pytest.raises(ValueError, match="Received: 'kinetics'"):
+        encoders.get("mobilenet_v3_small", weights="kinetics")
+
+
+def test_a_model_file_with_a_picture_network_needs_no_download(tmp_path, monkeypatch):
+    make = keras.applications.MobileNetV3Small
+    asked = []
+
+    def counted(weights, **options):
+        asked.append(weights)
+        return make(weights=None, **options)
+
+    monkeypatch.setattr(keras.applications, "MobileNetV3Small", counted)
+    spec = ClipSpec(4, 32, 32)
+    encoder = encoders.get("mobilenet_v3_small", weights="imagenet", frozen=True, width=8)
+    captioner = Captioner(spec, tiny.CAPTION, tiny.VOCABULARY, encoder, tiny.DECODER)
+    save(captioner, tmp_path / "m.keras")
+    again = load(tmp_path / "m.keras")
+    assert asked[0] == "imagenet" and set(asked[1:]) == {None}
+    assert again.encoder.frozen and again.encoder.backbone.trainable is False
+    for one, other in zip(captioner.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_tgif_size_has_196_cells():
@@ -57,13 +150,13 @@ def test_positions_tell_equal_cells_apart():
 
 
 def test_residual_adds_the_input():
-    unit = encoders.ConvUnit(3, residual=True)
+    unit = ConvUnit(3, residual=True)
     x = np.abs(np.random.default_rng(0).normal(size=(1, 2, 4, 4, 3))).astype("float32")
     unit.build(x.shape)
     unit.convs[0].set_weights([np.zeros((3, 3, 3, 3, 3))])
     np.testing.assert_allclose(np.asarray(unit(x)), x, rtol=1e-5)
     with pytest.raises(ValueError, match="Received"):
-        encoders.ConvUnit(4, residual=True).build((1, 2, 4, 4, 3))
+        ConvUnit(4, residual=True).build((1, 2, 4, 4, 3))
 
 
 def test_blind_sees_nothing():
@@ -83,6 +176,8 @@ def test_config_round_trip(name):
 def test_unknown_names_and_uneven_configs_are_refused():
     with pytest.raises(ValueError, match=r"conv3d.*Received: 'vit'"):
         encoders.get("vit")
+    with pytest.raises(ValueError, match=r"a picture network .* with frozen.*'conv3d'"):
+        encoders.get("conv3d", frozen=True)
     with pytest.raises(ValueError, match="2 widths, 1 strides"):
         encoders.get("conv3d", widths=(8, 8), strides=((1, 2, 2),))
 

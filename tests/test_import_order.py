@@ -22,6 +22,7 @@ PACKAGE = ROOT / "v2t_lib"
 #: The pipeline, top to bottom. A new module gets its place here and in CONTRIBUTING.md.
 ORDER = [
     "specs",
+    "catalogue",
     "errors",
     "records",
     "things",
@@ -50,7 +51,10 @@ ORDER = [
     "coverage",
     "tgif",
     "pipeline",
+    "conv_encoders",
+    "frame_encoders",
     "encoders",
+    "features",
     "attention",
     "decoder",
     "losses",
@@ -58,6 +62,8 @@ ORDER = [
     "pictures",
     "captions",
     "captioner",
+    "checkpoints",
+    "callbacks",
     "training",
     "ptb",
     "metrics",

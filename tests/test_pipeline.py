@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 import tiny
@@ -5,7 +6,7 @@ from test_packing import write_gif
 
 from v2t_lib.errors import DataError
 from v2t_lib.packing import pack
-from v2t_lib.pipeline import batches, iter_examples, read_captions_of
+from v2t_lib.pipeline import batches, iter_examples, read_captions_of, sources_of_batch
 from v2t_lib.records import read_captions
 from v2t_lib.specs import CaptionSpec
 from v2t_lib.vocabulary import Vocabulary
@@ -29,11 +30,16 @@ def shards(tmp_path_factory):
     return folder / "shards"
 
 
-def drawn(shards, seed, epochs=1, batch=3):
-    data = batches(shards, tiny.VOCABULARY, tiny.CAPTION, batch, seed)
+def drawn(shards, seed, epochs=1, batch=3, skip=0):
+    options = {"batch_size": batch, "seed": seed, "skip": skip}
     return [
-        [(clips.numpy(), tokens.numpy(), targets.numpy()) for (clips, tokens), targets in data]
-        for _ in range(epochs)
+        [
+            (clips.numpy(), tokens.numpy(), targets.numpy())
+            for (clips, tokens), targets in batches(
+                shards, tiny.VOCABULARY, tiny.CAPTION, **options, epoch=epoch
+            )
+        ]
+        for epoch in range(epochs)
     ]
 
 
@@ -62,6 +68,24 @@ def test_a_seed_decides_the_order_and_epochs_differ(shards):
     assert orders[0] != orders[1] and sorted(orders[0]) == sorted(orders[1])
     other = drawn(shards, seed=8)[0]
     assert np.concatenate([targets for *_, targets in other]).tolist() != orders[0]
+
+
+def test_an_epoch_can_be_entered_midway(shards):
+    """What is skipped is left out, and the rest is as it was; the order hangs on nothing else."""
+    whole = drawn(shards, seed=7, epochs=2, batch=2)
+    keras.utils.set_random_seed(5)
+    for epoch, late in zip(whole, drawn(shards, seed=7, epochs=2, batch=2, skip=3), strict=True):
+        assert len(epoch) == 4 and len(late) == 1
+        for part, other in zip(epoch[3], late[0], strict=True):
+            np.testing.assert_array_equal(part, other)
+
+
+def test_a_batchs_clips_can_be_named(shards):
+    frames = {example.source: example.frames for example in iter_examples(shards)}
+    for epoch, rows in enumerate(drawn(shards, seed=3, epochs=2)):
+        for number, (clips, *_) in enumerate(rows):
+            sources = sources_of_batch(shards, 3, 3, epoch, number)
+            np.testing.assert_array_equal(clips, np.stack([frames[s] for s in sources]))
 
 
 def test_captions_make_the_vocabulary(shards):

@@ -1,23 +1,30 @@
+import dataclasses
 import json
+import shutil
+import signal
 import subprocess
 import sys
 import time
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
 import tiny
 
 import v2t_lib as v2t
-from v2t_lib.errors import DataError
+from v2t_lib.callbacks import Lifeline, SampleCaptions
+from v2t_lib.errors import DataError, ModelError, TrainingError
 from v2t_lib.evaluation import evaluate
 from v2t_lib.packing import pack
+from v2t_lib.pipeline import sources_of_batch
 from v2t_lib.records import read_captions, select
 from v2t_lib.shapes import write_shapes
 from v2t_lib.specs import CaptionSpec, ClipSpec
-from v2t_lib.training import SampleCaptions, TrainingOptions, train
+from v2t_lib.training import TrainingOptions, fit, train
 
-OPTIONS = TrainingOptions(epochs=3, batch_size=16, learning_rate=3e-3)
+OPTIONS = TrainingOptions(epochs=3, batch_size=16, learning_rate=3e-3, checkpoint_steps=2)
+DECODER = tiny.DECODER | {"dropout": 0.2}
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +43,7 @@ def run(data, out, **options):
         out,
         val=data / "val",
         encoder_options=tiny.ENCODER,
-        decoder_options=tiny.DECODER,
+        decoder_options=DECODER,
         caption_spec=CaptionSpec(length=6),
         **({"options": OPTIONS} | options),
     )
@@ -80,43 +87,156 @@ def test_the_blind_twin_has_the_same_decoder_and_sees_nothing(finished):
     assert len(texts) == 1
 
 
-def test_a_seed_decides_the_weights(finished, data, tmp_path):
-    run(data, tmp_path)
-    one, two = (pd.read_csv(out / "history.csv") for out in (finished, tmp_path))
-    np.testing.assert_allclose(one["loss"], two["loss"], rtol=1e-3)
+def end_of(path):
+    """All that a run leaves: its last state, its history, and the model it kept."""
+    history = path.with_name("history.csv" if path.stem == "captioner" else f"{path.stem}.csv")
+    last = max(path.with_name(f".{path.stem}-checkpoints").glob("*.npz"))
+    with np.load(last) as parts:
+        state = {key: parts[key] for key in parts.files}
+    weights = dict(enumerate(v2t.load(path).get_weights()))
+    return {"history": np.array(history.read_text()), "last": np.array(last.name)} | state | weights
+
+
+def assert_same_end(one, other):
+    """To the bit."""
+    ends = end_of(one), end_of(other)
+    assert ends[0].keys() == ends[1].keys()
+    for key, value in ends[0].items():
+        np.testing.assert_array_equal(value, ends[1][key], err_msg=str(key))
+
+
+def short(data, path, resume=False, mirror=None, **options):
+    """Two epochs of three steps of a small decoder with dropout, nothing held out."""
+    keras.utils.set_random_seed(0)
+    captioner = tiny.captioner("blind", decoder=DECODER)
+    given = dataclasses.replace(OPTIONS, **({"epochs": 2} | options))
+    return fit(captioner, data / "train", path, given, resume=resume, mirror=mirror)
+
+
+@pytest.fixture(scope="module")
+def unbroken(data, tmp_path_factory):
+    path = tmp_path_factory.mktemp("unbroken") / "captioner.keras"
+    short(data, path)
+    return path
+
+
+class Killed(BaseException):
+    """Ends a run as a kill does: nothing on the way out catches it and saves."""
+
+
+def test_a_run_killed_at_any_step_ends_as_if_it_had_not_been(unbroken, data, tmp_path, monkeypatch):
+    """Before the first checkpoint, between a step and its saving, after an epoch's end."""
+    seen, whole = [], Lifeline.on_train_batch_end
+
+    def count(self, batch, logs=None):
+        seen.append((self.epoch, self.step))
+        if len(seen) in (1, 3, 6):
+            raise Killed
+        whole(self, batch, logs)
+
+    monkeypatch.setattr(Lifeline, "on_train_batch_end", count)
+    for _ in range(3):
+        with pytest.raises(Killed):
+            short(data, tmp_path / "captioner.keras", resume=True)
+    short(data, tmp_path / "captioner.keras", resume=True)
+    assert seen == [(0, 0), (0, 0), (0, 1), (0, 0), (0, 1), (0, 2), (0, 2), (1, 0), (1, 1), (1, 2)]
+    assert_same_end(unbroken, tmp_path / "captioner.keras")
 
 
 KILLED = """
 import json, sys
 from v2t_lib.specs import CaptionSpec
-from v2t_lib.training import TrainingOptions, train
+from v2t_lib.training import TrainingOptions, fit, train
 data, out, encoder, decoder, options = map(json.loads, sys.argv[1:])
 train(data + "/train", out, val=data + "/val", encoder_options=encoder, decoder_options=decoder,
-      caption_spec=CaptionSpec(length=6), options=TrainingOptions(**options))
+      caption_spec=CaptionSpec(length=6), options=TrainingOptions(**options), resume=True)
 """
 
 
-def test_a_killed_run_goes_on(data, tmp_path):
-    """Killed once the history has a row: the epochs done are kept, the rest follow."""
-    options = {"epochs": 200, "batch_size": 8, "learning_rate": 3e-3}
-    arguments = map(json.dumps, (str(data), str(tmp_path), tiny.ENCODER, tiny.DECODER, options))
-    process = subprocess.Popen([sys.executable, "-c", KILLED, *arguments])
-    history = tmp_path / "history.csv"
-    deadline = time.monotonic() + 240
-    while not history.exists() or len(history.read_text().splitlines()) < 4:
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.1)
-    process.kill()
-    process.wait()
-    done = len(pd.read_csv(history))
-    run(data, tmp_path, options=TrainingOptions(epochs=done + 2, batch_size=8), resume=True)
-    after = pd.read_csv(history)
-    assert after["epoch"].tolist() == list(range(done + 2))
-    # Going on, not starting over: the loss stays below what the first epochs had.
-    assert after["loss"].iloc[done:].max() < after["loss"].iloc[0]
-    assert v2t.load(tmp_path / "captioner.keras").caption_frames(
-        np.zeros((1, *tiny.CLIP.shape), np.uint8)
+def start(data, out):
+    """The run of `finished` in a process of its own."""
+    options = json.dumps(dataclasses.asdict(OPTIONS))
+    places = map(json.dumps, (str(data), str(out), tiny.ENCODER, DECODER))
+    return subprocess.Popen(
+        [sys.executable, "-c", KILLED, *places, options], stderr=subprocess.PIPE, text=True
     )
+
+
+def wait_for(process, folder, pattern):
+    deadline = time.monotonic() + 120
+    while not list(folder.glob(pattern)):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.01)
+
+
+def test_a_process_killed_outright_goes_on_in_another(finished, data, tmp_path):
+    process = start(data, tmp_path)
+    wait_for(process, tmp_path, ".captioner-checkpoints/*.npz")
+    process.kill()
+    process.communicate()
+    process = start(data, tmp_path)
+    assert "going on at epoch" in process.communicate()[1] and process.returncode == 0
+    for name in ("captioner.keras", "blind.keras"):
+        assert_same_end(finished / name, tmp_path / name)
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(unbroken, data, tmp_path, monkeypatch, capsys):
+    whole = Lifeline.on_train_batch_end
+
+    def interrupted(self, batch, logs=None):
+        if (self.epoch, self.step) == (1, 0):
+            signal.raise_signal(signal.SIGINT)
+        whole(self, batch, logs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Lifeline, "on_train_batch_end", interrupted)
+        with pytest.raises(TrainingError, match=r"epoch 2, after step 1 of 3.*--resume"):
+            short(data, tmp_path / "captioner.keras")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    short(data, tmp_path / "captioner.keras", resume=True)
+    assert "going on at epoch 2, after step 1 of 3" in capsys.readouterr().err
+    assert_same_end(unbroken, tmp_path / "captioner.keras")
+
+
+def test_another_order_of_the_data_cannot_go_on(unbroken, data, tmp_path):
+    shutil.copytree(unbroken.parent, tmp_path / "run")
+    with pytest.raises(ModelError, match=r"'batch_size': 10.*Received: one with.*16"):
+        short(data, tmp_path / "run" / "captioner.keras", resume=True, batch_size=10)
+
+
+def test_a_finished_run_can_be_lengthened_from_its_copy(data, tmp_path):
+    """The machine is lost, its drive is not."""
+
+    def sightless(out, epochs, **options):
+        options |= {"encoder": "blind", "copy_to": tmp_path / "drive"}
+        given = dataclasses.replace(OPTIONS, epochs=epochs)
+        length = CaptionSpec(length=3)
+        train(data / "train", tmp_path / out, caption_spec=length, options=given, **options)
+
+    sightless("one", 1)
+    first = pd.read_csv(tmp_path / "drive" / "history.csv")
+    sightless("two", 2, resume=True)
+    history = pd.read_csv(tmp_path / "two" / "history.csv")
+    assert history["epoch"].tolist() == [0, 1]
+    pd.testing.assert_frame_equal(history.iloc[:1], first)
+    names = [{p.name for p in (tmp_path / out).rglob("*")} for out in ("two", "drive")]
+    assert names[0] == names[1]
+
+
+def test_a_loss_that_is_no_number_stops_and_names_the_clips(data, tmp_path, monkeypatch):
+    whole, steps = Lifeline.on_train_batch_end, []
+
+    def broken(self, batch, logs=None):
+        steps.append(batch)
+        whole(self, batch, logs | {"loss": float("nan")} if len(steps) == 5 else logs)
+
+    monkeypatch.setattr(Lifeline, "on_train_batch_end", broken)
+    with pytest.raises(TrainingError, match="Received: nan at epoch 2") as error:
+        short(data, tmp_path / "captioner.keras")
+    names = sources_of_batch(data / "train", OPTIONS.batch_size, OPTIONS.seed, epoch=1, number=1)
+    assert len(names) == 16 and ", ".join(names) in str(error.value)
+    numbers = sorted(int(p.stem) for p in (tmp_path / ".captioner-checkpoints").glob("*.npz"))
+    assert numbers == [2, 3]
 
 
 def test_collapse_raises_the_alarm(capsys):

@@ -15,9 +15,16 @@ ENCODER = {"widths": (8, 12), "strides": ((1, 2, 2), (2, 2, 2)), "residual_from"
 DECODER = {"units": 24, "embedding_size": 16, "attention_units": 12}
 
 
-def captioner(encoder="conv3d", **options) -> Captioner:
+def captioner(encoder="conv3d", decoder=None, **options) -> Captioner:
     config = ENCODER if encoder != "blind" else {}
-    return Captioner(CLIP, CAPTION, VOCABULARY, encoders.get(encoder, **config), DECODER, **options)
+    return Captioner(
+        CLIP,
+        CAPTION,
+        VOCABULARY,
+        encoders.get(encoder, **config),
+        decoder or DECODER,
+        **options,
+    )
 
 
 def frames(count: int, seed: int = 0) -> np.ndarray:

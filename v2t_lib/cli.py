@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 from v2t_lib import __version__
+from v2t_lib.catalogue import COSTS
+from v2t_lib.catalogue import table as catalogue
 from v2t_lib.errors import V2TError
 
 EPILOG = """\
@@ -26,6 +28,10 @@ from the TGIF release, in one go that may be killed and run again:
 or all of it on embedded data:
   v2t demo
 """
+
+ENCODER_NOTES = """\
+mobilenet, efficientnet and convnext are picture networks over frames, which take --weights and
+--frozen; the others begin at random. blind sees nothing."""
 
 
 def _positive(text: str) -> int:
@@ -136,12 +142,15 @@ def _train(args) -> int:
     from v2t_lib.specs import CaptionSpec
     from v2t_lib.training import MODEL_FILE, TrainingOptions, train
 
+    wanted = {"weights": {"imagenet": "imagenet"}.get(args.weights), "frozen": args.frozen}
     options = TrainingOptions(
         epochs=args.epochs,
         batch_size=args.batch,
         learning_rate=args.learning_rate,
         label_smoothing=args.label_smoothing,
         seed=args.seed,
+        checkpoint_steps=args.checkpoint_steps,
+        keep_checkpoints=args.keep_checkpoints,
     )
     with contextlib.redirect_stdout(sys.stderr):
         train(
@@ -149,10 +158,12 @@ def _train(args) -> int:
             args.out,
             val=args.val,
             encoder=args.encoder,
+            encoder_options={name: value for name, value in wanted.items() if value},
             caption_spec=CaptionSpec(args.length, args.min_count),
             options=options,
             doubly_stochastic=args.doubly_stochastic,
             resume=args.resume,
+            copy_to=args.copy_to,
         )
     print(args.out / MODEL_FILE)
     return 0
@@ -341,13 +352,23 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--workers", type=_positive, help="decoding processes (default: one a core)")
 
     sub = command("train", _train, "train a captioner; kill it and --resume goes on", False)
+    sub.formatter_class = argparse.RawDescriptionHelpFormatter
+    sub.epilog = f"encoders:\n{catalogue()}\n{ENCODER_NOTES}"
     sub.add_argument("shards", type=Path)
     sub.add_argument("--out", type=Path, required=True, metavar="RUN")
     sub.add_argument("--val", type=Path, metavar="SHARDS", help="choose the best epoch by these")
     sub.add_argument(
-        "--encoder",
-        default="conv3d",
-        help="conv3d, r2plus1d, or blind, which sees nothing (default: %(default)s)",
+        "--encoder", default="conv3d", choices=COSTS, metavar="NAME", help="see the table below"
+    )
+    sub.add_argument(
+        "--weights",
+        choices=("random", "imagenet"),
+        help="what a picture network begins with; imagenet is downloaded (default: random)",
+    )
+    sub.add_argument(
+        "--frozen",
+        action="store_true",
+        help="leave the picture network as it is; its features are computed once and kept",
     )
     sub.add_argument("--epochs", type=_positive, default=20, help="default: %(default)s")
     sub.add_argument("--batch", type=_positive, default=32, help="default: %(default)s")
@@ -360,6 +381,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     sub.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    sub.add_argument(
+        "--copy-to",
+        type=Path,
+        metavar="DIR",
+        help="a second directory, a mounted drive say, that "
+        "gets a copy of the run as it grows; --resume brings back what --out lacks",
+    )
+    sub.add_argument(
+        "--checkpoint-steps",
+        type=_positive,
+        default=500,
+        help="steps between two checkpoints "
+        "(default: %(default)s; there is one at each epoch's end)",
+    )
+    sub.add_argument(
+        "--keep-checkpoints", type=_positive, default=3, help="the last of them (default: 3)"
+    )
 
     sub = command("caption", _caption, "caption clips; a bad file is reported, the rest go on")
     sub.add_argument(

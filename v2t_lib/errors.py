@@ -48,6 +48,10 @@ class ModelError(V2TError):
     """A model file that can't be loaded: corrupt, of another version, or carrying code."""
 
 
+class TrainingError(V2TError):
+    """A run that ended early: interrupted, or by a loss that is no number any more."""
+
+
 @contextlib.contextmanager
 def writing(path: object) -> Iterator[None]:
     """Turns what a full or failing disk raises into a `DataError` that says what to do."""

@@ -1,7 +1,8 @@
 """tf.data batches out of shards."""
 
 import dataclasses
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,14 @@ import tensorflow as tf
 from v2t_lib.errors import DataError
 from v2t_lib.shards import clip_spec, decode_masks, describe, shard_paths
 from v2t_lib.specs import CaptionSpec, ClipSpec
-from v2t_lib.vocabulary import UNK, Vocabulary
+from v2t_lib.vocabulary import END, START, UNK, Vocabulary
 
 _TEXT = tf.io.FixedLenFeature([], tf.string)
 _TEXTS = tf.io.RaggedFeature(tf.string)
-SHUFFLE_BUFFER = 4096
+#: Clips shuffled among each other, beyond the shuffling of whole shards.
+SHUFFLED_AT_ONCE = 2048
+#: Clips parsed in one call: alone, each costs more in calls than in work.
+PARSED_AT_ONCE = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +83,7 @@ def iter_examples(shards: str | Path) -> Iterator[Example]:
 
 
 def _packer(vocabulary: Vocabulary, length: int):
-    """A graph-mode twin of `Vocabulary.pack` for sentences already normalised."""
+    """A graph-mode twin of `Vocabulary.pack` for a batch of sentences already normalised."""
     table = tf.lookup.StaticHashTable(
         tf.lookup.KeyValueTensorInitializer(
             list(vocabulary.words), tf.range(len(vocabulary), dtype=tf.int32)
@@ -87,14 +91,67 @@ def _packer(vocabulary: Vocabulary, length: int):
         default_value=UNK,
     )
 
-    def pack(sentence: tf.Tensor) -> tf.Tensor:
-        words = tf.strings.split(sentence)[: length - 1]
-        framed = tf.concat([["<start>"], words, ["<end>"]], axis=0)
-        tokens = table.lookup(framed)
-        tokens = tf.pad(tokens, [[0, length + 1 - tf.shape(tokens)[0]]])
-        return tf.ensure_shape(tokens, [length + 1])
+    def pack(sentences: tf.Tensor) -> tf.Tensor:
+        words = tf.strings.split(sentences)[:, : length - 1]  # (B, as many as there are)
+        column = tf.ones_like(sentences, tf.int32)[:, None]
+        tokens = tf.concat([START * column, table.lookup(words), END * column], axis=1)
+        return tf.ensure_shape(tokens.to_tensor(shape=[None, length + 1]), [None, length + 1])
 
     return pack
+
+
+def _one_a_caption(
+    shards: str | Path, feature: str, seed: int | None = None, epoch: int = 0
+) -> tf.data.Dataset:
+    """`(feature, sentence)` of every caption, in the file's order or, with a seed, in the epoch's.
+
+    The order is a function of seed and epoch alone, whatever the feature.
+    """
+    paths, features = shard_paths(shards), {feature: _TEXT, "sentences": _TEXTS}
+
+    def repeat(records):
+        rows = tf.io.parse_example(records, features)
+        return tf.repeat(rows[feature], rows["sentences"].row_lengths()), rows["sentences"].values
+
+    if seed is None:
+        return tf.data.TFRecordDataset(paths).batch(PARSED_AT_ONCE).map(repeat).unbatch()
+    rng = np.random.default_rng([seed, epoch])
+    paths = [paths[number] for number in rng.permutation(len(paths))]
+    key = rng.integers(2**31, size=2)
+
+    # Not `Dataset.shuffle`: its order hangs on TensorFlow's global seed, too.
+    def shuffled(number, records):
+        values, sentences = repeat(records)
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(tf.size(sentences)), key + tf.stack([0, number])
+        )
+        return tf.gather(values, order), tf.gather(sentences, order)
+
+    windows = tf.data.TFRecordDataset(paths).batch(SHUFFLED_AT_ONCE).enumerate()
+    return windows.map(shuffled).prefetch(1).unbatch()
+
+
+def _stored(shards: str | Path) -> tuple[str, Callable]:
+    """Under which name the shards hold a clip, or what became of it, and how to read that."""
+    made = describe(shards).get("features")
+    if made is None:
+        return "clip", functools.partial(_decode_strip, spec=clip_spec(shards))
+    return "features", lambda raw: tf.reshape(tf.io.decode_raw(raw, tf.float16), made["shape"])
+
+
+def steps_an_epoch(shards: str | Path, batch_size: int) -> int:
+    """How many whole batches the captions in the shards make.
+
+    Raises:
+        DataError: Not one.
+    """
+    captions = describe(shards)["captions"]
+    if captions < batch_size:
+        raise DataError(
+            f"{shards}: expected at least one batch of {batch_size} captions. "
+            f"Received: {captions}; ask for smaller batches"
+        )
+    return captions // batch_size
 
 
 def batches(
@@ -103,41 +160,50 @@ def batches(
     caption_spec: CaptionSpec,
     batch_size: int,
     seed: int | None = None,
+    epoch: int = 0,
+    skip: int = 0,
 ) -> tf.data.Dataset:
     """Batches for `model.fit`: `((clips, tokens), targets)`.
 
-    Every caption of a clip makes an example of its own. With a seed the order is shuffled, anew
-    each epoch but the same in every run; without one it is the file's, once through.
+    Every caption of a clip makes an example of its own. With a seed the order is shuffled, and is
+    a function of seed and epoch alone; without one it is the file's.
+
+    Args:
+        shards: A directory of shards.
+        vocabulary: The words that get tokens.
+        caption_spec: How long captions get.
+        batch_size: Captions a batch.
+        seed: Shuffles; None keeps the file's order.
+        epoch: The epoch's number, with a seed.
+        skip: Batches at the epoch's beginning to leave out; they are read, but not decoded.
 
     Returns:
         A dataset of `((uint8 (B, T, H, W, 3), int32 (B, L)), int32 (B, L))`; the targets are the
-        tokens shifted by one. With a seed the last, smaller batch is dropped.
+        tokens shifted by one. Out of shards of features, float16 `(B, T, h', w', C)` stand in the
+        clips' place. With a seed the last, smaller batch is dropped.
     """
-    described = describe(shards)
-    if seed is not None and described["captions"] < batch_size:
-        raise DataError(
-            f"{shards}: expected at least one batch of {batch_size} captions. "
-            f"Received: {described['captions']}; ask for smaller batches"
-        )
-    spec, pack = clip_spec(shards), _packer(vocabulary, caption_spec.length)
-    features = {"clip": _TEXT, "sentences": _TEXTS}
-
-    def one_a_caption(record):
-        row = tf.io.parse_single_example(record, features)
-        count = tf.shape(row["sentences"])[0]
-        return tf.data.Dataset.from_tensor_slices(
-            (tf.repeat(row["clip"][None], count), row["sentences"])
-        )
-
-    def example(strip, sentence):
-        tokens = pack(sentence)
-        return (_decode_strip(strip, spec), tokens[:-1]), tokens[1:]
-
-    dataset = _records(shards).flat_map(one_a_caption)
     if seed is not None:
-        dataset = dataset.shuffle(SHUFFLE_BUFFER, seed=seed, reshuffle_each_iteration=True)
-    dataset = dataset.map(example, num_parallel_calls=tf.data.AUTOTUNE)
-    dataset = dataset.batch(batch_size, drop_remainder=seed is not None)
-    whole, rest = divmod(described["captions"], batch_size)
-    steps = whole + (1 if rest and seed is None else 0)
-    return dataset.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2)
+        steps = steps_an_epoch(shards, batch_size)
+    else:
+        steps = -(-describe(shards)["captions"] // batch_size)
+    pack, (feature, decode) = _packer(vocabulary, caption_spec.length), _stored(shards)
+
+    def shifted(clips, sentences):
+        tokens = pack(sentences)
+        return (clips, tokens[:, :-1]), tokens[:, 1:]
+
+    dataset = _one_a_caption(shards, feature, seed, epoch).skip(skip * batch_size)
+    dataset = dataset.map(
+        lambda stored, sentence: (decode(stored), sentence),
+        num_parallel_calls=tf.data.AUTOTUNE,
+    )
+    dataset = dataset.batch(batch_size, drop_remainder=seed is not None).map(shifted)
+    return dataset.apply(tf.data.experimental.assert_cardinality(steps - skip)).prefetch(2)
+
+
+def sources_of_batch(
+    shards: str | Path, batch_size: int, seed: int, epoch: int, number: int
+) -> list[str]:
+    """The clips in batch `number`, counted from 0, of what `batches` gives for the epoch."""
+    rows = _one_a_caption(shards, "source", seed, epoch).skip(number * batch_size)
+    return [source.numpy().decode() for source, _ in rows.take(batch_size)]

@@ -12,7 +12,7 @@ import dataclasses
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +114,22 @@ class RecordWriter:
         """Closes the file."""
         with self._writing():
             self._writer.close()
+
+
+def feature_example(source: str, captions: Sequence[str], features: np.ndarray) -> bytes:
+    """A clip's features and captions, serialised: what a picture network made of its frames."""
+    import tensorflow as tf
+
+    def texts(values):
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+
+    row = {
+        "source": texts([source.encode()]),
+        "features": texts([features.astype(np.float16).tobytes()]),
+        "sentences": texts([normalise(caption).encode() for caption in captions]),
+    }
+    serialised = tf.train.Example(features=tf.train.Features(feature=row))
+    return serialised.SerializeToString(deterministic=True)
 
 
 def write_records(path: Path, examples: Iterable[bytes]) -> None:

@@ -1,8 +1,9 @@
 """Training: compile defaults, what each epoch reports and keeps, and going on after a stop."""
 
+import contextlib
 import dataclasses
-import os
-import shutil
+import functools
+import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,12 +13,21 @@ import numpy as np
 import pandas as pd
 
 from v2t_lib import encoders
-from v2t_lib.captioner import JIT_COMPILE, Captioner, save
-from v2t_lib.diversity import COLLAPSE_SHARE
+from v2t_lib.callbacks import KeepBest, Lifeline, SampleCaptions, StopSignal
+from v2t_lib.captioner import JIT_COMPILE, Captioner
+from v2t_lib.checkpoints import Checkpoints, Mirror
 from v2t_lib.errors import DataError
+from v2t_lib.features import cached_features
+from v2t_lib.frame_encoders import FrameEncoder
 from v2t_lib.losses import sequence_accuracy, sequence_loss
-from v2t_lib.pipeline import batches, iter_examples, read_captions_of
-from v2t_lib.shards import clip_spec, describe
+from v2t_lib.pipeline import (
+    batches,
+    iter_examples,
+    read_captions_of,
+    sources_of_batch,
+    steps_an_epoch,
+)
+from v2t_lib.shards import clip_spec
 from v2t_lib.specs import CaptionSpec
 from v2t_lib.vocabulary import Vocabulary
 
@@ -36,6 +46,8 @@ class TrainingOptions:
     clip_norm: float = 1.0
     label_smoothing: float = 0.0
     seed: int = 0
+    checkpoint_steps: int = 500
+    keep_checkpoints: int = 3
 
 
 def compile_for_training(captioner: Captioner, options: TrainingOptions, steps: int) -> None:
@@ -65,80 +77,13 @@ def compile_for_training(captioner: Captioner, options: TrainingOptions, steps: 
     )
 
 
-class SampleCaptions(keras.callbacks.Callback):
-    """Captions a few clips each epoch, prints some, and raises an alarm when all are alike."""
-
-    def __init__(self, frames, truths: list[str], shown: int = 3):
-        super().__init__()
-        self.frames, self.truths, self.shown = frames, truths, shown
-
-    def on_epoch_end(self, epoch, logs=None):
-        texts = [caption.text for caption in self.model.caption_frames(self.frames)]
-        share = len(set(texts)) / len(texts)
-        if logs is not None:
-            logs["distinct_captions"] = share
-        for text, truth in list(zip(texts, self.truths, strict=True))[: self.shown]:
-            print(f"  {text or '(nothing)'}   | truth: {truth}", file=sys.stderr)
-        if share < COLLAPSE_SHARE:
-            print(
-                f"  ALARM: {len(set(texts))} distinct captions for {len(texts)} clips. The model "
-                "writes the same whatever it sees: train longer, or lower the learning rate.",
-                file=sys.stderr,
-            )
-
-
-class KeepBest(keras.callbacks.Callback):
-    """Saves the model whenever the watched loss is the lowest so far."""
-
-    def __init__(self, path: Path, watched: str, best: float = float("inf")):
-        super().__init__()
-        self.path, self.watched, self.best = path, watched, best
-
-    def on_epoch_end(self, epoch, logs=None):
-        value = (logs or {})[self.watched]
-        if value < self.best:
-            self.best = value
-            save(self.model, self.path)
-
-
-class Checkpoint(keras.callbacks.Callback):
-    """Keeps weights and optimiser after each epoch, whole or not at all, for `resume`."""
-
-    def __init__(self, folder: Path):
-        super().__init__()
-        self.folder = folder
-
-    def _path(self, epochs: int) -> Path:
-        return self.folder / f"{epochs:06d}.weights.h5"
-
-    def clear(self) -> None:
-        """Forgets every epoch."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def restore(self, captioner: Captioner) -> int:
-        """Loads the newest checkpoint into a compiled captioner; the number of epochs done."""
-        paths = sorted(self.folder.glob("[0-9]*.weights.h5"))
-        if not paths:
-            return 0
-        captioner.optimizer.build(captioner.trainable_variables)
-        captioner.load_weights(paths[-1])
-        return int(paths[-1].name.split(".")[0])
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / "next.weights.h5"
-        self.model.save_weights(temporary, overwrite=True)
-        os.replace(temporary, self._path(epoch + 1))
-        self._path(epoch).unlink(missing_ok=True)
-
-
-def _cut_history(history: Path, epochs: int) -> pd.DataFrame:
-    """Drops the rows of epochs that no checkpoint holds; they are done again."""
-    rows = pd.read_csv(history) if history.exists() and history.stat().st_size else pd.DataFrame()
-    if len(rows):
-        rows = rows[rows["epoch"] < epochs]
-        rows.to_csv(history, index=False)
-    return rows
+def _watching(captioner: Captioner, val: str | Path) -> list[keras.callbacks.Callback]:
+    """Captions of a few held-out clips each epoch; a blind model's would be all alike."""
+    if isinstance(captioner.encoder, encoders.BlindEncoder):
+        return []
+    sample = list(itertools.islice(iter_examples(val), 32))
+    frames = np.stack([example.frames for example in sample])
+    return [SampleCaptions(frames, [example.captions[0] for example in sample])]
 
 
 def fit(
@@ -148,47 +93,69 @@ def fit(
     options: TrainingOptions,
     val: str | Path | None = None,
     resume: bool = False,
+    mirror: Mirror | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
-) -> keras.callbacks.History:
+) -> pd.DataFrame:
     """Trains `captioner` on `shards` and keeps its best weights at `path`.
 
     Beside `path` stand a history (`.csv`, one row an epoch) and a hidden folder with the last
-    epoch's checkpoint, which `resume` goes on from.
+    checkpoints, which `resume` goes on from. On the CPU a run that was killed and went on ends
+    with the weights and history it would have had, to the bit.
+
+    Returns:
+        The history.
+
+    Raises:
+        TrainingError: Interrupted, or the loss is no number any more.
     """
+    mirror = mirror or Mirror(path.parent)
     history = path.with_name("history.csv" if path.name == MODEL_FILE else f"{path.stem}.csv")
-    checkpoint = Checkpoint(path.with_name(f".{path.stem}-checkpoint"))
-    if not resume:
-        history.unlink(missing_ok=True)
-        checkpoint.clear()
-    data = batches(
-        shards, captioner.vocabulary, captioner.caption_spec, options.batch_size, options.seed
+    checkpoints = Checkpoints(
+        path.with_name(f".{path.stem}-checkpoints"), options.keep_checkpoints, mirror
     )
-    steps = describe(shards)["captions"] // options.batch_size
+    batch, seed = options.batch_size, options.seed
+    sample = val
+    if isinstance(captioner.encoder, FrameEncoder) and captioner.encoder.frozen:
+        shards = cached_features(captioner.encoder, shards)
+        val = val and cached_features(captioner.encoder, val)
+    data = functools.partial(
+        batches, shards, captioner.vocabulary, captioner.caption_spec, batch, seed
+    )
+    steps = steps_an_epoch(shards, batch)
     compile_for_training(captioner, options, steps * options.epochs)
-    done = checkpoint.restore(captioner)
-    rows = _cut_history(history, done)
-    watched, val_data, ours = "loss", None, []
-    if val is not None:
-        watched = "val_loss"
-        val_data = batches(val, captioner.vocabulary, captioner.caption_spec, options.batch_size)
-        if not isinstance(captioner.encoder, encoders.BlindEncoder):  # that one's are all alike
-            sample = [example for example, _ in zip(iter_examples(val), range(32), strict=False)]
-            frames = np.stack([example.frames for example in sample])
-            ours.append(SampleCaptions(frames, [example.captions[0] for example in sample]))
-    ours += [
-        KeepBest(path, watched, rows[watched].min() if len(rows) else float("inf")),
-        keras.callbacks.CSVLogger(str(history), append=done > 0),
-        checkpoint,
-    ]
-    return captioner.fit(
-        data,
-        validation_data=val_data,
-        epochs=options.epochs,
-        initial_epoch=done,
-        callbacks=[*ours, *callbacks],
-        shuffle=False,
-        verbose=1 if sys.stderr.isatty() else 2,
-    )
+    with StopSignal() as stop:
+        lifeline = Lifeline(
+            checkpoints,
+            history,
+            steps,
+            options.checkpoint_steps,
+            order={"seed": seed, "batch_size": batch, "steps": steps},
+            name_clips=functools.partial(sources_of_batch, shards, batch, seed),
+            stop=stop,
+        )
+        if resume:
+            lifeline.resume(captioner)
+        else:
+            history.unlink(missing_ok=True)
+            checkpoints.clear()
+        watched, val_data, ours = "loss", None, []
+        if val is not None:
+            watched, ours = "val_loss", _watching(captioner, sample)
+            val_data = batches(val, captioner.vocabulary, captioner.caption_spec, batch)
+        best = min((row[watched] for row in lifeline.rows), default=float("inf"))
+        # The lifeline comes last: what it saves is what the others leave.
+        ours += [KeepBest(path, watched, best, mirror), *callbacks, lifeline]
+        while lifeline.epoch < options.epochs and not lifeline.enough:
+            captioner.fit(
+                data(epoch=lifeline.epoch, skip=lifeline.step),
+                validation_data=val_data,
+                initial_epoch=lifeline.epoch,
+                epochs=options.epochs,
+                callbacks=ours,
+                shuffle=False,
+                verbose=1 if sys.stderr.isatty() else 2,
+            )
+    return pd.DataFrame(lifeline.rows)
 
 
 def train(
@@ -203,6 +170,7 @@ def train(
     options: TrainingOptions | None = None,
     doubly_stochastic: float = 0.0,
     resume: bool = False,
+    copy_to: str | Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Captioner:
     """Trains a captioner and its blind twin; writes `captioner.keras`, `blind.keras`, histories.
@@ -221,7 +189,13 @@ def train(
         options: How to train.
         doubly_stochastic: See `Captioner`.
         resume: Go on with the run in `out`.
+        copy_to: A second directory, on a mounted drive say, that gets a copy of the run as it
+            grows; `resume` brings back from there what `out` lacks.
         callbacks: More of Keras's callbacks for the captioner's training.
+
+    Raises:
+        DataError: Shards of another size, or too few captions for a batch.
+        TrainingError: Interrupted, or the loss is no number any more.
     """
     options, caption_spec = options or TrainingOptions(), caption_spec or CaptionSpec()
     out, spec = Path(out), clip_spec(shards)
@@ -229,9 +203,9 @@ def train(
         raise DataError(f"{val}: expected clips of {spec}. Received: {clip_spec(val)}")
     out.mkdir(parents=True, exist_ok=True)
     vocabulary = Vocabulary.from_captions(read_captions_of(shards), caption_spec.min_count)
-    keras.utils.set_random_seed(options.seed)
 
     def make(name: str, **encoder_config) -> Captioner:
+        keras.utils.set_random_seed(options.seed)
         return Captioner(
             spec,
             caption_spec,
@@ -241,9 +215,13 @@ def train(
             doubly_stochastic=0.0 if name == "blind" else doubly_stochastic,
         )
 
-    captioner = make(encoder, **(encoder_options or {}))
-    twin = make("blind", memory_size=captioner.encoder.memory_size)
-    brief = dataclasses.replace(options, epochs=-(-options.epochs // 3))
-    fit(twin, shards, out / BLIND_FILE, brief, val, resume)
-    fit(captioner, shards, out / MODEL_FILE, options, val, resume, callbacks)
+    with contextlib.closing(Mirror(out, Path(copy_to) if copy_to else None)) as mirror:
+        if resume:
+            mirror.fetch()
+        captioner = make(encoder, **(encoder_options or {}))
+        # First, so that its loss is there to compare with while the captioner trains.
+        twin = make("blind", memory_size=captioner.encoder.memory_size)
+        brief = dataclasses.replace(options, epochs=-(-options.epochs // 3))
+        fit(twin, shards, out / BLIND_FILE, brief, val, resume, mirror)
+        fit(captioner, shards, out / MODEL_FILE, options, val, resume, mirror, callbacks)
     return captioner

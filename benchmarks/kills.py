@@ -1,0 +1,100 @@
+"""Does a run that is killed again and again end as one that never was?
+
+Trains a small captioner on drawn clips once in peace; then the same run is killed outright
+(SIGKILL) at ten random moments and taken up each time by a new process. The limit is no difference
+at all: the last states and the histories must be equal to the bit.
+"""
+
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from v2t_lib.packing import pack
+from v2t_lib.records import read_captions, select
+from v2t_lib.shapes import write_shapes
+from v2t_lib.specs import CaptionSpec, ClipSpec
+from v2t_lib.training import TrainingOptions, train
+
+KILLS, CLIPS = 10, 400
+OPTIONS = TrainingOptions(epochs=3, batch_size=8, checkpoint_steps=7)
+ENCODER = {"widths": (8, 12), "strides": ((1, 2, 2), (2, 2, 2)), "residual_from": 1}
+DECODER = {"units": 24, "embedding_size": 16, "attention_units": 12, "dropout": 0.2}
+
+
+def run(data: str, out: str) -> None:
+    train(
+        f"{data}/train",
+        out,
+        val=f"{data}/val",
+        encoder_options=ENCODER,
+        decoder_options=DECODER,
+        caption_spec=CaptionSpec(length=8),
+        options=OPTIONS,
+        resume=True,
+    )
+
+
+def start(data: Path, out: Path) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, __file__, data, out],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def end_of(out: Path) -> dict:
+    """Every array and text that the run left."""
+    end = {}
+    for path in sorted(out.rglob("*")):
+        name = str(path.relative_to(out))
+        if path.suffix == ".csv":
+            end[name] = np.array(path.read_text())
+        elif path.suffix == ".npz":
+            with np.load(path) as parts:
+                end |= {f"{name} {key}": parts[key] for key in parts.files}
+    return end
+
+
+def main():
+    random.seed(0)
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        captions = write_shapes(folder / "drawn", CLIPS)
+        for split in ("train", "val"):
+            records = select(read_captions(captions), folder / "drawn" / f"{split}.txt")
+            pack(records, captions, folder / "shards" / split, ClipSpec(4, 16, 16))
+        begun = time.monotonic()
+        start(folder / "shards", folder / "peace").wait()
+        seconds, moments = time.monotonic() - begun, []
+        while len(moments) < KILLS:
+            process = start(folder / "shards", folder / "killed")
+            try:
+                # From the first steps to about a quarter of the run after the start-up.
+                process.wait(random.uniform(0.35, 0.65) * seconds)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                states = sorted((folder / "killed").rglob("*.npz"))
+                moments.append(
+                    f"{states[-1].parent.name[1:-12]} {states[-1].stem}" if states else "start"
+                )
+            else:
+                break
+        start(folder / "shards", folder / "killed").wait()
+        one, other = end_of(folder / "peace"), end_of(folder / "killed")
+        names = one.keys() | other.keys()
+        differ = [name for name in names if not np.array_equal(one.get(name), other.get(name))]
+        print(
+            f"{len(moments)} kills after the checkpoints {', '.join(moments)}: {len(differ)} of "
+            f"{len(names)} arrays of states and histories differ (limit 0)"
+        )
+        sys.exit(bool(differ) or len(moments) < KILLS)
+
+
+if __name__ == "__main__":
+    run(*sys.argv[1:]) if sys.argv[1:] else main()

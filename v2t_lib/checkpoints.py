@@ -1,0 +1,164 @@
+"""Checkpoints: all that a run needs to go on as if it had never stopped, in files that are whole.
+
+A checkpoint is one `.npz` file, whose parts carry check sums: every variable, random states and
+running means among them, and `about`, JSON with what else there is to know. A second directory, a
+mounted drive say, can hold copies; a thread of its own makes them, so that no step waits.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+import threading
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from v2t_lib.errors import ModelError
+
+
+class Mirror:
+    """Copies the files of one directory to another, in the background and whole or not at all.
+
+    Args:
+        source: The directory whose files are copied.
+        target: Where to; None for nowhere, which makes every method do nothing.
+    """
+
+    def __init__(self, source: Path, target: Path | None = None):
+        self.source, self.target = source, target
+        self._waiting: dict[Path, None] = {}
+        self._wake = threading.Condition()
+        self._closing = False
+        self._thread: threading.Thread | None = None
+
+    def fetch(self) -> None:
+        """Brings back what only the copy has: the run's machine may be a new one."""
+        for copy in sorted(self.target.rglob("*")) if self.target else ():
+            path = self.source / copy.relative_to(self.target)
+            if copy.is_file() and not copy.name.endswith(".tmp") and not path.exists():
+                _copy(copy, path)
+
+    def put(self, *paths: Path) -> None:
+        """Asks for copies. A file that is gone by then is removed from the copy, too."""
+        if self.target is None:
+            return
+        with self._wake:
+            self._waiting.update(dict.fromkeys(paths))
+            self._wake.notify()
+            if self._thread is None:
+                self._closing = False
+                self._thread = threading.Thread(target=self._work, daemon=True)
+                self._thread.start()
+
+    def _work(self) -> None:
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._waiting or self._closing)
+                if not self._waiting:
+                    return
+                path = next(iter(self._waiting))
+            copy = self.target / path.relative_to(self.source)
+            try:
+                _copy(path, copy) if path.exists() else copy.unlink(missing_ok=True)
+            except OSError as error:
+                # The run is worth more than its copy: say so, and try again with the next file.
+                print(f"  could not copy {path.name} to {copy.parent}: {error}", file=sys.stderr)
+            with self._wake:
+                self._waiting.pop(path, None)
+
+    def close(self) -> None:
+        """Waits for the copies that were asked for."""
+        if self._thread is not None:
+            with self._wake:
+                self._closing = True
+                self._wake.notify()
+            self._thread.join()
+            self._thread = None
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(target.name + ".tmp")
+    shutil.copyfile(source, temporary)
+    os.replace(temporary, target)
+
+
+class Checkpoints:
+    """The last few checkpoints of a run, numbered by the steps done.
+
+    Args:
+        folder: Where they lie.
+        keep: How many.
+        mirror: Where copies of them go.
+    """
+
+    def __init__(self, folder: Path, keep: int, mirror: Mirror):
+        self.folder, self.keep, self.mirror = folder, keep, mirror
+
+    def _paths(self) -> list[Path]:
+        return sorted(self.folder.glob("[0-9]*.npz"))
+
+    def clear(self) -> None:
+        """Forgets every one."""
+        old = self._paths()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.mirror.put(*old)
+
+    def save(self, variables: Sequence, step: int, about: dict) -> None:
+        """Writes a checkpoint and drops the oldest beyond `keep`."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{step:09d}.npz"
+        temporary = path.with_name(path.name + ".tmp")
+        arrays = {f"{n:05d}": np.asarray(v) for n, v in enumerate(variables)}
+        with open(temporary, "wb") as file:
+            np.savez(file, about=np.array(json.dumps(about)), **arrays)
+        os.replace(temporary, path)
+        old = self._paths()[: -self.keep]
+        for one in old:
+            one.unlink()
+        self.mirror.put(path, *old)
+
+    def restore(self, variables: Sequence) -> dict | None:
+        """Sets the variables to the newest checkpoint that is whole; what is told `about` it.
+
+        Returns:
+            None where there is no checkpoint.
+
+        Raises:
+            ModelError: All are damaged, or the variables are those of another model.
+        """
+        paths = self._paths()
+        for path in reversed(paths):
+            read = self._read(path)
+            if read is None:
+                continue
+            about, arrays = read
+            shapes = [tuple(array.shape) for array in arrays]
+            if shapes != [tuple(variable.shape) for variable in variables]:
+                raise ModelError(
+                    f"{path}: expected {len(variables)} variables, as the options make them. "
+                    f"Received: {len(arrays)} of other shapes; --resume goes on with the options "
+                    "the run began with"
+                )
+            for variable, array in zip(variables, arrays, strict=True):
+                variable.assign(array)
+            return about
+        if paths:
+            raise ModelError(
+                f"{self.folder}: expected a whole checkpoint. Received: {len(paths)} damaged; "
+                "start over without --resume"
+            )
+        return None
+
+    @staticmethod
+    def _read(path: Path) -> tuple[dict, list[np.ndarray]] | None:
+        damage = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+        with contextlib.suppress(*damage), open(path, "rb") as file, np.load(file) as parts:
+            names = sorted(set(parts.files) - {"about"})
+            return json.loads(str(parts["about"])), [parts[name] for name in names]
+        print(f"  {path} is damaged: trying the one before", file=sys.stderr)
+        return None
