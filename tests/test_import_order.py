@@ -47,6 +47,7 @@ ORDER = [
     "pictures",
     "captions",
     "captioner",
+    "warm_start",
     "checkpoints",
     "callbacks",
     "training",
