@@ -62,6 +62,7 @@ ORDER = [
     "pictures",
     "captions",
     "captioner",
+    "warm_start",
     "checkpoints",
     "callbacks",
     "training",

@@ -54,6 +54,33 @@ class KeepBest(keras.callbacks.Callback):
             self.mirror.put(self.path)
 
 
+class Averages(keras.callbacks.Callback):
+    """Puts the optimiser's moving averages in the weights' place while the model is judged.
+
+    `swap` does it, and a second time undoes it; Keras calls it around each evaluation.
+    """
+
+    def swap(self, *_):
+        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
+        # Keras's own name for them; its `SwapEMAWeights` adds and subtracts, which loses digits.
+        averages = optimizer._model_variables_moving_average
+        for weight, average in zip(self.model.trainable_variables, averages, strict=True):
+            value = np.array(weight)
+            weight.assign(average)
+            average.assign(value)
+
+    def on_test_begin(self, logs=None):
+        self.swap()
+
+    def on_test_end(self, logs=None):
+        self.swap()
+
+    def around(self, callbacks: list[keras.callbacks.Callback]) -> list[keras.callbacks.Callback]:
+        """This one, with `callbacks` that see the averages at an epoch's end."""
+        swap = keras.callbacks.LambdaCallback
+        return [self, swap(on_epoch_end=self.swap), *callbacks, swap(on_epoch_end=self.swap)]
+
+
 class StopSignal:
     """Ctrl-C, or a request to end, heard at the next step's end; a second one stops at once."""
 

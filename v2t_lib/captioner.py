@@ -65,7 +65,9 @@ class Captioner(keras.Model):
         self.decoder = AttentionDecoder(
             len(vocabulary), **self.decoder_options, dtype=self.dtype_policy
         )
+        self.seeds = keras.random.SeedGenerator()
         self.build([(None, *clip_spec.shape), (None, caption_spec.length)])
+        self.own_words: tuple[float, int] | None = None
         # Kept from Keras, which would take the writers, that hold this model, for parts of it.
         object.__setattr__(self, "_writers", {})
 
@@ -84,6 +86,8 @@ class Captioner(keras.Model):
     def call(self, inputs, training=False):
         clips, tokens = inputs
         memory = self.encoder(clips, training=training)
+        if self.own_words and training:
+            tokens = self._with_own_words(tokens, memory)
         logits, weights = self.decoder(tokens, memory, training=training)
         if self.doubly_stochastic and training:
             real = ops.cast(ops.not_equal(tokens, PAD), "float32")[..., None]
@@ -92,6 +96,24 @@ class Captioner(keras.Model):
             unseen = 1.0 - ops.sum(weights * real, axis=1) * cells
             self.add_loss(self.doubly_stochastic * ops.mean(ops.square(unseen)))
         return logits
+
+    def _with_own_words(self, tokens, memory):
+        """Scheduled sampling (arXiv 1506.03099) in two passes (arXiv 1906.07651).
+
+        Some of the words before those to predict become what the model itself would have written
+        there. `own_words` is `(share, steps)`: the share grows to its full size over the steps.
+        """
+        share, steps = self.own_words
+        done = ops.cast(self.optimizer.iterations, "float32") / steps
+        logits = ops.stop_gradient(self.decoder(tokens, ops.stop_gradient(memory))[0])  # (B,L,V)
+        written = keras.random.categorical(
+            ops.reshape(logits, (-1, logits.shape[-1])), 1, dtype="int32", seed=self.seeds
+        )
+        written = ops.reshape(written, ops.shape(tokens))
+        own = ops.concatenate([tokens[:, :1], written[:, :-1]], axis=1)
+        drawn = keras.random.uniform(ops.shape(tokens), seed=self.seeds)
+        chosen = ops.logical_and(drawn < share * ops.minimum(done, 1.0), tokens != PAD)
+        return ops.where(chosen, own, tokens)
 
     def write(self, clips, width: int = 1) -> Found:
         """Searches captions for a batch of clips: greedy for width 1, else with a beam."""

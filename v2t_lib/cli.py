@@ -148,6 +148,10 @@ def _train(args) -> int:
         batch_size=args.batch,
         learning_rate=args.learning_rate,
         label_smoothing=args.label_smoothing,
+        accumulate=args.accumulate,
+        average=args.average,
+        own_words=args.own_words,
+        precision=args.precision,
         seed=args.seed,
         checkpoint_steps=args.checkpoint_steps,
         keep_checkpoints=args.keep_checkpoints,
@@ -164,6 +168,8 @@ def _train(args) -> int:
             doubly_stochastic=args.doubly_stochastic,
             resume=args.resume,
             copy_to=args.copy_to,
+            decoder_options={"dropout": args.dropout} if args.dropout is not None else None,
+            start_from=args.start_from,
         )
     print(args.out / MODEL_FILE)
     return 0
@@ -358,7 +364,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", type=Path, required=True, metavar="RUN")
     sub.add_argument("--val", type=Path, metavar="SHARDS", help="choose the best epoch by these")
     sub.add_argument(
-        "--encoder", default="conv3d", choices=COSTS, metavar="NAME", help="see the table below"
+        "--encoder", choices=COSTS, metavar="NAME", help="see the table below (default: conv3d)"
     )
     sub.add_argument(
         "--weights",
@@ -375,6 +381,45 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--learning-rate", type=float, default=1e-3, help="default: %(default)s")
     sub.add_argument("--label-smoothing", type=float, default=0.0, help="default: %(default)s")
     sub.add_argument("--doubly-stochastic", type=float, default=0.0, help="default: %(default)s")
+    sub.add_argument(
+        "--dropout", type=float, metavar="SHARE", help="of embeddings and deep output (default: 0)"
+    )
+    sub.add_argument(
+        "--precision",
+        choices=("float32", "mixed_float16", "mixed_bfloat16"),
+        default="float32",
+        help="mixed_float16 is for GPUs, mixed_bfloat16 also for CPUs that have it "
+        "(default: %(default)s)",
+    )
+    sub.add_argument(
+        "--accumulate",
+        type=_positive,
+        default=1,
+        metavar="BATCHES",
+        help="whose gradients make one step, where memory is short (default: 1)",
+    )
+    sub.add_argument(
+        "--average",
+        type=float,
+        default=0.0,
+        metavar="MOMENTUM",
+        help="judge and keep a moving "
+        "average of the weights; 0.999 for long runs (default: 0, none)",
+    )
+    sub.add_argument(
+        "--own-words",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="scheduled sampling: share "
+        "of the model's own words before those to predict, by the end (default: 0)",
+    )
+    sub.add_argument(
+        "--start-from",
+        type=Path,
+        metavar="M.keras",
+        help="begin with this model's weights; its vocabulary grows",
+    )
     sub.add_argument("--length", type=_positive, default=20, help="most tokens in a caption")
     sub.add_argument(
         "--min-count", type=_positive, default=1, help="a word's occurrences to be learnt"

@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import itertools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from v2t_lib import encoders
-from v2t_lib.callbacks import KeepBest, Lifeline, SampleCaptions, StopSignal
-from v2t_lib.captioner import JIT_COMPILE, Captioner
+from v2t_lib.callbacks import Averages, KeepBest, Lifeline, SampleCaptions, StopSignal
+from v2t_lib.captioner import JIT_COMPILE, Captioner, load
 from v2t_lib.checkpoints import Checkpoints, Mirror
 from v2t_lib.errors import DataError
 from v2t_lib.features import cached_features
@@ -30,13 +30,23 @@ from v2t_lib.pipeline import (
 from v2t_lib.shards import clip_spec
 from v2t_lib.specs import CaptionSpec
 from v2t_lib.vocabulary import Vocabulary
+from v2t_lib.warm_start import grow, warm_start
 
 MODEL_FILE, BLIND_FILE = "captioner.keras", "blind.keras"
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingOptions:
-    """How to train; the defaults suit clips of TGIF's size on one GPU."""
+    """How to train; the defaults suit clips of TGIF's size on one GPU.
+
+    Attributes:
+        accumulate: Batches whose gradients make one step of the optimiser.
+        average: Momentum of the weights' moving average, which is what is judged and kept; 0 for
+            none.
+        own_words: Share of the words before those to predict that become the model's own by the
+            end (scheduled sampling); 0 for none.
+        precision: A Keras dtype policy: `mixed_float16` scales the loss.
+    """
 
     epochs: int = 20
     batch_size: int = 32
@@ -45,9 +55,20 @@ class TrainingOptions:
     weight_decay: float = 0.02
     clip_norm: float = 1.0
     label_smoothing: float = 0.0
+    accumulate: int = 1
+    average: float = 0.0
+    own_words: float = 0.0
+    precision: str = "float32"
     seed: int = 0
     checkpoint_steps: int = 500
     keep_checkpoints: int = 3
+
+
+class AveragingAdamW(keras.optimizers.AdamW):
+    """AdamW whose averages stay apart: `fit`, called once an epoch, would overwrite the weights."""
+
+    def finalize_variable_values(self, var_list):
+        pass
 
 
 def compile_for_training(captioner: Captioner, options: TrainingOptions, steps: int) -> None:
@@ -64,12 +85,16 @@ def compile_for_training(captioner: Captioner, options: TrainingOptions, steps: 
     def loss(y_true, y_pred):
         return sequence_loss(y_true, y_pred, options.label_smoothing)
 
+    captioner.own_words = (options.own_words, steps) if options.own_words else None
     captioner.compile(
-        optimizer=keras.optimizers.AdamW(
+        optimizer=AveragingAdamW(
             schedule,
             weight_decay=options.weight_decay,
             beta_2=0.98,  # short runs: the second moment must follow within a hundred steps
             global_clipnorm=options.clip_norm,
+            use_ema=bool(options.average),
+            ema_momentum=options.average or 0.99,
+            gradient_accumulation_steps=options.accumulate if options.accumulate > 1 else None,
         ),
         loss=loss,
         metrics=[sequence_accuracy],
@@ -143,8 +168,10 @@ def fit(
             watched, ours = "val_loss", _watching(captioner, sample)
             val_data = batches(val, captioner.vocabulary, captioner.caption_spec, batch)
         best = min((row[watched] for row in lifeline.rows), default=float("inf"))
-        # The lifeline comes last: what it saves is what the others leave.
-        ours += [KeepBest(path, watched, best, mirror), *callbacks, lifeline]
+        ours.append(KeepBest(path, watched, best, mirror))
+        if options.average:
+            ours = Averages().around(ours)
+        ours += [*callbacks, lifeline]  # last: what it saves is what the others leave
         while lifeline.epoch < options.epochs and not lifeline.enough:
             captioner.fit(
                 data(epoch=lifeline.epoch, skip=lifeline.step),
@@ -158,12 +185,18 @@ def fit(
     return pd.DataFrame(lifeline.rows)
 
 
+def _sizes(encoder: keras.layers.Layer) -> dict:
+    """What an encoder was made with, but for its name and precision."""
+    config = encoder.get_config()
+    return {name: config[name] for name in config.keys() - {"name", "dtype", "trainable"}}
+
+
 def train(
     shards: str | Path,
     out: str | Path,
     *,
     val: str | Path | None = None,
-    encoder: str = "conv3d",
+    encoder: str | None = None,
     encoder_options: dict | None = None,
     decoder_options: dict | None = None,
     caption_spec: CaptionSpec | None = None,
@@ -172,6 +205,7 @@ def train(
     resume: bool = False,
     copy_to: str | Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    start_from: str | Path | None = None,
 ) -> Captioner:
     """Trains a captioner and its blind twin; writes `captioner.keras`, `blind.keras`, histories.
 
@@ -182,7 +216,7 @@ def train(
         shards: Training shards; the vocabulary is made from their captions alone.
         out: The run's directory.
         val: Shards to choose the best epoch by; by the training loss when left out.
-        encoder: A name in `encoders.ENCODERS`.
+        encoder: A name in `encoders.ENCODERS`; `conv3d`, or what `start_from` has, when left out.
         encoder_options: Keyword arguments of the encoder.
         decoder_options: Keyword arguments of `AttentionDecoder`.
         caption_spec: Caption length and the vocabulary's minimum count.
@@ -192,6 +226,8 @@ def train(
         copy_to: A second directory, on a mounted drive say, that gets a copy of the run as it
             grows; `resume` brings back from there what `out` lacks.
         callbacks: More of Keras's callbacks for the captioner's training.
+        start_from: A model whose weights to begin with. Its words are kept and those of the new
+            captions added; encoder and decoder are its own where the options don't speak of them.
 
     Raises:
         DataError: Shards of another size, or too few captions for a batch.
@@ -203,24 +239,36 @@ def train(
         raise DataError(f"{val}: expected clips of {spec}. Received: {clip_spec(val)}")
     out.mkdir(parents=True, exist_ok=True)
     vocabulary = Vocabulary.from_captions(read_captions_of(shards), caption_spec.min_count)
+    old = load(start_from) if start_from else None
+    seeing = functools.partial(encoders.get, encoder or "conv3d", **(encoder_options or {}))
+    if old is not None:
+        vocabulary = grow(old.vocabulary, vocabulary)
+        decoder_options = old.decoder_options | (decoder_options or {})
+        if encoder is None:
+            sizes = _sizes(old.encoder) | (encoder_options or {})
+            seeing = functools.partial(type(old.encoder), **sizes)
 
-    def make(name: str, **encoder_config) -> Captioner:
+    def make(encoder: Callable[..., keras.layers.Layer], blind: bool = False) -> Captioner:
         keras.utils.set_random_seed(options.seed)
         return Captioner(
             spec,
             caption_spec,
             vocabulary,
-            encoders.get(name, **encoder_config),
+            encoder(dtype=options.precision),
             decoder_options,
-            doubly_stochastic=0.0 if name == "blind" else doubly_stochastic,
+            doubly_stochastic=0.0 if blind else doubly_stochastic,
+            dtype=options.precision,
         )
 
     with contextlib.closing(Mirror(out, Path(copy_to) if copy_to else None)) as mirror:
         if resume:
             mirror.fetch()
-        captioner = make(encoder, **(encoder_options or {}))
+        captioner = make(seeing)
+        if old is not None:
+            warm_start(captioner, old)
         # First, so that its loss is there to compare with while the captioner trains.
-        twin = make("blind", memory_size=captioner.encoder.memory_size)
+        size = captioner.encoder.memory_size
+        twin = make(functools.partial(encoders.get, "blind", memory_size=size), blind=True)
         brief = dataclasses.replace(options, epochs=-(-options.epochs // 3))
         fit(twin, shards, out / BLIND_FILE, brief, val, resume, mirror)
         fit(captioner, shards, out / MODEL_FILE, options, val, resume, mirror, callbacks)

@@ -1,0 +1,47 @@
+"""Warm start: another model's weights, and a vocabulary that has grown."""
+
+import numpy as np
+
+from v2t_lib.captioner import Captioner
+from v2t_lib.errors import ModelError
+from v2t_lib.vocabulary import Vocabulary
+
+
+def grow(known: Vocabulary, captions: Vocabulary) -> Vocabulary:
+    """The words of `known`, in their places, then those that `captions` has beyond them."""
+    return Vocabulary(known.words + tuple(w for w in captions.words if w not in set(known.words)))
+
+
+def warm_start(captioner: Captioner, old: Captioner) -> None:
+    """Gives a captioner all that an older one has learnt.
+
+    Words that both know keep their embedding and their place in the output; new words begin as
+    the fresh captioner has them.
+
+    Raises:
+        ModelError: The two are built differently.
+    """
+    places = {word: place for place, word in enumerate(old.vocabulary.words)}
+    shared = [word for word in captioner.vocabulary.words if word in places]
+    there = [places[word] for word in shared]
+    here = [captioner.vocabulary.words.index(word) for word in shared]
+    rows = {id(captioner.decoder.embedding.embeddings)}
+    columns = {id(weight) for weight in captioner.decoder.vocabulary.weights}
+    if len(captioner.weights) != len(old.weights):
+        raise ModelError(
+            f"expected a model with {len(captioner.weights)} weights to begin with. "
+            f"Received: one with {len(old.weights)}; ask for its encoder and sizes"
+        )
+    for weight, learnt in zip(captioner.weights, old.weights, strict=True):
+        value = np.asarray(learnt)
+        if id(weight) in rows | columns:
+            axis = 0 if id(weight) in rows else -1
+            fresh = np.array(weight)
+            np.moveaxis(fresh, axis, 0)[here] = np.moveaxis(value, axis, 0)[there]
+            value = fresh
+        if value.shape != tuple(weight.shape):
+            raise ModelError(
+                f"expected {weight.path} of shape {tuple(weight.shape)} to begin with. "
+                f"Received: {value.shape}; ask for the encoder and sizes of the older model"
+            )
+        weight.assign(value)
