@@ -61,6 +61,18 @@ def test_a_run_that_was_cut_off_goes_on(tmp_path):
     assert [row.split(",")[0] for row in rows[1:]] == ["0", "1"]
 
 
+def test_a_run_comes_back_from_its_copy(tmp_path):
+    home = Workspace(root=tmp_path / "one", recipe=TINY, copy_to=tmp_path / "drive")
+    first = home.captioner()
+    trained = []
+    note = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: trained.append(epoch))
+    again = Workspace(root=tmp_path / "two", recipe=TINY, copy_to=tmp_path / "drive")
+    second = again.captioner(callbacks=[note])
+    assert not trained
+    for one, other in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_a_folder_of_clips_is_split_by_clip_or_as_its_lists_say(tmp_path):
     folder = tmp_path / "mine"
     folder.mkdir()

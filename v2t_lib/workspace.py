@@ -108,6 +108,8 @@ class Workspace:
         recipe: Sizes; those of `RECIPES` when left out, `SMOKE` where `V2T_SMOKE=1`.
         quick: Whether drawn clips are only as many as show something in minutes.
         out: Where the model goes; into `root` when left out.
+        copy_to: A second directory, on a mounted drive say, that gets a copy of the run as it
+            grows, and from which a run comes back that `root` lacks.
         seed: Of the drawn data and of training.
     """
 
@@ -117,6 +119,7 @@ class Workspace:
     recipe: Recipe | None = None
     quick: bool = False
     out: str | Path = ""
+    copy_to: str | Path = ""
     seed: int = 0
 
     def __post_init__(self):
@@ -205,6 +208,7 @@ class Workspace:
             caption_spec=recipe.caption,
             options=dataclasses.replace(recipe.training, seed=self.seed),
             resume=resume,
+            copy_to=Path(self.copy_to) / self.home.name if self.copy_to else None,
             callbacks=callbacks,
         )
         return load(self.run / MODEL_FILE)
