@@ -13,7 +13,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 MODEL_TESTS := $(addprefix tests/test_, $(addsuffix .py, \
 	attention decoder encoders losses captioner search))
-BENCHMARKS := decoder training_step input_pipeline kills score
+BENCHMARKS := decoder encoders training_step input_pipeline growth kills score
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
