@@ -13,8 +13,8 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 MODEL_TESTS := $(addprefix tests/test_, $(addsuffix .py, \
 	attention decoder encoders losses captioner search))
-BENCHMARKS := decoder training_step input_pipeline decoding decoding_memory fuzz_clips \
-	fetch fetch_resume kills score
+BENCHMARKS := decoder encoders training_step input_pipeline growth decoding decoding_memory \
+	fuzz_clips fetch fetch_resume kills score
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

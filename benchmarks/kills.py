@@ -47,6 +47,15 @@ def start(data: Path, out: Path) -> subprocess.Popen:
     )
 
 
+def newest(out: Path) -> str:
+    """The last checkpoint written, as `model/steps`."""
+    try:
+        last = max(out.rglob("*.npz"), key=lambda path: path.stat().st_mtime)
+    except (ValueError, FileNotFoundError):  # none yet, or one that has just been dropped
+        return ""
+    return f"{last.parent.name[1:-12]}/{int(last.stem)}"
+
+
 def end_of(out: Path) -> dict:
     """Every array and text that the run left."""
     end = {}
@@ -68,23 +77,21 @@ def main():
         for split in ("train", "val"):
             records = select(read_captions(captions), folder / "drawn" / f"{split}.txt")
             pack(records, captions, folder / "shards" / split, ClipSpec(4, 16, 16))
-        begun = time.monotonic()
         start(folder / "shards", folder / "peace").wait()
-        seconds, moments = time.monotonic() - begun, []
+        moments = []
         while len(moments) < KILLS:
             process = start(folder / "shards", folder / "killed")
-            try:
-                # From the first steps to about a quarter of the run after the start-up.
-                process.wait(random.uniform(0.35, 0.65) * seconds)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-                states = sorted((folder / "killed").rglob("*.npz"))
-                moments.append(
-                    f"{states[-1].parent.name[1:-12]} {states[-1].stem}" if states else "start"
-                )
-            else:
+            before, wanted = newest(folder / "killed"), random.randrange(3)
+            while process.poll() is None and wanted:
+                time.sleep(0.01)
+                if (now := newest(folder / "killed")) != before:
+                    before, wanted = now, wanted - 1
+            time.sleep(random.uniform(0, 0.3) if before else random.uniform(0, 20))
+            if process.poll() is not None:
                 break
+            process.kill()
+            process.wait()
+            moments.append(newest(folder / "killed") or "none")
         start(folder / "shards", folder / "killed").wait()
         one, other = end_of(folder / "peace"), end_of(folder / "killed")
         names = one.keys() | other.keys()

@@ -75,7 +75,7 @@ def test_every_step_by_hand(tmp_path, capsys):
         listed = ["--split", f"{data}/{split}.txt"]
         assert main(["pack", captions, *listed, *arguments]) == 0
         assert json.loads(capsys.readouterr().out)["left_out"] == {}
-    sizes = ["--batch", "16", "--epochs", "1", "--length", "6"]
+    sizes = ["--batch", "8", "--epochs", "4", "--length", "6", "--learning-rate", "0.01"]
     assert main(["train", f"{shards}/train", "--val", f"{shards}/val", "--out", run, *sizes]) == 0
     printed = capsys.readouterr()
     assert printed.out.strip() == f"{run}/captioner.keras" and "truth:" in printed.err

@@ -1,0 +1,66 @@
+"""How near does a whole training step come to the machine's best convolution, for each encoder?
+
+16 x 112 x 112 frames, batch 8, float32, the demo's decoder on top. Counted are the encoder's
+multiplications and additions alone, three times the forward pass; the limit is the rate of one
+Conv3D layer, forward and backward, and the aim 80% of it: the rest is overhead.
+"""
+
+import argparse
+
+import keras
+import numpy as np
+from timing import medians
+
+from v2t_lib import encoders
+from v2t_lib.captioner import JIT_COMPILE, Captioner
+from v2t_lib.catalogue import COSTS, SPEC
+from v2t_lib.demo import CAPTION, DECODER
+from v2t_lib.things import THINGS, describe
+from v2t_lib.training import TrainingOptions, compile_for_training
+from v2t_lib.vocabulary import Vocabulary
+
+BATCH, CHANNELS = 8, 64
+
+
+def best_convolution(rng):
+    """One 3x3x3 convolution of 64 to 64 channels, trained; and its operations a step."""
+    shape = (8, 28, 28, CHANNELS)
+    layer = keras.layers.Conv3D(CHANNELS, 3, padding="same", use_bias=False)
+    model = keras.Sequential([keras.Input(shape), layer, keras.layers.GlobalAveragePooling3D()])
+    model.compile("sgd", "mse", jit_compile=JIT_COMPILE)
+    clips = rng.normal(size=(BATCH, *shape)).astype("float32")
+    target = np.zeros((BATCH, CHANNELS), "float32")
+    # Nothing before it learns, so only the kernel's gradient is taken: two passes, not three.
+    work = 2 * 2 * BATCH * 8 * 28 * 28 * 27 * CHANNELS**2
+    return lambda: model.train_on_batch(clips, target), work
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="ENCODER", help="default: all that see")
+    names = parser.parse_args().names or [name for name in COSTS if name != "blind"]
+    rng = np.random.default_rng(0)
+    words = Vocabulary.from_captions(describe((t,), p) for t in THINGS for p in range(3))
+    frames = rng.integers(0, 256, (BATCH, *SPEC.shape), dtype=np.uint8)
+    tokens = rng.integers(4, 30, (BATCH, CAPTION.length)).astype("int32")
+    limit, work = best_convolution(rng)
+    for name in names:
+        model = Captioner(SPEC, CAPTION, words, encoders.get(name), DECODER)
+        compile_for_training(model, TrainingOptions(), 1000)
+        seconds = medians(
+            repeats=3,
+            step=lambda model=model: model.train_on_batch((frames, tokens), tokens),
+            limit=limit,
+        )
+        own, best = 3 * BATCH * COSTS[name].flop / seconds["step"], work / seconds["limit"]
+        print(
+            f"{name:20s} {seconds['step']:6.2f} s a step, {BATCH / seconds['step']:5.1f} clips/s, "
+            f"{own / 1e9:4.0f} GFLOP/s, {own / best:.0%} of one Conv3D's {best / 1e9:.0f} "
+            "(aim 80%)",
+            flush=True,
+        )
+        keras.backend.clear_session()
+
+
+if __name__ == "__main__":
+    main()
