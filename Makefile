@@ -13,11 +13,12 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 MODEL_TESTS := $(addprefix tests/test_, $(addsuffix .py, \
 	attention decoder encoders losses captioner search))
-BENCHMARKS := decoder encoders training_step input_pipeline growth kills score
+BENCHMARKS := decoder encoders training_step input_pipeline growth kills decoding \
+	decoding_memory fuzz_clips fetch fetch_resume score
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-shared test-jax test-browser lint format bench
+.PHONY: help demo test test-shared test-jax test-browser notebooks notebooks-full fuzz lint format bench
 
 help: ## show this list
 	@echo "usage: make TARGET"
@@ -27,7 +28,7 @@ demo: $(VENV)/.core ## the whole path on embedded data: draws, packs, trains, sc
 	$(BIN)/v2t demo --out runs/demo $(ARGS)
 
 test: $(VENV)/.dev ## the tests that need nothing outside the repository
-	$(BIN)/pytest -m "not shared and not browser" $(ARGS)
+	$(BIN)/pytest -m "not shared and not browser and not notebook" $(ARGS)
 
 test-shared: $(VENV)/.dev ## the tests on real clips and captions, in ../shared beside the checkout
 	@test -d ../shared/data || { \
@@ -43,6 +44,17 @@ test-browser: $(VENV)/.browser ## the inspector in Chromium: alone, in Notebook 
 	  echo "expected Chromium on the path; on Debian and Ubuntu, install the package chromium" >&2; \
 	  exit 1; }
 	$(BIN)/pytest -m browser tests/test_browser.py $(ARGS)
+
+fuzz: $(VENV)/.dev ## 2,000 broken clips; 20,000 are among the benchmarks
+	$(BIN)/python benchmarks/fuzz_clips.py --count 2000 $(ARGS)
+
+notebooks: $(VENV)/.dev ## every notebook from the first cell to the last, on little data
+	$(BIN)/pytest -m notebook tests/test_notebooks.py --durations=0 $(ARGS)
+
+notebooks-full: $(VENV)/.dev ## runs the notebooks in earnest and keeps what they show
+	cd notebooks && for name in *.ipynb; do \
+	  ../$(BIN)/jupyter execute --inplace --timeout=7200 $$name || exit 1; done
+	$(BIN)/python tests/notebook_form.py notebooks/*.ipynb
 
 lint: $(VENV)/.dev ## what ruff says
 	$(BIN)/ruff check

@@ -1,5 +1,6 @@
 """What the tests share: quiet libraries, fixed seeds, and where the shared data lies."""
 
+import contextlib
 import os
 import random
 import sys
@@ -21,6 +22,23 @@ def _seeds():
     np.random.seed(0)
     if "keras" in sys.modules:
         sys.modules["keras"].utils.set_random_seed(0)
+
+
+@pytest.fixture
+def disk_of():
+    """`with disk_of(size)`: no file can grow beyond `size` bytes, as on a disk that is full."""
+    import resource
+
+    @contextlib.contextmanager
+    def limited(size: int):
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    return limited
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ def test_a_url_captions_like_its_file_and_a_missing_one_is_gone(trained, tmp_pat
 
 def test_bad_clips_raise_clip_errors(trained, tmp_path):
     captioner = trained[0]
-    Image.new("RGB", (8, 8)).save(tmp_path / "still.png")
+    Image.linear_gradient("L").save(tmp_path / "still.png")
     (tmp_path / "page.gif").write_text("<html>gone</html>")
     (tmp_path / "empty.gif").write_bytes(b"")
     kinds = {"still.png": "still", "page.gif": "not-a-clip", "empty.gif": "not-a-clip"}

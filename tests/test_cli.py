@@ -1,13 +1,18 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 import tiny
+from clip_corpus import corpus
+from test_packing import write_gif
+from video_corpus import video
 
 from v2t_lib.captioner import save
 from v2t_lib.cli import main
-from v2t_lib.demo import demo, summary
+from v2t_lib.demo import demo
+from v2t_lib.evaluation import summary
 from v2t_lib.shapes import write_shapes
 
 pytestmark = pytest.mark.usefixtures("no_java")
@@ -119,6 +124,23 @@ def test_caption_reports_a_bad_file_and_goes_on(drawn, model, tmp_path, capsys):
     assert capsys.readouterr().out.startswith(f"{files[0]}\t")
 
 
+def test_inspect_shows_what_it_can_read_and_names_the_rest(model, tmp_path, capsys):
+    files = [str(tmp_path / name) for name in ("a.gif", "none.gif", "b.gif")]
+    for number in (0, 2):
+        write_gif(tmp_path / Path(files[number]).name, number)
+    page = tmp_path / "deep" / "page.html"
+    arguments = ["--model", str(model), "--beam", "2", "--out", str(page)]
+    assert main(["inspect", *files, *arguments]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == f"{page}\n"
+    assert "none.gif: gone" in printed.err and "1 of 3 files are not on the page" in printed.err
+    text = page.read_text(encoding="utf-8")
+    assert text.count('"strip": "data:image/jpeg') == 2
+    assert json.dumps(files[0]) in text and json.dumps(files[1]) not in text
+    page.unlink()
+    assert main(["inspect", files[1], *arguments]) == 1 and not page.exists()
+
+
 def test_score_counts_what_is_missing_strange_or_said_twice(tmp_path, capsys):
     folder = tmp_path / "Colab Notebooks"
     folder.mkdir()
@@ -147,6 +169,28 @@ def test_score_counts_what_is_missing_strange_or_said_twice(tmp_path, capsys):
     assert len((folder / "clips.csv").read_text(encoding="utf-8").splitlines()) == 3
     assert main(["score", second, references]) == 0
     assert "3 clips, 2 of them without a prediction" in capsys.readouterr().out
+
+
+def test_caption_and_pack_take_every_format_whatever_its_name(model, tmp_path, capsys):
+    data = corpus()
+    clips = {
+        "a.gif": data["disposal-1"],
+        "b.gif": data["apng-opaque"],
+        "c.gif": data["webp-opaque"],
+        **{f"{name}.gif": video(name) for name in ("mp4-h264", "mov-mpeg4", "webm-vp9")},
+        "avi.mp4": video("avi-mjpeg"),
+    }
+    for name, content in clips.items():
+        (tmp_path / name).write_bytes(content)
+    files = [str(tmp_path / name) for name in clips]
+    assert main(["caption", *files, "--model", str(model)]) == 0
+    assert [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()] == files
+    (tmp_path / "captions.tsv").write_text("".join(f"{name}\ta clip\n" for name in clips))
+    sizes = ["--frames", "4", "--size", "16", "--workers", "1", "--json"]
+    arguments = [str(tmp_path / "captions.tsv"), "--out", str(tmp_path / "shards"), *sizes]
+    assert main(["pack", *arguments]) == 0
+    packed = json.loads(capsys.readouterr().out)
+    assert packed["clips"] == len(clips) and packed["left_out"] == {}
 
 
 @pytest.mark.parametrize(
@@ -178,8 +222,8 @@ def test_demo_leaves_what_it_promises(tmp_path):
 
 
 @pytest.mark.shared
-def test_real_gifs_give_one_line_each(shared_data, model, capsys):
-    clips = sorted(str(path) for path in (shared_data / "clips").glob("*.gif"))
+def test_real_clips_give_one_line_each(shared_data, model, capsys):
+    clips = sorted(str(path) for path in (shared_data / "clips").iterdir())
     assert main(["caption", *clips, "--model", str(model), "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["file"] for row in rows] == clips and all("caption" in row for row in rows)

@@ -30,7 +30,7 @@ def folder(tmp_path):
     """Eight good clips and four bad ones, each with a caption."""
     for number in range(8):
         write_gif(tmp_path / f"{number}.gif", number)
-    Image.new("RGB", (8, 8)).save(tmp_path / "still.gif")
+    Image.linear_gradient("L").save(tmp_path / "still.gif")
     (tmp_path / "page.gif").write_text("<html>")
     (tmp_path / "cut.gif").write_bytes((tmp_path / "0.gif").read_bytes()[:900])
     names = [f"{number}.gif" for number in range(8)]

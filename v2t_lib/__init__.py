@@ -21,6 +21,7 @@ _HOMES = {
     "Record": "records",
     "V2TError": "errors",
     "Vocabulary": "vocabulary",
+    "Workspace": "workspace",
     "decode_clip": "clips",
     "inspect": "inspector",
     "iter_frames": "clips",

@@ -23,7 +23,10 @@ from nothing to captions, one step at a time:
   v2t score predictions.tsv data/captions.tsv --split data/test.txt
   v2t caption my.gif --model runs/first/captioner.keras
   v2t inspect my.gif --model runs/first/captioner.keras --out page.html
-or all of it on embedded data:  v2t demo
+from the TGIF release, in one go that may be killed and run again:
+  v2t fetch tgif --out tgif --shards
+or all of it on embedded data:
+  v2t demo
 """
 
 ENCODER_NOTES = """\
@@ -38,8 +41,16 @@ def _positive(text: str) -> int:
     return value
 
 
+def _part(text: str) -> tuple[int, int]:
+    part, _, parts = text.partition("/")
+    if not (part.isdigit() and parts.isdigit() and 1 <= int(part) <= int(parts)):
+        raise argparse.ArgumentTypeError(f"expected I/N with I from 1 to N, got {text}")
+    return int(part), int(parts)
+
+
 def _demo(args) -> int:
-    from v2t_lib.demo import demo, summary
+    from v2t_lib.demo import demo
+    from v2t_lib.evaluation import summary
 
     with contextlib.redirect_stdout(sys.stderr):
         scores = demo(args.out, args.seed)
@@ -54,16 +65,61 @@ def _shapes(args) -> int:
     return 0
 
 
+def _fetch_plan(args):
+    """The captions file and the records asked for, TGIF's where the word stands for a file."""
+    from v2t_lib.records import read_captions, select
+    from v2t_lib.tgif import LICENCE, RELEASE, get_release
+
+    captions, lists = args.captions, args.split or []
+    if captions == Path("tgif"):
+        print(LICENCE, file=sys.stderr)
+        captions, splits = get_release(args.out, args.mirror or RELEASE)
+        lists = [splits.get(str(name), name) for name in lists] or splits.values()
+    records = read_captions(captions)
+    if lists:
+        records = [record for listed in lists for record in select(records, listed)]
+    return captions, records[: args.limit]
+
+
+def _fetch(args) -> int:
+    from v2t_lib.coverage import PICTURE_FILE, coverage, picture, table
+    from v2t_lib.downloads import Manners
+    from v2t_lib.fetch import fetch, part_of
+    from v2t_lib.specs import ClipSpec
+
+    folder = args.report
+    if folder is None:
+        captions, records = _fetch_plan(args)
+        folder = args.out
+        if args.part:
+            part, parts = args.part
+            records, folder = part_of(records, part, parts), folder / f"part-{part}-of-{parts}"
+        spec = ClipSpec(args.frames, args.size, args.size) if args.shards else None
+        manners = Manners(connections=args.connections, per_host=args.per_host)
+        options = {"spec": spec, "keep": args.keep, "workers": args.workers, "manners": manners}
+        fetch(records, captions, folder, **options)
+    counted = coverage(folder)
+    picture(counted, folder / PICTURE_FILE)
+    print(json.dumps(counted) if args.json else f"{folder}: {table(counted)}")
+    if any("unreachable" in split["verdicts"] for split in counted["splits"].values()):
+        print("run it again to try what was unreachable once more", file=sys.stderr)
+    return 0 if counted["have"] else 1
+
+
 def _pack(args) -> int:
+    from v2t_lib.merging import merge
     from v2t_lib.packing import pack
     from v2t_lib.records import read_captions, select
     from v2t_lib.specs import ClipSpec
 
-    records = read_captions(args.captions)
-    if args.split:
-        records = select(records, args.split)
-    spec = ClipSpec(args.frames, args.size, args.size)
-    described = pack(records, args.captions, args.out, spec, args.workers)
+    if args.merge:
+        described = merge(args.merge, args.out)
+    else:
+        records = read_captions(args.captions)
+        if args.split:
+            records = select(records, args.split)
+        spec = ClipSpec(args.frames, args.size, args.size)
+        described = pack(records, args.captions, args.out, spec, args.workers)
     left_out = described["left_out"]
     for entry in left_out:
         print(f"left out {entry['source']}: {entry['kind']}: {entry['why']}", file=sys.stderr)
@@ -179,8 +235,7 @@ def _inspect(args) -> int:
 
 def _evaluate(args) -> int:
     from v2t_lib.captioner import load
-    from v2t_lib.demo import summary
-    from v2t_lib.evaluation import evaluate, write_predictions
+    from v2t_lib.evaluation import evaluate, summary, write_predictions
     from v2t_lib.training import BLIND_FILE
 
     twin = args.model.with_name(BLIND_FILE)
@@ -258,8 +313,42 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--clips", type=_positive, required=True, help="how many, all splits together")
     sub.add_argument("--seed", type=int, default=0, help="default: %(default)s")
 
+    sub = command(
+        "fetch", _fetch, "download, judge and pack clips; killed, it goes on where it was"
+    )
+    what = sub.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "captions", type=Path, nargs="?", help="TSV of URLs or paths and captions, or tgif"
+    )
+    what.add_argument("--report", type=Path, metavar="DIR", help="count what DIR has, and draw it")
+    sub.add_argument("--out", type=Path, metavar="DIR", help="where clips, shards and manifest go")
+    sub.add_argument(
+        "--split", type=Path, action="append", metavar="LIST",
+        help="take these sources only; again for another split; of tgif, train, val or test",
+    )  # fmt: skip
+    sub.add_argument("--limit", type=_positive, help="take the first clips only")
+    sub.add_argument(
+        "--part", type=_part, metavar="I/N", help="take the Ith of N shares, into DIR/part-I-of-N"
+    )
+    sub.add_argument(
+        "--shards", action="store_true", help="pack into DIR/SPLIT and keep no originals"
+    )
+    sub.add_argument("--frames", type=_positive, default=16, help="a clip (default: %(default)s)")
+    sub.add_argument(
+        "--size", type=_positive, default=112, help="height and width in pixels (default: 112)"
+    )
+    sub.add_argument("--keep", action="store_true", help="with --shards: keep originals too")
+    sub.add_argument("--workers", type=_positive, help="decoding processes (default: one a core)")
+    sub.add_argument("--connections", type=_positive, default=32, help="default: %(default)s")
+    sub.add_argument("--per-host", type=_positive, default=8, help="default: %(default)s")
+    sub.add_argument("--mirror", metavar="URL", help="where tgif's files lie, ending in a slash")
+
     sub = command("pack", _pack, "decode local clips into shards that training reads")
-    sub.add_argument("captions", type=Path, help="TSV, one `source<TAB>caption` a row")
+    what = sub.add_mutually_exclusive_group(required=True)
+    what.add_argument("captions", type=Path, nargs="?", help="TSV, one `source<TAB>caption` a row")
+    what.add_argument(
+        "--merge", type=Path, nargs="+", metavar="SHARDS", help="join packed directories instead"
+    )
     sub.add_argument("--out", type=Path, required=True, metavar="SHARDS")
     sub.add_argument("--split", type=Path, metavar="LIST", help="take these sources only")
     sub.add_argument("--frames", type=_positive, default=16, help="a clip (default: %(default)s)")
@@ -356,7 +445,12 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     sub = command("caption", _caption, "caption clips; a bad file is reported, the rest go on")
-    sub.add_argument("files", nargs="+", metavar="FILE", help="a path or an http(s) URL")
+    sub.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="a GIF, APNG, WebP, MP4, MOV, WebM or AVI: a path or URL",
+    )
     sub.add_argument("--model", type=Path, required=True, metavar="M.keras")
     sub.add_argument("--beam", type=_positive, default=1, help="beams; 1 is greedy (default)")
 
@@ -400,7 +494,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; 0 done, 1 something failed, 2 wrong usage."""
-    args = _parser().parse_args(argv)
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if args.command == "fetch" and args.report is None and args.out is None:
+        parser.error("fetch: expected --out DIR")
     # TensorFlow's start-up notes would bury what users need to read.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:

@@ -1,29 +1,45 @@
-"""Clips: the bytes of a GIF, animated WebP or APNG to frames, as a browser shows them."""
+"""Clips: bytes of any kind, or an array, to frames sampled evenly in time.
+
+What a file is, its bytes say, never its name.
+"""
 
 import dataclasses
-import io
-import struct
-import urllib.error
-import urllib.request
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from v2t_lib.animations import Animation, read_animation
+from v2t_lib.containers import MAX_BYTES, VIDEOS, sniff
+from v2t_lib.downloads import read_url
 from v2t_lib.errors import ClipError
+from v2t_lib.parts import BadFrame
+from v2t_lib.placeholders import LOOKS, is_placeholder, stands_still
 from v2t_lib.specs import ClipSpec
+from v2t_lib.videos import Video
 
-#: Transparent pixels lie over this colour.
-BACKGROUND = (255, 255, 255)
-#: Delays up to 10 ms are a slip of the maker's; browsers show such frames for 100 ms.
-HASTY_MS, HASTY_SHOWN_MS = 10, 100
 #: Frames in an array say nothing of their time; they count as ten a second.
 ARRAY_SECONDS = 0.1
-MAX_BYTES = 100 * 2**20
-MAX_PIXELS = 4096 * 4096
-_FORMATS = ("GIF", "WEBP", "PNG", "JPEG", "BMP", "TIFF")
+
+
+@dataclasses.dataclass(frozen=True)
+class Original:
+    """What a clip was before it was sampled.
+
+    Attributes:
+        kind: What its bytes are: "gif", "webp", "png", ...
+        frames: How many.
+        seconds: For which they show, once through.
+        width: In pixels.
+        height: In pixels.
+    """
+
+    kind: str
+    frames: int
+    seconds: float
+    width: int
+    height: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,10 +49,12 @@ class Clip:
     Attributes:
         frames: uint8 `(T, H, W, 3)`, RGB.
         seconds: float64 `(T,)`, the moment each frame was sampled at, from the clip's start.
+        original: What they were taken from.
     """
 
     frames: np.ndarray
     seconds: np.ndarray
+    original: Original
 
 
 def read_clip(source: str | Path) -> bytes:
@@ -47,19 +65,15 @@ def read_clip(source: str | Path) -> bytes:
     """
     try:
         if str(source).lower().startswith(("http://", "https://")):
-            request = urllib.request.Request(str(source), headers={"User-Agent": "v2t"})
-            with urllib.request.urlopen(request, timeout=30) as response:
-                data = response.read(MAX_BYTES + 1)
-        else:
-            with open(source, "rb") as file:
-                data = file.read(MAX_BYTES + 1)
-    except urllib.error.HTTPError as error:
-        error.close()
-        kind = {404: "gone", 410: "gone", 403: "forbidden"}.get(error.code, "unreachable")
-        raise ClipError(kind, f"expected a clip at {source}. Received: HTTP {error.code}") from None
+            try:
+                return read_url(str(source))
+            except ClipError as error:
+                raise ClipError(error.kind, f"{error.message} (at {source})") from None
+        with open(source, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise ClipError("gone", f"expected a clip at {source}. Received: no such file") from None
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ClipError("unreachable", f"expected a clip at {source}. Received: {error}") from None
     if not data:
         raise ClipError("not-a-clip", f"expected a clip in {source}. Received: no bytes at all")
@@ -70,81 +84,59 @@ def read_clip(source: str | Path) -> bytes:
     return data
 
 
-def _open(data: bytes) -> Image.Image:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = Image.open(io.BytesIO(data), formats=_FORMATS)
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise ClipError("too-big", f"expected a smaller canvas. Received: {error}") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, struct.error):
-        raise ClipError(
-            "not-a-clip",
-            "expected a GIF, an animated WebP or an animated PNG. "
-            f"Received: {len(data)} bytes that begin with {data[:12]!r}",
-        ) from None
-    if picture.width * picture.height > MAX_PIXELS:
-        raise ClipError(
-            "too-big",
-            f"expected a canvas of at most {MAX_PIXELS:,} pixels. "
-            f"Received: {picture.width} x {picture.height}",
-        )
-    return picture
+class _Array:
+    """Frames that are decoded already, beside `Animation` and `Video`."""
+
+    fault = ""
+
+    def __init__(self, frames: np.ndarray):
+        if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not frames.size:
+            raise ClipError(
+                "not-a-clip",
+                f"expected uint8 frames (N, H, W, 3). Received: {frames.dtype} {frames.shape}",
+            )
+        self._frames, self.durations = frames, [ARRAY_SECONDS] * len(frames)
+        self.size = frames.shape[2], frames.shape[1]
+
+    def show(self, wanted: Sequence[int]) -> Iterator[Image.Image]:
+        yield from (Image.fromarray(self._frames[number]) for number in wanted)
 
 
-def _pictures(data: bytes | np.ndarray) -> Iterator[tuple[Image.Image, float]]:
-    """Each frame, as Pillow composes it, and its seconds; the picture is valid until the next."""
+def _open(data: bytes | np.ndarray) -> Animation | Video | _Array:
     if isinstance(data, np.ndarray):
-        yield from ((Image.fromarray(frame), ARRAY_SECONDS) for frame in _checked(data))
-        return
-    picture = _open(data)
-    number = 0
-    try:
-        while True:
-            picture.seek(number)
-            picture.load()
-            delay = picture.info.get("duration", 0)
-            yield picture, (delay if delay > HASTY_MS else HASTY_SHOWN_MS) / 1000
-            number += 1
-    except EOFError:
-        pass
-    except (OSError, SyntaxError, ValueError, IndexError, struct.error) as error:
-        # Pillow reports what it can't decode in any of these; ClipError is what callers wait for.
-        raise ClipError(
-            "corrupt", f"expected whole frames. Received: {error} in frame {number + 1}"
-        ) from None
+        return _Array(data)
+    kind = sniff(data)
+    return Video(kind, data) if kind in VIDEOS else read_animation(kind, data)
 
 
-def _checked(frames: np.ndarray) -> np.ndarray:
-    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not frames.size:
-        raise ClipError(
-            "not-a-clip",
-            f"expected uint8 frames (N, H, W, 3). Received: {frames.dtype} {frames.shape}",
-        )
-    return frames
-
-
-def _rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode == "RGB":
-        return picture.copy()
-    canvas = Image.new("RGBA", picture.size, (*BACKGROUND, 255))
-    return Image.alpha_composite(canvas, picture.convert("RGBA")).convert("RGB")
-
-
-def iter_frames(data: bytes) -> Iterator[tuple[np.ndarray, float]]:
+def iter_frames(data: bytes | np.ndarray) -> Iterator[tuple[np.ndarray, float]]:
     """Yields each frame at its native size, composited over white, and the seconds it shows.
 
     Args:
-        data: The bytes of a GIF, WebP or PNG.
+        data: A GIF, APNG, WebP, MP4, MOV, WebM or AVI, a PNG, JPEG or BMP, or uint8
+            `(N, H, W, 3)`.
 
     Yields:
         `(frame, seconds)`: uint8 `(H, W, 3)`, float.
 
     Raises:
-        ClipError: `not-a-clip`, `corrupt` or `too-big`.
+        ClipError: `not-a-clip`, `corrupt` or `too-big`; `corrupt` may come after the frames that
+            are whole.
     """
-    for picture, seconds in _pictures(data):
-        yield np.asarray(_rgb(picture)), seconds
+    source = _open(data)
+    try:
+        for picture, seconds in zip(
+            source.show(range(len(source.durations))), source.durations, strict=True
+        ):
+            yield np.asarray(picture), seconds
+    except BadFrame as bad:
+        raise _corrupt(bad.number, bad.why) from None
+    if source.fault:
+        raise _corrupt(len(source.durations), source.fault)
+
+
+def _corrupt(number: int, why: str) -> ClipError:
+    return ClipError("corrupt", f"expected whole frames. Received: {why} in frame {number + 1}")
 
 
 def sample_times(durations: list[float], count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -157,29 +149,58 @@ def sample_times(durations: list[float], count: int) -> tuple[np.ndarray, np.nda
     """
     ends = np.cumsum(durations)
     seconds = (np.arange(count) + 0.5) / count * ends[-1]
-    return np.searchsorted(ends, seconds, side="right"), seconds
+    # A moment on the edge of two frames shows the second one, whatever adding up has rounded.
+    return np.searchsorted(ends[:-1] - 1e-9, seconds, side="right"), seconds
 
 
 def decode_clip(data: bytes | np.ndarray, spec: ClipSpec) -> Clip:
     """Decodes a clip to what the model sees: `spec.frames` frames, area-averaged to its size.
 
+    Of a clip with a fault, what comes before it counts, as in a browser.
+
     Args:
-        data: The bytes of a GIF, an animated WebP or an animated PNG, or uint8 `(N, H, W, 3)`.
+        data: A GIF, APNG, animated WebP, MP4, MOV, WebM or AVI, or uint8 `(N, H, W, 3)`.
         spec: Frames, height and width.
 
     Raises:
-        ClipError: `still` where there is a single frame; else as `iter_frames`.
+        ClipError: `still` where there is a single frame; `placeholder` where the clip is the
+            picture of a removed one (see `placeholders`); else as `iter_frames`.
     """
-    durations = [seconds for _, seconds in _pictures(data)]
-    if len(durations) < 2:
+    source, clip = _open(data), None
+    kind = "array" if isinstance(data, np.ndarray) else sniff(data)
+    while clip is None:
+        try:
+            clip = _sample(kind, source, spec)
+        except BadFrame as bad:
+            if bad.number == 0:
+                raise _corrupt(0, bad.why) from None
+            source = source.before(bad)
+    alone = len(source.durations) < 2
+    if alone and source.fault:
+        raise _corrupt(1, source.fault)
+    if not isinstance(source, _Array) and stands_still(clip.frames):
+        _refuse_placeholder(source)
+    if alone:
         raise ClipError("still", "expected a clip of at least 2 frames. Received: a single picture")
-    wanted, seconds = sample_times(durations, spec.frames)
-    frames = np.empty(spec.shape, np.uint8)
-    for number, (picture, _) in enumerate(_pictures(data)):
-        places = np.flatnonzero(wanted == number)
-        if len(places):
-            small = _rgb(picture).resize((spec.width, spec.height), Image.Resampling.BOX)
-            frames[places] = np.asarray(small)
-        if number == wanted[-1]:
-            break
-    return Clip(frames, seconds)
+    return clip
+
+
+def _refuse_placeholder(source: Animation | Video) -> None:
+    """Looks at more frames, in full size: those that were sampled may have missed a move."""
+    count = len(source.durations)
+    pictures = source.show(range(0, count, -(-count // LOOKS)))
+    try:
+        if is_placeholder(np.asarray(picture) for picture in pictures):
+            raise ClipError("placeholder", "expected a clip. Received: one tone that never changes")
+    except BadFrame:
+        pass  # A frame that isn't sampled; the clip is as good as it was.
+
+
+def _sample(kind: str, source: Animation | Video | _Array, spec: ClipSpec) -> Clip:
+    wanted, seconds = sample_times(source.durations, spec.frames)
+    numbers, places = np.unique(wanted, return_inverse=True)
+    small = np.empty((len(numbers), *spec.shape[1:]), np.uint8)
+    for place, picture in enumerate(source.show(numbers.tolist())):
+        small[place] = picture.resize((spec.width, spec.height), Image.Resampling.BOX)
+    shown = len(source.durations), float(sum(source.durations))
+    return Clip(small[places], seconds, Original(kind, *shown, *source.size))

@@ -1,5 +1,8 @@
 """The few exceptions users meet. All say what was expected, what came and what to do."""
 
+import contextlib
+from collections.abc import Iterator
+
 #: What a clip's bytes, or the attempt to get them, can turn out to be.
 VERDICTS = (
     "ok",
@@ -47,3 +50,20 @@ class ModelError(V2TError):
 
 class TrainingError(V2TError):
     """A run that ended early: interrupted, or by a loss that is no number any more."""
+
+
+@contextlib.contextmanager
+def writing(path: object) -> Iterator[None]:
+    """Turns what a full or failing disk raises into a `DataError` that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(path, error.strerror or error) from None
+
+
+def disk_error(path: object, why: object) -> DataError:
+    """The error for a disk that takes no more."""
+    return DataError(
+        f"expected to write {path}. Received: {why}; nothing finished is lost: make room and run "
+        "the same command again, which goes on"
+    )

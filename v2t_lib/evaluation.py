@@ -164,6 +164,38 @@ def evaluate(
     return scores | {"doubts": doubts(scores)}, predictions
 
 
+def summary(scores: dict) -> str:
+    """The scores in a few sentences, and what there is to doubt."""
+
+    def percent(name: str) -> str:
+        return "not measured" if scores[name] is None else f"{100 * scores[name]:.1f}%"
+
+    def nats(name: str) -> str:
+        return "not measured" if scores[name] is None else f"{scores[name]:.3f}"
+
+    sentences = [
+        f"{scores['clips']} held-out clips: exact match {percent('exact_match')} greedy, "
+        f"{percent('exact_match_beam')} with {scores['beam']} beams; unseen combinations "
+        f"{percent('unseen_combinations')}.",
+        f"Loss {nats('loss')} nats a token (perplexity {scores['perplexity']:.2f}), "
+        f"{nats('blind_loss')} for the same decoder when blind, {nats('shuffled_loss')} when shown "
+        "other clips.",
+        f"BLEU-4 {scores['BLEU-4']:.3f}, ROUGE-L {scores['ROUGE-L']:.3f}, "
+        f"CIDEr {scores['CIDEr']:.2f} of 10; captions that are distinct "
+        f"{percent('distinct_captions')}, seen in training {percent('seen_in_training')}.",
+        f"Pointing {percent('pointing')} (chance {percent('pointing_chance')}), behaviour words "
+        f"{percent('pointing_behaviour')} (chance {percent('pointing_behaviour_chance')}); "
+        f"{percent('mass_on_object')} of the attention on the object.",
+    ]
+    if deleted := scores["deletion"]:
+        sentences.append(
+            f"Blanking the most attended tenth of a clip takes {deleted['drop']:.2f} from a word's "
+            f"probability, a random tenth {deleted['random']:.2f} (difference "
+            f"{deleted['interval'][0]:.2f} to {deleted['interval'][1]:.2f})."
+        )
+    return "\n".join([" ".join(sentences), *(f"Careful: {doubt}" for doubt in scores["doubts"])])
+
+
 def write_predictions(predictions: list[Prediction], path: str | Path) -> None:
     """Writes `source<TAB>caption`, one clip a row, whole or not at all."""
     path = Path(path)

@@ -6,7 +6,10 @@ import dataclasses
 import hashlib
 import json
 import multiprocessing
+import multiprocessing.connection
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -16,7 +19,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from v2t_lib.clips import decode_clip, iter_frames, read_clip, sample_times
+from v2t_lib.clips import Clip, decode_clip, iter_frames, read_clip, sample_times
 from v2t_lib.errors import ClipError, DataError
 from v2t_lib.records import Record
 from v2t_lib.shards import (
@@ -30,6 +33,7 @@ from v2t_lib.shards import (
 from v2t_lib.specs import ClipSpec
 
 CLIPS_PER_SHARD = 256
+_END = object()
 MASK_FOLDER = "masks"
 
 
@@ -51,15 +55,37 @@ def _encode_masks(path: Path, spec: ClipSpec) -> bytes:
     return np.packbits(np.stack(masks)).tobytes()
 
 
+def packed(clip: Clip, spec: ClipSpec, path: str | None = None) -> PackedClip:
+    """What a shard holds of a clip.
+
+    Args:
+        clip: The clip, decoded.
+        spec: What to.
+        path: Where it lies, if it does: there may be masks beside it.
+    """
+    mask_path = Path(path).parent / MASK_FOLDER / Path(path).name if path else None
+    masks = _encode_masks(mask_path, spec) if mask_path and mask_path.is_file() else b""
+    return PackedClip(encode_strip(clip.frames), clip.seconds.tolist(), masks)
+
+
 def _pack_clip(path: str, spec: ClipSpec) -> PackedClip | tuple[str, str]:
     """Runs in a worker: the packed clip, or `(kind, why)`; errors travel as plain values."""
     try:
-        clip = decode_clip(read_clip(path), spec)
-        mask_path = Path(path).parent / MASK_FOLDER / Path(path).name
-        masks = _encode_masks(mask_path, spec) if mask_path.is_file() else b""
-        return PackedClip(encode_strip(clip.frames), clip.seconds.tolist(), masks)
+        return packed(decode_clip(read_clip(path), spec), spec, path)
     except ClipError as error:
         return error.kind, error.message
+
+
+def _follow_parent() -> None:
+    """Has a worker end with its parent, which a kill gives no time to see to that itself."""
+    # Ctrl-C is for the parent, which ends its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch():
+        multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 class Workers:
@@ -77,17 +103,27 @@ class Workers:
     @staticmethod
     def _start(count: int) -> ProcessPoolExecutor:
         # Not fork: TensorFlow's threads do not survive it.
-        return ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"))
+        context = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(count, mp_context=context, initializer=_follow_parent)
 
-    def run(self, jobs: Iterable[tuple]) -> Iterator[PackedClip | tuple[str, str]]:
-        """Results in the order of `jobs`, a bounded number of them under way."""
-        jobs, waiting = iter(jobs), collections.deque()
+    def run(self, jobs: Iterable[tuple | None]) -> Iterator[PackedClip | tuple[str, str]]:
+        """Results in the order of `jobs`, a bounded number of them under way.
+
+        A job of None stands for none just now: the results that are due come first.
+        """
+        jobs, waiting, more = iter(jobs), collections.deque(), True
         while True:
             try:
-                while len(waiting) < 8 * self._count and (job := next(jobs, None)) is not None:
+                while more and len(waiting) < 8 * self._count:
+                    job = next(jobs, _END)
+                    more = job is not _END
+                    if not more or job is None:
+                        break
                     waiting.append((job, None))
                     waiting[-1] = (job, self._pool.submit(self._decode, *job))
                 if not waiting:
+                    if more:
+                        continue
                     return
                 result = waiting[0][1].result()
             except BrokenProcessPool:

@@ -71,6 +71,28 @@ def frame_milliseconds(seconds: np.ndarray) -> int:
     return max(20, 10 * round(100 * step))
 
 
+def strip(frames: np.ndarray, seconds: np.ndarray, height: int = 96) -> bytes:
+    """Frames side by side, each under its moment, as the bytes of a PNG.
+
+    Args:
+        frames: uint8 `(T, H, W, 3)`.
+        seconds: `(T,)`, when they show.
+        height: Of a frame in the picture, in pixels.
+    """
+    width = max(1, round(height * frames.shape[2] / frames.shape[1]))
+    page = Image.new("RGB", (len(frames) * (width + 4), _LINE + height), "white")
+    pen = ImageDraw.Draw(page)
+    for number, frame in enumerate(frames):
+        x = number * (width + 4)
+        pen.text((x, 2), f"{seconds[number]:.2f} s", fill="black", font_size=12)
+        shrunk = height < frames.shape[1]
+        way = Image.Resampling.BOX if shrunk else Image.Resampling.NEAREST
+        page.paste(Image.fromarray(frame).resize((width, height), way), (x, _LINE))
+    file = io.BytesIO()
+    page.save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
 def write(path: str | Path, data: bytes) -> None:
     """Writes a file, whole or not at all."""
     path = Path(path)

@@ -206,7 +206,7 @@ def encode_gif(pictures: np.ndarray, palette: np.ndarray, delays: list[int]) -> 
     """
     frames = []
     for picture in pictures:
-        frame = Image.fromarray(picture, "L")
+        frame = Image.fromarray(picture)
         frame.putpalette(palette.astype(np.uint8).tobytes())
         frames.append(frame)
     file = io.BytesIO()

@@ -7,17 +7,18 @@ call a clip. An example holds `key`, `source`, `clip` (JPEG of `(T * H, W, 3)`),
 is an unfinished pack and is not read.
 """
 
+import contextlib
 import dataclasses
 import io
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from v2t_lib.errors import DataError
+from v2t_lib.errors import DataError, disk_error
 from v2t_lib.records import Record
 from v2t_lib.specs import ClipSpec
 from v2t_lib.vocabulary import normalise
@@ -73,7 +74,46 @@ def example(record: Record, packed: PackedClip) -> bytes:
         "captions": texts([caption.encode() for caption in record.captions]),
         "sentences": texts([normalise(caption).encode() for caption in record.captions]),
     }
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+    serialised = tf.train.Example(features=tf.train.Features(feature=features))
+    # Else the features' order differs from one process to the next.
+    return serialised.SerializeToString(deterministic=True)
+
+
+class RecordWriter:
+    """A TFRecord file under way: what `write` has returned from, a kill doesn't lose.
+
+    Args:
+        path: The file, made anew.
+    """
+
+    def __init__(self, path: Path):
+        import tensorflow as tf
+
+        self._path, self._error = path, tf.errors.OpError
+        with self._writing():
+            self._writer = tf.io.TFRecordWriter(str(path))
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except self._error as error:
+            raise disk_error(self._path, error.message) from None
+
+    def write(self, serialised: bytes) -> None:
+        """Adds an example and hands it to the system.
+
+        Raises:
+            DataError: The disk takes no more.
+        """
+        with self._writing():
+            self._writer.write(serialised)
+            self._writer.flush()
+
+    def close(self) -> None:
+        """Closes the file."""
+        with self._writing():
+            self._writer.close()
 
 
 def feature_example(source: str, captions: Sequence[str], features: np.ndarray) -> bytes:
@@ -93,13 +133,30 @@ def feature_example(source: str, captions: Sequence[str], features: np.ndarray) 
 
 def write_records(path: Path, examples: Iterable[bytes]) -> None:
     """Writes a TFRecord file under a temporary name, then gives it its own."""
+    temporary = path.with_name(path.name + ".tmp")
+    writer = RecordWriter(temporary)
+    for serialised in examples:
+        writer.write(serialised)
+    writer.close()
+    os.replace(temporary, path)
+
+
+def whole_examples(path: Path) -> Iterator[tuple[bytes, str, int, bool]]:
+    """Yields what a TFRecord file holds up to its end or to where it was cut off.
+
+    Yields:
+        `(serialised, source, captions, masked)`: the example, its source, how many captions it
+        has, and whether it has masks.
+    """
     import tensorflow as tf
 
-    temporary = path.with_name(path.name + ".tmp")
-    with tf.io.TFRecordWriter(str(temporary)) as writer:
-        for serialised in examples:
-            writer.write(serialised)
-    os.replace(temporary, path)
+    records = tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+    with contextlib.suppress(tf.errors.DataLossError):
+        for serialised in records:
+            feature = tf.train.Example.FromString(serialised).features.feature
+            source = feature["source"].bytes_list.value[0].decode()
+            captions = len(feature["captions"].bytes_list.value)
+            yield serialised, source, captions, bool(feature["masks"].bytes_list.value[0])
 
 
 def describe(shards: str | Path) -> dict:

@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import itertools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
@@ -119,6 +119,7 @@ def fit(
     val: str | Path | None = None,
     resume: bool = False,
     mirror: Mirror | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> pd.DataFrame:
     """Trains `captioner` on `shards` and keeps its best weights at `path`.
 
@@ -162,22 +163,23 @@ def fit(
         else:
             history.unlink(missing_ok=True)
             checkpoints.clear()
-        watched, val_data, callbacks = "loss", None, []
+        watched, val_data, ours = "loss", None, []
         if val is not None:
-            watched, callbacks = "val_loss", _watching(captioner, sample)
+            watched, ours = "val_loss", _watching(captioner, sample)
             val_data = batches(val, captioner.vocabulary, captioner.caption_spec, batch)
         best = min((row[watched] for row in lifeline.rows), default=float("inf"))
-        callbacks.append(KeepBest(path, watched, best, mirror))
+        ours.append(KeepBest(path, watched, best, mirror))
         if options.average:
-            callbacks = Averages().around(callbacks)
-        callbacks.append(lifeline)  # last: what it saves is what the others leave
+            ours = Averages().around(ours)
+        # The lifeline comes last: what it saves is what the others leave.
+        ours += [*callbacks, lifeline]
         while lifeline.epoch < options.epochs:
             captioner.fit(
                 data(epoch=lifeline.epoch, skip=lifeline.step),
                 validation_data=val_data,
                 initial_epoch=lifeline.epoch,
                 epochs=options.epochs,
-                callbacks=callbacks,
+                callbacks=ours,
                 shuffle=False,
                 verbose=1 if sys.stderr.isatty() else 2,
             )
@@ -204,6 +206,7 @@ def train(
     resume: bool = False,
     copy_to: str | Path | None = None,
     start_from: str | Path | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Captioner:
     """Trains a captioner and its blind twin; writes `captioner.keras`, `blind.keras`, histories.
 
@@ -225,6 +228,7 @@ def train(
             grows; `resume` brings back from there what `out` lacks.
         start_from: A model whose weights to begin with. Its words are kept and those of the new
             captions added; encoder and decoder are its own where the options don't speak of them.
+        callbacks: More of Keras's callbacks for the captioner's training.
 
     Raises:
         DataError: Shards of another size, or too few captions for a batch.
@@ -263,9 +267,9 @@ def train(
         captioner = make(seeing)
         if old is not None:
             warm_start(captioner, old)
-        fit(captioner, shards, out / MODEL_FILE, options, val, resume, mirror)
         size = captioner.encoder.memory_size
         twin = make(functools.partial(encoders.get, "blind", memory_size=size), blind=True)
         brief = dataclasses.replace(options, epochs=-(-options.epochs // 3))
         fit(twin, shards, out / BLIND_FILE, brief, val, resume, mirror)
+        fit(captioner, shards, out / MODEL_FILE, options, val, resume, mirror, callbacks)
     return captioner

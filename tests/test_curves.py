@@ -1,0 +1,63 @@
+import pandas as pd
+
+from v2t_lib.curves import LiveCurves, curves, figure_of
+
+HISTORY = pd.DataFrame(
+    {
+        "epoch": [0, 1, 2],
+        "loss": [2.0, 1.0, 0.5],
+        "val_loss": [1.8, 1.1, 0.7],
+        "sequence_accuracy": [0.3, 0.6, 0.8],
+        "val_sequence_accuracy": [0.35, 0.55, 0.75],
+    }
+)
+BLIND = pd.DataFrame({"epoch": [0, 1], "loss": [1.9, 1.6], "val_loss": [1.7, 1.5]})
+
+
+def lines(axes):
+    return {line.get_label(): line.get_ydata() for line in axes.get_lines()}
+
+
+def test_curves_show_the_history_and_the_lowest_blind_loss():
+    left, right = figure_of(HISTORY, BLIND).axes
+    drawn = lines(left)
+    assert list(drawn["training"]) == [2.0, 1.0, 0.5] and list(drawn["held out"]) == [1.8, 1.1, 0.7]
+    assert set(drawn["blind: 1.500"]) == {1.5}
+    assert list(lines(right)["held out"]) == [0.35, 0.55, 0.75]
+    assert list(left.get_lines()[0].get_xdata()) == [1, 2, 3]
+
+
+def test_without_held_out_clips_or_a_twin_there_are_fewer_lines():
+    left, _ = figure_of(HISTORY[["epoch", "loss", "sequence_accuracy"]]).axes
+    assert set(lines(left)) == {"training"}
+
+
+def test_a_runs_curves_come_from_its_files(tmp_path, monkeypatch):
+    HISTORY.to_csv(tmp_path / "history.csv", index=False)
+    alone = curves(tmp_path)
+    assert alone[:4] == b"\x89PNG" and alone == curves(tmp_path)
+    BLIND.to_csv(tmp_path / "blind.csv", index=False)
+    assert curves(tmp_path) != alone
+
+
+def test_live_curves_redraw_one_picture_and_go_on_with_a_history(tmp_path, monkeypatch):
+    import IPython.display
+
+    shown = []
+
+    class Handle:
+        def update(self, picture):
+            shown.append(picture.data)
+
+    def display(picture, display_id):
+        shown.append(picture.data)
+        return Handle()
+
+    monkeypatch.setattr(IPython.display, "display", display)
+    HISTORY[:1].to_csv(tmp_path / "history.csv", index=False)
+    live = LiveCurves(tmp_path)
+    live.on_train_begin()
+    for epoch in (1, 2):
+        live.on_epoch_end(epoch, HISTORY.iloc[epoch].drop("epoch").to_dict())
+    HISTORY.to_csv(tmp_path / "history.csv", index=False)
+    assert len(shown) == 2 and shown[0] != shown[1] == curves(tmp_path)

@@ -1,0 +1,118 @@
+"""The notebooks: in one form, as Colab wants them, and running from the first cell to the last."""
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from notebook_form import canonical
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10, where pytest brings the same under its old name
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parents[1]
+PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NAMES = [
+    "00_quickstart",
+    "01_download_data",
+    "02_gifs_to_tensors",
+    "03_train_captioner",
+    "04_inspect_attention",
+    "05_score_captions",
+    "06_caption_anything",
+]
+#: The one place where the repository's address stands; badges and set-up cells have to follow it.
+REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["urls"][
+    "Repository"
+]
+SLUG = REPOSITORY.removeprefix("https://github.com/")
+
+
+def cells_of(path, kind):
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    return [cell for cell in notebook["cells"] if cell["cell_type"] == kind]
+
+
+def source(cell):
+    return "".join(cell["source"])
+
+
+def lines_of_code(path):
+    return [
+        line
+        for cell in cells_of(path, "code")
+        for line in source(cell).splitlines()
+        if line.strip()
+    ]
+
+
+def test_all_notebooks_are_there():
+    assert [path.stem for path in PATHS] == NAMES
+
+
+@pytest.mark.parametrize("path", PATHS, ids=NAMES)
+class TestNotebook:
+    def test_form_and_size(self, path):
+        text = path.read_text(encoding="utf-8")
+        assert text == canonical(json.loads(text)), f"run python tests/notebook_form.py {path}"
+        assert len(text.encode()) < 1_500_000
+        assert len(lines_of_code(path)) <= 300
+
+    def test_metadata(self, path):
+        metadata = json.loads(path.read_text(encoding="utf-8"))["metadata"]
+        assert metadata["accelerator"] == "GPU" and "widgets" not in metadata
+        assert metadata["colab"] == {"gpuType": "T4", "provenance": [], "toc_visible": True}
+        assert metadata["kernelspec"]["name"] == "python3"
+
+    def test_badge_and_times_stand_first(self, path):
+        first = source(cells_of(path, "markdown")[0])
+        url = f"https://colab.research.google.com/github/{SLUG}/blob/main/notebooks/{path.name}"
+        assert first.startswith("# ") and f"({url})" in first
+        assert re.search("minute", first)
+        assert source(cells_of(path, "markdown")[-1]).startswith("**What you have now**")
+
+    def test_one_setup_and_one_parameters_cell(self, path):
+        code = cells_of(path, "code")
+        assert source(code[0]) == source(cells_of(PATHS[0], "code")[0])
+        assert source(code[0]).startswith("# @title") and f'"git+{REPOSITORY}"' in source(code[0])
+        assert code[0]["metadata"] == {"cellView": "form"}
+        tagged = [cell for cell in code if "parameters" in cell["metadata"].get("tags", [])]
+        assert tagged == code[1:2]
+        assert all("# @param" in line for line in source(code[1]).splitlines())
+        assert 'DATASET = "shapes"  # @param ["shapes", "tgif", "my_folder"]' in source(code[1])
+
+    def test_nothing_that_belongs_to_one_machine(self, path):
+        for cell in cells_of(path, "code"):
+            assert all(output["output_type"] != "error" for output in cell["outputs"])
+            assert not re.search(r"""["' (](/home|/root|/tmp|/Users|[A-Z]:\\)""", json.dumps(cell))
+
+    def test_links_lead_somewhere(self, path):
+        for cell in cells_of(path, "markdown"):
+            for link in re.findall(r"\]\(([\w./-]+)\)", source(cell)):
+                assert (path.parent / link).exists(), link
+
+
+def test_what_the_formulae_of_the_notebooks_say_is_asserted_in_them():
+    code = "\n".join(lines_of_code(ROOT / "notebooks" / "03_train_captioner.ipynb"))
+    assert "np.testing.assert_allclose(np.asarray(weights), alpha" in code
+    assert "np.testing.assert_allclose(float(v2t.sequence_loss(targets, logits)), by_hand" in code
+
+
+@pytest.mark.notebook
+@pytest.mark.parametrize("path", PATHS, ids=NAMES)
+def test_runs_alone_from_the_first_cell_to_the_last(path, tmp_path, monkeypatch):
+    import nbformat
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("V2T_SMOKE", "1")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), *filter(None, sys.path)]))
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
+    )
+    client.execute()
+    assert list((tmp_path / "v2t-work").iterdir())

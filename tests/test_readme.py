@@ -1,0 +1,68 @@
+"""What README says to type works as printed, on less data."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from test_notebooks import NAMES, REPOSITORY, SLUG
+
+from v2t_lib.cli import main
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language, section):
+    text = README.split(f"## {section}\n", 1)[1].split("\n## ", 1)[0]
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.S)
+
+
+@pytest.fixture(scope="module")
+def typed(tmp_path_factory):
+    """A folder in which every line of "`v2t` in ten lines" was run, and the lines."""
+    folder = tmp_path_factory.mktemp("readme")
+    lines = blocks("sh", "`v2t` in ten lines")[0].splitlines()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for line in lines:
+            less = line.replace("--clips 2000", "--clips 60").replace("--epochs 5", "--epochs 1")
+            program, *arguments = shlex.split(less, comments=True)
+            assert program == "v2t" and main(arguments) == 0, line
+    return folder, lines
+
+
+def test_every_command_line_works(typed, no_java):
+    folder, lines = typed
+    assert len(lines) < 11 and sum("60" in line for line in lines) == 0
+    assert (folder / "page.html").stat().st_size > 10_000
+    assert len((folder / "predictions.tsv").read_text().splitlines()) == 5
+
+
+def test_the_python_lines_work(typed, monkeypatch, capsys):
+    folder, _ = typed
+    monkeypatch.chdir(folder)
+    (code,) = blocks("python", "From Python")
+    code = code.replace("runs/demo", "runs/first").replace("my.gif", "data/test-00000.gif")
+    names = {}
+    exec(code, names)
+    caption = names["caption"]
+    assert caption.attention.shape[0] == len(caption.words)
+    assert (folder / "heat.gif").read_bytes()[:4] == b"GIF8"
+
+
+def test_the_notebooks_table_is_whole():
+    rows = re.findall(r"^\| \[(\w+)\]\(notebooks/(\w+)\.ipynb\) .*github/(\S+)/blob", README, re.M)
+    assert rows == [(name, name, SLUG) for name in NAMES]
+    assert REPOSITORY.endswith(SLUG)
+
+
+def test_links_and_pictures_are_there():
+    for link in re.findall(r"\]\(((?!http)[^)#]+)\)", README):
+        assert (ROOT / link).exists(), link
+
+
+def test_make_targets_are_there():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"^make (\w+)", README, re.M):
+        assert re.search(rf"^{target}:", makefile, re.M), target

@@ -1,0 +1,126 @@
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tiny
+from test_packing import write_gif
+
+import v2t_lib as v2t
+from v2t_lib import workspace as module
+from v2t_lib.errors import DataError
+from v2t_lib.training import TrainingOptions
+from v2t_lib.workspace import QUICK, RECIPES, SMOKE, Recipe, Workspace
+
+TINY = Recipe(
+    clips=60,
+    clip=tiny.CLIP,
+    caption=dataclasses.replace(tiny.CAPTION, length=9),
+    training=TrainingOptions(epochs=1, batch_size=8),
+    encoder_options=tiny.ENCODER,
+    decoder_options=tiny.DECODER,
+)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    workspace = Workspace(root=tmp_path_factory.mktemp("root"), recipe=TINY)
+    return workspace, workspace.captioner()
+
+
+def test_each_step_makes_what_it_needs_and_finds_what_is_there(trained, monkeypatch):
+    workspace, captioner = trained
+    for name in ("train", "pack", "write_shapes"):
+        monkeypatch.setattr(module, name, lambda *a, n=name, **k: pytest.fail(f"{n} called again"))
+    again = Workspace(root=workspace.root, recipe=TINY)
+    examples = again.examples("test", 2)
+    assert len(examples) == 2 and examples[0].frames.shape == tiny.CLIP.shape
+    frames = np.stack([example.frames for example in examples])
+    texts = [
+        [c.text for c in model.caption_frames(frames)] for model in (captioner, again.captioner())
+    ]
+    assert texts[0] == texts[1]
+    assert again.blind().grid == (1, 1, 1)
+    assert set(again.shards()) == {"train", "val", "test", "unseen"}
+
+
+def test_a_run_that_was_cut_off_goes_on(tmp_path):
+    recipe = dataclasses.replace(TINY, training=TrainingOptions(epochs=2, batch_size=8))
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = True
+
+    workspace = Workspace(root=tmp_path, recipe=recipe)
+    workspace.captioner(callbacks=[Stop()])
+    epochs = []
+    note = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: epochs.append(epoch))
+    workspace.captioner(callbacks=[note])
+    assert epochs == [1]
+    rows = (workspace.run / "history.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows[1:]] == ["0", "1"]
+
+
+def test_a_folder_of_clips_is_split_by_clip_or_as_its_lists_say(tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    rows = []
+    for number in range(10):
+        write_gif(folder / f"{number}.gif", number)
+        rows += [f"{number}.gif\ta red star spins\n", f"{number}.gif\tthe star\n"]
+    (folder / "captions.tsv").write_text("".join(rows))
+    workspace = Workspace("my_folder", tmp_path, folder, recipe=TINY)
+    records = workspace.records()
+    assert {name: len(clips) for name, clips in records.items()} == {
+        "train": 8,
+        "val": 1,
+        "test": 1,
+    }
+    assert len({r.source for clips in records.values() for r in clips}) == 10
+    for name, numbers in (("train", range(5)), ("val", [5]), ("test", range(6, 10))):
+        (folder / f"{name}.txt").write_text("".join(f"{n}.gif\n" for n in numbers))
+    assert [r.source for r in workspace.records()["val"]] == ["5.gif"]
+    assert len(workspace.examples("test", 9)) == 4
+
+
+def test_a_share_of_tgif_is_the_same_share_of_every_split(tmp_path, monkeypatch):
+    folder = tmp_path / "release"
+    folder.mkdir()
+    rows = [f"http://host/{n}.gif\ta cat\n" for n in range(100)]
+    (folder / "tgif-v1.0.tsv").write_text("".join(rows))
+    for name, numbers in (("train", range(80)), ("val", range(80, 90)), ("test", range(90, 100))):
+        (folder / f"{name}.txt").write_text("".join(f"http://host/{n}.gif\n" for n in numbers))
+    monkeypatch.setattr(module, "get_release", lambda out: (folder / "tgif-v1.0.tsv", {}))
+    asked = []
+    monkeypatch.setattr(module, "fetch", lambda *a, **k: asked.append((a, k)))
+    workspace = Workspace("tgif", tmp_path, recipe=dataclasses.replace(TINY, clips=50))
+    sizes = {name: len(clips) for name, clips in workspace.records().items()}
+    assert sizes == {"train": 40, "val": 5, "test": 5}
+    shards = workspace.shards()
+    ((records, captions, out), options) = asked[0]
+    assert len(records) == 50 and options["spec"] == tiny.CLIP
+    assert shards["test"] == out / "test" and captions.name == "tgif-v1.0.tsv"
+
+
+def test_recipes(monkeypatch, tmp_path):
+    assert Workspace(root=tmp_path).recipe == RECIPES["shapes"]
+    assert Workspace(root=tmp_path, quick=True).recipe == QUICK
+    assert Workspace("tgif", tmp_path, quick=True).recipe == RECIPES["tgif"]
+    homes = {Workspace(root=tmp_path, seed=n, recipe=r).home for n in (0, 1) for r in (QUICK, TINY)}
+    assert len(homes) == 4
+    monkeypatch.setenv("V2T_SMOKE", "1")
+    assert v2t.Workspace("tgif", tmp_path).recipe == SMOKE
+
+
+def test_bad_names_are_told(tmp_path):
+    with pytest.raises(DataError, match=r"among shapes, tgif, my_folder\. Received: 'tgiff'"):
+        Workspace("tgiff", tmp_path)
+    with pytest.raises(DataError, match=r"expected `folder` to hold captions\.tsv"):
+        Workspace("my_folder", tmp_path, tmp_path)
+
+
+def test_the_device_is_told_and_its_absence_explained(monkeypatch):
+    monkeypatch.setattr(keras.distribution, "list_devices", lambda kind: [])
+    assert module.device().startswith("No GPU") and "T4" in module.device()
+    monkeypatch.setattr(keras.distribution, "list_devices", lambda kind: [f"{kind}:0"])
+    assert module.device() == "1 GPU (gpu:0)"

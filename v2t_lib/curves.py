@@ -1,0 +1,77 @@
+"""Curves of a run: its history as a picture, and one that redraws itself while a model trains."""
+
+import io
+from pathlib import Path
+
+import keras
+import pandas as pd
+from matplotlib.figure import Figure
+
+
+def figure_of(history: pd.DataFrame, blind: pd.DataFrame | None = None) -> Figure:
+    """Loss and accuracy over the epochs, beside the loss that a model reaches without looking.
+
+    Args:
+        history: Rows of `history.csv`.
+        blind: Rows of `blind.csv`, of the blind twin.
+    """
+    figure = Figure(figsize=(9, 3.2), dpi=80, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    epochs = history["epoch"] + 1
+    for axes, name, title in (
+        (left, "loss", "sequence loss, nats a token"),
+        (right, "sequence_accuracy", "accuracy, of words given those before"),
+    ):
+        for column, label in ((name, "training"), (f"val_{name}", "held out")):
+            if column in history:
+                axes.plot(epochs, history[column], marker="o", markersize=3, label=label)
+                value = history[column].iloc[-1]
+                axes.annotate(f"{value:.3f}", (epochs.iloc[-1], value), fontsize=8)
+        axes.set(title=title, xlabel="epoch")
+    if blind is not None and len(blind):
+        column = "val_loss" if "val_loss" in blind else "loss"
+        lowest = blind[column].min()
+        left.axhline(lowest, color="black", linestyle="--", label=f"blind: {lowest:.3f}")
+    left.set_ylim(bottom=0)
+    right.set_ylim(0, 1)
+    for axes in (left, right):
+        axes.legend()
+    return figure
+
+
+def _png(run: Path, history: pd.DataFrame) -> bytes:
+    blind, file = run / "blind.csv", io.BytesIO()
+    figure_of(history, pd.read_csv(blind) if blind.exists() else None).savefig(file)
+    return file.getvalue()
+
+
+def curves(run: str | Path) -> bytes:
+    """The curves of a run's directory, its blind twin's among them, as the bytes of a PNG."""
+    return _png(Path(run), pd.read_csv(Path(run) / "history.csv"))
+
+
+class LiveCurves(keras.callbacks.Callback):
+    """Draws the curves in a notebook cell, again after every epoch.
+
+    Args:
+        run: The run's directory; the blind twin's curve comes from there.
+    """
+
+    def __init__(self, run: str | Path):
+        super().__init__()
+        self.run, self.rows, self._display = Path(run), [], None
+
+    def on_train_begin(self, logs=None):
+        history = self.run / "history.csv"
+        if history.exists() and history.stat().st_size:  # a run that goes on
+            self.rows = pd.read_csv(history).to_dict("records")
+
+    def on_epoch_end(self, epoch, logs=None):
+        from IPython.display import Image, display
+
+        self.rows.append({"epoch": epoch} | {k: float(v) for k, v in (logs or {}).items()})
+        picture = Image(data=_png(self.run, pd.DataFrame(self.rows)))
+        if self._display is None:
+            self._display = display(picture, display_id=True)
+        else:
+            self._display.update(picture)
