@@ -14,11 +14,13 @@ from timing import medians
 from v2t_lib import encoders
 from v2t_lib.captioner import JIT_COMPILE, Captioner
 from v2t_lib.catalogue import COSTS, SPEC
-from v2t_lib.demo import CAPTION, DECODER
 from v2t_lib.things import THINGS, describe
 from v2t_lib.training import TrainingOptions, compile_for_training
 from v2t_lib.vocabulary import Vocabulary
+from v2t_lib.workspace import RECIPES
 
+DEMO = RECIPES["shapes"]
+CAPTION, DECODER = DEMO.caption, DEMO.decoder_options
 BATCH, CHANNELS = 8, 64
 
 

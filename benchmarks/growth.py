@@ -15,12 +15,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from v2t_lib.demo import CAPTION, CLIP
 from v2t_lib.packing import pack
 from v2t_lib.records import read_captions
 from v2t_lib.shapes import write_shapes
 from v2t_lib.shards import describe
+from v2t_lib.workspace import RECIPES
 
+DEMO = RECIPES["shapes"]
+CAPTION, CLIP = DEMO.caption, DEMO.clip
 CLIPS, SIZES, BATCH = 1000, (1000, 3000, 10_000, 30_000), 32
 
 

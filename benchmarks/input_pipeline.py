@@ -13,7 +13,6 @@ from timing import medians
 
 from v2t_lib import encoders
 from v2t_lib.captioner import Captioner
-from v2t_lib.demo import CAPTION, CLIP, DECODER, ENCODER, TRAINING
 from v2t_lib.packing import pack
 from v2t_lib.pipeline import batches, read_captions_of
 from v2t_lib.records import read_captions, select
@@ -21,7 +20,16 @@ from v2t_lib.shapes import write_shapes
 from v2t_lib.shards import shard_paths
 from v2t_lib.training import compile_for_training
 from v2t_lib.vocabulary import Vocabulary
+from v2t_lib.workspace import RECIPES
 
+DEMO = RECIPES["shapes"]
+CAPTION, CLIP, DECODER, ENCODER, TRAINING = (
+    DEMO.caption,
+    DEMO.clip,
+    DEMO.decoder_options,
+    DEMO.encoder_options,
+    DEMO.training,
+)
 CLIPS, BATCH, STEPS = 2400, 32, 30
 
 

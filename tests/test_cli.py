@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from v2t_lib.cli import main
 from v2t_lib.demo import demo
 from v2t_lib.evaluation import summary
 from v2t_lib.shapes import write_shapes
+from v2t_lib.workspace import FULL, RECIPES
 
 pytestmark = pytest.mark.usefixtures("no_java")
 
@@ -211,7 +213,10 @@ def test_problems_are_one_line_and_exit_one(arguments, message, tmp_path, model,
 
 
 def test_demo_leaves_what_it_promises(tmp_path):
-    scores = demo(tmp_path, seed=1, clips=100, epochs=1)
+    recipe = RECIPES["shapes"]
+    training = dataclasses.replace(recipe.training, epochs=1)
+    recipe = dataclasses.replace(recipe, clips=100, training=training)
+    scores = demo(tmp_path, seed=1, recipe=recipe)
     assert scores.keys() >= SCORES and scores["clips"] == 8
     assert json.loads((tmp_path / "scores.json").read_text()) == scores
     for name in ("captioner.keras", "history.csv", "report.html", "predictions.tsv"):
@@ -227,3 +232,11 @@ def test_real_clips_give_one_line_each(shared_data, model, capsys):
     assert main(["caption", *clips, "--model", str(model), "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["file"] for row in rows] == clips and all("caption" in row for row in rows)
+
+
+@pytest.mark.parametrize(("flags", "recipe"), [([], RECIPES["shapes"]), (["--full"], FULL)])
+def test_demo_takes_the_recipe_it_is_asked_for(flags, recipe, tmp_path, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr("v2t_lib.demo.demo", lambda *given: asked.append(given) or {"clips": 0})
+    assert main(["demo", "--out", str(tmp_path), "--json", *flags]) == 0
+    assert asked == [(tmp_path, 0, recipe)] and capsys.readouterr().out == '{"clips": 0}\n'

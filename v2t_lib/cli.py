@@ -51,9 +51,10 @@ def _part(text: str) -> tuple[int, int]:
 def _demo(args) -> int:
     from v2t_lib.demo import demo
     from v2t_lib.evaluation import summary
+    from v2t_lib.workspace import FULL, RECIPES
 
     with contextlib.redirect_stdout(sys.stderr):
-        scores = demo(args.out, args.seed)
+        scores = demo(args.out, args.seed, FULL if args.full else RECIPES["shapes"])
     print(json.dumps(scores) if args.json else summary(scores))
     return 0
 
@@ -307,6 +308,10 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("demo", _demo, "run the whole path on embedded data")
     sub.add_argument("--out", type=Path, default=Path("runs/demo"), help="default: %(default)s")
     sub.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+
+    sub.add_argument(
+        "--full", action="store_true", help="three times the clips, a wider model, about an hour"
+    )
 
     sub = command("shapes", _shapes, "draw the embedded data: captioned GIFs with masks", False)
     sub.add_argument("--out", type=Path, required=True, metavar="DIR")

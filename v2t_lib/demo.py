@@ -1,6 +1,5 @@
 """The whole path on embedded data, in one go: `v2t demo`."""
 
-import dataclasses
 import json
 import os
 import sys
@@ -9,9 +8,8 @@ from pathlib import Path
 
 from v2t_lib.evaluation import Prediction, evaluate, summary, write_predictions
 from v2t_lib.inspector import save_page
-from v2t_lib.workspace import RECIPES, Workspace
+from v2t_lib.workspace import RECIPES, Recipe, Workspace
 
-RECIPE = RECIPES["shapes"]
 SHOWN = 24
 
 
@@ -38,12 +36,7 @@ def _report(out: Path, scores: dict, predictions: list[Prediction]) -> None:
             caption.save_gif(out / "attention" / name, word)
 
 
-def demo(
-    out: str | Path,
-    seed: int = 0,
-    clips: int = RECIPE.clips,
-    epochs: int = RECIPE.training.epochs,
-) -> dict:
+def demo(out: str | Path, seed: int = 0, recipe: Recipe = RECIPES["shapes"]) -> dict:
     """Draws, packs, trains, scores and reports; what is already there is kept.
 
     Writes `captioner.keras`, `blind.keras`, `scores.json`, `history.csv`, `predictions.tsv`,
@@ -53,10 +46,8 @@ def demo(
         What `scores.json` holds.
     """
     started, out = time.monotonic(), Path(out)
-    training = dataclasses.replace(RECIPE.training, epochs=epochs)
-    recipe = dataclasses.replace(RECIPE, clips=clips, training=training)
     workspace = Workspace("shapes", root=out, recipe=recipe, out=out, seed=seed)
-    _say(started, f"drawing {clips} captioned GIFs")
+    _say(started, f"drawing {recipe.clips} captioned GIFs")
     workspace.captions()
     _say(started, "packing")
     shards = workspace.shards()

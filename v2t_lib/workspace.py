@@ -67,6 +67,13 @@ _REAL = Recipe(
 )
 #: What each data set of the notebooks is made with.
 RECIPES = {"shapes": _DRAWN, "tgif": dataclasses.replace(_REAL, clips=5000), "my_folder": _REAL}
+#: What `v2t demo --full` takes an hour for: more clips, a wider model, averaged weights.
+FULL = dataclasses.replace(
+    _DRAWN,
+    clips=24_000,
+    training=TrainingOptions(epochs=12, batch_size=32, learning_rate=3e-3, average=0.998),
+    decoder_options={"units": 256, "embedding_size": 96, "attention_units": 96, "dropout": 0.1},
+)
 #: Enough to show something in minutes.
 QUICK = dataclasses.replace(
     _DRAWN, clips=5000, training=dataclasses.replace(_DRAWN.training, epochs=6)
