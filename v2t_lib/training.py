@@ -173,7 +173,7 @@ def fit(
             ours = Averages().around(ours)
         # The lifeline comes last: what it saves is what the others leave.
         ours += [*callbacks, lifeline]
-        while lifeline.epoch < options.epochs:
+        while lifeline.epoch < options.epochs and not lifeline.ended:
             captioner.fit(
                 data(epoch=lifeline.epoch, skip=lifeline.step),
                 validation_data=val_data,
