@@ -136,7 +136,7 @@ class Lifeline(keras.callbacks.Callback):
         self.checkpoints, self.history, self.steps, self.every = checkpoints, history, steps, every
         self.order, self.name_clips, self.stop = order, name_clips, stop
         self.epoch = self.step = 0
-        self.enough = False
+        self.ended = False
         self.rows: list[dict] = []
         self._means: list[float] | None = None
 
@@ -213,7 +213,7 @@ class Lifeline(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         self.rows.append({"epoch": epoch} | {name: float(v) for name, v in (logs or {}).items()})
         self.epoch, self.step = epoch + 1, 0
-        self.enough = self.model.stop_training  # as a callback before this one wants it
+        self.ended = self.model.stop_training  # by another callback
         self.model.stop_training = True  # each epoch's data go to a `fit` of their own
         self._write_history()
         self._save()

@@ -171,8 +171,9 @@ def fit(
         ours.append(KeepBest(path, watched, best, mirror))
         if options.average:
             ours = Averages().around(ours)
-        ours += [*callbacks, lifeline]  # last: what it saves is what the others leave
-        while lifeline.epoch < options.epochs and not lifeline.enough:
+        # The lifeline comes last: what it saves is what the others leave.
+        ours += [*callbacks, lifeline]
+        while lifeline.epoch < options.epochs and not lifeline.ended:
             captioner.fit(
                 data(epoch=lifeline.epoch, skip=lifeline.step),
                 validation_data=val_data,
