@@ -181,7 +181,7 @@ def test_a_process_killed_outright_goes_on_in_another(finished, data, tmp_path):
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(unbroken, data, tmp_path, monkeypatch, capsys):
-    whole = Lifeline.on_train_batch_end
+    whole, handler = Lifeline.on_train_batch_end, signal.getsignal(signal.SIGINT)
 
     def interrupted(self, batch, logs=None):
         if (self.epoch, self.step) == (1, 0):
@@ -192,7 +192,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(unbroken, data, tmp_path, monkeypatc
         patch.setattr(Lifeline, "on_train_batch_end", interrupted)
         with pytest.raises(TrainingError, match=r"epoch 2, after step 1 of 3.*--resume"):
             short(data, tmp_path / "captioner.keras")
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
     short(data, tmp_path / "captioner.keras", resume=True)
     assert "going on at epoch 2, after step 1 of 3" in capsys.readouterr().err
     assert_same_end(unbroken, tmp_path / "captioner.keras")
