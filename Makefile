@@ -48,8 +48,8 @@ test-browser: $(VENV)/.browser ## the inspector in Chromium: alone, in Notebook 
 fuzz: $(VENV)/.dev ## 2,000 broken clips; 20,000 are among the benchmarks
 	$(BIN)/python benchmarks/fuzz_clips.py --count 2000 $(ARGS)
 
-notebooks: $(VENV)/.dev ## every notebook from the first cell to the last, on little data
-	$(BIN)/pytest -m notebook tests/test_notebooks.py --durations=0 $(ARGS)
+notebooks: $(VENV)/.dev ## every notebook whole, and README's commands, on little data
+	$(BIN)/pytest -m notebook tests/test_notebooks.py tests/test_readme.py --durations=0 $(ARGS)
 
 notebooks-full: $(VENV)/.dev ## runs the notebooks in earnest and keeps what they show
 	cd notebooks && for name in *.ipynb; do \

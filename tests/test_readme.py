@@ -32,6 +32,7 @@ def typed(tmp_path_factory):
     return folder, lines
 
 
+@pytest.mark.notebook
 def test_every_command_line_works(typed, no_java):
     folder, lines = typed
     assert len(lines) < 11 and sum("60" in line for line in lines) == 0
@@ -39,6 +40,7 @@ def test_every_command_line_works(typed, no_java):
     assert len((folder / "predictions.tsv").read_text().splitlines()) == 5
 
 
+@pytest.mark.notebook
 def test_the_python_lines_work(typed, monkeypatch, capsys):
     folder, _ = typed
     monkeypatch.chdir(folder)
