@@ -15,16 +15,18 @@ BLIND = pd.DataFrame({"epoch": [0, 1], "loss": [1.9, 1.6], "val_loss": [1.7, 1.5
 
 
 def lines(axes):
-    return {line.get_label(): line.get_ydata() for line in axes.get_lines()}
+    return {line.get_label().split(":")[0]: line.get_ydata() for line in axes.get_lines()}
 
 
 def test_curves_show_the_history_and_the_lowest_blind_loss():
     left, right = figure_of(HISTORY, BLIND).axes
     drawn = lines(left)
     assert list(drawn["training"]) == [2.0, 1.0, 0.5] and list(drawn["held out"]) == [1.8, 1.1, 0.7]
-    assert set(drawn["blind: 1.500"]) == {1.5}
+    assert set(drawn["blind"]) == {1.5}
     assert list(lines(right)["held out"]) == [0.35, 0.55, 0.75]
     assert list(left.get_lines()[0].get_xdata()) == [1, 2, 3]
+    labels = [text.get_text() for text in left.get_legend().get_texts()]
+    assert labels == ["training: 0.500", "held out: 0.700", "blind: 1.500"]
 
 
 def test_without_held_out_clips_or_a_twin_there_are_fewer_lines():

@@ -24,9 +24,8 @@ def figure_of(history: pd.DataFrame, blind: pd.DataFrame | None = None) -> Figur
     ):
         for column, label in ((name, "training"), (f"val_{name}", "held out")):
             if column in history:
+                label = f"{label}: {history[column].iloc[-1]:.3f}"
                 axes.plot(epochs, history[column], marker="o", markersize=3, label=label)
-                value = history[column].iloc[-1]
-                axes.annotate(f"{value:.3f}", (epochs.iloc[-1], value), fontsize=8)
         axes.set(title=title, xlabel="epoch")
     if blind is not None and len(blind):
         column = "val_loss" if "val_loss" in blind else "loss"
