@@ -181,12 +181,12 @@ def fuzz(
 ) -> list[Ending]:
     """Decodes the broken clips of these numbers; how each ended."""
     # Drawn here, for the encoders leave more memory taken than any decoder.
-    todo, lock, endings, whole = iter(numbers), threading.Lock(), [], clips()
+    waiting, lock, endings, whole = iter(numbers), threading.Lock(), [], clips()
 
     def numbers_of_one() -> Iterator[int]:
         while True:
             with lock:
-                number = next(todo, None)
+                number = next(waiting, None)
             if number is None:
                 return
             yield number
