@@ -16,7 +16,6 @@ MAX_TOTAL_PIXELS = 2**29
 #: Frames of a video together, which decode faster: 35 seconds of full HD at 60 a second.
 MAX_VIDEO_PIXELS = 2**32
 
-STILLS = ("jpeg", "bmp")
 VIDEOS = ("mov", "matroska", "avi")
 _SIGNATURES = (
     ("gif", 0, b"GIF87a"),
@@ -33,7 +32,7 @@ _READ = "GIF, APNG, WebP, MP4, WebM, MOV, AVI"
 
 
 def sniff(data: bytes) -> str:
-    """What the bytes are: "gif", "png", "webp", one of `STILLS` or one of `VIDEOS`.
+    """What the bytes are: "gif", "png", "webp", "jpeg", "bmp" or one of `VIDEOS`.
 
     MP4 and MOV are both "mov", WebM is "matroska": so the readers call them.
 
