@@ -1,5 +1,6 @@
 import collections
 import hashlib
+import io
 import json
 import os
 import random
@@ -14,6 +15,8 @@ import pytest
 import scripted_server as scripted
 from PIL import Image
 from test_packing import write_gif
+from test_placeholders import removed
+from video_corpus import video
 
 from v2t_lib import fetch as fetching
 from v2t_lib.cli import main
@@ -86,10 +89,13 @@ def picture(tmp_path, kind: str, frames: int) -> bytes:
 def test_every_source_gets_its_verdict(server, gifs, tmp_path):
     gif = gifs[0]
     webp, still = picture(tmp_path, "webp", 3), picture(tmp_path, "gif", 1)
+    removed_clip = io.BytesIO()
+    removed((250, 141)).save(removed_clip, "GIF")
     (tmp_path / "here.gif").write_bytes(gifs[1])
     expected = {
         server.script("/ok.gif", scripted.ranged(gif)): ("ok", 1),
         server.script("/webp.gif", scripted.body(webp)): ("ok", 1),
+        server.script("/mp4.gif", scripted.body(video("mp4-h264"))): ("ok", 1),
         server.script("/late.gif", scripted.status(500), scripted.body(gif)): ("ok", 2),
         server.script("/moved.gif", scripted.status(301, Location="/ok.gif")): ("ok", 1),
         server.script("/chunked.gif", scripted.chunked(gif)): ("ok", 1),
@@ -100,6 +106,7 @@ def test_every_source_gets_its_verdict(server, gifs, tmp_path):
         server.script("/410.gif", scripted.status(410)): ("gone", 1),
         server.script("/403.gif", scripted.status(403)): ("forbidden", 1),
         server.script("/still.gif", scripted.body(still)): ("still", 1),
+        server.script("/removed.gif", scripted.body(removed_clip.getvalue())): ("placeholder", 1),
         server.script("/page.gif", scripted.body(b"<html>removed</html>")): ("not-a-clip", 1),
         server.script("/json.gif", scripted.body(b'{"error": 1}')): ("not-a-clip", 1),
         server.script("/empty.gif", scripted.body(b"")): ("not-a-clip", 1),
