@@ -25,11 +25,11 @@ def sequence_loss(y_true, y_pred, label_smoothing=0.0):
     Returns:
         float32 scalar; 0 where every token is PAD.
     """
-    y_true = ops.cast(y_true, "int32")
-    log_probs = ops.log_softmax(ops.cast(y_pred, "float32"))
-    nll = -ops.squeeze(ops.take_along_axis(log_probs, y_true[..., None], axis=-1), -1)
+    y_true, logits = ops.cast(y_true, "int32"), ops.cast(y_pred, "float32")
+    nll = ops.sparse_categorical_crossentropy(y_true, logits, from_logits=True)
     if label_smoothing:
-        nll = (1 - label_smoothing) * nll - label_smoothing * ops.mean(log_probs, axis=-1)
+        evenly = ops.logsumexp(logits, axis=-1) - ops.mean(logits, axis=-1)
+        nll = (1 - label_smoothing) * nll + label_smoothing * evenly
     real, count = _token_share(y_true)
     return ops.sum(nll * real) / count
 

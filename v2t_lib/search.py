@@ -119,22 +119,27 @@ def beam(
     history = []  # newest last: (tokens, log-probabilities, parents), each (B,K), and (B*K,...)
     for _ in range(length):
         logits, state, weights = step(token, state)
-        vocabulary = logits.shape[-1]
         spoken = _log_probs(logits)
-        scores = ops.reshape(spoken, (batch, width, vocabulary))
-        padding = np.full(vocabulary, _IMPOSSIBLE, np.float32)
-        padding[PAD] = 0.0
-        scores = ops.where(done[..., None], padding, scores)  # a finished beam only waits
+        # The best beams are among each beam's own best; a finished beam only waits.
+        scores, tokens = ops.top_k(spoken, min(width, spoken.shape[-1]))
+        each = scores.shape[-1]
+        scores, tokens = (ops.reshape(part, (batch, width, each)) for part in (scores, tokens))
+        tokens = ops.where(done[..., None], PAD, ops.cast(tokens, "int32"))
+        waiting = np.where(np.arange(each) == 0, 0.0, _IMPOSSIBLE).astype("float32")
+        scores = ops.where(done[..., None], waiting, scores)
         longer = count + ops.cast(ops.logical_not(done), "float32")
         ranked = (total[..., None] + scores) / (longer[..., None] ** length_exponent)
-        _, chosen = ops.top_k(ops.reshape(ranked, (batch, width * vocabulary)), width)
+        _, chosen = ops.top_k(ops.reshape(ranked, (batch, width * each)), width)
         chosen = ops.cast(chosen, "int32")
-        parent, token = chosen // vocabulary, chosen % vocabulary
+        parent = chosen // each
 
         def follow(values, parent=parent):
             return ops.take_along_axis(values, parent, axis=1)
 
-        gained = ops.take_along_axis(ops.reshape(scores, (batch, -1)), chosen, axis=1)
+        def choose(values, chosen=chosen):
+            return ops.take_along_axis(ops.reshape(values, (batch, -1)), chosen, axis=1)
+
+        token, gained = choose(tokens), choose(scores)
         total, count = follow(total) + gained, follow(longer)
         log_probs = ops.where(follow(done), 0.0, gained)
         history.append((token, log_probs, parent, [weights, *_rivals(spoken)]))
