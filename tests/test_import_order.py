@@ -71,6 +71,8 @@ ORDER = [
     "meteor",
     "scoring",
     "published",
+    "rewards",
+    "self_critical",
     "faithfulness",
     "evaluation",
     "inspector",

@@ -140,6 +140,7 @@ def _pack(args) -> int:
 
 
 def _train(args) -> int:
+    from v2t_lib.self_critical import SELF_CRITICAL_FILE, self_critical
     from v2t_lib.specs import CaptionSpec
     from v2t_lib.training import MODEL_FILE, TrainingOptions, train
 
@@ -172,7 +173,10 @@ def _train(args) -> int:
             decoder_options={"dropout": args.dropout} if args.dropout is not None else None,
             start_from=args.start_from,
         )
-    print(args.out / MODEL_FILE)
+        if args.self_critical:
+            stage = {"resume": args.resume, "copy_to": args.copy_to}
+            self_critical(args.out, args.shards, args.self_critical, args.val, options, **stage)
+    print(args.out / (SELF_CRITICAL_FILE if args.self_critical else MODEL_FILE))
     return 0
 
 
@@ -418,6 +422,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SHARE",
         help="scheduled sampling: share "
         "of the model's own words before those to predict, by the end (default: 0)",
+    )
+    sub.add_argument(
+        "--self-critical",
+        type=_positive,
+        metavar="EPOCHS",
+        help="a last stage that trains for CIDEr itself, into self_critical.keras",
     )
     sub.add_argument(
         "--start-from",

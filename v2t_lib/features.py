@@ -49,19 +49,20 @@ def _rows(
             progress.update()
 
 
-def cached_features(encoder: FrameEncoder, shards: str | Path) -> Path:
-    """Shards with the features of the clips in `shards`, made where they aren't there yet.
+def cached_features(encoder: keras.layers.Layer, shards: str | Path) -> Path:
+    """Shards with the features of the clips in `shards`, made where they aren't there yet; `shards`
+    themselves for an encoder without a frozen picture network, whose features change.
 
     They lie in `shards`, in a directory named after the picture network and its weights; its
     `dataset.json` names both and the clip spec, and is written last. Interrupted, the work goes on
     with the shard it was in.
 
     Args:
-        encoder: A built encoder; its picture network must be frozen.
+        encoder: A built encoder.
         shards: Clips of the size that the encoder was built for.
     """
-    if not encoder.frozen:
-        raise ValueError("expected a frozen encoder. Received: one whose features will change")
+    if not (isinstance(encoder, FrameEncoder) and encoder.frozen):
+        return Path(shards)
     described, digest = describe(shards), _digest(encoder)
     out = Path(shards) / f"features-{encoder.application}-{digest}"
     if (out / "dataset.json").exists():

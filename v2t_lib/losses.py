@@ -34,6 +34,17 @@ def sequence_loss(y_true, y_pred, label_smoothing=0.0):
     return ops.sum(nll * real) / count
 
 
+def sentence_loss(y_true, y_pred):
+    """Each sentence's negative log-probability, in nats: float32 `(batch,)`.
+
+    Shapes as in `sequence_loss`. Weighted with what a sampled sentence gained, its gradient is that
+    of REINFORCE.
+    """
+    logits = ops.cast(y_pred, "float32")
+    nll = ops.sparse_categorical_crossentropy(y_true, logits, from_logits=True)
+    return ops.sum(nll * _token_share(y_true)[0], axis=-1)
+
+
 def sequence_accuracy(y_true, y_pred):
     """Share of real tokens whose logit is the highest; shapes as in `sequence_loss`."""
     real, count = _token_share(y_true)

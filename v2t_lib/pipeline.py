@@ -100,28 +100,40 @@ def _packer(vocabulary: Vocabulary, length: int):
     return pack
 
 
-def _one_a_caption(
-    shards: str | Path, feature: str, seed: int | None = None, epoch: int = 0
+def _one_a_caption(rows: dict) -> tuple[tf.Tensor, tf.Tensor]:
+    """Stored clips, each as often as it has captions, and the captions."""
+    clips, sentences = rows.values()
+    return tf.repeat(clips, sentences.row_lengths()), sentences.values
+
+
+def _one_a_clip(rows: dict) -> tuple[tf.Tensor, tf.Tensor]:
+    """Stored clips, and each one's captions, a line each."""
+    clips, sentences = rows.values()
+    return clips, tf.strings.reduce_join(sentences, axis=-1, separator="\n")
+
+
+def _read(
+    shards: str | Path, feature: str, each: Callable, seed: int | None = None, epoch: int = 0
 ) -> tf.data.Dataset:
-    """`(feature, sentence)` of every caption, in the file's order or, with a seed, in the epoch's.
+    """What `each` makes of clips, in the file's order or, with a seed, in the epoch's.
 
     The order is a function of seed and epoch alone, whatever the feature.
     """
     paths, features = shard_paths(shards), {feature: _TEXT, "sentences": _TEXTS}
 
-    def repeat(records):
+    def parse(records):
         rows = tf.io.parse_example(records, features)
-        return tf.repeat(rows[feature], rows["sentences"].row_lengths()), rows["sentences"].values
+        return each({name: rows[name] for name in features})
 
     if seed is None:
-        return tf.data.TFRecordDataset(paths).batch(PARSED_AT_ONCE).map(repeat).unbatch()
+        return tf.data.TFRecordDataset(paths).batch(PARSED_AT_ONCE).map(parse).unbatch()
     rng = np.random.default_rng([seed, epoch])
     paths = [paths[number] for number in rng.permutation(len(paths))]
     key = rng.integers(2**31, size=2)
 
     # Not `Dataset.shuffle`: its order hangs on TensorFlow's global seed, too.
     def shuffled(number, records):
-        values, sentences = repeat(records)
+        values, sentences = parse(records)
         order = tf.random.experimental.stateless_shuffle(
             tf.range(tf.size(sentences)), key + tf.stack([0, number])
         )
@@ -192,7 +204,7 @@ def batches(
         tokens = pack(sentences)
         return (clips, tokens[:, :-1]), tokens[:, 1:]
 
-    dataset = _one_a_caption(shards, feature, seed, epoch).skip(skip * batch_size)
+    dataset = _read(shards, feature, _one_a_caption, seed, epoch).skip(skip * batch_size)
     dataset = dataset.map(
         lambda stored, sentence: (decode(stored), sentence),
         num_parallel_calls=tf.data.AUTOTUNE,
@@ -205,5 +217,36 @@ def sources_of_batch(
     shards: str | Path, batch_size: int, seed: int, epoch: int, number: int
 ) -> list[str]:
     """The clips in batch `number`, counted from 0, of what `batches` gives for the epoch."""
-    rows = _one_a_caption(shards, "source", seed, epoch).skip(number * batch_size)
+    rows = _read(shards, "source", _one_a_caption, seed, epoch).skip(number * batch_size)
     return [source.numpy().decode() for source, _ in rows.take(batch_size)]
+
+
+def sentences_of(shards: str | Path) -> Iterator[list[str]]:
+    """Each clip's captions as models see them, normalised, in file order."""
+    for _, lines in _read(shards, "source", _one_a_clip):
+        yield lines.numpy().decode().split("\n")
+
+
+def clip_batches(
+    shards: str | Path, batch_size: int, seed: int | None = None, epoch: int = 0, skip: int = 0
+) -> Iterator[tuple[np.ndarray, list[list[str]]]]:
+    """Batches in which every clip comes once, with all its captions, normalised.
+
+    Args:
+        shards: A directory of shards.
+        batch_size: Clips a batch.
+        seed: Shuffles, as a function of seed and epoch alone, and drops the last, smaller batch;
+            None keeps the file's order.
+        epoch: The epoch's number, with a seed.
+        skip: Batches at the beginning to leave out; they are read, but not decoded.
+
+    Yields:
+        uint8 `(B, T, H, W, 3)`, or what shards of features hold, and `B` lists of captions.
+    """
+    feature, decode = _stored(shards)
+    dataset = _read(shards, feature, _one_a_clip, seed, epoch).skip(skip * batch_size)
+    dataset = dataset.map(
+        lambda stored, lines: (decode(stored), lines), num_parallel_calls=tf.data.AUTOTUNE
+    )
+    for clips, lines in dataset.batch(batch_size, drop_remainder=seed is not None).prefetch(2):
+        yield clips.numpy(), [line.decode().split("\n") for line in lines.numpy()]

@@ -1,12 +1,13 @@
-"""Search: the words a decoder would write, greedily or with a beam.
+"""Search: the words a decoder would write, greedily, at random or with a beam.
 
-Both run as one graph of `keras.ops` over a batch of clips. They know a decoder only by its `step`:
+Each runs as one graph of `keras.ops` over a batch of clips. It knows a decoder only by its `step`:
 `step(token, state) -> (logits, state, weights)`, with `state` a `DecoderState`.
 """
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -68,18 +69,44 @@ def forced(logits, weights, targets) -> Found:
     return Found(targets, given, weights, *_rivals(_log_probs(logits)))
 
 
-def greedy(step: Callable, state: DecoderState, batch: int, length: int) -> Found:
-    """The most probable next word, again and again, until END or `length` tokens."""
+def _one_by_one(step: Callable, state: DecoderState, batch: int, length: int, choose) -> Found:
+    """One sentence a clip: `choose` takes a token from each row of log-probabilities."""
     token = ops.full((batch,), START, dtype="int32")
     done = ops.zeros((batch,), dtype="bool")
     history = []
     for _ in range(length):
         logits, state, weights = step(token, state)
-        rivals, scores = _rivals(_log_probs(logits))
-        token = ops.where(done, PAD, rivals[:, 0])
-        history.append((token, ops.where(done, 0.0, scores[:, 0]), weights, rivals, scores))
+        log_probs = _log_probs(logits)
+        chosen = choose(log_probs)  # (B,)
+        gained = ops.take_along_axis(log_probs, chosen[:, None], axis=-1)[:, 0]
+        token = ops.where(done, PAD, chosen)
+        history.append((token, ops.where(done, 0.0, gained), weights, *_rivals(log_probs)))
         done = ops.logical_or(done, ops.equal(token, END))
     return Found(*(ops.stack(parts, 1) for parts in zip(*history, strict=True)))
+
+
+def greedy(step: Callable, state: DecoderState, batch: int, length: int) -> Found:
+    """The most probable next word, again and again, until END or `length` tokens."""
+
+    def choose(log_probs):
+        return ops.cast(ops.argmax(log_probs, axis=-1), "int32")
+
+    return _one_by_one(step, state, batch, length, choose)
+
+
+def sample(
+    step: Callable,
+    state: DecoderState,
+    batch: int,
+    length: int,
+    seed: keras.random.SeedGenerator,
+) -> Found:
+    """Each next word drawn at random, as probable as the model finds it."""
+
+    def choose(log_probs):
+        return keras.random.categorical(log_probs, 1, dtype="int32", seed=seed)[:, 0]
+
+    return _one_by_one(step, state, batch, length, choose)
 
 
 def _spread(state: DecoderState, width: int) -> DecoderState:

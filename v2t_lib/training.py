@@ -18,7 +18,6 @@ from v2t_lib.captioner import JIT_COMPILE, Captioner, load
 from v2t_lib.checkpoints import Checkpoints, Mirror
 from v2t_lib.errors import DataError
 from v2t_lib.features import cached_features
-from v2t_lib.frame_encoders import FrameEncoder
 from v2t_lib.losses import sequence_accuracy, sequence_loss
 from v2t_lib.pipeline import (
     batches,
@@ -139,10 +138,8 @@ def fit(
         path.with_name(f".{path.stem}-checkpoints"), options.keep_checkpoints, mirror
     )
     batch, seed = options.batch_size, options.seed
-    sample = val
-    if isinstance(captioner.encoder, FrameEncoder) and captioner.encoder.frozen:
-        shards = cached_features(captioner.encoder, shards)
-        val = val and cached_features(captioner.encoder, val)
+    sample, shards = val, cached_features(captioner.encoder, shards)
+    val = val and cached_features(captioner.encoder, val)
     data = functools.partial(
         batches, shards, captioner.vocabulary, captioner.caption_spec, batch, seed
     )
