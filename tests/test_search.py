@@ -23,9 +23,9 @@ def scripted(table: dict):
     """A `step` that looks its distribution up by (position, last token); None for any token."""
 
     def step(token, state):
-        position = int(np.asarray(state.h)[0, 0])
-        rows = []
-        for last in np.asarray(token):
+        position = int(np.asarray(state.h).flat[0])
+        token, rows = np.asarray(token), []
+        for last in token.flat:
             shares = table.get((position, int(last))) or table[(position, None)]
             row = np.full(SIZE, 1e-9)
             for word, share in shares.items():
@@ -33,7 +33,8 @@ def scripted(table: dict):
             row[UNK] += max(0.0, 1 - row.sum())  # what is left goes where no search may
             rows.append(np.log(row))
         looks = np.tile(np.eye(3)[position % 3], (len(rows), 1)).astype("float32")
-        logits = np.array(rows, "float32")
+        logits = np.array(rows, "float32").reshape(*token.shape, SIZE)
+        looks = looks.reshape(*token.shape, 3)
         return ops.convert_to_tensor(logits), state._replace(h=state.h + 1), looks
 
     return step

@@ -117,7 +117,7 @@ def trained(shards, tmp_path_factory):  # noqa: F811
         encoder_options=tiny.ENCODER,
         decoder_options=tiny.DECODER,
         caption_spec=tiny.CAPTION,
-        options=TrainingOptions(epochs=25, batch_size=4, learning_rate=1e-2),
+        options=TrainingOptions(epochs=12, batch_size=4, learning_rate=1e-2),
     )
     return out
 
@@ -172,7 +172,7 @@ def test_a_stage_killed_at_any_step_ends_as_if_it_had_not_been(run, shards, monk
 
 def test_a_stage_goes_on_only_with_the_options_it_began_with(run, shards):  # noqa: F811
     self_critical(run, shards, 1, options=OPTIONS)
-    with pytest.raises(ModelError, match="Received: one with .*'batch_size': 2"):
+    with pytest.raises(ModelError, match=r"Received: one with .*'batch_size': 2"):
         self_critical(run, shards, 2, options=TrainingOptions(batch_size=4), resume=True)
 
 

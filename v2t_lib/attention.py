@@ -15,14 +15,15 @@ class BahdanauAttention(layers.Layer):
         units: Size of the space in which queries and keys are compared.
 
     Call arguments:
-        query: `(batch, Q)`.
+        query: `(batch, Q)`, or `(batch, K, Q)` for K queries of each memory.
         memory: `(batch, S, D)`.
         keys: `(batch, S, units)` from `project(memory)`; computed when left out.
         memory_mask: bool `(batch, S)`, False where a cell must get no weight. Every clip needs at
             least one True.
 
     Returns:
-        `(context, weights)`: `(batch, D)` in the compute dtype, `(batch, S)` float32 that sum to 1.
+        `(context, weights)`: `(batch, D)` in the compute dtype, `(batch, S)` float32 that sum to 1;
+        with K queries `(batch, K, D)` and `(batch, K, S)`.
 
     Example:
         >>> attention = BahdanauAttention(32)
@@ -53,15 +54,25 @@ class BahdanauAttention(layers.Layer):
     def call(self, query, memory, keys=None, memory_mask=None):
         if keys is None:
             keys = self.project(memory)
-        hidden = ops.tanh(ops.expand_dims(self.W_q(query), 1) + keys)  # (B,S,A)
-        scores = ops.matmul(hidden, ops.cast(self.v, hidden.dtype)[:, None])  # (B,S,1)
-        scores = ops.cast(ops.squeeze(scores, -1), "float32")
+        queries = self.W_q(query)
+        if len(query.shape) == 2:
+            scores = self._scores(queries, keys)[:, None]
+        else:
+            # In turn: what lies between is as large as the keys then, not K times as large.
+            each = [self._scores(queries[:, k], keys) for k in range(query.shape[1])]
+            scores = ops.stack(each, axis=1)  # (B,K,S)
         if memory_mask is not None:
-            scores = ops.where(memory_mask, scores, -1e30)
-        weights = ops.exp(scores - ops.logsumexp(scores, axis=-1, keepdims=True))  # (B,S)
+            scores = ops.where(memory_mask[:, None], scores, -1e30)
+        weights = ops.exp(scores - ops.logsumexp(scores, axis=-1, keepdims=True))
         memory = ops.cast(memory, self.compute_dtype)
-        context = ops.matmul(ops.cast(weights, memory.dtype)[:, None], memory)  # (B,1,D)
-        return ops.squeeze(context, 1), weights
+        context = ops.matmul(ops.cast(weights, memory.dtype), memory)  # (B,K,D)
+        return (context[:, 0], weights[:, 0]) if len(query.shape) == 2 else (context, weights)
+
+    def _scores(self, queries, keys):
+        """`(batch, units)` and `(batch, S, units)` to float32 `(batch, S)`."""
+        hidden = ops.tanh(ops.expand_dims(queries, 1) + keys)  # (B,S,A)
+        scores = ops.matmul(hidden, ops.cast(self.v, hidden.dtype)[:, None])  # (B,S,1)
+        return ops.cast(ops.squeeze(scores, -1), "float32")
 
     def get_config(self):
         return super().get_config() | {"units": self.units}

@@ -12,8 +12,8 @@ class DecoderState(NamedTuple):
     """What `step` carries from word to word.
 
     Attributes:
-        h: `(batch, units)`, the LSTM's output.
-        c: `(batch, units)`, the LSTM's cell.
+        h: `(batch, units)`, the LSTM's output; `(batch, K, units)` with K beams a clip.
+        c: As `h`, the LSTM's cell.
         memory: `(batch, S, D)`.
         keys: `(batch, S, attention_units)`, projected once a clip.
         mask: bool `(batch, S)` or None.
@@ -103,12 +103,16 @@ class AttentionDecoder(layers.Layer):
         return DecoderState(self.start_h(mean), self.start_c(mean), memory, keys, mask)
 
     def _advance(self, embedded, state):
-        """One LSTM step after a look: `(batch, E)` to the deep output's input and weights."""
+        """One LSTM step after a look: `(batch, E)`, or `(batch, K, E)`, to context and weights."""
         query = ops.concatenate([embedded, state.h], axis=-1)
         context, weights = self.attention(
             query, state.memory, keys=state.keys, memory_mask=state.mask
         )
-        _, (h, c) = self.cell(ops.concatenate([embedded, context], axis=-1), [state.h, state.c])
+        inputs = ops.concatenate([embedded, context], axis=-1)
+        # The cell knows one axis of examples.
+        rows = [ops.reshape(x, (-1, x.shape[-1])) for x in (inputs, state.h, state.c)]
+        _, cells = self.cell(rows[0], rows[1:])
+        h, c = (ops.reshape(x, (-1, *state.h.shape[1:])) for x in cells)
         return context, weights, state._replace(h=h, c=c)
 
     def _logits(self, embedded, h, context, training=False):
@@ -119,12 +123,12 @@ class AttentionDecoder(layers.Layer):
         """Writes one word.
 
         Args:
-            token: int `(batch,)`, the word before it.
+            token: int `(batch,)`, the word before it; `(batch, K)` with K beams a clip.
             state: `DecoderState`.
 
         Returns:
             `(logits, state, weights)`: `(batch, vocabulary_size)`, the next state, and `(batch, S)`
-            float32, where the model looked.
+            float32, where the model looked; with K beams `(batch, K, ...)`.
         """
         embedded = self.embedding(token)
         context, weights, state = self._advance(embedded, state)

@@ -109,13 +109,6 @@ def sample(
     return _one_by_one(step, state, batch, length, choose)
 
 
-def _spread(state: DecoderState, width: int) -> DecoderState:
-    """One copy of every clip's state a beam."""
-    return DecoderState(
-        *(None if part is None else ops.repeat(part, width, axis=0) for part in state)
-    )
-
-
 def beam(
     step: Callable,
     state: DecoderState,
@@ -129,28 +122,27 @@ def beam(
     A finished caption keeps its place among the beams until better ones push it out.
 
     Args:
-        step: As for `greedy`.
+        step: As for `greedy`, with `width` tokens a clip.
         state: The state before the first word, of `batch` clips.
         batch: Number of clips.
         length: Most tokens a caption may have.
         width: Number of beams.
         length_exponent: Log-probabilities are divided by their length to this power; 0 for none.
     """
-    state = _spread(state, width)
-    token = ops.full((batch * width,), START, dtype="int32")
+    h, c = (ops.repeat(part[:, None], width, axis=1) for part in (state.h, state.c))
+    state = state._replace(h=h, c=c)  # (B,K,U)
+    token = ops.full((batch, width), START, dtype="int32")
     done = ops.zeros((batch, width), dtype="bool")
     # All beams begin alike: only the first may be continued, or they would stay alike.
     total = ops.tile(ops.where(ops.arange(width) == 0, 0.0, _IMPOSSIBLE)[None], (batch, 1))
     count = ops.zeros((batch, width))
-    first = ops.arange(batch)[:, None] * width  # flat index of each clip's first beam
-    history = []  # newest last: (tokens, log-probabilities, parents), each (B,K), and (B*K,...)
+    history = []  # newest last: tokens, log-probabilities, parents, each (B,K), and (B,K,...)
     for _ in range(length):
         logits, state, weights = step(token, state)
         spoken = _log_probs(logits)
         # The best beams are among each beam's own best; a finished beam only waits.
         scores, tokens = ops.top_k(spoken, min(width, spoken.shape[-1]))
         each = scores.shape[-1]
-        scores, tokens = (ops.reshape(part, (batch, width, each)) for part in (scores, tokens))
         tokens = ops.where(done[..., None], PAD, ops.cast(tokens, "int32"))
         waiting = np.where(np.arange(each) == 0, 0.0, _IMPOSSIBLE).astype("float32")
         scores = ops.where(done[..., None], waiting, scores)
@@ -171,23 +163,21 @@ def beam(
         log_probs = ops.where(follow(done), 0.0, gained)
         history.append((token, log_probs, parent, [weights, *_rivals(spoken)]))
         done = ops.logical_or(follow(done), ops.logical_or(token == END, token == PAD))
-        flat = ops.reshape(parent + first, (-1,))
-        state = state._replace(h=ops.take(state.h, flat, 0), c=ops.take(state.c, flat, 0))
-        token = ops.reshape(token, (-1,))
+        h, c = (ops.take_along_axis(x, parent[..., None], axis=1) for x in (state.h, state.c))
+        state = state._replace(h=h, c=c)
     # An unfinished caption must not win over a finished one by being cut short.
     final = total / count**length_exponent + ops.where(done, 0.0, _IMPOSSIBLE)
     best = ops.cast(ops.argmax(final, axis=1), "int32")[:, None]
-    return _backtrack(history, best, batch, width)
+    return _backtrack(history, best)
 
 
-def _backtrack(history: list, best, batch: int, width: int) -> Found:
+def _backtrack(history: list, best) -> Found:
     """Follows the best beam's parents from the last token to the first."""
     rows = []
     for token, gained, parent, looks in reversed(history):
         row = [ops.take_along_axis(values, best, axis=1)[:, 0] for values in (token, gained)]
         best = ops.take_along_axis(parent, best, axis=1)
         for values in looks:  # made before the parents were left
-            values = ops.reshape(values, (batch, width, values.shape[-1]))
             row.append(ops.take_along_axis(values, best[..., None], axis=1)[:, 0])
         rows.append(row)
     return Found(*(ops.stack(parts, 1) for parts in zip(*rows[::-1], strict=True)))
