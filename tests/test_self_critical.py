@@ -184,6 +184,7 @@ def test_a_loss_that_is_no_number_stops_the_stage(run, shards, monkeypatch):  # 
 
 def test_the_command_adds_the_stage_and_names_its_model(run, shards, monkeypatch, capsys):  # noqa: F811
     monkeypatch.setattr("v2t_lib.training.train", lambda *_, **__: None)  # `run` is trained
-    assert main(["train", str(shards), "--out", str(run), "--self-critical", "2"]) == 0
+    command = ["train", str(shards), "--out", str(run), "--batch", "4", "--self-critical", "2"]
+    assert main(command) == 0
     assert capsys.readouterr().out.strip() == str(run / "self_critical.keras")
     assert len(pd.read_csv(run / "self_critical.csv")) == 3

@@ -117,7 +117,7 @@ class Stage:
 
     @property
     def state(self) -> list:
-        return [*self.policy.variables, *self.policy.optimizer.variables]
+        return [*self.policy.trainable_variables, *self.policy.optimizer.variables]
 
     def step(self, clips: np.ndarray, sentences: Sequence[Sequence[str]]) -> None:
         about = self.about
