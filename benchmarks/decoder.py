@@ -4,9 +4,13 @@ write?
 Batch 64, memory 196 x 512, hidden 512, attention 512, vocabulary 10,000, 20 tokens, float32. The
 machine's best is the rate of a 4096 x 4096 matmul; most of the work is matmuls, the tanh over
 64 x 196 x 512 values a step is not. The aims are for a machine with about 430 GFLOP/s: a training
-step in 0.5 s, 200 captions a second greedily, 60 with 5 beams.
+step in 0.5 s, 200 captions a second greedily, 60 with 5 beams. There a plain Keras loop of the same
+sizes takes 0.56 s a step; it is timed beside.
 """
 
+import v2t_lib  # noqa: F401  (sets TensorFlow up)
+
+# isort: split
 import keras
 import numpy as np
 from timing import matmul, medians
@@ -25,6 +29,35 @@ def operations() -> float:
     lstm = (EMBEDDING + 2 * SIZE) * 4 * SIZE
     output = 2 * SIZE * EMBEDDING + EMBEDDING * WORDS
     return 2 * BATCH * (LENGTH * (look + lstm + output) + CELLS * SIZE * SIZE)
+
+
+class PlainLoop(keras.Model):
+    """The same decoder as one writes it first: all that a word needs in the loop, but for keys."""
+
+    def __init__(self):
+        super().__init__()
+        dense = keras.layers.Dense
+        self.embedding = keras.layers.Embedding(WORDS, EMBEDDING)
+        self.cell = keras.layers.LSTMCell(SIZE)
+        self.start_h, self.start_c = dense(SIZE, "tanh"), dense(SIZE, "tanh")
+        self.W_q, self.W_k, self.v = dense(SIZE), dense(SIZE), dense(1)
+        self.output_h, self.output_z = dense(EMBEDDING), dense(EMBEDDING)
+        self.vocabulary = dense(WORDS)
+
+    def call(self, inputs):
+        tokens, memory = inputs
+        embedded, keys, logits = self.embedding(tokens), self.W_k(memory), []
+        mean = keras.ops.mean(memory, axis=1)
+        h, c = self.start_h(mean), self.start_c(mean)
+        for position in range(LENGTH):
+            word = embedded[:, position]
+            query = self.W_q(keras.ops.concatenate([word, h], axis=-1))[:, None]
+            weights = keras.ops.softmax(self.v(keras.ops.tanh(query + keys)), axis=1)
+            context = keras.ops.sum(weights * memory, axis=1)
+            _, (h, c) = self.cell(keras.ops.concatenate([word, context], axis=-1), [h, c])
+            deep = keras.ops.tanh(word + self.output_h(h) + self.output_z(context))
+            logits.append(self.vocabulary(deep))
+        return keras.ops.stack(logits, axis=1)
 
 
 class Writer(keras.Model):
@@ -48,6 +81,9 @@ def main():
     decoder = AttentionDecoder(WORDS, SIZE, EMBEDDING, SIZE)
     model = keras.Model([tokens, memory], decoder(tokens, memory)[0])
     model.compile(keras.optimizers.SGD(1e-3), loss=sequence_loss, jit_compile=JIT_COMPILE)
+    plain = PlainLoop()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    plain.compile(keras.optimizers.SGD(1e-3), loss=loss, jit_compile=JIT_COMPILE)
     rng = np.random.default_rng(0)
     inputs = [
         rng.integers(4, WORDS, (BATCH, LENGTH)).astype("int32"),
@@ -62,6 +98,7 @@ def main():
         beam=lambda: writers[5].predict_on_batch(inputs[1]),
         forward=lambda: model.predict_on_batch(inputs),
         both=lambda: model.train_on_batch(inputs, targets),
+        plain=lambda: plain.train_on_batch(inputs, targets),
         matmul=multiply,
     )
     rate = multiplications / seconds["matmul"] / 1e9
@@ -73,6 +110,10 @@ def main():
             f"{label:22s} {seconds[name]:.3f} s a step, {work / 1e9:.0f} GFLOP, "
             f"{own:.0f} GFLOP/s, {own / rate:.0%} of the limit"
         )
+    print(
+        f"{'plain Keras loop':22s} {seconds['plain']:.3f} s a step; ours takes "
+        f"{seconds['both'] / seconds['plain']:.0%} of that (aim {0.5 / 0.56:.0%})"
+    )
     slower = 430 / rate
     print(f"aim for a step forward and backward, at this rate: {0.5 * slower:.2f} s")
     for name, aim in (("greedy", 200), ("beam", 60)):

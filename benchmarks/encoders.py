@@ -7,6 +7,9 @@ Conv3D layer, forward and backward, and the aim 80% of it: the rest is overhead.
 
 import argparse
 
+import v2t_lib  # noqa: F401  (sets TensorFlow up)
+
+# isort: split
 import keras
 import numpy as np
 from timing import medians

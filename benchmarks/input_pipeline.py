@@ -9,6 +9,10 @@ import tempfile
 from pathlib import Path
 
 import tensorflow as tf
+
+import v2t_lib  # noqa: F401  (sets TensorFlow up)
+
+# isort: split
 from timing import medians
 
 from v2t_lib import encoders

@@ -11,6 +11,9 @@ import dataclasses
 import tempfile
 from pathlib import Path
 
+import v2t_lib  # noqa: F401  (sets TensorFlow up)
+
+# isort: split
 import keras
 from keras import ops
 

@@ -4,6 +4,9 @@ warm `caption` of one clip take beside the encoder's own forward pass?
 The limit is the encoder: nothing is seen without it.
 """
 
+import v2t_lib  # noqa: F401  (sets TensorFlow up)
+
+# isort: split
 import keras
 import numpy as np
 from timing import medians

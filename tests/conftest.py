@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import v2t_lib  # noqa: F401  (sets TensorFlow up before a test loads it)
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
 

@@ -59,6 +59,18 @@ def test_keys_projected_once_give_the_same():
         np.testing.assert_allclose(np.asarray(one), np.asarray(other), rtol=1e-6)
 
 
+def test_several_queries_of_a_memory_look_as_each_would_alone():
+    rng = np.random.default_rng(3)
+    queries, memory = rng.normal(size=(2, 3, 4)), rng.normal(size=(2, 5, 6))
+    mask = np.array([[1, 1, 0, 1, 1], [1, 1, 1, 0, 0]], bool)
+    attention = BahdanauAttention(7)
+    context, weights = attention(queries, memory, memory_mask=mask)
+    for k in range(3):
+        alone, alone_weights = attention(queries[:, k], memory, memory_mask=mask)
+        np.testing.assert_allclose(np.asarray(context)[:, k], np.asarray(alone), rtol=1e-5)
+        np.testing.assert_allclose(np.asarray(weights)[:, k], np.asarray(alone_weights), rtol=1e-5)
+
+
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_softmax_is_float32_under_mixed_precision(policy):
     attention = BahdanauAttention(8, dtype=policy)

@@ -49,9 +49,9 @@ def _log_probs(logits):
     return log_probs + barred
 
 
-def _rivals(log_probs):
-    """The most probable tokens and their log-probabilities, `(..., RIVALS)` each."""
-    values, tokens = ops.top_k(log_probs, min(RIVALS, log_probs.shape[-1]))
+def _rivals(log_probs, count: int = RIVALS):
+    """The most probable tokens and their log-probabilities, `(..., count)` each."""
+    values, tokens = ops.top_k(log_probs, min(count, log_probs.shape[-1]))
     return ops.cast(tokens, "int32"), values
 
 
@@ -139,11 +139,12 @@ def beam(
     history = []  # newest last: tokens, log-probabilities, parents, each (B,K), and (B,K,...)
     for _ in range(length):
         logits, state, weights = step(token, state)
-        spoken = _log_probs(logits)
+        spoken = _log_probs(logits)  # (B,K,V)
         # The best beams are among each beam's own best; a finished beam only waits.
-        scores, tokens = ops.top_k(spoken, min(width, spoken.shape[-1]))
+        rivals = _rivals(spoken, max(width, RIVALS))
+        tokens, scores = (part[..., :width] for part in rivals)
         each = scores.shape[-1]
-        tokens = ops.where(done[..., None], PAD, ops.cast(tokens, "int32"))
+        tokens = ops.where(done[..., None], PAD, tokens)
         waiting = np.where(np.arange(each) == 0, 0.0, _IMPOSSIBLE).astype("float32")
         scores = ops.where(done[..., None], waiting, scores)
         longer = count + ops.cast(ops.logical_not(done), "float32")
@@ -161,7 +162,8 @@ def beam(
         token, gained = choose(tokens), choose(scores)
         total, count = follow(total) + gained, follow(longer)
         log_probs = ops.where(follow(done), 0.0, gained)
-        history.append((token, log_probs, parent, [weights, *_rivals(spoken)]))
+        looks = [weights, *(part[..., :RIVALS] for part in rivals)]
+        history.append((token, log_probs, parent, looks))
         done = ops.logical_or(follow(done), ops.logical_or(token == END, token == PAD))
         h, c = (ops.take_along_axis(x, parent[..., None], axis=1) for x in (state.h, state.c))
         state = state._replace(h=h, c=c)
