@@ -6,10 +6,10 @@ import tiny
 from test_packing import write_gif
 
 from v2t_lib.captions import Caption
-from v2t_lib.evaluation import evaluate, mean_loss, write_predictions
+from v2t_lib.evaluation import Prediction, evaluate, exact_by, mean_loss, write_predictions
 from v2t_lib.losses import sequence_loss
 from v2t_lib.packing import pack
-from v2t_lib.pipeline import iter_examples
+from v2t_lib.pipeline import Example, iter_examples
 from v2t_lib.records import read_captions
 
 GRID = (2, 2, 2)
@@ -59,6 +59,27 @@ def test_a_blind_captioner_loses_nothing_on_the_wrong_clips(shards):
     assert mean_loss(blind, shards, lag=2) == pytest.approx(mean_loss(blind, shards), rel=1e-5)
 
 
+def prediction(truth: str, written: str) -> Prediction:
+    example = Example("key", "0.gif", (truth,), None, None, np.zeros((2, 4, 4, 3), bool))
+    caption = Caption(written, (), np.ones(0), 0.0, np.ones((0, *GRID)), None, None)
+    return Prediction(example, caption, caption)
+
+
+def test_exact_match_by_what_the_clips_show():
+    one, two = "a red star spins", "the red star is moving left and the pink cross is spinning"
+    rows = [(one, one), (one, "a red star grows"), (two, two), ("there is a red star growing", one)]
+    by = exact_by([prediction(*row) for row in rows])
+    assert by["objects"] == {
+        "1": {"clips": 3, "exact_match": 1 / 3},
+        "2": {"clips": 1, "exact_match": 1.0},
+    }
+    assert by["behaviour"] == {
+        "grows": {"clips": 1, "exact_match": 0.0},
+        "moves left": {"clips": 1, "exact_match": 1.0},
+        "spins": {"clips": 3, "exact_match": pytest.approx(2 / 3)},
+    }
+
+
 def test_scores_of_a_scripted_captioner(shards, monkeypatch, tmp_path, no_java):
     """Greedy is right for clips 0 and 1 of 5, the beam for all: only the text counts."""
     captioner, blind = tiny.captioner(), tiny.captioner("blind")
@@ -81,6 +102,7 @@ def test_scores_of_a_scripted_captioner(shards, monkeypatch, tmp_path, no_java):
     assert scores["shuffled_loss"] == pytest.approx(mean_loss(captioner, shards, lag=2))
     assert any("collapsed: 1 distinct for 5 clips" in doubt for doubt in scores["doubts"])
     assert scores["unseen_combinations"] is None and scores["pointing"] is None
+    assert scores["exact_match_by"] is None
     assert scores["deletion"] is None
     assert scores["blind_loss"] == pytest.approx(mean_loss(blind, shards))
     write_predictions(predictions, tmp_path / "p" / "predictions.tsv")

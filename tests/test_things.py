@@ -1,4 +1,4 @@
-from v2t_lib.things import BEHAVIOURS, Thing, describe, references
+from v2t_lib.things import BEHAVIOURS, Thing, behaviours, describe, references
 
 
 def test_references_are_found_in_every_phrasing():
@@ -22,3 +22,12 @@ def test_every_behaviour_is_known():
             words = describe((Thing("red", "star", behaviour),), phrasing).split()
             kinds = [reference and reference[0] for reference in references(words)]
             assert kinds.count("behaviour") == len(behaviour.split())
+
+
+def test_behaviours_are_read_back_from_every_phrasing():
+    for left in BEHAVIOURS:
+        for right in BEHAVIOURS:
+            things = (Thing("red", "star", left), Thing("blue", "cross", right))
+            for phrasing in range(3):
+                assert behaviours(describe(things, phrasing).split()) == [left, right]
+    assert behaviours(["a", "red", "star"]) == []

@@ -20,7 +20,8 @@ from v2t_lib.losses import sequence_loss
 from v2t_lib.pipeline import Example, iter_examples, read_captions_of
 from v2t_lib.scoring import intervals, tally
 from v2t_lib.shards import clip_spec
-from v2t_lib.vocabulary import PAD, normalise
+from v2t_lib.things import behaviours
+from v2t_lib.vocabulary import PAD, normalise, tokenise
 
 BATCH = 64
 #: Clips of the deletion test, which scores each of their words twice.
@@ -102,6 +103,30 @@ def _exact(predictions: list[Prediction], way: str) -> float:
     return float(np.mean([p.matches(getattr(p, way), p.example) for p in predictions]))
 
 
+def exact_by(predictions: list[Prediction]) -> dict | None:
+    """Exact match, greedily, of clips with so many objects, and of those with such a behaviour.
+
+    A clip of two objects counts for the behaviours of both. None where no clip is drawn.
+    """
+    groups = {"objects": collections.defaultdict(list), "behaviour": collections.defaultdict(list)}
+    for prediction in predictions:
+        if prediction.example.masks is None:
+            continue
+        shown = behaviours(tokenise(prediction.example.captions[0]))
+        groups["objects"][str(len(shown))].append(prediction)
+        for behaviour in sorted(set(shown)):
+            groups["behaviour"][behaviour].append(prediction)
+    if not groups["objects"]:
+        return None
+    return {
+        kind: {
+            name: {"clips": len(group), "exact_match": _exact(group, "greedy")}
+            for name, group in sorted(parts.items())
+        }
+        for kind, parts in groups.items()
+    }
+
+
 def _losses(captioner: Captioner, blind: Captioner | None, shards, clips: int) -> dict:
     loss = mean_loss(captioner, shards)
     return {
@@ -150,6 +175,7 @@ def evaluate(
         "exact_match": _exact(predictions, "greedy"),
         "exact_match_beam": _exact(predictions, "beam"),
         "beam": beam,
+        "exact_match_by": exact_by(predictions),
         "unseen_combinations": None,
         **_losses(captioner, blind, shards, len(predictions)),
         **pointing(greedy, masks),
@@ -193,6 +219,10 @@ def summary(scores: dict) -> str:
             f"probability, a random tenth {deleted['random']:.2f} (difference "
             f"{deleted['interval'][0]:.2f} to {deleted['interval'][1]:.2f})."
         )
+    if parts := scores["exact_match_by"]:
+        for kind, groups in parts.items():
+            shares = (f"{name} {100 * g['exact_match']:.1f}%" for name, g in groups.items())
+            sentences.append(f"Exact match by {kind}: {', '.join(shares)}.")
     return "\n".join([" ".join(sentences), *(f"Careful: {doubt}" for doubt in scores["doubts"])])
 
 

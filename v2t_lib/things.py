@@ -117,3 +117,15 @@ def references(words: Sequence[str]) -> list[tuple[str, int] | None]:
             counts[kind] += 1
         found.append((kind, counts[kind]) if kind else None)
     return found
+
+
+_SAID = {way(behaviour): behaviour for behaviour in BEHAVIOURS for way in (str, _participle)}
+
+
+def behaviours(words: Sequence[str]) -> list[str]:
+    """What each object of a drawn clip does, from left to right, by a caption of any phrasing."""
+    said: dict[int, list[str]] = {}
+    for word, reference in zip(words, references(words), strict=True):
+        if reference and reference[0] == "behaviour":
+            said.setdefault(reference[1], []).append(word)
+    return [_SAID[" ".join(part)] for part in said.values()]
