@@ -24,6 +24,7 @@ ORDER = [
     "specs",
     "catalogue",
     "errors",
+    "whole",
     "records",
     "things",
     "shapes",

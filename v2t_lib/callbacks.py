@@ -1,6 +1,5 @@
 """What a run does at its steps' and epochs' ends: reports, keeps the best, and stays alive."""
 
-import os
 import signal
 import sys
 import threading
@@ -15,6 +14,7 @@ from v2t_lib.captioner import save
 from v2t_lib.checkpoints import Checkpoints, Mirror
 from v2t_lib.diversity import COLLAPSE_SHARE
 from v2t_lib.errors import ModelError, TrainingError
+from v2t_lib.whole import replacing
 
 
 class SampleCaptions(keras.callbacks.Callback):
@@ -177,9 +177,8 @@ class Lifeline(keras.callbacks.Callback):
         self.checkpoints.save(_state(self.model), done, about)
 
     def _write_history(self) -> None:
-        temporary = self.history.with_name(self.history.name + ".tmp")
-        pd.DataFrame(self.rows).to_csv(temporary, index=False)
-        os.replace(temporary, self.history)
+        with replacing(self.history) as temporary:
+            pd.DataFrame(self.rows).to_csv(temporary, index=False)
         self.checkpoints.mirror.put(self.history)
 
     def _stop_if_asked(self) -> None:

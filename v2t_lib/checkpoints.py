@@ -7,7 +7,6 @@ mounted drive say, can hold copies; a thread of its own makes them, so that no s
 
 import contextlib
 import json
-import os
 import shutil
 import sys
 import threading
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from v2t_lib.errors import ModelError
+from v2t_lib.whole import replacing
 
 
 class Mirror:
@@ -81,10 +81,8 @@ class Mirror:
 
 
 def _copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(target.name + ".tmp")
-    shutil.copyfile(source, temporary)
-    os.replace(temporary, target)
+    with replacing(target) as temporary:
+        shutil.copyfile(source, temporary)
 
 
 class Checkpoints:
@@ -110,13 +108,10 @@ class Checkpoints:
 
     def save(self, variables: Sequence, step: int, about: dict) -> None:
         """Writes a checkpoint and drops the oldest beyond `keep`."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{step:09d}.npz"
-        temporary = path.with_name(path.name + ".tmp")
         arrays = {f"{n:05d}": np.asarray(v) for n, v in enumerate(variables)}
-        with open(temporary, "wb") as file:
+        with replacing(path) as temporary, open(temporary, "wb") as file:
             np.savez(file, about=np.array(json.dumps(about)), **arrays)
-        os.replace(temporary, path)
         old = self._paths()[: -self.keep]
         for one in old:
             one.unlink()

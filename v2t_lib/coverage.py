@@ -2,12 +2,12 @@
 
 import collections
 import json
-import os
 from pathlib import Path
 
 from v2t_lib.errors import VERDICTS, DataError
 from v2t_lib.fetched import NO_SPLIT, SETTINGS_FILE
 from v2t_lib.manifest import MANIFEST_FILE, read_rows
+from v2t_lib.whole import replacing
 
 #: What no row speaks of yet.
 WAITING = "waiting"
@@ -116,10 +116,8 @@ def picture(counted: dict, path: str | Path) -> None:
     figure.legend(handles=handles, loc="lower center", ncols=len(names), frameon=False,
                   fontsize="small", columnspacing=1.2, handlelength=1.2)  # fmt: skip
     figure.tight_layout(rect=(0, 0.25 / figure.get_figheight(), 1, 1))
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
-    figure.savefig(temporary, format="png", dpi=120)
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
 
 
 def _draw_whole(axes, row: int, counts: dict) -> None:

@@ -1,13 +1,12 @@
 """The whole path on embedded data, in one go: `v2t demo`."""
 
-import json
-import os
 import sys
 import time
 from pathlib import Path
 
 from v2t_lib.evaluation import Prediction, evaluate, summary, write_predictions
 from v2t_lib.inspector import save_page
+from v2t_lib.shards import write_json
 from v2t_lib.workspace import RECIPES, Recipe, Workspace
 
 SHOWN = 24
@@ -62,9 +61,7 @@ def demo(out: str | Path, seed: int = 0, recipe: Recipe = RECIPES["shapes"]) -> 
         training=shards["train"],
     )
     write_predictions(predictions, out / "predictions.tsv")
-    temporary = out / "scores.json.tmp"
-    temporary.write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, out / "scores.json")
+    write_json(out / "scores.json", scores)
     _report(out, scores, predictions)
     _say(started, f"done: open {out / 'report.html'}")
     return scores

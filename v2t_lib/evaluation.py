@@ -4,7 +4,6 @@ import collections
 import dataclasses
 import itertools
 import math
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from v2t_lib.scoring import intervals, tally
 from v2t_lib.shards import clip_spec
 from v2t_lib.things import behaviours
 from v2t_lib.vocabulary import PAD, normalise, tokenise
+from v2t_lib.whole import replacing
 
 BATCH = 64
 #: Clips of the deletion test, which scores each of their words twice.
@@ -228,9 +228,6 @@ def summary(scores: dict) -> str:
 
 def write_predictions(predictions: list[Prediction], path: str | Path) -> None:
     """Writes `source<TAB>caption`, one clip a row, whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
     rows = (f"{p.example.source}\t{p.beam.text}\n" for p in predictions)
-    temporary.write_text("".join(rows), encoding="utf-8")
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        temporary.write_text("".join(rows), encoding="utf-8")

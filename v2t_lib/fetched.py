@@ -13,6 +13,7 @@ from v2t_lib.errors import DataError, writing
 from v2t_lib.records import Record
 from v2t_lib.shards import write_json
 from v2t_lib.specs import ClipSpec
+from v2t_lib.whole import replacing
 
 SETTINGS_FILE = "fetch.json"
 CLIP_FOLDER = "clips"
@@ -88,7 +89,5 @@ def write_captions(out: Path, records: Sequence[Record], kept: Mapping[str, str]
             rows[record.split] += [f"{file}\t{caption}\n" for caption in record.captions]
     for split, lines in rows.items():
         path = out / CLIP_FOLDER / f"{split or NO_SPLIT}.tsv"
-        temporary = path.with_name(path.name + ".tmp")
-        with writing(path):
+        with writing(path), replacing(path) as temporary:
             temporary.write_text("".join(lines), encoding="utf-8")
-            os.replace(temporary, path)

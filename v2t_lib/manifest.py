@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from v2t_lib.errors import VERDICTS, DataError, writing
+from v2t_lib.whole import replacing
 
 MANIFEST_FILE = "manifest.tsv"
 
@@ -156,15 +157,16 @@ class Manifest:
             if row := _row(line):
                 last[row.source] = number
         wanted = {number for source, number in last.items() if source in self.known}
-        temporary = self.path.with_name(self.path.name + ".tmp")
-        with writing(temporary):
-            with open(temporary, "w", encoding="utf-8", newline="\n") as file:
-                file.write(HEADER + "\n")
-                lines = enumerate(_lines(self.path))
-                file.writelines(line + "\n" for number, line in lines if number in wanted)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self.path)
+        with (
+            writing(self.path),
+            replacing(self.path) as temporary,
+            open(temporary, "w", encoding="utf-8", newline="\n") as file,
+        ):
+            file.write(HEADER + "\n")
+            lines = enumerate(_lines(self.path))
+            file.writelines(line + "\n" for number, line in lines if number in wanted)
+            file.flush()
+            os.fsync(file.fileno())
         self._lines = len(wanted)
 
     def _ends_whole(self) -> bool:

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from v2t_lib.errors import DataError, writing
 from v2t_lib.shards import FORMAT, clip_spec, describe, whole_examples, write_json
+from v2t_lib.whole import replacing
 
 
 def merge(folders: Sequence[str | Path], out: str | Path) -> dict:
@@ -87,11 +88,9 @@ def _check_sources(folders: Sequence[Path], described: Sequence[dict]) -> None:
 
 def _place(shard: Path, target: Path) -> None:
     """Links a shard where the file system can, and copies it where it can't."""
-    temporary = target.with_name(target.name + ".tmp")
-    temporary.unlink(missing_ok=True)
-    with writing(target):
+    with writing(target), replacing(target) as temporary:
+        temporary.unlink(missing_ok=True)
         try:
             os.link(shard, temporary)
         except OSError:
             shutil.copyfile(shard, temporary)
-        os.replace(temporary, target)

@@ -1,12 +1,13 @@
 """Still and moving pictures of attention: heat over frames, as a GIF and as a contact sheet."""
 
 import io
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
+
+from v2t_lib.whole import replacing
 
 #: Even where the heat is full this much of the frame shows through.
 HEAT_OPACITY = 0.65
@@ -95,11 +96,8 @@ def strip(frames: np.ndarray, seconds: np.ndarray, height: int = 96) -> bytes:
 
 def write(path: str | Path, data: bytes) -> None:
     """Writes a file, whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def _titled(picture: np.ndarray, words: Sequence[str], chosen: int) -> Image.Image:

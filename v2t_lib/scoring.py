@@ -9,7 +9,6 @@ still be fetched, and compare with nothing published.
 
 import csv
 import dataclasses
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from tqdm import tqdm
 
 from v2t_lib import meteor, metrics, ptb
 from v2t_lib.errors import DataError
+from v2t_lib.whole import replacing
 
 NAMES = (*metrics.NAMES, "METEOR")
 RESAMPLES = 1000
@@ -208,15 +208,15 @@ def write_clips(scored: Tally, path: str | Path) -> None:
 
     Clips are ranked by CIDEr, then by ROUGE-L; rank 1 is the best.
     """
-    path = Path(path)
     values = figures(scored.table)
     names = [name for name in NAMES if values[name] is not None]
     ranked = np.lexsort((-values["ROUGE-L"], -values["CIDEr"]))
     half = (len(ranked) + 1) // 2
     ranks = np.column_stack([np.arange(half), len(ranked) - 1 - np.arange(half)]).ravel()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8", newline="") as file:
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(["rank", "source", "prediction", "references", *names])
         for rank in ranks[: len(ranked)]:
@@ -224,4 +224,3 @@ def write_clips(scored: Tally, path: str | Path) -> None:
             texts = (scored.sources[clip], scored.captions[clip])
             shown = (f"{values[name][clip]:.4f}" for name in names)
             writer.writerow([rank + 1, *texts, " | ".join(scored.references[clip]), *shown])
-    os.replace(temporary, path)

@@ -1,7 +1,6 @@
 """A last stage of training that asks for good sentences, not for likely next words."""
 
 import contextlib
-import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from v2t_lib.search import greedy, sample
 from v2t_lib.shards import describe
 from v2t_lib.training import MODEL_FILE, TrainingOptions
 from v2t_lib.vocabulary import PAD, START, Vocabulary
+from v2t_lib.whole import replacing
 
 SELF_CRITICAL_FILE = "self_critical.keras"
 #: What is left of the learning rate, as in the paper.
@@ -217,9 +217,8 @@ def self_critical(
             if stage.close_epoch(stage.score(clip_batches(val, batch))):
                 save(captioner, path)
             rows = pd.DataFrame(stage.about["rows"])
-            temporary = history.with_name(history.name + ".tmp")
-            rows.to_csv(temporary, index=False)
-            os.replace(temporary, history)
+            with replacing(history) as temporary:
+                rows.to_csv(temporary, index=False)
             mirror.put(path, history)
             print(f"  CIDEr of held-out captions: {rows['cider'].iloc[-1]:.3f}", file=sys.stderr)
             checkpoints.save(stage.state, stage.about["done"], stage.about)

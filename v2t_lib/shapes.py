@@ -28,6 +28,7 @@ from v2t_lib.things import (
     Thing,
     describe,
 )
+from v2t_lib.whole import replacing
 
 #: Share of the clips in every split but train, which takes the rest.
 SHARES = {"val": 0.04, "test": 0.08, "unseen": 0.04}
@@ -278,7 +279,6 @@ def write_shapes(out: str | Path, clips: int, seed: int = 0, workers: int | None
     for split, size in sizes.items():
         listing = "".join(f"{split}-{number:05d}.gif\n" for number in range(size))
         (out / f"{split}.txt").write_text(listing, encoding="utf-8")
-    temporary = out / "captions.tsv.tmp"
-    temporary.write_text("".join(f"{a}\t{b}\n" for a, b in captions), encoding="utf-8")
-    os.replace(temporary, out / "captions.tsv")
+    with replacing(out / "captions.tsv") as temporary:
+        temporary.write_text("".join(f"{a}\t{b}\n" for a, b in captions), encoding="utf-8")
     return out / "captions.tsv"

@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import io
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from v2t_lib.errors import DataError, disk_error
 from v2t_lib.records import Record
 from v2t_lib.specs import ClipSpec
 from v2t_lib.vocabulary import normalise
+from v2t_lib.whole import replacing
 
 FORMAT = 1
 JPEG_QUALITY = 92
@@ -53,9 +53,9 @@ def decode_masks(masks: bytes, spec: ClipSpec) -> np.ndarray:
 
 def write_json(path: Path, value: dict) -> None:
     """Writes JSON, whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def example(record: Record, packed: PackedClip) -> bytes:
@@ -134,12 +134,11 @@ def feature_example(source: str, captions: Sequence[str], features: np.ndarray) 
 
 def write_records(path: Path, examples: Iterable[bytes]) -> None:
     """Writes a TFRecord file under a temporary name, then gives it its own."""
-    temporary = path.with_name(path.name + ".tmp")
-    writer = RecordWriter(temporary)
-    for serialised in examples:
-        writer.write(serialised)
-    writer.close()
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        writer = RecordWriter(temporary)
+        for serialised in examples:
+            writer.write(serialised)
+        writer.close()
 
 
 def whole_examples(path: Path) -> Iterator[tuple[bytes, str, int, bool]]:
