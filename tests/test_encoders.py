@@ -141,6 +141,32 @@ def test_cells_are_in_row_major_order_and_local():
     assert moved[0, 0, 3] == 0
 
 
+@pytest.mark.parametrize("name", ["conv3d", "r2plus1d"])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_cell_sees_what_lies_around_its_own_middle(name, axis):
+    """With equal weights the middle of what a cell sees is half a step before its own, not 7.5.
+
+    "Same" padding in every stage would shift it by 0.5 + 1 + 2 + 4 pixels, or 0.5 + 1 frames.
+    """
+    sizes = [(48, 16, 16), (2, 112, 16)][axis]
+    encoder = encoders.get(name, widths=(1, 1, 1, 1))
+    encoder.build((None, *sizes, 3))
+    for weight in encoder.trainable_variables:
+        if "kernel" in weight.path:
+            weight.assign(np.ones(weight.shape))
+    lit = np.zeros((sizes[axis], *sizes, 3), "float32")  # one slice each
+    for place in range(sizes[axis]):
+        np.moveaxis(lit[place], axis, 0)[place] = 1
+    for unit in encoder.units:
+        lit = unit(lit)
+    grid = encoder.grid(ClipSpec(*sizes))
+    cell = grid[axis] // 2
+    seen = np.moveaxis(np.asarray(lit)[..., 0], axis + 1, 1)[:, cell].sum(axis=(1, 2))
+    middle = np.arange(sizes[axis]) @ seen / seen.sum()
+    step = sizes[axis] / grid[axis]
+    assert middle == pytest.approx((cell + 0.5) * step - 0.5 - 0.5, abs=0.15)
+
+
 def test_positions_tell_equal_cells_apart():
     encoder = encoders.get("conv3d", widths=(8,), strides=((2, 4, 4),), residual_from=1)
     memory = np.asarray(encoder(np.zeros((1, 8, 32, 32, 3), np.uint8)))[0].reshape(4, 8, 8, 8)

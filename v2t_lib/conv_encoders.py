@@ -21,15 +21,26 @@ class ConvUnit(layers.Layer):
         strides: `(time, height, width)`.
         factorised: Convolve in space, then in time, instead of in both at once.
         residual: Add the input to the output, before the ReLU.
+        pad_before: Axes, of 1 (time), 2 (height) and 3 (width), whose padding is the longer one
+            before the first cell where it can't be halved; else it is after the last.
 
     Call arguments:
         x: `(batch, T, H, W, channels)`.
     """
 
-    def __init__(self, filters, strides=(1, 1, 1), factorised=False, residual=False, **kwargs):
+    def __init__(
+        self,
+        filters,
+        strides=(1, 1, 1),
+        factorised=False,
+        residual=False,
+        pad_before=(),
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.filters, self.strides = filters, tuple(strides)
         self.factorised, self.residual = factorised, residual
+        self.pad_before = tuple(pad_before)
 
         def conv(kernel, stride):
             return layers.Conv3D(
@@ -77,12 +88,17 @@ class ConvUnit(layers.Layer):
             flop += 2 * math.prod(conv.kernel.shape) * math.prod(shape[1:4])
         return flop
 
+    def _convolve(self, conv, x):
+        if not self.pad_before:
+            return conv(x)
+        return ops.flip(conv(ops.flip(x, self.pad_before)), self.pad_before)
+
     def call(self, x, training=False):
         y = x
         for conv, norm in zip(self.convs, self.norms, strict=True):
             if conv is not self.convs[0]:
                 y = ops.relu(y)
-            y = norm(conv(y), training=training)
+            y = norm(self._convolve(conv, y), training=training)
         return ops.relu(x + y if self.residual else y)
 
     def get_config(self):
@@ -91,6 +107,7 @@ class ConvUnit(layers.Layer):
             "strides": self.strides,
             "factorised": self.factorised,
             "residual": self.residual,
+            "pad_before": self.pad_before,
         }
 
 
@@ -164,6 +181,11 @@ class Conv3DEncoder(GridEncoder):
     Every stage is a strided unit; stages from `residual_from` on add a residual unit. Call
     arguments and what is returned are `GridEncoder`'s.
 
+    Strides of 2 shift: 3 wide over an even size, with the padding after the last, each moves what a
+    cell sees by half a step of its input, which adds up to half a cell. An axis's last stride has
+    its padding before the first instead, and takes the sum back: half a pixel, half a frame is
+    left, and heat lies on what was seen.
+
     Args:
         widths: Channels of each stage; the last is the memory's `D`.
         strides: `(time, height, width)` of each stage.
@@ -190,13 +212,23 @@ class Conv3DEncoder(GridEncoder):
         self.residual_from = residual_from
         self.units = []
         for stage, (width, stride) in enumerate(zip(self.widths, self.strides, strict=True)):
-            self.units.append(self._unit(width, stride))
+            self.units.append(self._unit(width, stride, pad_before=self._pad_before(stage)))
             if stage >= residual_from:
                 self.units.append(self._unit(width, residual=True))
 
-    def _unit(self, width, strides=(1, 1, 1), residual=False):
+    def _unit(self, width, strides=(1, 1, 1), **options):
         return ConvUnit(
-            width, strides, factorised=self.factorised, residual=residual, dtype=self.dtype_policy
+            width, strides, factorised=self.factorised, dtype=self.dtype_policy, **options
+        )
+
+    def _pad_before(self, stage):
+        """The axes that have strides up to this stage, and none after it."""
+        return tuple(
+            axis + 1
+            for axis in range(3)
+            if self.strides[stage][axis] > 1
+            and any(stride[axis] > 1 for stride in self.strides[:stage])
+            and all(stride[axis] == 1 for stride in self.strides[stage + 1 :])
         )
 
     @property
