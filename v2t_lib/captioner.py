@@ -104,7 +104,9 @@ class Captioner(keras.Model):
         there. `own_words` is `(share, steps)`: the share grows to its full size over the steps.
         """
         share, steps = self.own_words
-        done = ops.cast(self.optimizer.iterations, "float32") / steps
+        # Each step draws twice. The optimiser's own count is out of reach in a step that JAX
+        # compiles, and with accumulated gradients counts fewer.
+        done = ops.cast(self.seeds.state[1], "float32") / (2 * steps)
         logits = ops.stop_gradient(self.decoder(tokens, ops.stop_gradient(memory))[0])  # (B,L,V)
         written = keras.random.categorical(
             ops.reshape(logits, (-1, logits.shape[-1])), 1, dtype="int32", seed=self.seeds

@@ -85,6 +85,8 @@ def compile_for_training(captioner: Captioner, options: TrainingOptions, steps: 
         return sequence_loss(y_true, y_pred, options.label_smoothing)
 
     captioner.own_words = (options.own_words, steps) if options.own_words else None
+    seed, _ = np.asarray(captioner.seeds.state)
+    captioner.seeds.state.assign([seed, 0])  # it counts the steps, too
     captioner.compile(
         optimizer=AveragingAdamW(
             schedule,
