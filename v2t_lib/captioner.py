@@ -263,6 +263,7 @@ class CaptionWriter(keras.Model):
     def __init__(self, captioner: Captioner, width: int):
         super().__init__()
         self.captioner, self.width = captioner, width
+        self.built = True  # or Keras would, on JAX, search once more, step by step, to build it
         self.compile(jit_compile=JIT_COMPILE)
 
     def call(self, clips):
@@ -275,6 +276,7 @@ class CaptionReader(keras.Model):
     def __init__(self, captioner: Captioner):
         super().__init__()
         self.captioner = captioner
+        self.built = True
         self.compile(jit_compile=JIT_COMPILE)
 
     def call(self, inputs):

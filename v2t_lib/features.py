@@ -24,6 +24,7 @@ class FeatureWriter(keras.Model):
     def __init__(self, encoder: FrameEncoder):
         super().__init__()
         self.encoder = encoder
+        self.built = True
         self.compile(jit_compile=keras.backend.backend() == "jax")
 
     def call(self, clips):

@@ -37,6 +37,7 @@ class Attempts(keras.Model):
         super().__init__()
         self.captioner = captioner
         self.seeds = keras.random.SeedGenerator(0)
+        self.built = True
         self.compile(jit_compile=JIT_COMPILE)
 
     def call(self, clips):
