@@ -199,6 +199,14 @@ def test_the_command_line_passes_every_option_on(tmp_path, monkeypatch):
     assert got["encoder_options"] == {"weights": "imagenet", "frozen": True}
 
 
+def test_several_devices_need_jax(tmp_path, capsys):
+    command = ["train", "shards", "--out", str(tmp_path), "--devices", "2"]
+    assert main(command) == 1
+    printed = capsys.readouterr().err
+    assert "expected Keras on JAX for 2 devices. Received: Keras on tensorflow" in printed
+    assert "KERAS_BACKEND=jax" in printed
+
+
 def test_a_run_starts_from_a_model(shards, tmp_path):
     """Its encoder, sizes and words, without being asked for them."""
     keras.utils.set_random_seed(1)

@@ -210,7 +210,7 @@ def train(
     """Trains a captioner and its blind twin; writes `captioner.keras`, `blind.keras`, histories.
 
     The twin has the same decoder and sees nothing (`BlindEncoder`); a third of the epochs is more
-    than it needs.
+    than it needs. Within `devices.spread` both train on several devices.
 
     Args:
         shards: Training shards; the vocabulary is made from their captions alone.
