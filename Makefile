@@ -12,7 +12,10 @@ ARGS ?=
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 MODEL_TESTS := $(addprefix tests/test_, $(addsuffix .py, \
-	attention decoder encoders losses captioner search))
+	attention decoder encoders losses captioner search devices))
+# Two logical devices, and little optimising, which would take tests longer than it saves them.
+XLA_TEST_FLAGS := --xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0 \
+	--xla_llvm_disable_expensive_passes=true
 BENCHMARKS := decoder encoders training_step input_pipeline growth decoding decoding_memory \
 	fuzz_clips fetch fetch_resume kills score
 
@@ -28,7 +31,7 @@ demo: $(VENV)/.core ## the whole path on embedded data: draws, packs, trains, sc
 	$(BIN)/v2t demo --out runs/demo $(ARGS)
 
 test: $(VENV)/.dev ## the tests that need nothing outside the repository
-	$(BIN)/pytest -m "not shared and not browser and not notebook" $(ARGS)
+	$(BIN)/pytest -m "not shared and not browser and not notebook and not jax" $(ARGS)
 
 test-shared: $(VENV)/.dev ## the tests on real clips and captions, in ../shared beside the checkout
 	@test -d ../shared/data || { \
@@ -36,8 +39,8 @@ test-shared: $(VENV)/.dev ## the tests on real clips and captions, in ../shared 
 	  exit 1; }
 	$(BIN)/pytest -m shared $(ARGS)
 
-test-jax: $(VENV)/.jax ## the model part's tests on Keras's JAX backend
-	KERAS_BACKEND=jax $(BIN)/pytest -m "not shared" $(MODEL_TESTS) $(ARGS)
+test-jax: $(VENV)/.jax ## the model part's tests on Keras's JAX backend, with two logical devices
+	KERAS_BACKEND=jax XLA_FLAGS="$(XLA_TEST_FLAGS)" $(BIN)/pytest -m "not shared" $(MODEL_TESTS) $(ARGS)
 
 test-browser: $(VENV)/.browser ## the inspector in Chromium: alone, in Notebook 6 and in JupyterLab 4
 	@command -v chromium >/dev/null || { \

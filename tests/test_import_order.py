@@ -52,6 +52,7 @@ ORDER = [
     "coverage",
     "tgif",
     "pipeline",
+    "devices",
     "conv_encoders",
     "frame_encoders",
     "encoders",

@@ -74,14 +74,17 @@ def test_half_precision_scales_the_loss_and_keeps_whole_weights():
 
 def test_own_words_take_the_places_of_given_ones_more_and_more():
     captioner = tiny.captioner("blind")
+    captioner.seeds.next()  # an earlier training's draws don't count
     learn(captioner, own_words=0.5)
+    seed, count = np.asarray(captioner.seeds.state)
+    assert count == 0
     bias = np.zeros(len(tiny.VOCABULARY))
     bias[9] = 1e4  # it would write this word and no other
     captioner.decoder.vocabulary.bias.assign(bias)
     given = np.repeat(TOKENS[:, :-1], 300, axis=0)
     memory, shares = np.zeros((len(given), 1, 96), "float32"), []
     for done in (0, 10, 20, 40):
-        captioner.optimizer.iterations.assign(done)
+        captioner.seeds.state.assign([seed, 2 * done])  # two draws a step
         mixed = np.asarray(captioner._with_own_words(given, memory))
         np.testing.assert_array_equal(mixed[:, 0], given[:, 0])
         np.testing.assert_array_equal(mixed[given == 0], 0)
@@ -194,6 +197,14 @@ def test_the_command_line_passes_every_option_on(tmp_path, monkeypatch):
     assert str(got["start_from"]) == "m.keras" and str(got["copy_to"]) == "drive"
     assert got["encoder"] == "convnext_tiny"
     assert got["encoder_options"] == {"weights": "imagenet", "frozen": True}
+
+
+def test_several_devices_need_jax(tmp_path, capsys):
+    command = ["train", "shards", "--out", str(tmp_path), "--devices", "2"]
+    assert main(command) == 1
+    printed = capsys.readouterr().err
+    assert "expected Keras on JAX for 2 devices. Received: Keras on tensorflow" in printed
+    assert "KERAS_BACKEND=jax" in printed
 
 
 def test_a_run_starts_from_a_model(shards, tmp_path):

@@ -166,6 +166,8 @@ class Lifeline(keras.callbacks.Callback):
         return f"epoch {self.epoch + 1}, after step {self.step} of {self.steps}"
 
     def _save(self) -> None:
+        if keras.backend.backend() == "jax":
+            self.model.jax_state_sync()  # within an epoch the variables themselves are empty
         about = {
             "epoch": self.epoch,
             "step": self.step,

@@ -15,6 +15,7 @@ from v2t_lib import encoders
 from v2t_lib.captions import Caption
 from v2t_lib.clips import Clip, decode_clip, read_clip
 from v2t_lib.decoder import AttentionDecoder
+from v2t_lib.devices import remainders, split
 from v2t_lib.errors import ModelError
 from v2t_lib.search import RIVALS, Found, beam, forced, greedy
 from v2t_lib.specs import CaptionSpec, ClipSpec
@@ -84,7 +85,7 @@ class Captioner(keras.Model):
         return self.encoder.grid(self.clip_spec)
 
     def call(self, inputs, training=False):
-        clips, tokens = inputs
+        clips, tokens = split(inputs)
         memory = self.encoder(clips, training=training)
         if self.own_words and training:
             tokens = self._with_own_words(tokens, memory)
@@ -104,7 +105,9 @@ class Captioner(keras.Model):
         there. `own_words` is `(share, steps)`: the share grows to its full size over the steps.
         """
         share, steps = self.own_words
-        done = ops.cast(self.optimizer.iterations, "float32") / steps
+        # Each step draws twice. The optimiser's own count is out of reach in a step that JAX
+        # compiles, and with accumulated gradients counts fewer.
+        done = ops.cast(self.seeds.state[1], "float32") / (2 * steps)
         logits = ops.stop_gradient(self.decoder(tokens, ops.stop_gradient(memory))[0])  # (B,L,V)
         written = keras.random.categorical(
             ops.reshape(logits, (-1, logits.shape[-1])), 1, dtype="int32", seed=self.seeds
@@ -114,6 +117,11 @@ class Captioner(keras.Model):
         drawn = keras.random.uniform(ops.shape(tokens), seed=self.seeds)
         chosen = ops.logical_and(drawn < share * ops.minimum(done, 1.0), tokens != PAD)
         return ops.where(chosen, own, tokens)
+
+    def evaluate(self, *args, **options):
+        """As Keras has it; on several devices, too, the last batch may be smaller."""
+        with remainders():
+            return super().evaluate(*args, **options)
 
     def write(self, clips, width: int = 1) -> Found:
         """Searches captions for a batch of clips: greedy for width 1, else with a beam."""
@@ -136,7 +144,7 @@ class Captioner(keras.Model):
             raise ValueError(f"expected at least 1 beam. Received: beam={beam}")
         if beam not in self._writers:
             self._writers[beam] = CaptionWriter(self, beam)
-        found = self._writers[beam].predict_on_batch(frames)
+        found = self._writers[beam].predict_on_batch(split(frames))
         return self._captions(found, frames, seconds)
 
     def explain_frames(self, frames, texts: Sequence[str], seconds=None) -> list[Caption]:
@@ -152,7 +160,7 @@ class Captioner(keras.Model):
         tokens = np.stack([self.vocabulary.pack(text, length) for text in texts])  # (B,L+1)
         if not self._writers.get("reader"):
             self._writers["reader"] = CaptionReader(self)
-        found = self._writers["reader"].predict_on_batch((frames, tokens))
+        found = self._writers["reader"].predict_on_batch(split((frames, tokens)))
         captions = self._captions(found, frames, seconds)
         sentences = [tuple(tokenise(text)[: length - 1]) for text in texts]
         return [
@@ -261,6 +269,7 @@ class CaptionWriter(keras.Model):
     def __init__(self, captioner: Captioner, width: int):
         super().__init__()
         self.captioner, self.width = captioner, width
+        self.built = True  # or Keras would, on JAX, search once more, step by step, to build it
         self.compile(jit_compile=JIT_COMPILE)
 
     def call(self, clips):
@@ -273,6 +282,7 @@ class CaptionReader(keras.Model):
     def __init__(self, captioner: Captioner):
         super().__init__()
         self.captioner = captioner
+        self.built = True
         self.compile(jit_compile=JIT_COMPILE)
 
     def call(self, inputs):

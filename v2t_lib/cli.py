@@ -140,6 +140,7 @@ def _pack(args) -> int:
 
 
 def _train(args) -> int:
+    from v2t_lib.devices import spread
     from v2t_lib.self_critical import SELF_CRITICAL_FILE, self_critical
     from v2t_lib.specs import CaptionSpec
     from v2t_lib.training import MODEL_FILE, TrainingOptions, train
@@ -158,7 +159,7 @@ def _train(args) -> int:
         checkpoint_steps=args.checkpoint_steps,
         keep_checkpoints=args.keep_checkpoints,
     )
-    with contextlib.redirect_stdout(sys.stderr):
+    with contextlib.redirect_stdout(sys.stderr), spread(args.devices, args.batch):
         train(
             args.shards,
             args.out,
@@ -387,6 +388,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--epochs", type=_positive, default=20, help="default: %(default)s")
     sub.add_argument("--batch", type=_positive, default=32, help="default: %(default)s")
+    sub.add_argument(
+        "--devices",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="GPUs of this machine that share each batch evenly; more than one needs Keras on JAX, "
+        "KERAS_BACKEND=jax v2t train ... --devices 2 (default: 1)",
+    )
     sub.add_argument("--learning-rate", type=float, default=1e-3, help="default: %(default)s")
     sub.add_argument("--label-smoothing", type=float, default=0.0, help="default: %(default)s")
     sub.add_argument("--doubly-stochastic", type=float, default=0.0, help="default: %(default)s")

@@ -44,6 +44,10 @@ class DataError(V2TError):
     """A captions file, split list or shard directory that can't be used as it is."""
 
 
+class DeviceError(V2TError):
+    """Devices asked for that aren't there, or can't be used as they were asked for."""
+
+
 class ModelError(V2TError):
     """A model file that can't be loaded: corrupt, of another version, or carrying code."""
 

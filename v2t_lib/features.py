@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
+from v2t_lib.devices import split
 from v2t_lib.frame_encoders import FrameEncoder
 from v2t_lib.pipeline import Example, iter_examples
 from v2t_lib.shards import clip_spec, describe, feature_example, write_json, write_records
@@ -24,6 +25,7 @@ class FeatureWriter(keras.Model):
     def __init__(self, encoder: FrameEncoder):
         super().__init__()
         self.encoder = encoder
+        self.built = True
         self.compile(jit_compile=keras.backend.backend() == "jax")
 
     def call(self, clips):
@@ -43,7 +45,7 @@ def _rows(
 ) -> Iterator[bytes]:
     for first in range(0, count, BATCH):
         batch = list(itertools.islice(examples, min(BATCH, count - first)))
-        cells = model.predict_on_batch(np.stack([example.frames for example in batch]))
+        cells = model.predict_on_batch(split(np.stack([example.frames for example in batch])))
         for example, features in zip(batch, cells, strict=True):
             yield feature_example(example.source, example.captions, features)
             progress.update()

@@ -1,10 +1,12 @@
 """tf.data batches out of shards."""
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -12,6 +14,12 @@ from v2t_lib.errors import DataError
 from v2t_lib.shards import clip_spec, decode_masks, describe, shard_paths
 from v2t_lib.specs import CaptionSpec, ClipSpec
 from v2t_lib.vocabulary import END, START, UNK, Vocabulary
+
+if keras.backend.backend() != "tensorflow":
+    # TensorFlow would fill the GPUs' memory, and all it does here is read. Too late where it has
+    # already: it keeps what it holds.
+    with contextlib.suppress(RuntimeError):
+        tf.config.set_visible_devices([], "GPU")
 
 _TEXT = tf.io.FixedLenFeature([], tf.string)
 _TEXTS = tf.io.RaggedFeature(tf.string)

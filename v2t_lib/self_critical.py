@@ -14,6 +14,7 @@ from tqdm import tqdm
 from v2t_lib.callbacks import StopSignal
 from v2t_lib.captioner import JIT_COMPILE, Captioner, CaptionWriter, load, save
 from v2t_lib.checkpoints import Checkpoints, Mirror
+from v2t_lib.devices import split
 from v2t_lib.errors import DataError, ModelError, TrainingError
 from v2t_lib.features import cached_features
 from v2t_lib.losses import sentence_loss
@@ -37,6 +38,7 @@ class Attempts(keras.Model):
         super().__init__()
         self.captioner = captioner
         self.seeds = keras.random.SeedGenerator(0)
+        self.built = True
         self.compile(jit_compile=JIT_COMPILE)
 
     def call(self, clips):
@@ -123,7 +125,7 @@ class Stage:
         about = self.about
         # What is drawn hangs on seed and step alone, so that a stage can go on.
         self.attempts.seeds.state.assign([about["order"]["seed"], about["done"]])
-        memory, settled, drawn = map(np.asarray, self.attempts.predict_on_batch(clips))
+        memory, settled, drawn = map(np.asarray, self.attempts.predict_on_batch(split(clips)))
         reward, baseline = self.judge(drawn, sentences), self.judge(settled, sentences)
         words = np.pad(drawn[:, :-1], ((0, 0), (1, 0)), constant_values=START)
         loss = self.policy.train_on_batch((words, memory), drawn, reward - baseline)
@@ -153,7 +155,7 @@ class Stage:
     def score(self, batches: Iterable) -> float:
         """The mean reward of the captions settled on."""
         rewards = [
-            self.judge(np.asarray(self.writer.predict_on_batch(clips).tokens), sentences)
+            self.judge(np.asarray(self.writer.predict_on_batch(split(clips)).tokens), sentences)
             for clips, sentences in batches
         ]
         return float(np.concatenate(rewards).mean())

@@ -85,6 +85,8 @@ def compile_for_training(captioner: Captioner, options: TrainingOptions, steps: 
         return sequence_loss(y_true, y_pred, options.label_smoothing)
 
     captioner.own_words = (options.own_words, steps) if options.own_words else None
+    seed, _ = np.asarray(captioner.seeds.state)
+    captioner.seeds.state.assign([seed, 0])  # it counts the steps, too
     captioner.compile(
         optimizer=AveragingAdamW(
             schedule,
@@ -208,7 +210,7 @@ def train(
     """Trains a captioner and its blind twin; writes `captioner.keras`, `blind.keras`, histories.
 
     The twin has the same decoder and sees nothing (`BlindEncoder`); a third of the epochs is more
-    than it needs.
+    than it needs. Within `devices.spread` both train on several devices.
 
     Args:
         shards: Training shards; the vocabulary is made from their captions alone.
