@@ -52,6 +52,14 @@ class NoPlaces(encoders.Conv3DEncoder):
             table.trainable = False
 
 
+@keras.saving.register_keras_serializable("ablation")
+class OffCentre(encoders.Conv3DEncoder):
+    """Cells see what lies around a point half a cell away, as "same" padding alone has it."""
+
+    def _pad_before(self, stage):
+        return ()
+
+
 @dataclasses.dataclass(frozen=True)
 class Variant:
     """What is changed: a part of the model, or the recipe."""
@@ -87,6 +95,7 @@ VARIANTS = {
     "as it is": Variant(),
     "query without the last word": Variant(decoder=StateAlone),
     "no position embeddings": Variant(encoder=NoPlaces),
+    "cells off centre": Variant(encoder=OffCentre),
     "no residual units": Variant(change=without_residual),
     "doubly stochastic, 0.1": Variant(doubly_stochastic=0.1),
     "averaged weights": Variant(change=with_average),
