@@ -56,8 +56,8 @@ class NoPlaces(encoders.Conv3DEncoder):
 class OffCentre(encoders.Conv3DEncoder):
     """Cells see what lies around a point half a cell away, as "same" padding alone has it."""
 
-    def _pad_before(self, stage):
-        return ()
+    def _last_stride(self):
+        return -1
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,13 +25,13 @@ class Cost:
 #: The size of clip that `COSTS` speaks of.
 SPEC = ClipSpec()
 COSTS = {
-    "conv3d": Cost((4, 7, 7), 256, 3384224, 3034644480),
-    "r2plus1d": Cost((4, 7, 7), 256, 1644128, 2129068032),
+    "conv3d": Cost((4, 7, 7), 256, 3292064, 2687827968),
+    "r2plus1d": Cost((4, 7, 7), 256, 1623648, 2051997696),
     "c3d": Cost((4, 7, 7), 512, 27674432, 79767797760),
-    "mobilenet_v3_small": Cost((4, 7, 7), 256, 3977416, 2559215872),
-    "mobilenet_v3_large": Cost((4, 7, 7), 256, 7303096, 5678704896),
-    "efficientnet_v2_b0": Cost((4, 7, 7), 256, 7891492, 8676839424),
-    "convnext_tiny": Cost((4, 7, 7), 256, 16778848, 32356896768),
+    "mobilenet_v3_small": Cost((4, 7, 7), 256, 2724040, 1807780096),
+    "mobilenet_v3_large": Cost((4, 7, 7), 256, 5164984, 4233636096),
+    "efficientnet_v2_b0": Cost((4, 7, 7), 256, 5753380, 7231770624),
+    "convnext_tiny": Cost((4, 7, 7), 256, 15304288, 31432052736),
     "blind": Cost((1, 1, 1), 96, 0, 0),
 }
 

@@ -16,13 +16,15 @@ from v2t_lib.specs import ClipSpec
 class ConvUnit(layers.Layer):
     """Convolution in space and time, batch normalisation, ReLU; a residual where shapes allow.
 
+    3 wide in space; in time 3, or, with a stride, as many moments as a step is made of.
+
     Args:
         filters: Channels out.
         strides: `(time, height, width)`.
         factorised: Convolve in space, then in time, instead of in both at once.
         residual: Add the input to the output, before the ReLU.
-        pad_before: Axes, of 1 (time), 2 (height) and 3 (width), whose padding is the longer one
-            before the first cell where it can't be halved; else it is after the last.
+        pad_before: Whether padding of height and width that can't be halved is longer before the
+            first cell; else it is after the last.
 
     Call arguments:
         x: `(batch, T, H, W, channels)`.
@@ -34,13 +36,13 @@ class ConvUnit(layers.Layer):
         strides=(1, 1, 1),
         factorised=False,
         residual=False,
-        pad_before=(),
+        pad_before=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.filters, self.strides = filters, tuple(strides)
         self.factorised, self.residual = factorised, residual
-        self.pad_before = tuple(pad_before)
+        self.pad_before = pad_before
 
         def conv(kernel, stride):
             return layers.Conv3D(
@@ -57,10 +59,12 @@ class ConvUnit(layers.Layer):
             return layers.BatchNormalization(momentum=0.9, dtype=self.dtype_policy)
 
         time, height, width = self.strides
+        # A step made of two moments sees these two: a third would be the next step's own.
+        moments = time if time > 1 else 3
         if factorised:
-            self.convs = [conv((1, 3, 3), (1, height, width)), conv((3, 1, 1), (time, 1, 1))]
+            self.convs = [conv((1, 3, 3), (1, height, width)), conv((moments, 1, 1), (time, 1, 1))]
         else:
-            self.convs = [conv((3, 3, 3), self.strides)]
+            self.convs = [conv((moments, 3, 3), self.strides)]
         self.norms = [norm() for _ in self.convs]
 
     def build(self, input_shape):
@@ -91,7 +95,7 @@ class ConvUnit(layers.Layer):
     def _convolve(self, conv, x):
         if not self.pad_before:
             return conv(x)
-        return ops.flip(conv(ops.flip(x, self.pad_before)), self.pad_before)
+        return ops.flip(conv(ops.flip(x, (2, 3))), (2, 3))
 
     def call(self, x, training=False):
         y = x
@@ -181,10 +185,10 @@ class Conv3DEncoder(GridEncoder):
     Every stage is a strided unit; stages from `residual_from` on add a residual unit. Call
     arguments and what is returned are `GridEncoder`'s.
 
-    Strides of 2 shift: 3 wide over an even size, with the padding after the last, each moves what a
-    cell sees by half a step of its input, which adds up to half a cell. An axis's last stride has
-    its padding before the first instead, and takes the sum back: half a pixel, half a frame is
-    left, and heat lies on what was seen.
+    Strides of 2 in space shift: 3 wide over an even size, with the padding after the last, each
+    moves what a cell sees by half a step of its input, which adds up to half a cell. The last one
+    has its padding before the first instead, and takes the sum back: half a pixel is left, and heat
+    lies on what was seen.
 
     Args:
         widths: Channels of each stage; the last is the memory's `D`.
@@ -210,9 +214,9 @@ class Conv3DEncoder(GridEncoder):
         self.widths = tuple(widths)
         self.strides = tuple(tuple(s) for s in strides)
         self.residual_from = residual_from
-        self.units = []
+        self.units, last = [], self._last_stride()
         for stage, (width, stride) in enumerate(zip(self.widths, self.strides, strict=True)):
-            self.units.append(self._unit(width, stride, pad_before=self._pad_before(stage)))
+            self.units.append(self._unit(width, stride, pad_before=stage == last))
             if stage >= residual_from:
                 self.units.append(self._unit(width, residual=True))
 
@@ -221,15 +225,9 @@ class Conv3DEncoder(GridEncoder):
             width, strides, factorised=self.factorised, dtype=self.dtype_policy, **options
         )
 
-    def _pad_before(self, stage):
-        """The axes that have strides up to this stage, and none after it."""
-        return tuple(
-            axis + 1
-            for axis in range(3)
-            if self.strides[stage][axis] > 1
-            and any(stride[axis] > 1 for stride in self.strides[:stage])
-            and all(stride[axis] == 1 for stride in self.strides[stage + 1 :])
-        )
+    def _last_stride(self):
+        """The last stage with a stride in space."""
+        return max((n for n, stride in enumerate(self.strides) if stride[1:] != (1, 1)), default=-1)
 
     @property
     def memory_size(self) -> int:
