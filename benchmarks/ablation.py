@@ -1,10 +1,10 @@
 """What do the embedded data's figures rest on?
 
-    python benchmarks/ablation.py [--root runs/demo] [--epochs 8] [VARIANT ...]
+    python benchmarks/ablation.py [--root runs/demo] [--epochs 8] [--seeds 1] [VARIANT ...]
 
 Trains the demo's captioner as it is, and with one thing changed at a time, on the demo's own data,
-and prints caption accuracy and pointing on held-out clips, a row a variant. One run each: two runs
-that differ in nothing but their seed lie up to two points apart.
+and prints caption accuracy and pointing on held-out clips: a row a run, and with several seeds a
+row of their means. Seeds are of the weights and of the data's order.
 """
 
 import argparse
@@ -60,6 +60,22 @@ class OffCentre(encoders.Conv3DEncoder):
         return -1
 
 
+@keras.saving.register_keras_serializable("ablation")
+class LongSteps(encoders.Conv3DEncoder):
+    """Where time is halved a kernel is three moments long, the third being the next step's own."""
+
+    def _unit(self, width, strides=(1, 1, 1), **options):
+        unit = super()._unit(width, strides, **options)
+        for conv in unit.convs:
+            conv.kernel_size = (3, *conv.kernel_size[1:])
+        return unit
+
+
+@keras.saving.register_keras_serializable("ablation")
+class OffCentreLongSteps(OffCentre, LongSteps):
+    """Both: the encoder as it was before either was mended."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Variant:
     """What is changed: a part of the model, or the recipe."""
@@ -96,6 +112,8 @@ VARIANTS = {
     "query without the last word": Variant(decoder=StateAlone),
     "no position embeddings": Variant(encoder=NoPlaces),
     "cells off centre": Variant(encoder=OffCentre),
+    "steps see three moments": Variant(encoder=LongSteps),
+    "off centre, three moments": Variant(encoder=OffCentreLongSteps),
     "no residual units": Variant(change=without_residual),
     "doubly stochastic, 0.1": Variant(doubly_stochastic=0.1),
     "averaged weights": Variant(change=with_average),
@@ -103,11 +121,14 @@ VARIANTS = {
 }
 
 
+COLUMNS = ("  exact", " unseen", "colour, shape", "behaviour", "mass on object")
+
+
 def trained(variant: Variant, recipe: Recipe, shards: dict[str, Path]) -> Captioner:
     """The variant's best weights."""
     captioner_module.AttentionDecoder = variant.decoder
     encoders.ENCODERS["conv3d"] = variant.encoder
-    keras.utils.set_random_seed(0)
+    keras.utils.set_random_seed(recipe.training.seed)
     made = Captioner(
         recipe.clip,
         recipe.caption,
@@ -122,32 +143,47 @@ def trained(variant: Variant, recipe: Recipe, shards: dict[str, Path]) -> Captio
         return load(path)
 
 
+def figures(captioner: Captioner, shards: dict[str, Path]) -> list[float]:
+    """Of greedy captions, in the order of `COLUMNS`."""
+    predictions = predict(captioner, shards["test"], 1)
+    exact, unseen = (
+        sum(p.matches(p.greedy, p.example) for p in rows) / len(rows)
+        for rows in (predictions, predict(captioner, shards["unseen"], 1))
+    )
+    scores = pointing([p.greedy for p in predictions], [p.example.masks for p in predictions])
+    return [
+        exact,
+        unseen,
+        *(scores[name] for name in ("pointing", "pointing_behaviour", "mass_on_object")),
+    ]
+
+
+def show(name: str, row: list[float]) -> None:
+    """Prints a line of the table."""
+    cells = (f"{value:{len(column)}.1%}" for value, column in zip(row, COLUMNS, strict=True))
+    print(f"{name:36} {'  '.join(cells)}", flush=True)
+
+
 def main() -> None:
-    """Prints a row a variant."""
+    """Prints a row a run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="VARIANT", help=f"of {', '.join(VARIANTS)}")
     parser.add_argument("--root", type=Path, default=Path("runs/demo"))
     parser.add_argument("--epochs", type=int, default=RECIPES["shapes"].training.epochs)
+    parser.add_argument("--seeds", type=int, default=1, help="runs of each variant")
     arguments = parser.parse_args()
     usual = RECIPES["shapes"]
     shards = Workspace(root=arguments.root, recipe=usual).shards()
-    usual = dataclasses.replace(
-        usual, training=dataclasses.replace(usual.training, epochs=arguments.epochs)
-    )
-    print(f"{'':30} exact  unseen  colour, shape  behaviour  mass on object")
+    training = dataclasses.replace(usual.training, epochs=arguments.epochs)
+    print(f"{'':36} {'  '.join(COLUMNS)}")
     for name in arguments.names or VARIANTS:
-        captioner = trained(VARIANTS[name], VARIANTS[name].change(usual), shards)
-        predictions = predict(captioner, shards["test"], 1)
-        exact, unseen = (
-            sum(p.matches(p.greedy, p.example) for p in rows) / len(rows)
-            for rows in (predictions, predict(captioner, shards["unseen"], 1))
-        )
-        scores = pointing([p.greedy for p in predictions], [p.example.masks for p in predictions])
-        print(
-            f"{name:30} {exact:.1%}  {unseen:6.1%}  {scores['pointing']:13.1%}  "
-            f"{scores['pointing_behaviour']:9.1%}  {scores['mass_on_object']:.1%}",
-            flush=True,
-        )
+        variant, rows = VARIANTS[name], []
+        for seed in range(arguments.seeds):
+            seeded = dataclasses.replace(usual, training=dataclasses.replace(training, seed=seed))
+            rows.append(figures(trained(variant, variant.change(seeded), shards), shards))
+            show(f"{name}, seed {seed}", rows[-1])
+        if arguments.seeds > 1:
+            show(f"{name}, mean", [sum(column) / len(rows) for column in zip(*rows, strict=True)])
 
 
 if __name__ == "__main__":
