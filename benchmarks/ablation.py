@@ -1,10 +1,10 @@
 """What do the embedded data's figures rest on?
 
-    python benchmarks/ablation.py [--root runs/demo] [--epochs 8] [--seeds 1] [VARIANT ...]
+    python benchmarks/ablation.py [--root runs/demo] [--full] [--epochs N] [--seeds 1] [VARIANT ...]
 
 Trains the demo's captioner as it is, and with one thing changed at a time, on the demo's own data,
-and prints caption accuracy and pointing on held-out clips: a row a run, and with several seeds a
-row of their means. Seeds are of the weights and of the data's order.
+or the full run's, and prints caption accuracy and pointing on held-out clips: a row a run, and with
+several seeds a row of their means. Seeds are of the weights and of the data's order.
 """
 
 import argparse
@@ -169,12 +169,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="VARIANT", help=f"of {', '.join(VARIANTS)}")
     parser.add_argument("--root", type=Path, default=Path("runs/demo"))
-    parser.add_argument("--epochs", type=int, default=RECIPES["shapes"].training.epochs)
+    parser.add_argument("--full", action="store_true", help="the full run's data and model")
+    parser.add_argument("--epochs", type=int, help="the recipe's own when left out")
     parser.add_argument("--seeds", type=int, default=1, help="runs of each variant")
     arguments = parser.parse_args()
-    usual = RECIPES["shapes"]
+    usual = FULL if arguments.full else RECIPES["shapes"]
     shards = Workspace(root=arguments.root, recipe=usual).shards()
-    training = dataclasses.replace(usual.training, epochs=arguments.epochs)
+    epochs = arguments.epochs or usual.training.epochs
+    training = dataclasses.replace(usual.training, epochs=epochs)
     print(f"{'':36} {'  '.join(COLUMNS)}")
     for name in arguments.names or VARIANTS:
         variant, rows = VARIANTS[name], []
