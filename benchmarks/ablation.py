@@ -76,6 +76,14 @@ class OffCentreLongSteps(OffCentre, LongSteps):
     """Both: the encoder as it was before either was mended."""
 
 
+@keras.saving.register_keras_serializable("ablation")
+class NormalisedFirst(encoders.Conv3DEncoder):
+    """Batch normalisation in the first stage too, whose cells are the most."""
+
+    def _unit(self, width, strides=(1, 1, 1), **options):
+        return super()._unit(width, strides, **options | {"normalised": True})
+
+
 @dataclasses.dataclass(frozen=True)
 class Variant:
     """What is changed: a part of the model, or the recipe."""
@@ -114,6 +122,7 @@ VARIANTS = {
     "cells off centre": Variant(encoder=OffCentre),
     "steps see three moments": Variant(encoder=LongSteps),
     "off centre, three moments": Variant(encoder=OffCentreLongSteps),
+    "first stage normalised": Variant(encoder=NormalisedFirst),
     "no residual units": Variant(change=without_residual),
     "doubly stochastic, 0.1": Variant(doubly_stochastic=0.1),
     "averaged weights": Variant(change=with_average),

@@ -175,6 +175,20 @@ def test_positions_tell_equal_cells_apart():
     assert np.abs(memory[1, 3, 3] - memory[1, 3, 4]).max() > 1e-3
 
 
+@pytest.mark.parametrize("name", ["conv3d", "r2plus1d"])
+def test_a_first_stage_has_a_bias_where_later_ones_normalise_the_batch(name):
+    encoder = encoders.get(name, **SMALL)
+    encoder.build((None, 4, 16, 16, 3))
+    clips = np.random.default_rng(0).normal(size=(3, 4, 16, 16, 3)).astype("float32")
+    first, second = (ConvUnit.from_config(unit.get_config()) for unit in encoder.units[:2])
+    cells = np.asarray(first(clips, training=True))
+    np.testing.assert_allclose(first(clips[:1], training=True), cells[:1], atol=1e-5)
+    alone = np.asarray(second(cells[:1], training=True))
+    assert np.abs(alone - np.asarray(second(cells, training=True))[:1]).max() > 0.01
+    first.convs[-1].bias.assign(np.full(8, 0.5))
+    np.testing.assert_allclose(first(np.zeros_like(clips), training=True), np.full_like(cells, 0.5))
+
+
 def test_residual_adds_the_input():
     unit = ConvUnit(3, residual=True)
     x = np.abs(np.random.default_rng(0).normal(size=(1, 2, 4, 4, 3))).astype("float32")

@@ -25,8 +25,8 @@ class Cost:
 #: The size of clip that `COSTS` speaks of.
 SPEC = ClipSpec()
 COSTS = {
-    "conv3d": Cost((4, 7, 7), 256, 3292064, 2687827968),
-    "r2plus1d": Cost((4, 7, 7), 256, 1623648, 2051997696),
+    "conv3d": Cost((4, 7, 7), 256, 3291968, 2687827968),
+    "r2plus1d": Cost((4, 7, 7), 256, 1623456, 2051997696),
     "c3d": Cost((4, 7, 7), 512, 27674432, 79767797760),
     "mobilenet_v3_small": Cost((4, 7, 7), 256, 2724040, 1807780096),
     "mobilenet_v3_large": Cost((4, 7, 7), 256, 5164984, 4233636096),

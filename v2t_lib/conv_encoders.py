@@ -23,6 +23,7 @@ class ConvUnit(layers.Layer):
         strides: `(time, height, width)`.
         factorised: Convolve in space, then in time, instead of in both at once.
         residual: Add the input to the output, before the ReLU.
+        normalised: Whether batch normalisation follows each convolution; else they have a bias.
         pad_before: Whether padding of height and width that can't be halved is longer before the
             first cell; else it is after the last.
 
@@ -36,13 +37,14 @@ class ConvUnit(layers.Layer):
         strides=(1, 1, 1),
         factorised=False,
         residual=False,
+        normalised=True,
         pad_before=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.filters, self.strides = filters, tuple(strides)
         self.factorised, self.residual = factorised, residual
-        self.pad_before = pad_before
+        self.normalised, self.pad_before = normalised, pad_before
 
         def conv(kernel, stride):
             return layers.Conv3D(
@@ -50,13 +52,15 @@ class ConvUnit(layers.Layer):
                 kernel,
                 strides=stride,
                 padding="same",
-                use_bias=False,
+                use_bias=not normalised,
                 kernel_initializer="he_normal",
                 dtype=self.dtype_policy,
             )
 
         def norm():
-            return layers.BatchNormalization(momentum=0.9, dtype=self.dtype_policy)
+            if normalised:
+                return layers.BatchNormalization(momentum=0.9, dtype=self.dtype_policy)
+            return layers.Identity(dtype=self.dtype_policy)
 
         time, height, width = self.strides
         # A step made of two moments sees these two: a third would be the next step's own.
@@ -111,6 +115,7 @@ class ConvUnit(layers.Layer):
             "strides": self.strides,
             "factorised": self.factorised,
             "residual": self.residual,
+            "normalised": self.normalised,
             "pad_before": self.pad_before,
         }
 
@@ -182,8 +187,8 @@ class GridEncoder(layers.Layer):
 class Conv3DEncoder(GridEncoder):
     """A stack of strided 3x3x3 convolutions with residual units (arXiv 1512.03385).
 
-    Every stage is a strided unit; stages from `residual_from` on add a residual unit. Call
-    arguments and what is returned are `GridEncoder`'s.
+    Every stage is a strided unit, normalised but for the first; stages from `residual_from` on add
+    a residual unit. Call arguments and what is returned are `GridEncoder`'s.
 
     Strides of 2 in space shift: 3 wide over an even size, with the padding after the last, each
     moves what a cell sees by half a step of its input, which adds up to half a cell. The last one
@@ -216,7 +221,9 @@ class Conv3DEncoder(GridEncoder):
         self.residual_from = residual_from
         self.units, last = [], self._last_stride()
         for stage, (width, stride) in enumerate(zip(self.widths, self.strides, strict=True)):
-            self.units.append(self._unit(width, stride, pad_before=stage == last))
+            # A first stage has the most cells by far: normalised, it takes a third of training.
+            options = {"normalised": stage > 0, "pad_before": stage == last}
+            self.units.append(self._unit(width, stride, **options))
             if stage >= residual_from:
                 self.units.append(self._unit(width, residual=True))
 
