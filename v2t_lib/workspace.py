@@ -75,9 +75,7 @@ FULL = dataclasses.replace(
     decoder_options={"units": 256, "embedding_size": 96, "attention_units": 96, "dropout": 0.1},
 )
 #: Enough to show something in minutes.
-QUICK = dataclasses.replace(
-    _DRAWN, clips=5000, training=dataclasses.replace(_DRAWN.training, epochs=6)
-)
+QUICK = dataclasses.replace(_DRAWN, clips=5000)
 #: Enough for every line to run, and no more.
 SMOKE = dataclasses.replace(
     _DRAWN,
