@@ -99,7 +99,7 @@ class ConvUnit(layers.Layer):
     def _convolve(self, conv, x):
         if not self.pad_before or conv.strides[1:] == (1, 1):
             return conv(x)
-        return ops.flip(conv(ops.flip(x, (2, 3))), (2, 3))
+        return _turned(conv(_turned(x)))
 
     def call(self, x, training=False):
         y = x
@@ -304,6 +304,11 @@ class C3DEncoder(GridEncoder):
             "depths": self.depths,
             "strides": self.strides,
         }
+
+
+def _turned(x):
+    """Upside down and left to right; one axis at a time, as Keras 3.13's flip takes no more."""
+    return ops.flip(ops.flip(x, 2), 3)
 
 
 def _halvings(size: int, strides: list[int]) -> int:
