@@ -16,12 +16,15 @@ MODEL_TESTS := $(addprefix tests/test_, $(addsuffix .py, \
 # Two logical devices, and little optimising, which would take tests longer than it saves them.
 XLA_TEST_FLAGS := --xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0 \
 	--xla_llvm_disable_expensive_passes=true
+# The oldest that pyproject.toml takes, and Colab's.
+KERAS_VERSIONS := 3.5.0 3.13.0
 BENCHMARKS := decoder encoders training_step input_pipeline growth decoding decoding_memory \
 	fuzz_clips fetch fetch_resume kills score
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-shared test-jax test-browser notebooks notebooks-full fuzz lint format bench
+.PHONY: help demo test test-shared test-jax test-keras test-browser notebooks notebooks-full fuzz \
+	lint format bench
 
 help: ## show this list
 	@echo "usage: make TARGET"
@@ -41,6 +44,13 @@ test-shared: $(VENV)/.dev ## the tests on real clips and captions, in ../shared 
 
 test-jax: $(VENV)/.jax ## the model part's tests on Keras's JAX backend, with two logical devices
 	KERAS_BACKEND=jax XLA_FLAGS="$(XLA_TEST_FLAGS)" $(BIN)/pytest -m "not shared" $(MODEL_TESTS) $(ARGS)
+
+test-keras: $(VENV)/.keras ## the model part's tests on the oldest Keras supported, and on Colab's
+	@set -e; for version in $(KERAS_VERSIONS); do \
+	  export PYTHONPATH=$(abspath $(VENV))/keras-$$version; \
+	  $(BIN)/python -c "import keras; print('Keras', keras.__version__)" | grep -Fx "Keras $$version"; \
+	  $(BIN)/pytest -o filterwarnings=default -m "not shared and not jax" $(MODEL_TESTS) $(ARGS); \
+	done
 
 test-browser: $(VENV)/.browser ## the inspector in Chromium: alone, in Notebook 6 and in JupyterLab 4
 	@command -v chromium >/dev/null || { \
@@ -98,6 +108,13 @@ $(VENV)/.dev: pyproject.toml $(VENV)/.core
 $(VENV)/.jax: pyproject.toml $(VENV)/.dev
 	@echo "installing JAX"
 	@$(PIP) -e '.[jax]'
+	@touch $@
+
+# Old releases of Keras, each in a folder that goes before the environment's own.
+$(VENV)/.keras: pyproject.toml Makefile $(VENV)/.dev
+	@echo "installing Keras $(KERAS_VERSIONS)"
+	@set -e; for version in $(KERAS_VERSIONS); do \
+	  $(PIP) --no-deps --upgrade --target $(VENV)/keras-$$version keras==$$version; done
 	@touch $@
 
 # The front ends stand in environments of their own, which see the packages of this one behind
