@@ -15,8 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from v2t_lib.captions_file import read_captions
 from v2t_lib.packing import pack
-from v2t_lib.records import read_captions
 from v2t_lib.shapes import write_shapes
 from v2t_lib.shards import describe
 from v2t_lib.workspace import RECIPES

@@ -6,11 +6,11 @@ import tiny
 from test_packing import write_gif
 
 from v2t_lib.captions import Caption
+from v2t_lib.captions_file import read_captions
 from v2t_lib.evaluation import Prediction, evaluate, exact_by, mean_loss, write_predictions
 from v2t_lib.losses import sequence_loss
 from v2t_lib.packing import pack
 from v2t_lib.pipeline import Example, iter_examples
-from v2t_lib.records import read_captions
 
 GRID = (2, 2, 2)
 

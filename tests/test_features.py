@@ -10,10 +10,10 @@ from test_packing import write_gif
 
 from v2t_lib import encoders, features
 from v2t_lib.captioner import Captioner, load
+from v2t_lib.captions_file import read_captions
 from v2t_lib.features import cached_features
 from v2t_lib.packing import pack
 from v2t_lib.pipeline import batches, iter_examples
-from v2t_lib.records import read_captions
 from v2t_lib.specs import ClipSpec
 from v2t_lib.training import TrainingOptions, fit
 

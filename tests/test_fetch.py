@@ -19,13 +19,13 @@ from test_placeholders import removed
 from video_corpus import video
 
 from v2t_lib import fetch as fetching
+from v2t_lib.captions_file import read_captions, select
 from v2t_lib.cli import main
 from v2t_lib.downloads import Manners
 from v2t_lib.errors import DataError
 from v2t_lib.fetch import fetch, part_of
 from v2t_lib.manifest import Row, read_rows
 from v2t_lib.pipeline import iter_examples
-from v2t_lib.records import read_captions, select
 from v2t_lib.shards import describe
 from v2t_lib.specs import ClipSpec
 

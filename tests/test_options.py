@@ -13,10 +13,10 @@ from test_training import Killed, assert_same_end
 from v2t_lib import encoders
 from v2t_lib.callbacks import Lifeline
 from v2t_lib.captioner import Captioner, load, save
+from v2t_lib.captions_file import read_captions
 from v2t_lib.cli import main
 from v2t_lib.errors import ModelError
 from v2t_lib.packing import pack
-from v2t_lib.records import read_captions
 from v2t_lib.training import TrainingOptions, compile_for_training, fit, train
 from v2t_lib.vocabulary import Vocabulary
 from v2t_lib.warm_start import grow, warm_start

@@ -5,8 +5,8 @@ import random
 
 import pytest
 
+from v2t_lib.captions_file import read_captions
 from v2t_lib.ptb import PUNCTUATION, words
-from v2t_lib.records import read_captions
 
 
 @pytest.mark.parametrize(

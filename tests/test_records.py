@@ -2,8 +2,7 @@ import re
 
 import pytest
 
-from v2t_lib.errors import DataError
-from v2t_lib.records import (
+from v2t_lib.captions_file import (
     Record,
     read_captions,
     read_predictions,
@@ -11,6 +10,7 @@ from v2t_lib.records import (
     select,
     split_records,
 )
+from v2t_lib.errors import DataError
 
 
 def write(folder, content, name="captions.tsv"):

@@ -7,9 +7,9 @@ import pytest
 from test_import_order import loaded_by
 
 from v2t_lib import meteor, scoring
+from v2t_lib.captions_file import read_captions, read_predictions
 from v2t_lib.errors import DataError
 from v2t_lib.published import PUBLISHED
-from v2t_lib.records import read_captions, read_predictions
 from v2t_lib.scoring import NAMES, difference, intervals, report, summary, tally, write_clips
 
 REFERENCES = {

@@ -15,12 +15,12 @@ from test_training import Killed
 
 from v2t_lib import metrics
 from v2t_lib.captioner import load
+from v2t_lib.captions_file import read_captions
 from v2t_lib.cli import main
 from v2t_lib.errors import ModelError, TrainingError
 from v2t_lib.losses import sentence_loss, sequence_loss
 from v2t_lib.packing import pack
 from v2t_lib.pipeline import clip_batches
-from v2t_lib.records import read_captions
 from v2t_lib.rewards import CiderReward
 from v2t_lib.search import sample
 from v2t_lib.self_critical import Policy, Stage, self_critical

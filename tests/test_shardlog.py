@@ -4,8 +4,8 @@ import struct
 import pytest
 import tensorflow as tf
 
+from v2t_lib.captions_file import Record
 from v2t_lib.errors import DataError
-from v2t_lib.records import Record
 from v2t_lib.shardlog import ShardLog
 from v2t_lib.shards import PackedClip, describe, shard_paths, whole_examples
 from v2t_lib.specs import ClipSpec

@@ -1,6 +1,6 @@
 import pytest
 
-from v2t_lib.whole import replacing
+from v2t_lib.files import replacing
 
 
 def test_a_file_takes_its_name_when_it_is_whole(tmp_path):

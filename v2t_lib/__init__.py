@@ -23,7 +23,7 @@ _HOMES = {
     "ClipSpec": "specs",
     "DataError": "errors",
     "ModelError": "errors",
-    "Record": "records",
+    "Record": "captions_file",
     "V2TError": "errors",
     "Vocabulary": "vocabulary",
     "Workspace": "workspace",

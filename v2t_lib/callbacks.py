@@ -14,7 +14,7 @@ from v2t_lib.captioner import save
 from v2t_lib.checkpoints import Checkpoints, Mirror
 from v2t_lib.diversity import COLLAPSE_SHARE
 from v2t_lib.errors import ModelError, TrainingError
-from v2t_lib.whole import replacing
+from v2t_lib.files import replacing
 
 
 class SampleCaptions(keras.callbacks.Callback):

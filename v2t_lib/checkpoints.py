@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from v2t_lib.errors import ModelError
-from v2t_lib.whole import replacing
+from v2t_lib.files import replacing
 
 
 class Mirror:

@@ -68,7 +68,7 @@ def _shapes(args) -> int:
 
 def _fetch_plan(args):
     """The captions file and the records asked for, TGIF's where the word stands for a file."""
-    from v2t_lib.records import read_captions, select
+    from v2t_lib.captions_file import read_captions, select
     from v2t_lib.tgif import LICENCE, RELEASE, get_release
 
     captions, lists = args.captions, args.split or []
@@ -108,9 +108,9 @@ def _fetch(args) -> int:
 
 
 def _pack(args) -> int:
+    from v2t_lib.captions_file import read_captions, select
     from v2t_lib.merging import merge
     from v2t_lib.packing import pack
-    from v2t_lib.records import read_captions, select
     from v2t_lib.specs import ClipSpec
 
     if args.merge:
@@ -266,7 +266,7 @@ def _say_why_no_meteor(scores: dict) -> None:
 
 
 def _score(args) -> int:
-    from v2t_lib.records import read_captions, read_predictions, select
+    from v2t_lib.captions_file import read_captions, read_predictions, select
     from v2t_lib.scoring import report, summary, tally, write_clips
 
     records = read_captions(args.references, keep_repeats=True)

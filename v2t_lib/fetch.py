@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from v2t_lib.captions_file import Record
 from v2t_lib.clips import Original
 from v2t_lib.downloads import POLITE, Download, Downloads, Manners
 from v2t_lib.errors import writing
@@ -25,7 +26,6 @@ from v2t_lib.fetched import CLIP_FOLDER, NO_SPLIT, scratch, settle_settings, wri
 from v2t_lib.judging import Judged, judge
 from v2t_lib.manifest import MANIFEST_FILE, Manifest, Row, read_rows
 from v2t_lib.packing import Workers
-from v2t_lib.records import Record
 from v2t_lib.shardlog import ShardLog
 from v2t_lib.specs import ClipSpec
 from v2t_lib.transfer import Body

@@ -9,11 +9,11 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from v2t_lib.captions_file import Record
 from v2t_lib.errors import DataError, writing
-from v2t_lib.records import Record
+from v2t_lib.files import replacing
 from v2t_lib.shards import write_json
 from v2t_lib.specs import ClipSpec
-from v2t_lib.whole import replacing
 
 SETTINGS_FILE = "fetch.json"
 CLIP_FOLDER = "clips"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from v2t_lib.errors import VERDICTS, DataError, writing
-from v2t_lib.whole import replacing
+from v2t_lib.files import replacing
 
 MANIFEST_FILE = "manifest.tsv"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from v2t_lib.errors import DataError, writing
+from v2t_lib.files import replacing
 from v2t_lib.shards import FORMAT, clip_spec, describe, whole_examples, write_json
-from v2t_lib.whole import replacing
 
 
 def merge(folders: Sequence[str | Path], out: str | Path) -> dict:

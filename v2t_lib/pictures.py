@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from v2t_lib.whole import replacing
+from v2t_lib.files import replacing
 
 #: Even where the heat is full this much of the frame shows through.
 HEAT_OPACITY = 0.65

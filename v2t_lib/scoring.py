@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from v2t_lib import meteor, metrics, ptb
 from v2t_lib.errors import DataError
-from v2t_lib.whole import replacing
+from v2t_lib.files import replacing
 
 NAMES = (*metrics.NAMES, "METEOR")
 RESAMPLES = 1000

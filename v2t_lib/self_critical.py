@@ -17,6 +17,7 @@ from v2t_lib.checkpoints import Checkpoints, Mirror
 from v2t_lib.devices import split
 from v2t_lib.errors import DataError, ModelError, TrainingError
 from v2t_lib.features import cached_features
+from v2t_lib.files import replacing
 from v2t_lib.losses import sentence_loss
 from v2t_lib.pipeline import clip_batches, sentences_of
 from v2t_lib.rewards import CiderReward
@@ -24,7 +25,6 @@ from v2t_lib.search import greedy, sample
 from v2t_lib.shards import describe
 from v2t_lib.training import MODEL_FILE, TrainingOptions
 from v2t_lib.vocabulary import PAD, START, Vocabulary
-from v2t_lib.whole import replacing
 
 SELF_CRITICAL_FILE = "self_critical.keras"
 #: What is left of the learning rate, as in the paper.

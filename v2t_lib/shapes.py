@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from v2t_lib.files import replacing
 from v2t_lib.things import (
     COLOURS,
     MOVES,
@@ -28,7 +29,6 @@ from v2t_lib.things import (
     Thing,
     describe,
 )
-from v2t_lib.whole import replacing
 
 #: Share of the clips in every split but train, which takes the rest.
 SHARES = {"val": 0.04, "test": 0.08, "unseen": 0.04}

@@ -13,9 +13,9 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from v2t_lib.captions_file import Record
 from v2t_lib.errors import writing
 from v2t_lib.packing import CLIPS_PER_SHARD
-from v2t_lib.records import Record
 from v2t_lib.shards import (
     FORMAT,
     PackedClip,

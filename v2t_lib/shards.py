@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from v2t_lib.captions_file import Record
 from v2t_lib.errors import DataError, disk_error
-from v2t_lib.records import Record
+from v2t_lib.files import replacing
 from v2t_lib.specs import ClipSpec
 from v2t_lib.vocabulary import normalise
-from v2t_lib.whole import replacing
 
 FORMAT = 1
 JPEG_QUALITY = 92

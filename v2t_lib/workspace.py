@@ -10,11 +10,11 @@ import keras
 import pandas as pd
 
 from v2t_lib.captioner import Captioner, load
+from v2t_lib.captions_file import Record, read_captions, select, split_records
 from v2t_lib.errors import DataError
 from v2t_lib.fetch import fetch
 from v2t_lib.packing import pack
 from v2t_lib.pipeline import Example, iter_examples
-from v2t_lib.records import Record, read_captions, select, split_records
 from v2t_lib.shapes import write_shapes
 from v2t_lib.specs import CaptionSpec, ClipSpec
 from v2t_lib.tgif import LICENCE, get_release
