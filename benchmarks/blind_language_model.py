@@ -17,8 +17,8 @@ from v2t_lib.captioner import Captioner
 from v2t_lib.captions_file import read_captions, split_records
 from v2t_lib.losses import sequence_loss
 from v2t_lib.specs import CaptionSpec, ClipSpec
+from v2t_lib.text.vocabulary import PAD, UNK, Vocabulary
 from v2t_lib.training import TrainingOptions, compile_for_training
-from v2t_lib.vocabulary import PAD, UNK, Vocabulary
 
 CLIP = ClipSpec(frames=1, height=1, width=1)
 CAPTION = CaptionSpec(length=30, min_count=2)

@@ -41,7 +41,7 @@ def repeat(shards: Path, times: int, out: Path) -> None:
 
 def read(shards: str) -> None:
     from v2t_lib.pipeline import batches, read_captions_of
-    from v2t_lib.vocabulary import Vocabulary
+    from v2t_lib.text.vocabulary import Vocabulary
 
     words = Vocabulary.from_captions(read_captions_of(shards))
     data = batches(shards, words, CAPTION, BATCH, seed=0)

@@ -22,8 +22,8 @@ from v2t_lib.packing import pack
 from v2t_lib.pipeline import batches, read_captions_of
 from v2t_lib.shapes import write_shapes
 from v2t_lib.shards import shard_paths
+from v2t_lib.text.vocabulary import Vocabulary
 from v2t_lib.training import compile_for_training
-from v2t_lib.vocabulary import Vocabulary
 from v2t_lib.workspace import RECIPES
 
 DEMO = RECIPES["shapes"]

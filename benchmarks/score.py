@@ -25,9 +25,9 @@ from pycocoevalcap.rouge.rouge import Rouge
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 from timing import medians
 
-from v2t_lib import ptb
 from v2t_lib.captions_file import read_captions
 from v2t_lib.scoring import report, tally
+from v2t_lib.text import ptb_tokenizer as ptb
 
 CLIPS, REFERENCES, REPEATS = 11_360, 3, 3
 WORDS, LENGTH = 12_228, 11  # of TGIF

@@ -9,7 +9,7 @@ from v2t_lib.errors import DataError
 from v2t_lib.packing import pack
 from v2t_lib.pipeline import batches, iter_examples, read_captions_of, sources_of_batch
 from v2t_lib.specs import CaptionSpec
-from v2t_lib.vocabulary import Vocabulary
+from v2t_lib.text.vocabulary import Vocabulary
 
 LONG = "A dog's RED t-shirt, seen twice; an unknown word and much more than fits!"
 

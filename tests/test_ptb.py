@@ -6,7 +6,7 @@ import random
 import pytest
 
 from v2t_lib.captions_file import read_captions
-from v2t_lib.ptb import PUNCTUATION, words
+from v2t_lib.text.ptb_tokenizer import PUNCTUATION, words
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from keras import ops
 
 from v2t_lib.decoder import DecoderState
 from v2t_lib.search import beam, forced, greedy
-from v2t_lib.vocabulary import END, PAD, START, UNK
+from v2t_lib.text.vocabulary import END, PAD, START, UNK
 
 A, B, C = 4, 5, 6
 SIZE = 7

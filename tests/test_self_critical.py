@@ -24,8 +24,8 @@ from v2t_lib.pipeline import clip_batches
 from v2t_lib.rewards import CiderReward
 from v2t_lib.search import sample
 from v2t_lib.self_critical import Policy, Stage, self_critical
+from v2t_lib.text.vocabulary import END, PAD, START
 from v2t_lib.training import TrainingOptions, train
-from v2t_lib.vocabulary import END, PAD, START
 
 
 def test_the_reward_of_a_sentence_by_hand():

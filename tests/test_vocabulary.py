@@ -4,10 +4,10 @@ import pickle
 import numpy as np
 import pytest
 
-from v2t_lib import vocabulary as module
 from v2t_lib.captions_file import read_captions
 from v2t_lib.errors import ModelError
-from v2t_lib.vocabulary import END, PAD, SPECIALS, START, UNK, Vocabulary, normalise, tokenise
+from v2t_lib.text import vocabulary as module
+from v2t_lib.text.vocabulary import END, PAD, SPECIALS, START, UNK, Vocabulary, normalise, tokenise
 
 CAPTIONS = ["A cat, it's tiny.", "a dog and a CAT", "the dog's t-shirt"]
 

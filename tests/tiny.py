@@ -5,7 +5,7 @@ import numpy as np
 from v2t_lib import encoders
 from v2t_lib.captioner import Captioner
 from v2t_lib.specs import CaptionSpec, ClipSpec
-from v2t_lib.vocabulary import Vocabulary
+from v2t_lib.text.vocabulary import Vocabulary
 
 CLIP = ClipSpec(frames=4, height=16, width=16)
 CAPTION = CaptionSpec(length=7)

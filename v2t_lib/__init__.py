@@ -25,7 +25,7 @@ _HOMES = {
     "ModelError": "errors",
     "Record": "captions_file",
     "V2TError": "errors",
-    "Vocabulary": "vocabulary",
+    "Vocabulary": "text.vocabulary",
     "Workspace": "workspace",
     "decode_clip": "clips",
     "inspect": "inspector",

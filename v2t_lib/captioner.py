@@ -19,7 +19,7 @@ from v2t_lib.devices import remainders, split
 from v2t_lib.errors import ModelError
 from v2t_lib.search import RIVALS, Found, beam, forced, greedy
 from v2t_lib.specs import CaptionSpec, ClipSpec
-from v2t_lib.vocabulary import PAD, START, UNK, Vocabulary, tokenise
+from v2t_lib.text.vocabulary import PAD, START, UNK, Vocabulary, tokenise
 
 FORMAT = 1
 #: XLA makes Conv3D several times slower on CPUs; JAX knows no other way to compile.

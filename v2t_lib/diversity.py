@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from v2t_lib.vocabulary import normalise, tokenise
+from v2t_lib.text.vocabulary import normalise, tokenise
 
 #: Fewer distinct captions than this share of the clips is a collapse.
 COLLAPSE_SHARE = 0.1

@@ -20,8 +20,8 @@ from v2t_lib.losses import sequence_loss
 from v2t_lib.pipeline import Example, iter_examples, read_captions_of
 from v2t_lib.scoring import intervals, tally
 from v2t_lib.shards import clip_spec
+from v2t_lib.text.vocabulary import PAD, normalise, tokenise
 from v2t_lib.things import behaviours
-from v2t_lib.vocabulary import PAD, normalise, tokenise
 
 BATCH = 64
 #: Clips of the deletion test, which scores each of their words twice.

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from v2t_lib.vocabulary import PAD
+from v2t_lib.text.vocabulary import PAD
 
 
 def _token_share(y_true):

@@ -13,7 +13,7 @@ import tensorflow as tf
 from v2t_lib.errors import DataError
 from v2t_lib.shards import clip_spec, decode_masks, describe, shard_paths
 from v2t_lib.specs import CaptionSpec, ClipSpec
-from v2t_lib.vocabulary import END, START, UNK, Vocabulary
+from v2t_lib.text.vocabulary import END, START, UNK, Vocabulary
 
 if keras.backend.backend() != "tensorflow":
     # TensorFlow would fill the GPUs' memory, and all it does here is read. Too late where it has

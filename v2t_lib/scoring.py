@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from v2t_lib import meteor, metrics, ptb
+from v2t_lib import meteor, metrics
 from v2t_lib.errors import DataError
 from v2t_lib.files import replacing
+from v2t_lib.text import ptb_tokenizer as ptb
 
 NAMES = (*metrics.NAMES, "METEOR")
 RESAMPLES = 1000

@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 
 from v2t_lib.decoder import DecoderState
-from v2t_lib.vocabulary import END, PAD, START, UNK
+from v2t_lib.text.vocabulary import END, PAD, START, UNK
 
 #: Exponent of the length by which a caption's log-probability is divided when beams are compared
 #: (arXiv 1609.08144, with the plain length in place of its formula).

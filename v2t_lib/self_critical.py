@@ -23,8 +23,8 @@ from v2t_lib.pipeline import clip_batches, sentences_of
 from v2t_lib.rewards import CiderReward
 from v2t_lib.search import greedy, sample
 from v2t_lib.shards import describe
+from v2t_lib.text.vocabulary import PAD, START, Vocabulary
 from v2t_lib.training import MODEL_FILE, TrainingOptions
-from v2t_lib.vocabulary import PAD, START, Vocabulary
 
 SELF_CRITICAL_FILE = "self_critical.keras"
 #: What is left of the learning rate, as in the paper.

@@ -21,7 +21,7 @@ from v2t_lib.captions_file import Record
 from v2t_lib.errors import DataError, disk_error
 from v2t_lib.files import replacing
 from v2t_lib.specs import ClipSpec
-from v2t_lib.vocabulary import normalise
+from v2t_lib.text.vocabulary import normalise
 
 FORMAT = 1
 JPEG_QUALITY = 92

@@ -28,7 +28,7 @@ from v2t_lib.pipeline import (
 )
 from v2t_lib.shards import clip_spec
 from v2t_lib.specs import CaptionSpec
-from v2t_lib.vocabulary import Vocabulary
+from v2t_lib.text.vocabulary import Vocabulary
 from v2t_lib.warm_start import grow, warm_start
 
 MODEL_FILE, BLIND_FILE = "captioner.keras", "blind.keras"

@@ -4,7 +4,7 @@ import numpy as np
 
 from v2t_lib.captioner import Captioner
 from v2t_lib.errors import ModelError
-from v2t_lib.vocabulary import Vocabulary
+from v2t_lib.text.vocabulary import Vocabulary
 
 
 def grow(known: Vocabulary, captions: Vocabulary) -> Vocabulary:
