@@ -26,8 +26,8 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 
 from video_corpus import video
 
-from v2t_lib.animations import read_animation
-from v2t_lib.clips import decode_clip
+from v2t_lib.clips.animation import read_animation
+from v2t_lib.clips.decode import decode_clip
 from v2t_lib.shapes import draw, encode_gif
 from v2t_lib.specs import ClipSpec
 

@@ -15,7 +15,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 
 from gif_writer import OTHER, control, gif, image, pattern, screen
 
-from v2t_lib.clips import decode_clip
+from v2t_lib.clips.decode import decode_clip
 from v2t_lib.specs import ClipSpec
 
 SPEC, FRAMES, WIDTH, HEIGHT = ClipSpec(), 1000, 500, 400

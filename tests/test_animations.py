@@ -6,10 +6,10 @@ from clip_corpus import corpus
 from gif_corpus import random_gif
 from gif_writer import PALETTE, control, gif, image
 
-from v2t_lib.animations import Animation, read_animation
-from v2t_lib.containers import sniff
+from v2t_lib.clips.animation import Animation, read_animation
+from v2t_lib.clips.sniff import sniff
+from v2t_lib.clips.subframe import BadFrame
 from v2t_lib.errors import ClipError
-from v2t_lib.parts import BadFrame
 
 GOLDENS = np.load(Path(__file__).parent / "goldens" / "chromium.npz")
 #: Levels by which see-through pixels over others may differ: Chromium rounds them otherwise.

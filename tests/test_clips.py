@@ -13,8 +13,9 @@ from gif_writer import control, gif, image, pattern, screen
 from PIL import Image
 from video_corpus import video
 
-from v2t_lib import clips, containers
-from v2t_lib.clips import decode_clip, iter_frames, read_clip, sample_times
+from v2t_lib.clips import decode as clips
+from v2t_lib.clips import sniff as containers
+from v2t_lib.clips.decode import decode_clip, iter_frames, read_clip, sample_times
 from v2t_lib.errors import ClipError
 from v2t_lib.specs import ClipSpec
 
@@ -268,7 +269,7 @@ def test_a_long_clip_takes_no_more_memory_than_a_short_one():
 import numpy as np
 from fuzz_clips import forget_peak, peak_megabytes
 from gif_writer import OTHER, control, gif, image, pattern, screen
-from v2t_lib.clips import decode_clip
+from v2t_lib.clips.decode import decode_clip
 from v2t_lib.specs import ClipSpec
 big = pattern(0, 500, 400)
 parts = [control(5, 1, 7) + image(big), control(5, 3, 2) + image(big[::-1], palette=OTHER)]

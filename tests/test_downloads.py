@@ -5,7 +5,7 @@ import time
 import pytest
 import scripted_server as scripted
 
-from v2t_lib.clips import read_clip
+from v2t_lib.clips.decode import read_clip
 from v2t_lib.downloads import Downloads, Manners, each, read_url
 from v2t_lib.errors import ClipError, DataError
 from v2t_lib.transfer import Body, Client

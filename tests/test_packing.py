@@ -8,7 +8,7 @@ from PIL import Image
 
 from v2t_lib import packing
 from v2t_lib.captions_file import read_captions
-from v2t_lib.clips import decode_clip
+from v2t_lib.clips.decode import decode_clip
 from v2t_lib.errors import DataError
 from v2t_lib.packing import pack
 from v2t_lib.pipeline import iter_examples

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from v2t_lib.clips import decode_clip
+from v2t_lib.clips.decode import decode_clip
+from v2t_lib.clips.placeholder import UNIFORM_SHARE, is_placeholder, stands_still, uniform_share
 from v2t_lib.errors import ClipError
-from v2t_lib.placeholders import UNIFORM_SHARE, is_placeholder, stands_still, uniform_share
 from v2t_lib.shapes import draw, encode_gif
 from v2t_lib.specs import ClipSpec
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from v2t_lib import shapes, things
 from v2t_lib.captions_file import read_captions, read_split, select
-from v2t_lib.clips import iter_frames
+from v2t_lib.clips.decode import iter_frames
 from v2t_lib.shapes import draw, encode_gif
 from v2t_lib.things import Thing, describe
 

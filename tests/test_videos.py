@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from video_corpus import HEIGHT, SIDE, VIDEOS, WIDTH, drawn_frame, step, video
 
-from v2t_lib import videos
-from v2t_lib.clips import decode_clip, iter_frames
-from v2t_lib.containers import sniff
+from v2t_lib.clips import video as videos
+from v2t_lib.clips.decode import decode_clip, iter_frames
+from v2t_lib.clips.sniff import sniff
+from v2t_lib.clips.subframe import BadFrame
+from v2t_lib.clips.video import Video
 from v2t_lib.errors import ClipError
-from v2t_lib.parts import BadFrame
 from v2t_lib.specs import ClipSpec
-from v2t_lib.videos import Video
 
 SPEC = ClipSpec(frames=4, height=HEIGHT // 4, width=WIDTH // 4)
 

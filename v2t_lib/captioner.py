@@ -13,7 +13,7 @@ from keras import layers, ops
 
 from v2t_lib import encoders
 from v2t_lib.captions import Caption
-from v2t_lib.clips import Clip, decode_clip, read_clip
+from v2t_lib.clips.decode import Clip, decode_clip, read_clip
 from v2t_lib.decoder import AttentionDecoder
 from v2t_lib.devices import remainders, split
 from v2t_lib.errors import ModelError

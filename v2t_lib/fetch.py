@@ -19,7 +19,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from v2t_lib.captions_file import Record
-from v2t_lib.clips import Original
+from v2t_lib.clips.decode import Original
 from v2t_lib.downloads import POLITE, Download, Downloads, Manners
 from v2t_lib.errors import writing
 from v2t_lib.fetched import CLIP_FOLDER, NO_SPLIT, scratch, settle_settings, write_captions

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 
-from v2t_lib.clips import Original, decode_clip, read_clip
+from v2t_lib.clips.decode import Original, decode_clip, read_clip
 from v2t_lib.errors import ClipError
 from v2t_lib.packing import packed
 from v2t_lib.shards import PackedClip

@@ -20,7 +20,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from v2t_lib.captions_file import Record
-from v2t_lib.clips import Clip, decode_clip, iter_frames, read_clip, sample_times
+from v2t_lib.clips.decode import Clip, decode_clip, iter_frames, read_clip, sample_times
 from v2t_lib.errors import ClipError, DataError
 from v2t_lib.shards import (
     FORMAT,

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image
 
-from v2t_lib.containers import MAX_PIXELS, MAX_VIDEO_PIXELS, check_canvas, check_frames
+from v2t_lib.clips.sniff import MAX_PIXELS, MAX_VIDEO_PIXELS, check_canvas, check_frames
+from v2t_lib.clips.subframe import BadFrame
 from v2t_lib.errors import ClipError
-from v2t_lib.parts import BadFrame
 
 #: Streams that opening limits each for itself; more than any clip has.
 _STREAMS = 16

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-from v2t_lib.parts import CLEAR, KEEP, PREVIOUS, Part
+from v2t_lib.clips.subframe import CLEAR, KEEP, PREVIOUS, Part
 
 #: What follows a frame, by its disposal method; 0, 1 and the unused 5 to 7 keep it.
 _DISPOSALS = {2: CLEAR, 3: PREVIOUS, 4: PREVIOUS}

@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Iterator
 
-from v2t_lib.parts import CLEAR, KEEP, Part
+from v2t_lib.clips.subframe import CLEAR, KEEP, Part
 
 
 def read_webp(data: bytes) -> Iterator:

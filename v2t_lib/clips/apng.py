@@ -4,7 +4,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from v2t_lib.parts import Part
+from v2t_lib.clips.subframe import Part
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from v2t_lib.animations import Animation, read_animation
-from v2t_lib.containers import MAX_BYTES, VIDEOS, sniff
+from v2t_lib.clips.animation import Animation, read_animation
+from v2t_lib.clips.placeholder import LOOKS, is_placeholder, stands_still
+from v2t_lib.clips.sniff import MAX_BYTES, VIDEOS, sniff
+from v2t_lib.clips.subframe import BadFrame
+from v2t_lib.clips.video import Video
 from v2t_lib.downloads import read_url
 from v2t_lib.errors import ClipError
-from v2t_lib.parts import BadFrame
-from v2t_lib.placeholders import LOOKS, is_placeholder, stands_still
 from v2t_lib.specs import ClipSpec
-from v2t_lib.videos import Video
 
 #: Frames in an array say nothing of their time; they count as ten a second.
 ARRAY_SECONDS = 0.1

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 
 from PIL import ExifTags, Image
 
-from v2t_lib.containers import check_canvas, check_frames
+from v2t_lib.clips.apng import read_png
+from v2t_lib.clips.gif import GifPart, read_gif
+from v2t_lib.clips.sniff import check_canvas, check_frames
+from v2t_lib.clips.subframe import CLEAR, KEEP, PREVIOUS, BadFrame, Part
+from v2t_lib.clips.webp import read_webp
 from v2t_lib.errors import ClipError
-from v2t_lib.gifs import GifPart, read_gif
-from v2t_lib.parts import CLEAR, KEEP, PREVIOUS, BadFrame, Part
-from v2t_lib.pngs import read_png
-from v2t_lib.webps import read_webp
 
 #: Transparent pixels lie over this colour.
 BACKGROUND = (255, 255, 255)
