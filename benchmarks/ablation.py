@@ -25,7 +25,7 @@ from v2t_lib.captioner import Captioner, load
 from v2t_lib.decoder import AttentionDecoder
 from v2t_lib.evaluation import predict
 from v2t_lib.faithfulness import pointing
-from v2t_lib.pipeline import read_captions_of
+from v2t_lib.shards.reader import read_captions_of
 from v2t_lib.text.vocabulary import Vocabulary
 from v2t_lib.training import fit
 from v2t_lib.workspace import FULL, RECIPES, Recipe, Workspace

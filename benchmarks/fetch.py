@@ -19,7 +19,7 @@ from timing import medians
 from v2t_lib.captions_file import read_captions
 from v2t_lib.downloads import POLITE, Downloads, each
 from v2t_lib.fetch import fetch
-from v2t_lib.packing import pack
+from v2t_lib.shards.pack import pack
 from v2t_lib.specs import ClipSpec
 from v2t_lib.transfer import Body
 

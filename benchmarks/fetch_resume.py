@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from v2t_lib.manifest import Manifest, Row, read_rows
-from v2t_lib.shards import shard_paths, whole_examples
+from v2t_lib.shards.format import shard_paths, whole_examples
 
 SIZES = ["--frames", "4", "--size", "16", "--workers", "2"]
 # Small shards, so that kills also meet their sealing.

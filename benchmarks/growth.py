@@ -16,9 +16,9 @@ import time
 from pathlib import Path
 
 from v2t_lib.captions_file import read_captions
-from v2t_lib.packing import pack
 from v2t_lib.shapes import write_shapes
-from v2t_lib.shards import describe
+from v2t_lib.shards.format import describe
+from v2t_lib.shards.pack import pack
 from v2t_lib.workspace import RECIPES
 
 DEMO = RECIPES["shapes"]
@@ -40,7 +40,7 @@ def repeat(shards: Path, times: int, out: Path) -> None:
 
 
 def read(shards: str) -> None:
-    from v2t_lib.pipeline import batches, read_captions_of
+    from v2t_lib.shards.reader import batches, read_captions_of
     from v2t_lib.text.vocabulary import Vocabulary
 
     words = Vocabulary.from_captions(read_captions_of(shards))

@@ -18,10 +18,10 @@ from timing import medians
 from v2t_lib import encoders
 from v2t_lib.captioner import Captioner
 from v2t_lib.captions_file import read_captions, select
-from v2t_lib.packing import pack
-from v2t_lib.pipeline import batches, read_captions_of
 from v2t_lib.shapes import write_shapes
-from v2t_lib.shards import shard_paths
+from v2t_lib.shards.format import shard_paths
+from v2t_lib.shards.pack import pack
+from v2t_lib.shards.reader import batches, read_captions_of
 from v2t_lib.text.vocabulary import Vocabulary
 from v2t_lib.training import compile_for_training
 from v2t_lib.workspace import RECIPES

@@ -16,8 +16,8 @@ from v2t_lib.captions_file import read_captions
 from v2t_lib.cli import main
 from v2t_lib.devices import split, spread
 from v2t_lib.errors import DeviceError
-from v2t_lib.packing import pack
 from v2t_lib.self_critical import self_critical
+from v2t_lib.shards.pack import pack
 from v2t_lib.specs import CaptionSpec
 from v2t_lib.training import TrainingOptions, fit
 

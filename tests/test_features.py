@@ -12,8 +12,8 @@ from v2t_lib import encoders, features
 from v2t_lib.captioner import Captioner, load
 from v2t_lib.captions_file import read_captions
 from v2t_lib.features import cached_features
-from v2t_lib.packing import pack
-from v2t_lib.pipeline import batches, iter_examples
+from v2t_lib.shards.pack import pack
+from v2t_lib.shards.reader import batches, iter_examples
 from v2t_lib.specs import ClipSpec
 from v2t_lib.training import TrainingOptions, fit
 
@@ -23,7 +23,7 @@ SPEC = ClipSpec(3, 32, 32)
 @pytest.fixture
 def shards(tmp_path, monkeypatch):
     """Six clips in three shards, one of them with two captions."""
-    monkeypatch.setattr("v2t_lib.packing.CLIPS_PER_SHARD", 2)
+    monkeypatch.setattr("v2t_lib.shards.pack.CLIPS_PER_SHARD", 2)
     rows = []
     for number in range(6):
         write_gif(tmp_path / f"{number}.gif", number)

@@ -25,8 +25,8 @@ from v2t_lib.downloads import Manners
 from v2t_lib.errors import DataError
 from v2t_lib.fetch import fetch, part_of
 from v2t_lib.manifest import Row, read_rows
-from v2t_lib.pipeline import iter_examples
-from v2t_lib.shards import describe
+from v2t_lib.shards.format import describe
+from v2t_lib.shards.reader import iter_examples
 from v2t_lib.specs import ClipSpec
 
 SPEC = ClipSpec(frames=2, height=8, width=8)
@@ -287,7 +287,9 @@ def test_a_full_disk_stops_it_and_room_lets_it_go_on(server, gifs, tmp_path, dis
 
 PROGRAM = """
 import sys
-from v2t_lib import fetch, packing, shardlog
+from v2t_lib import fetch
+from v2t_lib.shards import pack as packing
+from v2t_lib.shards import writer as shardlog
 from v2t_lib.cli import main
 fetch.ShardLog.__init__.__defaults__ = (5,)
 sys.exit(main(sys.argv[1:]))

@@ -2,9 +2,9 @@ import pytest
 from test_shardlog import SPEC, all_of, fill, packed, record, sources_in
 
 from v2t_lib.errors import DataError
-from v2t_lib.merging import merge
-from v2t_lib.shardlog import ShardLog
-from v2t_lib.shards import describe
+from v2t_lib.shards.format import describe
+from v2t_lib.shards.merge import merge
+from v2t_lib.shards.writer import ShardLog
 from v2t_lib.specs import ClipSpec
 
 LEFT_OUT = [{"source": "x", "kind": "gone", "why": "HTTP 404"}]
@@ -36,7 +36,7 @@ def test_without_hard_links_shards_are_copied(parts, tmp_path, monkeypatch):
     def no_links(source, target):
         raise OSError("not on this file system")
 
-    monkeypatch.setattr("v2t_lib.merging.os.link", no_links)
+    monkeypatch.setattr("v2t_lib.shards.merge.os.link", no_links)
     merge(parts, tmp_path / "whole")
     (parts[0] / "00000.tfrecord").unlink()
     assert sources_in(tmp_path / "whole") == all_of(*range(7))

@@ -16,7 +16,7 @@ from v2t_lib.captioner import Captioner, load, save
 from v2t_lib.captions_file import read_captions
 from v2t_lib.cli import main
 from v2t_lib.errors import ModelError
-from v2t_lib.packing import pack
+from v2t_lib.shards.pack import pack
 from v2t_lib.text.vocabulary import Vocabulary
 from v2t_lib.training import TrainingOptions, compile_for_training, fit, train
 from v2t_lib.warm_start import grow, warm_start

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from v2t_lib import packing
 from v2t_lib.captions_file import read_captions
 from v2t_lib.clips.decode import decode_clip
 from v2t_lib.errors import DataError
-from v2t_lib.packing import pack
-from v2t_lib.pipeline import iter_examples
-from v2t_lib.shards import PackedClip, describe
+from v2t_lib.shards import pack as packing
+from v2t_lib.shards.format import PackedClip, describe
+from v2t_lib.shards.pack import pack
+from v2t_lib.shards.reader import iter_examples
 from v2t_lib.specs import ClipSpec
 
 SPEC = ClipSpec(frames=4, height=16, width=16)

@@ -6,8 +6,8 @@ from test_packing import write_gif
 
 from v2t_lib.captions_file import read_captions
 from v2t_lib.errors import DataError
-from v2t_lib.packing import pack
-from v2t_lib.pipeline import batches, iter_examples, read_captions_of, sources_of_batch
+from v2t_lib.shards.pack import pack
+from v2t_lib.shards.reader import batches, iter_examples, read_captions_of, sources_of_batch
 from v2t_lib.specs import CaptionSpec
 from v2t_lib.text.vocabulary import Vocabulary
 

@@ -19,11 +19,11 @@ from v2t_lib.captions_file import read_captions
 from v2t_lib.cli import main
 from v2t_lib.errors import ModelError, TrainingError
 from v2t_lib.losses import sentence_loss, sequence_loss
-from v2t_lib.packing import pack
-from v2t_lib.pipeline import clip_batches
 from v2t_lib.rewards import CiderReward
 from v2t_lib.search import sample
 from v2t_lib.self_critical import Policy, Stage, self_critical
+from v2t_lib.shards.pack import pack
+from v2t_lib.shards.reader import clip_batches
 from v2t_lib.text.vocabulary import END, PAD, START
 from v2t_lib.training import TrainingOptions, train
 

@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from v2t_lib.captions_file import Record
 from v2t_lib.errors import DataError
-from v2t_lib.shardlog import ShardLog
-from v2t_lib.shards import PackedClip, describe, shard_paths, whole_examples
+from v2t_lib.shards.format import PackedClip, describe, shard_paths, whole_examples
+from v2t_lib.shards.writer import ShardLog
 from v2t_lib.specs import ClipSpec
 
 SPEC = ClipSpec(frames=2, height=4, width=4)
@@ -114,7 +114,7 @@ def test_a_kill_while_sealing_loses_nothing(folder, monkeypatch, step):
     rows = {}
     log = fill(folder, range(2), rows)
     if step == "before the name":
-        monkeypatch.setattr("v2t_lib.shardlog.os.replace", stop)
+        monkeypatch.setattr("v2t_lib.shards.writer.os.replace", stop)
     else:
         monkeypatch.setattr(ShardLog, "_list", stop)
     with pytest.raises(KeyboardInterrupt):

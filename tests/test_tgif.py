@@ -8,7 +8,7 @@ from v2t_lib import tgif
 from v2t_lib.captions_file import read_captions, select
 from v2t_lib.cli import main
 from v2t_lib.errors import DataError
-from v2t_lib.shards import describe
+from v2t_lib.shards.format import describe
 from v2t_lib.tgif import get_release
 
 

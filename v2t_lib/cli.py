@@ -109,8 +109,8 @@ def _fetch(args) -> int:
 
 def _pack(args) -> int:
     from v2t_lib.captions_file import read_captions, select
-    from v2t_lib.merging import merge
-    from v2t_lib.packing import pack
+    from v2t_lib.shards.merge import merge
+    from v2t_lib.shards.pack import pack
     from v2t_lib.specs import ClipSpec
 
     if args.merge:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from v2t_lib.evaluation import Prediction, evaluate, summary, write_predictions
 from v2t_lib.inspector import save_page
-from v2t_lib.shards import write_json
+from v2t_lib.shards.format import write_json
 from v2t_lib.workspace import RECIPES, Recipe, Workspace
 
 SHOWN = 24

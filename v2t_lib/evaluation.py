@@ -17,9 +17,9 @@ from v2t_lib.errors import DataError
 from v2t_lib.faithfulness import deletion, pointing
 from v2t_lib.files import replacing
 from v2t_lib.losses import sequence_loss
-from v2t_lib.pipeline import Example, iter_examples, read_captions_of
 from v2t_lib.scoring import intervals, tally
-from v2t_lib.shards import clip_spec
+from v2t_lib.shards.format import clip_spec
+from v2t_lib.shards.reader import Example, iter_examples, read_captions_of
 from v2t_lib.text.vocabulary import PAD, normalise, tokenise
 from v2t_lib.things import behaviours
 

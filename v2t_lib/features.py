@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from v2t_lib.devices import split
 from v2t_lib.frame_encoders import FrameEncoder
-from v2t_lib.pipeline import Example, iter_examples
-from v2t_lib.shards import clip_spec, describe, feature_example, write_json, write_records
+from v2t_lib.shards.format import clip_spec, describe, feature_example, write_json, write_records
+from v2t_lib.shards.reader import Example, iter_examples
 
 BATCH = 16
 

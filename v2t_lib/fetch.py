@@ -25,8 +25,8 @@ from v2t_lib.errors import writing
 from v2t_lib.fetched import CLIP_FOLDER, NO_SPLIT, scratch, settle_settings, write_captions
 from v2t_lib.judging import Judged, judge
 from v2t_lib.manifest import MANIFEST_FILE, Manifest, Row, read_rows
-from v2t_lib.packing import Workers
-from v2t_lib.shardlog import ShardLog
+from v2t_lib.shards.pack import Workers
+from v2t_lib.shards.writer import ShardLog
 from v2t_lib.specs import ClipSpec
 from v2t_lib.transfer import Body
 

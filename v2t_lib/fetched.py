@@ -12,7 +12,7 @@ from pathlib import Path
 from v2t_lib.captions_file import Record
 from v2t_lib.errors import DataError, writing
 from v2t_lib.files import replacing
-from v2t_lib.shards import write_json
+from v2t_lib.shards.format import write_json
 from v2t_lib.specs import ClipSpec
 
 SETTINGS_FILE = "fetch.json"

@@ -19,10 +19,10 @@ from v2t_lib.errors import DataError, ModelError, TrainingError
 from v2t_lib.features import cached_features
 from v2t_lib.files import replacing
 from v2t_lib.losses import sentence_loss
-from v2t_lib.pipeline import clip_batches, sentences_of
 from v2t_lib.rewards import CiderReward
 from v2t_lib.search import greedy, sample
-from v2t_lib.shards import describe
+from v2t_lib.shards.format import describe
+from v2t_lib.shards.reader import clip_batches, sentences_of
 from v2t_lib.text.vocabulary import PAD, START, Vocabulary
 from v2t_lib.training import MODEL_FILE, TrainingOptions
 

@@ -19,14 +19,14 @@ from v2t_lib.checkpoints import Checkpoints, Mirror
 from v2t_lib.errors import DataError
 from v2t_lib.features import cached_features
 from v2t_lib.losses import sequence_accuracy, sequence_loss
-from v2t_lib.pipeline import (
+from v2t_lib.shards.format import clip_spec
+from v2t_lib.shards.reader import (
     batches,
     iter_examples,
     read_captions_of,
     sources_of_batch,
     steps_an_epoch,
 )
-from v2t_lib.shards import clip_spec
 from v2t_lib.specs import CaptionSpec
 from v2t_lib.text.vocabulary import Vocabulary
 from v2t_lib.warm_start import grow, warm_start

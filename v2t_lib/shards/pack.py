@@ -22,7 +22,7 @@ from tqdm import tqdm
 from v2t_lib.captions_file import Record
 from v2t_lib.clips.decode import Clip, decode_clip, iter_frames, read_clip, sample_times
 from v2t_lib.errors import ClipError, DataError
-from v2t_lib.shards import (
+from v2t_lib.shards.format import (
     FORMAT,
     PackedClip,
     encode_strip,

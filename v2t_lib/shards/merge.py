@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from v2t_lib.errors import DataError, writing
 from v2t_lib.files import replacing
-from v2t_lib.shards import FORMAT, clip_spec, describe, whole_examples, write_json
+from v2t_lib.shards.format import FORMAT, clip_spec, describe, whole_examples, write_json
 
 
 def merge(folders: Sequence[str | Path], out: str | Path) -> dict:

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from v2t_lib.errors import DataError
-from v2t_lib.shards import clip_spec, decode_masks, describe, shard_paths
+from v2t_lib.shards.format import clip_spec, decode_masks, describe, shard_paths
 from v2t_lib.specs import CaptionSpec, ClipSpec
 from v2t_lib.text.vocabulary import END, START, UNK, Vocabulary
 

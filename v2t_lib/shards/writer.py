@@ -15,8 +15,7 @@ from pathlib import Path
 
 from v2t_lib.captions_file import Record
 from v2t_lib.errors import writing
-from v2t_lib.packing import CLIPS_PER_SHARD
-from v2t_lib.shards import (
+from v2t_lib.shards.format import (
     FORMAT,
     PackedClip,
     RecordWriter,
@@ -25,6 +24,7 @@ from v2t_lib.shards import (
     write_json,
     write_records,
 )
+from v2t_lib.shards.pack import CLIPS_PER_SHARD
 from v2t_lib.specs import ClipSpec
 
 _COUNTS = ("clips", "captions", "masks")
