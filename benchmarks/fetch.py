@@ -17,11 +17,11 @@ from PIL import Image
 from timing import medians
 
 from v2t_lib.captions_file import read_captions
-from v2t_lib.downloads import POLITE, Downloads, each
-from v2t_lib.fetch import fetch
+from v2t_lib.fetching.downloader import POLITE, Downloads, each
+from v2t_lib.fetching.fetch import fetch
+from v2t_lib.fetching.http import Body
 from v2t_lib.shards.pack import pack
 from v2t_lib.specs import ClipSpec
-from v2t_lib.transfer import Body
 
 CLIPS, DISTINCT, WORKERS = 160, 8, 2
 SPEC = ClipSpec()

@@ -22,14 +22,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from v2t_lib.manifest import Manifest, Row, read_rows
+from v2t_lib.fetching.manifest import Manifest, Row, read_rows
 from v2t_lib.shards.format import shard_paths, whole_examples
 
 SIZES = ["--frames", "4", "--size", "16", "--workers", "2"]
 # Small shards, so that kills also meet their sealing.
 SMALL_SHARDS = """
 import sys
-from v2t_lib import cli, fetch
+from v2t_lib import cli
+from v2t_lib.fetching import fetch
 fetch.ShardLog.__init__.__defaults__ = (7,)
 sys.exit(cli.main(sys.argv[1:]))
 """

@@ -5,10 +5,10 @@ import pytest
 from PIL import Image
 
 from v2t_lib.cli import main
-from v2t_lib.coverage import coverage, picture, table
 from v2t_lib.errors import VERDICTS, DataError
-from v2t_lib.fetched import SETTINGS_FILE
-from v2t_lib.manifest import Manifest, Row
+from v2t_lib.fetching.layout import SETTINGS_FILE
+from v2t_lib.fetching.manifest import Manifest, Row
+from v2t_lib.fetching.report import coverage, picture, table
 
 
 def folder_of(path, sources: dict[str, int], verdicts: dict[str, dict[str, int]]):

@@ -6,9 +6,9 @@ import pytest
 import scripted_server as scripted
 
 from v2t_lib.clips.decode import read_clip
-from v2t_lib.downloads import Downloads, Manners, each, read_url
 from v2t_lib.errors import ClipError, DataError
-from v2t_lib.transfer import Body, Client
+from v2t_lib.fetching.downloader import Downloads, Manners, each, read_url
+from v2t_lib.fetching.http import Body, Client
 
 DATA = bytes(range(256)) * 8
 QUICK = Manners(connections=8, per_host=8, pause=0.02, attempt_timeout=1.0, total_timeout=5.0)
@@ -173,7 +173,7 @@ def test_redirects_lead_on_but_not_in_circles_nor_to_files(server, tmp_path):
 
 
 def test_headers_that_never_end_hold_nothing_up(server, tmp_path, monkeypatch):
-    monkeypatch.setattr("v2t_lib.downloads.GRACE", 0.2)
+    monkeypatch.setattr("v2t_lib.fetching.downloader.GRACE", 0.2)
     urls = [server.script(f"/{n}", scripted.drip_headers(3)) for n in range(2)]
     urls += [server.script(f"/good/{n}", scripted.body(DATA)) for n in range(4)]
     start = time.monotonic()

@@ -18,13 +18,13 @@ from test_packing import write_gif
 from test_placeholders import removed
 from video_corpus import video
 
-from v2t_lib import fetch as fetching
 from v2t_lib.captions_file import read_captions, select
 from v2t_lib.cli import main
-from v2t_lib.downloads import Manners
 from v2t_lib.errors import DataError
-from v2t_lib.fetch import fetch, part_of
-from v2t_lib.manifest import Row, read_rows
+from v2t_lib.fetching import fetch as fetching
+from v2t_lib.fetching.downloader import Manners
+from v2t_lib.fetching.fetch import fetch, part_of
+from v2t_lib.fetching.manifest import Row, read_rows
 from v2t_lib.shards.format import describe
 from v2t_lib.shards.reader import iter_examples
 from v2t_lib.specs import ClipSpec
@@ -287,7 +287,7 @@ def test_a_full_disk_stops_it_and_room_lets_it_go_on(server, gifs, tmp_path, dis
 
 PROGRAM = """
 import sys
-from v2t_lib import fetch
+from v2t_lib.fetching import fetch
 from v2t_lib.shards import pack as packing
 from v2t_lib.shards import writer as shardlog
 from v2t_lib.cli import main

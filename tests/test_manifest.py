@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from v2t_lib.errors import DataError
-from v2t_lib.manifest import HEADER, Known, Manifest, Row, read_rows
+from v2t_lib.fetching.manifest import HEADER, Known, Manifest, Row, read_rows
 
 ROWS = [
     Row("http://a/ä.gif", "train", "ok", 1234, "ab" * 32, 40, 3.65, 250, 141, "http://a/b", 2,

@@ -8,7 +8,7 @@ import pytest
 import scripted_server as scripted
 
 from v2t_lib.errors import ClipError, DataError
-from v2t_lib.transfer import Again, Body, Client, Moved
+from v2t_lib.fetching.http import Again, Body, Client, Moved
 
 DATA = bytes(range(256)) * 40
 

@@ -83,9 +83,9 @@ def _fetch_plan(args):
 
 
 def _fetch(args) -> int:
-    from v2t_lib.coverage import PICTURE_FILE, coverage, picture, table
-    from v2t_lib.downloads import Manners
-    from v2t_lib.fetch import fetch, part_of
+    from v2t_lib.fetching.downloader import Manners
+    from v2t_lib.fetching.fetch import fetch, part_of
+    from v2t_lib.fetching.report import PICTURE_FILE, coverage, picture, table
     from v2t_lib.specs import ClipSpec
 
     folder = args.report

@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from v2t_lib.downloads import POLITE, Downloads, Manners, each
 from v2t_lib.errors import DataError, writing
-from v2t_lib.transfer import Body
+from v2t_lib.fetching.downloader import POLITE, Downloads, Manners, each
+from v2t_lib.fetching.http import Body
 
 RELEASE = "https://raw.githubusercontent.com/raingo/TGIF-Release/master/"
 FOLDER = "tgif"

@@ -12,7 +12,7 @@ import pandas as pd
 from v2t_lib.captioner import Captioner, load
 from v2t_lib.captions_file import Record, read_captions, select, split_records
 from v2t_lib.errors import DataError
-from v2t_lib.fetch import fetch
+from v2t_lib.fetching.fetch import fetch
 from v2t_lib.shapes import write_shapes
 from v2t_lib.shards.pack import pack
 from v2t_lib.shards.reader import Example, iter_examples

@@ -15,8 +15,8 @@ from v2t_lib.clips.placeholder import LOOKS, is_placeholder, stands_still
 from v2t_lib.clips.sniff import MAX_BYTES, VIDEOS, sniff
 from v2t_lib.clips.subframe import BadFrame
 from v2t_lib.clips.video import Video
-from v2t_lib.downloads import read_url
 from v2t_lib.errors import ClipError
+from v2t_lib.fetching.downloader import read_url
 from v2t_lib.specs import ClipSpec
 
 #: Frames in an array say nothing of their time; they count as ten a second.

@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 
 from v2t_lib.errors import VERDICTS, DataError
-from v2t_lib.fetched import NO_SPLIT, SETTINGS_FILE
+from v2t_lib.fetching.layout import NO_SPLIT, SETTINGS_FILE
+from v2t_lib.fetching.manifest import MANIFEST_FILE, read_rows
 from v2t_lib.files import replacing
-from v2t_lib.manifest import MANIFEST_FILE, read_rows
 
 #: What no row speaks of yet.
 WAITING = "waiting"

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from v2t_lib.errors import ClipError
-from v2t_lib.transfer import Again, Body, Client, Moved
+from v2t_lib.fetching.http import Again, Body, Client, Moved
 
 #: Sources that are looked through for a host that is free.
 AHEAD = 1024

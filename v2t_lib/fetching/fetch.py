@@ -20,15 +20,15 @@ from tqdm import tqdm
 
 from v2t_lib.captions_file import Record
 from v2t_lib.clips.decode import Original
-from v2t_lib.downloads import POLITE, Download, Downloads, Manners
 from v2t_lib.errors import writing
-from v2t_lib.fetched import CLIP_FOLDER, NO_SPLIT, scratch, settle_settings, write_captions
-from v2t_lib.judging import Judged, judge
-from v2t_lib.manifest import MANIFEST_FILE, Manifest, Row, read_rows
+from v2t_lib.fetching.downloader import POLITE, Download, Downloads, Manners
+from v2t_lib.fetching.http import Body
+from v2t_lib.fetching.layout import CLIP_FOLDER, NO_SPLIT, scratch, settle_settings, write_captions
+from v2t_lib.fetching.manifest import MANIFEST_FILE, Manifest, Row, read_rows
+from v2t_lib.fetching.verdict import Judged, judge
 from v2t_lib.shards.pack import Workers
 from v2t_lib.shards.writer import ShardLog
 from v2t_lib.specs import ClipSpec
-from v2t_lib.transfer import Body
 
 _SUFFIXES = {"matroska": "webm", "mov": "mp4"}
 
