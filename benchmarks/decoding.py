@@ -28,7 +28,7 @@ from video_corpus import video
 
 from v2t_lib.clips.animation import read_animation
 from v2t_lib.clips.decode import decode_clip
-from v2t_lib.shapes import draw, encode_gif
+from v2t_lib.datasets.shapes import draw, encode_gif
 from v2t_lib.specs import ClipSpec
 
 SPEC = ClipSpec()

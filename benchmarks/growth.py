@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from v2t_lib.captions_file import read_captions
-from v2t_lib.shapes import write_shapes
+from v2t_lib.datasets.shapes import write_shapes
 from v2t_lib.shards.format import describe
 from v2t_lib.shards.pack import pack
 from v2t_lib.workspace import RECIPES

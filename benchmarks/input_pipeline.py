@@ -18,7 +18,7 @@ from timing import medians
 from v2t_lib import encoders
 from v2t_lib.captioner import Captioner
 from v2t_lib.captions_file import read_captions, select
-from v2t_lib.shapes import write_shapes
+from v2t_lib.datasets.shapes import write_shapes
 from v2t_lib.shards.format import shard_paths
 from v2t_lib.shards.pack import pack
 from v2t_lib.shards.reader import batches, read_captions_of

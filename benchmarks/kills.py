@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from v2t_lib.captions_file import read_captions, select
-from v2t_lib.shapes import write_shapes
+from v2t_lib.datasets.shapes import write_shapes
 from v2t_lib.shards.pack import pack
 from v2t_lib.specs import CaptionSpec, ClipSpec
 from v2t_lib.training import TrainingOptions, train

@@ -13,10 +13,10 @@ from timing import medians
 
 from v2t_lib import encoders
 from v2t_lib.captioner import JIT_COMPILE, Captioner
-from v2t_lib.shapes import draw, encode_gif
+from v2t_lib.datasets.shapes import draw, encode_gif
+from v2t_lib.datasets.shapes_grammar import THINGS, describe
 from v2t_lib.specs import ClipSpec
 from v2t_lib.text.vocabulary import Vocabulary
-from v2t_lib.things import THINGS, describe
 from v2t_lib.training import compile_for_training
 from v2t_lib.workspace import RECIPES
 

@@ -6,8 +6,8 @@ from PIL import Image, ImageDraw
 
 from v2t_lib.clips.decode import decode_clip
 from v2t_lib.clips.placeholder import UNIFORM_SHARE, is_placeholder, stands_still, uniform_share
+from v2t_lib.datasets.shapes import draw, encode_gif
 from v2t_lib.errors import ClipError
-from v2t_lib.shapes import draw, encode_gif
 from v2t_lib.specs import ClipSpec
 
 SPEC = ClipSpec(frames=8, height=48, width=48)

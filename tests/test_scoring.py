@@ -8,8 +8,8 @@ from test_import_order import loaded_by
 
 from v2t_lib import meteor, scoring
 from v2t_lib.captions_file import read_captions, read_predictions
+from v2t_lib.datasets.baselines import PUBLISHED
 from v2t_lib.errors import DataError
-from v2t_lib.published import PUBLISHED
 from v2t_lib.scoring import NAMES, difference, intervals, report, summary, tally, write_clips
 
 REFERENCES = {
@@ -131,7 +131,7 @@ def test_the_summary_shows_every_figure_beside_its_interval():
 
 
 def test_scoring_loads_neither_tensorflow_nor_keras():
-    assert loaded_by("import v2t_lib.scoring, v2t_lib.published") == "heavy: []\n"
+    assert loaded_by("import v2t_lib.scoring, v2t_lib.datasets.baselines") == "heavy: []\n"
 
 
 def test_published_rows_have_figures_of_ours_and_a_source():

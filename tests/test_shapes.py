@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from v2t_lib import shapes, things
 from v2t_lib.captions_file import read_captions, read_split, select
 from v2t_lib.clips.decode import iter_frames
-from v2t_lib.shapes import draw, encode_gif
-from v2t_lib.things import Thing, describe
+from v2t_lib.datasets import shapes
+from v2t_lib.datasets import shapes_grammar as things
+from v2t_lib.datasets.shapes import draw, encode_gif
+from v2t_lib.datasets.shapes_grammar import Thing, describe
 
 
 @pytest.fixture(scope="module")

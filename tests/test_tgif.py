@@ -4,12 +4,12 @@ import pytest
 import scripted_server as scripted
 from test_packing import write_gif
 
-from v2t_lib import tgif
 from v2t_lib.captions_file import read_captions, select
 from v2t_lib.cli import main
+from v2t_lib.datasets import tgif
+from v2t_lib.datasets.tgif import get_release
 from v2t_lib.errors import DataError
 from v2t_lib.shards.format import describe
-from v2t_lib.tgif import get_release
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-from v2t_lib.things import BEHAVIOURS, Thing, behaviours, describe, references
+from v2t_lib.datasets.shapes_grammar import BEHAVIOURS, Thing, behaviours, describe, references
 
 
 def test_references_are_found_in_every_phrasing():

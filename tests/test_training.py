@@ -15,9 +15,9 @@ import tiny
 import v2t_lib as v2t
 from v2t_lib.callbacks import Lifeline, SampleCaptions
 from v2t_lib.captions_file import read_captions, select
+from v2t_lib.datasets.shapes import write_shapes
 from v2t_lib.errors import DataError, ModelError, TrainingError
 from v2t_lib.evaluation import evaluate
-from v2t_lib.shapes import write_shapes
 from v2t_lib.shards.pack import pack
 from v2t_lib.shards.reader import sources_of_batch
 from v2t_lib.specs import CaptionSpec, ClipSpec

@@ -60,7 +60,7 @@ def _demo(args) -> int:
 
 
 def _shapes(args) -> int:
-    from v2t_lib.shapes import write_shapes
+    from v2t_lib.datasets.shapes import write_shapes
 
     print(write_shapes(args.out, args.clips, args.seed))
     return 0
@@ -69,7 +69,7 @@ def _shapes(args) -> int:
 def _fetch_plan(args):
     """The captions file and the records asked for, TGIF's where the word stands for a file."""
     from v2t_lib.captions_file import read_captions, select
-    from v2t_lib.tgif import LICENCE, RELEASE, get_release
+    from v2t_lib.datasets.tgif import LICENCE, RELEASE, get_release
 
     captions, lists = args.captions, args.split or []
     if captions == Path("tgif"):

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from v2t_lib.captioner import JIT_COMPILE, Captioner
 from v2t_lib.captions import Caption
+from v2t_lib.datasets.shapes_grammar import behaviours
 from v2t_lib.diversity import diversity, doubts
 from v2t_lib.errors import DataError
 from v2t_lib.faithfulness import deletion, pointing
@@ -21,7 +22,6 @@ from v2t_lib.scoring import intervals, tally
 from v2t_lib.shards.format import clip_spec
 from v2t_lib.shards.reader import Example, iter_examples, read_captions_of
 from v2t_lib.text.vocabulary import PAD, normalise, tokenise
-from v2t_lib.things import behaviours
 
 BATCH = 64
 #: Clips of the deletion test, which scores each of their words twice.

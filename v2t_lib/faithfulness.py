@@ -9,8 +9,8 @@ import numpy as np
 
 from v2t_lib.captioner import Captioner
 from v2t_lib.captions import Caption
+from v2t_lib.datasets.shapes_grammar import references
 from v2t_lib.pictures import cell_of
-from v2t_lib.things import references
 
 #: The share of cells that the deletion test blanks.
 DELETED = 0.1

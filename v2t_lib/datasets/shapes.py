@@ -18,8 +18,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from v2t_lib.files import replacing
-from v2t_lib.things import (
+from v2t_lib.datasets.shapes_grammar import (
     COLOURS,
     MOVES,
     PHRASING_SHARES,
@@ -29,6 +28,7 @@ from v2t_lib.things import (
     Thing,
     describe,
 )
+from v2t_lib.files import replacing
 
 #: Share of the clips in every split but train, which takes the rest.
 SHARES = {"val": 0.04, "test": 0.08, "unseen": 0.04}
