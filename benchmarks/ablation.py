@@ -19,12 +19,12 @@ import v2t_lib  # noqa: F401  (sets TensorFlow up)
 import keras
 from keras import ops
 
-from v2t_lib import captioner as captioner_module
-from v2t_lib import encoders
-from v2t_lib.captioner import Captioner, load
-from v2t_lib.decoder import AttentionDecoder
 from v2t_lib.evaluation import predict
 from v2t_lib.faithfulness import pointing
+from v2t_lib.models import captioner as captioner_module
+from v2t_lib.models.captioner import Captioner, load
+from v2t_lib.models.decoder import AttentionDecoder
+from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.shards.reader import read_captions_of
 from v2t_lib.text.vocabulary import Vocabulary
 from v2t_lib.training import fit

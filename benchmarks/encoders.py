@@ -14,10 +14,10 @@ import keras
 import numpy as np
 from timing import medians
 
-from v2t_lib import encoders
-from v2t_lib.captioner import JIT_COMPILE, Captioner
-from v2t_lib.catalogue import COSTS, SPEC
 from v2t_lib.datasets.shapes_grammar import THINGS, describe
+from v2t_lib.models.captioner import JIT_COMPILE, Captioner
+from v2t_lib.models.encoders import registry as encoders
+from v2t_lib.models.encoders.catalogue import COSTS, SPEC
 from v2t_lib.text.vocabulary import Vocabulary
 from v2t_lib.training import TrainingOptions, compile_for_training
 from v2t_lib.workspace import RECIPES

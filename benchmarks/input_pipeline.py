@@ -15,10 +15,10 @@ import v2t_lib  # noqa: F401  (sets TensorFlow up)
 # isort: split
 from timing import medians
 
-from v2t_lib import encoders
-from v2t_lib.captioner import Captioner
 from v2t_lib.captions_file import read_captions, select
 from v2t_lib.datasets.shapes import write_shapes
+from v2t_lib.models.captioner import Captioner
+from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.shards.format import shard_paths
 from v2t_lib.shards.pack import pack
 from v2t_lib.shards.reader import batches, read_captions_of

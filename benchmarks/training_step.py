@@ -11,10 +11,10 @@ import keras
 import numpy as np
 from timing import medians
 
-from v2t_lib import encoders
-from v2t_lib.captioner import JIT_COMPILE, Captioner
 from v2t_lib.datasets.shapes import draw, encode_gif
 from v2t_lib.datasets.shapes_grammar import THINGS, describe
+from v2t_lib.models.captioner import JIT_COMPILE, Captioner
+from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.specs import ClipSpec
 from v2t_lib.text.vocabulary import Vocabulary
 from v2t_lib.training import compile_for_training

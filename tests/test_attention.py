@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from v2t_lib.attention import BahdanauAttention
+from v2t_lib.models.attention import BahdanauAttention
 
 
 def by_hand() -> BahdanauAttention:

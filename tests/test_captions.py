@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from v2t_lib.captions import Caption
+from v2t_lib.models.caption import Caption
 
 
 def made(attention, frames=8, **options):

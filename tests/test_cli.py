@@ -10,11 +10,11 @@ from clip_corpus import corpus
 from test_packing import write_gif
 from video_corpus import video
 
-from v2t_lib.captioner import save
 from v2t_lib.cli import main
 from v2t_lib.datasets.shapes import write_shapes
 from v2t_lib.demo import demo
 from v2t_lib.evaluation import summary
+from v2t_lib.models.captioner import save
 from v2t_lib.workspace import FULL, RECIPES
 
 pytestmark = pytest.mark.usefixtures("no_java")

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from v2t_lib.decoder import AttentionDecoder
+from v2t_lib.models.decoder import AttentionDecoder
 
 
 @pytest.fixture

@@ -9,13 +9,13 @@ from test_options import learn
 from test_packing import write_gif
 from test_training import Killed, assert_same_end
 
-from v2t_lib import encoders
 from v2t_lib.callbacks import Lifeline
-from v2t_lib.captioner import Captioner, load
 from v2t_lib.captions_file import read_captions
 from v2t_lib.cli import main
-from v2t_lib.devices import split, spread
 from v2t_lib.errors import DeviceError
+from v2t_lib.models.captioner import Captioner, load
+from v2t_lib.models.distribution import split, spread
+from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.self_critical import self_critical
 from v2t_lib.shards.pack import pack
 from v2t_lib.specs import CaptionSpec

@@ -3,10 +3,11 @@ import numpy as np
 import pytest
 import tiny
 
-from v2t_lib import catalogue, encoders
-from v2t_lib.captioner import Captioner, load, save
-from v2t_lib.conv_encoders import ConvUnit
 from v2t_lib.errors import ModelError
+from v2t_lib.models.captioner import Captioner, load, save
+from v2t_lib.models.encoders import catalogue
+from v2t_lib.models.encoders import registry as encoders
+from v2t_lib.models.encoders.conv3d import ConvUnit
 from v2t_lib.specs import ClipSpec
 
 SMALL = {"widths": (8, 12), "strides": ((1, 2, 2), (2, 2, 2)), "residual_from": 1}

@@ -8,10 +8,11 @@ import pytest
 import tiny
 from test_packing import write_gif
 
-from v2t_lib import encoders, features
-from v2t_lib.captioner import Captioner, load
+from v2t_lib import features
 from v2t_lib.captions_file import read_captions
 from v2t_lib.features import cached_features
+from v2t_lib.models.captioner import Captioner, load
+from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.shards.pack import pack
 from v2t_lib.shards.reader import batches, iter_examples
 from v2t_lib.specs import ClipSpec

@@ -10,12 +10,12 @@ import tiny
 from test_packing import write_gif
 from test_training import Killed, assert_same_end
 
-from v2t_lib import encoders
 from v2t_lib.callbacks import Lifeline
-from v2t_lib.captioner import Captioner, load, save
 from v2t_lib.captions_file import read_captions
 from v2t_lib.cli import main
 from v2t_lib.errors import ModelError
+from v2t_lib.models.captioner import Captioner, load, save
+from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.shards.pack import pack
 from v2t_lib.text.vocabulary import Vocabulary
 from v2t_lib.training import TrainingOptions, compile_for_training, fit, train

@@ -7,7 +7,7 @@ from PIL import Image
 from test_packing import write_gif
 
 import v2t_lib as v2t
-from v2t_lib.captioner import save
+from v2t_lib.models.captioner import save
 from v2t_lib.panels import NOTHING, TRUTH, CaptionView, uploaded
 
 

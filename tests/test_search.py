@@ -5,8 +5,8 @@ import pytest
 import tiny
 from keras import ops
 
-from v2t_lib.decoder import DecoderState
-from v2t_lib.search import beam, forced, greedy
+from v2t_lib.models.decoder import DecoderState
+from v2t_lib.models.generation import beam, forced, greedy
 from v2t_lib.text.vocabulary import END, PAD, START, UNK
 
 A, B, C = 4, 5, 6

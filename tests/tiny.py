@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from v2t_lib import encoders
-from v2t_lib.captioner import Captioner
+from v2t_lib.models.captioner import Captioner
+from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.specs import CaptionSpec, ClipSpec
 from v2t_lib.text.vocabulary import Vocabulary
 

@@ -13,11 +13,11 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 __version__ = "0.1.0"
 
 _HOMES = {
-    "AttentionDecoder": "decoder",
-    "BahdanauAttention": "attention",
-    "Caption": "captions",
+    "AttentionDecoder": "models.decoder",
+    "BahdanauAttention": "models.attention",
+    "Caption": "models.caption",
     "CaptionSpec": "specs",
-    "Captioner": "captioner",
+    "Captioner": "models.captioner",
     "Clip": "clips.decode",
     "ClipError": "errors",
     "ClipSpec": "specs",
@@ -30,7 +30,7 @@ _HOMES = {
     "decode_clip": "clips.decode",
     "inspect": "inspector",
     "iter_frames": "clips.decode",
-    "load": "captioner",
+    "load": "models.captioner",
     "panel": "panels",
     "sequence_accuracy": "losses",
     "sequence_loss": "losses",

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 from v2t_lib import __version__
-from v2t_lib.catalogue import COSTS
-from v2t_lib.catalogue import table as catalogue
 from v2t_lib.errors import V2TError
+from v2t_lib.models.encoders.catalogue import COSTS
+from v2t_lib.models.encoders.catalogue import table as catalogue
 
 EPILOG = """\
 from nothing to captions, one step at a time:
@@ -140,7 +140,7 @@ def _pack(args) -> int:
 
 
 def _train(args) -> int:
-    from v2t_lib.devices import spread
+    from v2t_lib.models.distribution import spread
     from v2t_lib.self_critical import SELF_CRITICAL_FILE, self_critical
     from v2t_lib.specs import CaptionSpec
     from v2t_lib.training import MODEL_FILE, TrainingOptions, train
@@ -198,7 +198,7 @@ def _as_json(file: str, caption) -> dict:
 
 
 def _caption(args) -> int:
-    from v2t_lib.captioner import load
+    from v2t_lib.models.captioner import load
 
     captioner, failed = load(args.model), 0
     for file in args.files:
@@ -220,8 +220,8 @@ def _caption(args) -> int:
 
 
 def _inspect(args) -> int:
-    from v2t_lib.captioner import load
     from v2t_lib.inspector import save_page
+    from v2t_lib.models.captioner import load
 
     captioner, captions, names = load(args.model), [], []
     for file in args.files:
@@ -240,8 +240,8 @@ def _inspect(args) -> int:
 
 
 def _evaluate(args) -> int:
-    from v2t_lib.captioner import load
     from v2t_lib.evaluation import evaluate, summary, write_predictions
+    from v2t_lib.models.captioner import load
     from v2t_lib.training import BLIND_FILE
 
     twin = args.model.with_name(BLIND_FILE)

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from v2t_lib.captioner import Captioner
-from v2t_lib.captions import Caption
 from v2t_lib.datasets.shapes_grammar import references
+from v2t_lib.models.caption import Caption
+from v2t_lib.models.captioner import Captioner
 from v2t_lib.pictures import cell_of
 
 #: The share of cells that the deletion test blanks.

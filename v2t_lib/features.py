@@ -11,8 +11,8 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from v2t_lib.devices import split
-from v2t_lib.frame_encoders import FrameEncoder
+from v2t_lib.models.distribution import split
+from v2t_lib.models.encoders.frame import FrameEncoder
 from v2t_lib.shards.format import clip_spec, describe, feature_example, write_json, write_records
 from v2t_lib.shards.reader import Example, iter_examples
 

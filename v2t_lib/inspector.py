@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from v2t_lib import pictures
-from v2t_lib.captions import Caption
+from v2t_lib.models.caption import Caption
 
 #: Small frames are shown enlarged, which enlarges what JPEG does to them too.
 _JPEG = {True: {"quality": 93, "subsampling": 0}, False: {"quality": 75, "subsampling": 2}}

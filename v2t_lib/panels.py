@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from v2t_lib import pictures
-from v2t_lib.captioner import Captioner, load
-from v2t_lib.captions import Caption
+from v2t_lib.models.caption import Caption
+from v2t_lib.models.captioner import Captioner, load
 
 NOTHING, TRUTH = "nothing", "the truth (teacher forcing)"
 _WIDTH = 320

@@ -12,13 +12,13 @@ import keras
 import numpy as np
 import pandas as pd
 
-from v2t_lib import encoders
 from v2t_lib.callbacks import Averages, KeepBest, Lifeline, SampleCaptions, StopSignal
-from v2t_lib.captioner import JIT_COMPILE, Captioner, load
 from v2t_lib.checkpoints import Checkpoints, Mirror
 from v2t_lib.errors import DataError
 from v2t_lib.features import cached_features
 from v2t_lib.losses import sequence_accuracy, sequence_loss
+from v2t_lib.models.captioner import JIT_COMPILE, Captioner, load
+from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.shards.format import clip_spec
 from v2t_lib.shards.reader import (
     batches,

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from v2t_lib.captioner import Captioner
 from v2t_lib.errors import ModelError
+from v2t_lib.models.captioner import Captioner
 from v2t_lib.text.vocabulary import Vocabulary
 
 

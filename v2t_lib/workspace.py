@@ -9,12 +9,12 @@ from pathlib import Path
 import keras
 import pandas as pd
 
-from v2t_lib.captioner import Captioner, load
 from v2t_lib.captions_file import Record, read_captions, select, split_records
 from v2t_lib.datasets.shapes import write_shapes
 from v2t_lib.datasets.tgif import LICENCE, get_release
 from v2t_lib.errors import DataError
 from v2t_lib.fetching.fetch import fetch
+from v2t_lib.models.captioner import Captioner, load
 from v2t_lib.shards.pack import pack
 from v2t_lib.shards.reader import Example, iter_examples
 from v2t_lib.specs import CaptionSpec, ClipSpec

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from v2t_lib.decoder import DecoderState
+from v2t_lib.models.decoder import DecoderState
 from v2t_lib.text.vocabulary import END, PAD, START, UNK
 
 #: Exponent of the length by which a caption's log-probability is divided when beams are compared

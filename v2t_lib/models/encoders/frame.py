@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from v2t_lib.conv_encoders import ConvUnit, GridEncoder
 from v2t_lib.errors import ModelError
+from v2t_lib.models.encoders.conv3d import ConvUnit, GridEncoder
 from v2t_lib.specs import ClipSpec
 
 #: The picture network is cut where it has shrunk a frame this much: finer than its end, so that

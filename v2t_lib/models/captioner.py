@@ -11,13 +11,13 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from v2t_lib import encoders
-from v2t_lib.captions import Caption
 from v2t_lib.clips.decode import Clip, decode_clip, read_clip
-from v2t_lib.decoder import AttentionDecoder
-from v2t_lib.devices import remainders, split
 from v2t_lib.errors import ModelError
-from v2t_lib.search import RIVALS, Found, beam, forced, greedy
+from v2t_lib.models.caption import Caption
+from v2t_lib.models.decoder import AttentionDecoder
+from v2t_lib.models.distribution import remainders, split
+from v2t_lib.models.encoders import registry as encoders
+from v2t_lib.models.generation import RIVALS, Found, beam, forced, greedy
 from v2t_lib.specs import CaptionSpec, ClipSpec
 from v2t_lib.text.vocabulary import PAD, START, UNK, Vocabulary, tokenise
 

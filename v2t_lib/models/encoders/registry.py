@@ -5,9 +5,9 @@ import math
 import keras
 from keras import layers, ops
 
-from v2t_lib.catalogue import Cost
-from v2t_lib.conv_encoders import C3DEncoder, Conv3DEncoder, ConvUnit, R2Plus1DEncoder
-from v2t_lib.frame_encoders import (
+from v2t_lib.models.encoders.catalogue import Cost
+from v2t_lib.models.encoders.conv3d import C3DEncoder, Conv3DEncoder, ConvUnit, R2Plus1DEncoder
+from v2t_lib.models.encoders.frame import (
     ConvNeXtTinyEncoder,
     EfficientNetV2B0Encoder,
     FrameEncoder,

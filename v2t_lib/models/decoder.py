@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import layers, ops
 
-from v2t_lib.attention import BahdanauAttention
+from v2t_lib.models.attention import BahdanauAttention
 
 
 class DecoderState(NamedTuple):
