@@ -20,7 +20,7 @@ import keras
 from keras import ops
 
 from v2t_lib.evaluation import predict
-from v2t_lib.faithfulness import pointing
+from v2t_lib.metrics.attention_faithfulness import pointing
 from v2t_lib.models import captioner as captioner_module
 from v2t_lib.models.captioner import Captioner, load
 from v2t_lib.models.decoder import AttentionDecoder

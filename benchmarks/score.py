@@ -26,7 +26,7 @@ from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 from timing import medians
 
 from v2t_lib.captions_file import read_captions
-from v2t_lib.scoring import report, tally
+from v2t_lib.metrics.corpus_scores import report, tally
 from v2t_lib.text import ptb_tokenizer as ptb
 
 CLIPS, REFERENCES, REPEATS = 11_360, 3, 3

@@ -46,7 +46,7 @@ def disk_of():
 @pytest.fixture
 def no_java(monkeypatch):
     """Java takes seconds to start; only tests that are about it need one."""
-    from v2t_lib import meteor
+    from v2t_lib.metrics import meteor
 
     def find_java():
         raise meteor.NoMeteor("no Java in this test")

@@ -1,6 +1,6 @@
 import pytest
 
-from v2t_lib.diversity import diversity, doubts
+from v2t_lib.metrics.diversity import diversity, doubts
 
 FINE = {
     "clips": 100,

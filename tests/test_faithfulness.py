@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tiny
 
-from v2t_lib.faithfulness import blank, deletion, pointing, to_cells
+from v2t_lib.metrics.attention_faithfulness import blank, deletion, pointing, to_cells
 from v2t_lib.models.caption import Caption
 
 GRID = (2, 2, 2)

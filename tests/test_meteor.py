@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from v2t_lib import meteor
+from v2t_lib.metrics import meteor
 
 FAKE = """#!{python}
 # Stands in for Java: notes how it was called, then answers as METEOR does, every word a match.

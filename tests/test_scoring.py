@@ -6,11 +6,20 @@ from pathlib import Path
 import pytest
 from test_import_order import loaded_by
 
-from v2t_lib import meteor, scoring
 from v2t_lib.captions_file import read_captions, read_predictions
 from v2t_lib.datasets.baselines import PUBLISHED
 from v2t_lib.errors import DataError
-from v2t_lib.scoring import NAMES, difference, intervals, report, summary, tally, write_clips
+from v2t_lib.metrics import corpus_scores as scoring
+from v2t_lib.metrics import meteor
+from v2t_lib.metrics.corpus_scores import (
+    NAMES,
+    difference,
+    intervals,
+    report,
+    summary,
+    tally,
+    write_clips,
+)
 
 REFERENCES = {
     "a.gif": ("A cat sits.", "The cat is here!"),
@@ -131,7 +140,10 @@ def test_the_summary_shows_every_figure_beside_its_interval():
 
 
 def test_scoring_loads_neither_tensorflow_nor_keras():
-    assert loaded_by("import v2t_lib.scoring, v2t_lib.datasets.baselines") == "heavy: []\n"
+    assert (
+        loaded_by("import v2t_lib.metrics.corpus_scores, v2t_lib.datasets.baselines")
+        == "heavy: []\n"
+    )
 
 
 def test_published_rows_have_figures_of_ours_and_a_source():

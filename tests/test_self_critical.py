@@ -13,11 +13,11 @@ from test_options import TOKENS, shards  # noqa: F401  (a fixture)
 from test_search import A, B, nothing, scripted
 from test_training import Killed
 
-from v2t_lib import metrics
 from v2t_lib.captions_file import read_captions
 from v2t_lib.cli import main
 from v2t_lib.errors import ModelError, TrainingError
 from v2t_lib.losses import sentence_loss, sequence_loss
+from v2t_lib.metrics import coco as metrics
 from v2t_lib.models.captioner import load
 from v2t_lib.models.generation import sample
 from v2t_lib.rewards import CiderReward

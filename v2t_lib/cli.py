@@ -267,7 +267,7 @@ def _say_why_no_meteor(scores: dict) -> None:
 
 def _score(args) -> int:
     from v2t_lib.captions_file import read_captions, read_predictions, select
-    from v2t_lib.scoring import report, summary, tally, write_clips
+    from v2t_lib.metrics.corpus_scores import report, summary, tally, write_clips
 
     records = read_captions(args.references, keep_repeats=True)
     if args.split:

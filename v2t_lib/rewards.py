@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 
-from v2t_lib.metrics import CIDER_SIGMA, LONGEST
+from v2t_lib.metrics.coco import CIDER_SIGMA, LONGEST
 
 Sentence = Sequence[Hashable]
 

@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from v2t_lib import meteor, metrics
 from v2t_lib.errors import DataError
 from v2t_lib.files import replacing
+from v2t_lib.metrics import coco as metrics
+from v2t_lib.metrics import meteor
 from v2t_lib.text import ptb_tokenizer as ptb
 
 NAMES = (*metrics.NAMES, "METEOR")
