@@ -27,7 +27,7 @@ from v2t_lib.models.decoder import AttentionDecoder
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.shards.reader import read_captions_of
 from v2t_lib.text.vocabulary import Vocabulary
-from v2t_lib.training import fit
+from v2t_lib.training.train import fit
 from v2t_lib.workspace import FULL, RECIPES, Recipe, Workspace
 
 

@@ -23,7 +23,7 @@ from v2t_lib.shards.format import shard_paths
 from v2t_lib.shards.pack import pack
 from v2t_lib.shards.reader import batches, read_captions_of
 from v2t_lib.text.vocabulary import Vocabulary
-from v2t_lib.training import compile_for_training
+from v2t_lib.training.train import compile_for_training
 from v2t_lib.workspace import RECIPES
 
 DEMO = RECIPES["shapes"]

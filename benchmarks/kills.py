@@ -18,7 +18,7 @@ from v2t_lib.captions_file import read_captions, select
 from v2t_lib.datasets.shapes import write_shapes
 from v2t_lib.shards.pack import pack
 from v2t_lib.specs import CaptionSpec, ClipSpec
-from v2t_lib.training import TrainingOptions, train
+from v2t_lib.training.train import TrainingOptions, train
 
 KILLS, CLIPS = 10, 400
 OPTIONS = TrainingOptions(epochs=3, batch_size=8, checkpoint_steps=7)

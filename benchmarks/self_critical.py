@@ -25,8 +25,8 @@ from v2t_lib.evaluation import predict
 from v2t_lib.files import replacing
 from v2t_lib.metrics.corpus_scores import Tally, report, tally
 from v2t_lib.models.captioner import load
-from v2t_lib.self_critical import SELF_CRITICAL_FILE, self_critical
-from v2t_lib.training import MODEL_FILE
+from v2t_lib.training.scst import SELF_CRITICAL_FILE, self_critical
+from v2t_lib.training.train import MODEL_FILE
 from v2t_lib.workspace import RECIPES, Workspace
 
 DEMO = RECIPES["shapes"]

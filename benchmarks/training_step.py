@@ -17,7 +17,7 @@ from v2t_lib.models.captioner import JIT_COMPILE, Captioner
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.specs import ClipSpec
 from v2t_lib.text.vocabulary import Vocabulary
-from v2t_lib.training import compile_for_training
+from v2t_lib.training.train import compile_for_training
 from v2t_lib.workspace import RECIPES
 
 DEMO = RECIPES["shapes"]

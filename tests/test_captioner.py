@@ -14,8 +14,8 @@ from PIL import Image
 
 import v2t_lib as v2t
 from v2t_lib.errors import ClipError, ModelError
-from v2t_lib.losses import sequence_loss
 from v2t_lib.models.captioner import JIT_COMPILE, Captioner, load, save
+from v2t_lib.training.losses import sequence_loss
 
 
 def gif(path, frames):

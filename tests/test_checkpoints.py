@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from v2t_lib import checkpoints
-from v2t_lib.checkpoints import Checkpoints, Mirror
 from v2t_lib.errors import ModelError
+from v2t_lib.training import checkpoints
+from v2t_lib.training.checkpoints import Checkpoints, Mirror
 
 
 def variables(*values):

@@ -9,17 +9,17 @@ from test_options import learn
 from test_packing import write_gif
 from test_training import Killed, assert_same_end
 
-from v2t_lib.callbacks import Lifeline
 from v2t_lib.captions_file import read_captions
 from v2t_lib.cli import main
 from v2t_lib.errors import DeviceError
 from v2t_lib.models.captioner import Captioner, load
 from v2t_lib.models.distribution import split, spread
 from v2t_lib.models.encoders import registry as encoders
-from v2t_lib.self_critical import self_critical
 from v2t_lib.shards.pack import pack
 from v2t_lib.specs import CaptionSpec
-from v2t_lib.training import TrainingOptions, fit
+from v2t_lib.training.callbacks import Lifeline
+from v2t_lib.training.scst import self_critical
+from v2t_lib.training.train import TrainingOptions, fit
 
 pytestmark = pytest.mark.jax
 
@@ -171,7 +171,7 @@ def test_devices_that_are_not_there_and_uneven_batches_are_refused(count, batch_
 def test_the_command_trains_on_as_many_devices_as_asked_for(tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "v2t_lib.training.train",
+        "v2t_lib.training.train.train",
         lambda *_, **__: seen.append(keras.distribution.distribution().device_mesh.shape),
     )
     assert main(["train", "shards", "--out", str(tmp_path), "--devices", "2"]) == 0

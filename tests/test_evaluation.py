@@ -7,10 +7,10 @@ from test_packing import write_gif
 
 from v2t_lib.captions_file import read_captions
 from v2t_lib.evaluation import Prediction, evaluate, exact_by, mean_loss, write_predictions
-from v2t_lib.losses import sequence_loss
 from v2t_lib.models.caption import Caption
 from v2t_lib.shards.pack import pack
 from v2t_lib.shards.reader import Example, iter_examples
+from v2t_lib.training.losses import sequence_loss
 
 GRID = (2, 2, 2)
 

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from v2t_lib.losses import sequence_accuracy, sequence_loss
+from v2t_lib.training.losses import sequence_accuracy, sequence_loss
 
 # Two rows over three tokens (0 is PAD): logits whose softmax is simple to work out.
 TRUE = np.array([[2, 1], [1, 0]], "int32")

@@ -10,7 +10,6 @@ import tiny
 from test_packing import write_gif
 from test_training import Killed, assert_same_end
 
-from v2t_lib.callbacks import Lifeline
 from v2t_lib.captions_file import read_captions
 from v2t_lib.cli import main
 from v2t_lib.errors import ModelError
@@ -18,8 +17,9 @@ from v2t_lib.models.captioner import Captioner, load, save
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.shards.pack import pack
 from v2t_lib.text.vocabulary import Vocabulary
-from v2t_lib.training import TrainingOptions, compile_for_training, fit, train
-from v2t_lib.warm_start import grow, warm_start
+from v2t_lib.training.callbacks import Lifeline
+from v2t_lib.training.train import TrainingOptions, compile_for_training, fit, train
+from v2t_lib.training.warm_start import grow, warm_start
 
 TOKENS = tiny.tokens(*tiny.SENTENCES)
 
@@ -167,7 +167,7 @@ def test_averages_are_judged_and_kept_and_a_kill_loses_no_option(shards, tmp_pat
 
 def test_the_command_line_passes_every_option_on(tmp_path, monkeypatch):
     got = {}
-    monkeypatch.setattr("v2t_lib.training.train", lambda *args, **given: got.update(given))
+    monkeypatch.setattr("v2t_lib.training.train.train", lambda *args, **given: got.update(given))
     flags = {
         "--precision": "mixed_bfloat16",
         "--accumulate": "4",

@@ -16,16 +16,16 @@ from test_training import Killed
 from v2t_lib.captions_file import read_captions
 from v2t_lib.cli import main
 from v2t_lib.errors import ModelError, TrainingError
-from v2t_lib.losses import sentence_loss, sequence_loss
 from v2t_lib.metrics import coco as metrics
 from v2t_lib.models.captioner import load
 from v2t_lib.models.generation import sample
-from v2t_lib.rewards import CiderReward
-from v2t_lib.self_critical import Policy, Stage, self_critical
 from v2t_lib.shards.pack import pack
 from v2t_lib.shards.reader import clip_batches
 from v2t_lib.text.vocabulary import END, PAD, START
-from v2t_lib.training import TrainingOptions, train
+from v2t_lib.training.cider_reward import CiderReward
+from v2t_lib.training.losses import sentence_loss, sequence_loss
+from v2t_lib.training.scst import Policy, Stage, self_critical
+from v2t_lib.training.train import TrainingOptions, train
 
 
 def test_the_reward_of_a_sentence_by_hand():
@@ -189,7 +189,7 @@ def test_a_loss_that_is_no_number_stops_the_stage(run, shards, monkeypatch):  # 
 
 
 def test_the_command_adds_the_stage_and_names_its_model(run, shards, monkeypatch, capsys):  # noqa: F811
-    monkeypatch.setattr("v2t_lib.training.train", lambda *_, **__: None)  # `run` is trained
+    monkeypatch.setattr("v2t_lib.training.train.train", lambda *_, **__: None)  # `run` is trained
     command = ["train", str(shards), "--out", str(run), "--batch", "4", "--self-critical", "2"]
     assert main(command) == 0
     assert capsys.readouterr().out.strip() == str(run / "self_critical.keras")

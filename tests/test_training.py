@@ -13,7 +13,6 @@ import pytest
 import tiny
 
 import v2t_lib as v2t
-from v2t_lib.callbacks import Lifeline, SampleCaptions
 from v2t_lib.captions_file import read_captions, select
 from v2t_lib.datasets.shapes import write_shapes
 from v2t_lib.errors import DataError, ModelError, TrainingError
@@ -21,7 +20,8 @@ from v2t_lib.evaluation import evaluate
 from v2t_lib.shards.pack import pack
 from v2t_lib.shards.reader import sources_of_batch
 from v2t_lib.specs import CaptionSpec, ClipSpec
-from v2t_lib.training import TrainingOptions, fit, train
+from v2t_lib.training.callbacks import Lifeline, SampleCaptions
+from v2t_lib.training.train import TrainingOptions, fit, train
 
 OPTIONS = TrainingOptions(epochs=3, batch_size=16, learning_rate=3e-3, checkpoint_steps=2)
 DECODER = tiny.DECODER | {"dropout": 0.2}
@@ -146,7 +146,7 @@ def test_a_run_killed_at_any_step_ends_as_if_it_had_not_been(unbroken, data, tmp
 KILLED = """
 import json, sys
 from v2t_lib.specs import CaptionSpec
-from v2t_lib.training import TrainingOptions, fit, train
+from v2t_lib.training.train import TrainingOptions, fit, train
 data, out, encoder, decoder, options = map(json.loads, sys.argv[1:])
 train(data + "/train", out, val=data + "/val", encoder_options=encoder, decoder_options=decoder,
       caption_spec=CaptionSpec(length=6), options=TrainingOptions(**options), resume=True)

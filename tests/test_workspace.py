@@ -9,7 +9,7 @@ from test_packing import write_gif
 import v2t_lib as v2t
 from v2t_lib import workspace as module
 from v2t_lib.errors import DataError
-from v2t_lib.training import TrainingOptions
+from v2t_lib.training.train import TrainingOptions
 from v2t_lib.workspace import QUICK, RECIPES, SMOKE, Recipe, Workspace
 
 TINY = Recipe(

@@ -32,8 +32,8 @@ _HOMES = {
     "iter_frames": "clips.decode",
     "load": "models.captioner",
     "panel": "panels",
-    "sequence_accuracy": "losses",
-    "sequence_loss": "losses",
+    "sequence_accuracy": "training.losses",
+    "sequence_loss": "training.losses",
 }
 _MODULES = ("encoders", "shapes")
 

@@ -141,9 +141,9 @@ def _pack(args) -> int:
 
 def _train(args) -> int:
     from v2t_lib.models.distribution import spread
-    from v2t_lib.self_critical import SELF_CRITICAL_FILE, self_critical
     from v2t_lib.specs import CaptionSpec
-    from v2t_lib.training import MODEL_FILE, TrainingOptions, train
+    from v2t_lib.training.scst import SELF_CRITICAL_FILE, self_critical
+    from v2t_lib.training.train import MODEL_FILE, TrainingOptions, train
 
     wanted = {"weights": {"imagenet": "imagenet"}.get(args.weights), "frozen": args.frozen}
     options = TrainingOptions(
@@ -242,7 +242,7 @@ def _inspect(args) -> int:
 def _evaluate(args) -> int:
     from v2t_lib.evaluation import evaluate, summary, write_predictions
     from v2t_lib.models.captioner import load
-    from v2t_lib.training import BLIND_FILE
+    from v2t_lib.training.train import BLIND_FILE
 
     twin = args.model.with_name(BLIND_FILE)
     scores, predictions = evaluate(

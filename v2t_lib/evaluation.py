@@ -13,7 +13,6 @@ from tqdm import tqdm
 from v2t_lib.datasets.shapes_grammar import behaviours
 from v2t_lib.errors import DataError
 from v2t_lib.files import replacing
-from v2t_lib.losses import sequence_loss
 from v2t_lib.metrics.attention_faithfulness import deletion, pointing
 from v2t_lib.metrics.corpus_scores import intervals, tally
 from v2t_lib.metrics.diversity import diversity, doubts
@@ -22,6 +21,7 @@ from v2t_lib.models.captioner import JIT_COMPILE, Captioner
 from v2t_lib.shards.format import clip_spec
 from v2t_lib.shards.reader import Example, iter_examples, read_captions_of
 from v2t_lib.text.vocabulary import PAD, normalise, tokenise
+from v2t_lib.training.losses import sequence_loss
 
 BATCH = 64
 #: Clips of the deletion test, which scores each of their words twice.

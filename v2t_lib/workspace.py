@@ -18,7 +18,7 @@ from v2t_lib.models.captioner import Captioner, load
 from v2t_lib.shards.pack import pack
 from v2t_lib.shards.reader import Example, iter_examples
 from v2t_lib.specs import CaptionSpec, ClipSpec
-from v2t_lib.training import BLIND_FILE, MODEL_FILE, TrainingOptions, train
+from v2t_lib.training.train import BLIND_FILE, MODEL_FILE, TrainingOptions, train
 
 #: How a folder of clips without split lists of its own is cut, by clip.
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}

@@ -10,11 +10,11 @@ import keras
 import numpy as np
 import pandas as pd
 
-from v2t_lib.checkpoints import Checkpoints, Mirror
 from v2t_lib.errors import ModelError, TrainingError
 from v2t_lib.files import replacing
 from v2t_lib.metrics.diversity import COLLAPSE_SHARE
 from v2t_lib.models.captioner import save
+from v2t_lib.training.checkpoints import Checkpoints, Mirror
 
 
 class SampleCaptions(keras.callbacks.Callback):

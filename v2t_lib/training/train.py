@@ -12,11 +12,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from v2t_lib.callbacks import Averages, KeepBest, Lifeline, SampleCaptions, StopSignal
-from v2t_lib.checkpoints import Checkpoints, Mirror
 from v2t_lib.errors import DataError
-from v2t_lib.features import cached_features
-from v2t_lib.losses import sequence_accuracy, sequence_loss
 from v2t_lib.models.captioner import JIT_COMPILE, Captioner, load
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.shards.format import clip_spec
@@ -29,7 +25,11 @@ from v2t_lib.shards.reader import (
 )
 from v2t_lib.specs import CaptionSpec
 from v2t_lib.text.vocabulary import Vocabulary
-from v2t_lib.warm_start import grow, warm_start
+from v2t_lib.training.callbacks import Averages, KeepBest, Lifeline, SampleCaptions, StopSignal
+from v2t_lib.training.checkpoints import Checkpoints, Mirror
+from v2t_lib.training.feature_cache import cached_features
+from v2t_lib.training.losses import sequence_accuracy, sequence_loss
+from v2t_lib.training.warm_start import grow, warm_start
 
 MODEL_FILE, BLIND_FILE = "captioner.keras", "blind.keras"
 

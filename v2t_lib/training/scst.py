@@ -11,20 +11,20 @@ import pandas as pd
 from keras import ops
 from tqdm import tqdm
 
-from v2t_lib.callbacks import StopSignal
-from v2t_lib.checkpoints import Checkpoints, Mirror
 from v2t_lib.errors import DataError, ModelError, TrainingError
-from v2t_lib.features import cached_features
 from v2t_lib.files import replacing
-from v2t_lib.losses import sentence_loss
 from v2t_lib.models.captioner import JIT_COMPILE, Captioner, CaptionWriter, load, save
 from v2t_lib.models.distribution import split
 from v2t_lib.models.generation import greedy, sample
-from v2t_lib.rewards import CiderReward
 from v2t_lib.shards.format import describe
 from v2t_lib.shards.reader import clip_batches, sentences_of
 from v2t_lib.text.vocabulary import PAD, START, Vocabulary
-from v2t_lib.training import MODEL_FILE, TrainingOptions
+from v2t_lib.training.callbacks import StopSignal
+from v2t_lib.training.checkpoints import Checkpoints, Mirror
+from v2t_lib.training.cider_reward import CiderReward
+from v2t_lib.training.feature_cache import cached_features
+from v2t_lib.training.losses import sentence_loss
+from v2t_lib.training.train import MODEL_FILE, TrainingOptions
 
 SELF_CRITICAL_FILE = "self_critical.keras"
 #: What is left of the learning rate, as in the paper.
