@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from test_inspector import example
 
-from v2t_lib.inspector import save_page
+from v2t_lib.views.inspector import save_page
 
 pytestmark = pytest.mark.browser
 
@@ -170,7 +170,7 @@ def test_dark_mode_and_a_phone(chromium, page_url):
 CELLS = [
     "import v2t_lib as v2t, tiny\n"
     "from test_inspector import example\n"
-    "from v2t_lib.panels import CaptionView\n"
+    "from v2t_lib.views.panel import CaptionView\n"
     f"v2t.inspect(example({WORDS!r}))",
     f"CaptionView(example({WORDS!r}), 'a view')",
     "v2t.panel({'tiny': tiny.captioner()}, {'noise': tiny.frames(1)[0]}, {'noise': 'a cross a'})",

@@ -1,6 +1,6 @@
 import pandas as pd
 
-from v2t_lib.curves import LiveCurves, curves, figure_of
+from v2t_lib.views.curves import LiveCurves, curves, figure_of
 
 HISTORY = pd.DataFrame(
     {

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 import v2t_lib as v2t
-from v2t_lib.inspector import fragment, save_page
 from v2t_lib.models.caption import Caption
+from v2t_lib.views.inspector import fragment, save_page
 
 
 def example(words=("red", "</script>", "red"), frames=4, size=20, grid=(2, 2, 2)):

@@ -8,7 +8,7 @@ from test_packing import write_gif
 
 import v2t_lib as v2t
 from v2t_lib.models.captioner import save
-from v2t_lib.panels import NOTHING, TRUTH, CaptionView, uploaded
+from v2t_lib.views.panel import NOTHING, TRUTH, CaptionView, uploaded
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_equal_words_have_their_own_buttons_and_heat(captioner):
 
 
 def test_pictures_are_made_once_a_word_and_follow_time(captioner, monkeypatch):
-    import v2t_lib.panels as module
+    import v2t_lib.views.panel as module
 
     made = []
     real = module._jpegs

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from v2t_lib.pictures import cell_of, heat_maps, key_frames, overlay, save_gif, write
+from v2t_lib.views.heatmap import cell_of, heat_maps, key_frames, overlay, save_gif, write
 
 
 @pytest.fixture

@@ -28,10 +28,10 @@ _HOMES = {
     "Vocabulary": "text.vocabulary",
     "Workspace": "workspace",
     "decode_clip": "clips.decode",
-    "inspect": "inspector",
+    "inspect": "views.inspector",
     "iter_frames": "clips.decode",
     "load": "models.captioner",
-    "panel": "panels",
+    "panel": "views.panel",
     "sequence_accuracy": "training.losses",
     "sequence_loss": "training.losses",
 }

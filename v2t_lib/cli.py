@@ -220,8 +220,8 @@ def _caption(args) -> int:
 
 
 def _inspect(args) -> int:
-    from v2t_lib.inspector import save_page
     from v2t_lib.models.captioner import load
+    from v2t_lib.views.inspector import save_page
 
     captioner, captions, names = load(args.model), [], []
     for file in args.files:

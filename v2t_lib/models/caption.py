@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from v2t_lib import pictures
+from v2t_lib.views import heatmap as pictures
 
 #: Attention with at least this share of the highest possible entropy is as good as none.
 UNIFORM = 0.95

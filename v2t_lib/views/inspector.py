@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from v2t_lib import pictures
 from v2t_lib.models.caption import Caption
+from v2t_lib.views import heatmap as pictures
 
 #: Small frames are shown enlarged, which enlarges what JPEG does to them too.
 _JPEG = {True: {"quality": 93, "subsampling": 0}, False: {"quality": 75, "subsampling": 2}}

@@ -9,9 +9,9 @@ import ipywidgets as widgets
 import numpy as np
 from PIL import Image
 
-from v2t_lib import pictures
 from v2t_lib.models.caption import Caption
 from v2t_lib.models.captioner import Captioner, load
+from v2t_lib.views import heatmap as pictures
 
 NOTHING, TRUTH = "nothing", "the truth (teacher forcing)"
 _WIDTH = 320
