@@ -11,8 +11,7 @@ ARGS ?=
 # TensorFlow's start-up notes would bury what users need to read.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-MODEL_TESTS := $(addprefix tests/test_, $(addsuffix .py, \
-	attention decoder encoders losses captioner search devices))
+MODEL_TESTS := tests/models tests/training/test_losses.py
 # Two logical devices, and little optimising, which would take tests longer than it saves them.
 XLA_TEST_FLAGS := --xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0 \
 	--xla_llvm_disable_expensive_passes=true
@@ -56,7 +55,7 @@ test-browser: $(VENV)/.browser ## the inspector in Chromium: alone, in Notebook 
 	@command -v chromium >/dev/null || { \
 	  echo "expected Chromium on the path; on Debian and Ubuntu, install the package chromium" >&2; \
 	  exit 1; }
-	$(BIN)/pytest -m browser tests/test_browser.py $(ARGS)
+	$(BIN)/pytest -m browser tests/views/test_browser.py $(ARGS)
 
 fuzz: $(VENV)/.dev ## 2,000 broken clips; 20,000 are among the benchmarks
 	$(BIN)/python benchmarks/fuzz_clips.py --count 2000 $(ARGS)
@@ -67,11 +66,12 @@ notebooks: $(VENV)/.dev ## every notebook whole, and README's commands, on littl
 notebooks-full: $(VENV)/.dev ## runs the notebooks in earnest and keeps what they show
 	cd notebooks && for name in *.ipynb; do \
 	  ../$(BIN)/jupyter execute --inplace --timeout=7200 $$name || exit 1; done
-	$(BIN)/python tests/notebook_form.py notebooks/*.ipynb
+	$(BIN)/python tests/helpers/notebook_form.py notebooks/*.ipynb
 
-lint: $(VENV)/.dev ## what ruff says
+lint: $(VENV)/.dev ## what ruff says, and that imports run down the pipeline
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
 
 format: $(VENV)/.dev ## let ruff mend what it can
 	$(BIN)/ruff check --fix

@@ -2,7 +2,7 @@
 
     python benchmarks/chromium_goldens.py [--browser chromium]
 
-Needs a Chromium; writes `tests/goldens/chromium.npz`. Each clip goes through `ImageDecoder`, and
+Needs a Chromium; writes `tests/clips/chromium.npz`. Each clip goes through `ImageDecoder`, and
 each frame is drawn on a white canvas. The file holds, by clip, `NAME` uint8 `(N, H, W, 3)`,
 `NAME/ms` int32 `(N,)`, of lossy clips `NAME/file`, for every encoder writes them differently, and
 the browser's version as `browser`. A clip that Chromium refuses has
@@ -23,7 +23,7 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
-GOLDENS = ROOT / "tests" / "goldens" / "chromium.npz"
+GOLDENS = ROOT / "tests" / "clips" / "chromium.npz"
 PAGE = """<!doctype html><script>
 const base64 = bytes => { let s = ''; for (const b of bytes) s += String.fromCharCode(b);
                           return btoa(s); };
@@ -110,7 +110,7 @@ def take(clips: dict[str, bytes], browser: str) -> tuple[list[dict], str]:
 
 
 def main() -> None:
-    from clip_corpus import corpus
+    from helpers.clip_corpus import corpus
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--browser", default="chromium")

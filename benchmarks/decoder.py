@@ -61,7 +61,7 @@ class PlainLoop(keras.Model):
 
 
 class Writer(keras.Model):
-    """Captions out of memories, as `Captioner.write` writes them."""
+    """Captions out of memories, as `Captioner.generate` writes them."""
 
     def __init__(self, decoder, width):
         super().__init__()

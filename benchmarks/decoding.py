@@ -24,7 +24,7 @@ from timing import medians
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 
-from video_corpus import video
+from helpers.video_corpus import video
 
 from v2t_lib.clips.animation import read_animation
 from v2t_lib.clips.decode import decode_clip

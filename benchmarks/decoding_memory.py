@@ -13,7 +13,7 @@ from fuzz_clips import forget_peak, peak_megabytes
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 
-from gif_writer import OTHER, control, gif, image, pattern, screen
+from helpers.gif_writer import OTHER, control, gif, image, pattern, screen
 
 from v2t_lib.clips.decode import decode_clip
 from v2t_lib.specs import ClipSpec

@@ -17,7 +17,7 @@ from PIL import Image
 from timing import medians
 
 from v2t_lib.captions_file import read_captions
-from v2t_lib.fetching.downloader import POLITE, Downloads, each
+from v2t_lib.fetching.downloader import DEFAULT_POLICY, Downloads, each
 from v2t_lib.fetching.fetch import fetch
 from v2t_lib.fetching.http import Body
 from v2t_lib.shards.pack import pack
@@ -98,7 +98,14 @@ def curl(urls: list[str], make) -> None:
     config.write_text(
         "".join(f'url = "{u}"\noutput = "{folder}/{n}.gif"\n' for n, u in enumerate(urls))
     )
-    command = ["curl", "--silent", "--fail", "--parallel", "--parallel-max", str(POLITE.per_host)]
+    command = [
+        "curl",
+        "--silent",
+        "--fail",
+        "--parallel",
+        "--parallel-max",
+        str(DEFAULT_POLICY.per_host),
+    ]
     subprocess.run([*command, "--config", str(config)], check=True)
     assert len(list(folder.glob("*.gif"))) == len(urls)
 
@@ -117,7 +124,7 @@ def throughput(base: Path) -> None:
     remote.write_text("".join(f"{url}\ta caption\n" for url in urls))
     local.write_text("".join(f"{path.name}\ta caption\n" for path in paths))
     records, there = read_captions(remote), read_captions(local)
-    print(f"{CLIPS} clips of {size / CLIPS / 2**20:.2f} MB, {POLITE.per_host} connections")
+    print(f"{CLIPS} clips of {size / CLIPS / 2**20:.2f} MB, {DEFAULT_POLICY.per_host} connections")
     seconds = medians(9, curl=lambda: curl(urls, make), plain=lambda: plain(urls, make))
     report("plain fetching", "curl --parallel", seconds["plain"], seconds["curl"], size, 0.80)
     seconds = medians(

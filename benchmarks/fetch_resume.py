@@ -31,7 +31,7 @@ SMALL_SHARDS = """
 import sys
 from v2t_lib import cli
 from v2t_lib.fetching import fetch
-fetch.ShardLog.__init__.__defaults__ = (7,)
+fetch.ShardWriter.__init__.__defaults__ = (7,)
 sys.exit(cli.main(sys.argv[1:]))
 """
 

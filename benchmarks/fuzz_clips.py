@@ -55,8 +55,8 @@ class Ending:
 
 def clips() -> list[bytes]:
     """What is broken: drawn clips in every format."""
-    from clip_corpus import corpus
-    from video_corpus import video_corpus
+    from helpers.clip_corpus import corpus
+    from helpers.video_corpus import video_corpus
 
     stills, noise = [], np.random.default_rng(0).integers(0, 256, (16, 20, 3), np.uint8)
     for form in ("jpeg", "bmp"):

@@ -61,3 +61,22 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.fail(f"expected the shared data in {folder}; run `make test` to do without")
     return folder
+
+
+@pytest.fixture(scope="session")
+def shards(tmp_path_factory):
+    """Shards of eight clips of `tiny.CLIP`, one caption each; not to be written to."""
+    from helpers import tiny
+    from helpers.clips import write_gif
+
+    from v2t_lib.captions_file import read_captions
+    from v2t_lib.shards.pack import pack
+
+    folder = tmp_path_factory.mktemp("data")
+    for number in range(8):
+        write_gif(folder / f"{number}.gif", number)
+    rows = [f"{number}.gif\t{tiny.SENTENCES[number % 3]}\n" for number in range(8)]
+    (folder / "captions.tsv").write_text("".join(rows))
+    records = read_captions(folder / "captions.tsv")
+    pack(records, folder / "captions.tsv", folder / "shards", tiny.CLIP, workers=1)
+    return folder / "shards"

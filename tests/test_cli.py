@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-import tiny
-from clip_corpus import corpus
-from test_packing import write_gif
-from video_corpus import video
+from helpers import tiny
+from helpers.clip_corpus import corpus
+from helpers.clips import write_gif
+from helpers.video_corpus import video
 
 from v2t_lib.cli import main
 from v2t_lib.datasets.shapes import write_shapes

@@ -2,8 +2,8 @@ import dataclasses
 
 import numpy as np
 import pytest
-import tiny
-from test_packing import write_gif
+from helpers import tiny
+from helpers.clips import write_gif
 
 from v2t_lib.captions_file import read_captions
 from v2t_lib.evaluation import Prediction, evaluate, exact_by, mean_loss, write_predictions

@@ -4,32 +4,10 @@ import json
 import os
 import re
 import sys
-from pathlib import Path
 
 import pytest
-from notebook_form import canonical
-
-try:
-    import tomllib
-except ModuleNotFoundError:  # Python 3.10, where pytest brings the same under its old name
-    import tomli as tomllib
-
-ROOT = Path(__file__).resolve().parents[1]
-PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-NAMES = [
-    "00_quickstart",
-    "01_download_data",
-    "02_gifs_to_tensors",
-    "03_train_captioner",
-    "04_inspect_attention",
-    "05_score_captions",
-    "06_caption_anything",
-]
-#: The one place where the repository's address stands; badges and set-up cells have to follow it.
-REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["urls"][
-    "Repository"
-]
-SLUG = REPOSITORY.removeprefix("https://github.com/")
+from helpers.notebook_form import canonical
+from helpers.project import NAMES, PATHS, REPOSITORY, ROOT, SLUG
 
 
 def cells_of(path, kind):
@@ -58,7 +36,9 @@ def test_all_notebooks_are_there():
 class TestNotebook:
     def test_form_and_size(self, path):
         text = path.read_text(encoding="utf-8")
-        assert text == canonical(json.loads(text)), f"run python tests/notebook_form.py {path}"
+        assert text == canonical(json.loads(text)), (
+            f"run python tests/helpers/notebook_form.py {path}"
+        )
         assert len(text.encode()) < 1_500_000
         assert len(lines_of_code(path)) <= 300
 

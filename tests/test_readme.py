@@ -2,14 +2,12 @@
 
 import re
 import shlex
-from pathlib import Path
 
 import pytest
-from test_notebooks import NAMES, REPOSITORY, SLUG
+from helpers.project import NAMES, REPOSITORY, ROOT, SLUG
 
 from v2t_lib.cli import main
 
-ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

@@ -3,8 +3,8 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
-import tiny
-from test_packing import write_gif
+from helpers import tiny
+from helpers.clips import write_gif
 
 import v2t_lib as v2t
 from v2t_lib import workspace as module

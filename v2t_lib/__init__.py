@@ -35,7 +35,7 @@ _HOMES = {
     "sequence_accuracy": "training.losses",
     "sequence_loss": "training.losses",
 }
-_MODULES = ("encoders", "shapes")
+_MODULES = {"encoders": "models.encoders.registry", "shapes": "datasets.shapes"}
 
 __all__ = [*_HOMES, *_MODULES, "__version__"]
 
@@ -44,7 +44,7 @@ def __getattr__(name: str):
     if name in _HOMES:
         return getattr(importlib.import_module(f"v2t_lib.{_HOMES[name]}"), name)
     if name in _MODULES:
-        return importlib.import_module(f"v2t_lib.{name}")
+        return importlib.import_module(f"v2t_lib.{_MODULES[name]}")
     raise AttributeError(f"module 'v2t_lib' has no attribute {name!r}")
 
 

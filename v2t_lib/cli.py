@@ -83,7 +83,7 @@ def _fetch_plan(args):
 
 
 def _fetch(args) -> int:
-    from v2t_lib.fetching.downloader import Manners
+    from v2t_lib.fetching.downloader import RetryPolicy
     from v2t_lib.fetching.fetch import fetch, part_of
     from v2t_lib.fetching.report import PICTURE_FILE, coverage, picture, table
     from v2t_lib.specs import ClipSpec
@@ -96,8 +96,8 @@ def _fetch(args) -> int:
             part, parts = args.part
             records, folder = part_of(records, part, parts), folder / f"part-{part}-of-{parts}"
         spec = ClipSpec(args.frames, args.size, args.size) if args.shards else None
-        manners = Manners(connections=args.connections, per_host=args.per_host)
-        options = {"spec": spec, "keep": args.keep, "workers": args.workers, "manners": manners}
+        policy = RetryPolicy(connections=args.connections, per_host=args.per_host)
+        options = {"spec": spec, "keep": args.keep, "workers": args.workers, "policy": policy}
         fetch(records, captions, folder, **options)
     counted = coverage(folder)
     picture(counted, folder / PICTURE_FILE)
@@ -142,7 +142,7 @@ def _pack(args) -> int:
 def _train(args) -> int:
     from v2t_lib.models.distribution import spread
     from v2t_lib.specs import CaptionSpec
-    from v2t_lib.training.scst import SELF_CRITICAL_FILE, self_critical
+    from v2t_lib.training.scst import SCST_FILE, train_scst
     from v2t_lib.training.train import MODEL_FILE, TrainingOptions, train
 
     wanted = {"weights": {"imagenet": "imagenet"}.get(args.weights), "frozen": args.frozen}
@@ -152,8 +152,8 @@ def _train(args) -> int:
         learning_rate=args.learning_rate,
         label_smoothing=args.label_smoothing,
         accumulate=args.accumulate,
-        average=args.average,
-        own_words=args.own_words,
+        ema=args.ema,
+        scheduled_sampling=args.scheduled_sampling,
         precision=args.precision,
         seed=args.seed,
         checkpoint_steps=args.checkpoint_steps,
@@ -174,10 +174,10 @@ def _train(args) -> int:
             decoder_options={"dropout": args.dropout} if args.dropout is not None else None,
             start_from=args.start_from,
         )
-        if args.self_critical:
+        if args.scst:
             stage = {"resume": args.resume, "copy_to": args.copy_to}
-            self_critical(args.out, args.shards, args.self_critical, args.val, options, **stage)
-    print(args.out / (SELF_CRITICAL_FILE if args.self_critical else MODEL_FILE))
+            train_scst(args.out, args.shards, args.scst, args.val, options, **stage)
+    print(args.out / (SCST_FILE if args.scst else MODEL_FILE))
     return 0
 
 
@@ -417,7 +417,7 @@ def _parser() -> argparse.ArgumentParser:
         help="whose gradients make one step, where memory is short (default: 1)",
     )
     sub.add_argument(
-        "--average",
+        "--ema",
         type=float,
         default=0.0,
         metavar="MOMENTUM",
@@ -425,7 +425,7 @@ def _parser() -> argparse.ArgumentParser:
         "average of the weights; 0.999 for long runs (default: 0, none)",
     )
     sub.add_argument(
-        "--own-words",
+        "--scheduled-sampling",
         type=float,
         default=0.0,
         metavar="SHARE",
@@ -433,10 +433,10 @@ def _parser() -> argparse.ArgumentParser:
         "of the model's own words before those to predict, by the end (default: 0)",
     )
     sub.add_argument(
-        "--self-critical",
+        "--scst",
         type=_positive,
         metavar="EPOCHS",
-        help="a last stage that trains for CIDEr itself, into self_critical.keras",
+        help="a last stage that trains for CIDEr itself, into scst.keras",
     )
     sub.add_argument(
         "--start-from",

@@ -71,7 +71,7 @@ RECIPES = {"shapes": _DRAWN, "tgif": dataclasses.replace(_REAL, clips=5000), "my
 FULL = dataclasses.replace(
     _DRAWN,
     clips=24_000,
-    training=TrainingOptions(epochs=12, batch_size=32, learning_rate=3e-3, average=0.998),
+    training=TrainingOptions(epochs=12, batch_size=32, learning_rate=3e-3, ema=0.998),
     decoder_options={"units": 256, "embedding_size": 96, "attention_units": 96, "dropout": 0.1},
 )
 #: Enough to show something in minutes.

@@ -16,7 +16,6 @@ from v2t_lib.clips.sniff import MAX_BYTES, VIDEOS, sniff
 from v2t_lib.clips.subframe import BadFrame
 from v2t_lib.clips.video import Video
 from v2t_lib.errors import ClipError
-from v2t_lib.fetching.downloader import read_url
 from v2t_lib.specs import ClipSpec
 
 #: Frames in an array say nothing of their time; they count as ten a second.
@@ -58,17 +57,12 @@ class Clip:
 
 
 def read_clip(source: str | Path) -> bytes:
-    """The bytes of a file or of an http(s) URL.
+    """The bytes of a file.
 
     Raises:
-        ClipError: Nothing there, not reachable, empty, or over `MAX_BYTES`.
+        ClipError: Nothing there, not readable, empty, or over `MAX_BYTES`.
     """
     try:
-        if str(source).lower().startswith(("http://", "https://")):
-            try:
-                return read_url(str(source))
-            except ClipError as error:
-                raise ClipError(error.kind, f"{error.message} (at {source})") from None
         with open(source, "rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from v2t_lib.errors import DataError, writing
-from v2t_lib.fetching.downloader import POLITE, Downloads, Manners, each
+from v2t_lib.fetching.downloader import DEFAULT_POLICY, Downloads, RetryPolicy, each
 from v2t_lib.fetching.http import Body
 
 RELEASE = "https://raw.githubusercontent.com/raingo/TGIF-Release/master/"
@@ -26,14 +26,14 @@ LICENCE = (
 def get_release(
     out: str | Path,
     base: str = RELEASE,
-    manners: Manners = POLITE,
+    policy: RetryPolicy = DEFAULT_POLICY,
 ) -> tuple[Path, dict[str, Path]]:
     """Gets the release's files into `out/tgif`; what is there already isn't asked for again.
 
     Args:
         out: The data set's directory.
         base: The URL that the files lie under.
-        manners: How the server is treated.
+        policy: How the server is treated.
 
     Returns:
         The captions file, and each split's list by its name.
@@ -49,7 +49,7 @@ def get_release(
     def body(name: str) -> Body:
         return Body(folder, Path(name).name)
 
-    for download in each(Downloads(missing, body, manners)):
+    for download in each(Downloads(missing, body, policy)):
         if download.error is not None:
             raise DataError(
                 f"expected TGIF's files at {base}. Received for {download.url}: {download.error}; "

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from v2t_lib.clips.decode import read_clip
 from v2t_lib.errors import ClipError
-from v2t_lib.fetching.http import Again, Body, Client, Moved
+from v2t_lib.fetching.http import Body, Client, Moved, RetryableError
 
 #: Sources that are looked through for a host that is free.
 AHEAD = 1024
@@ -24,7 +25,7 @@ GRACE = 60.0
 
 
 @dataclasses.dataclass(frozen=True)
-class Manners:
+class RetryPolicy:
     """How servers are treated; times in seconds.
 
     Attributes:
@@ -46,9 +47,9 @@ class Manners:
     pause: float = 1.0
 
 
-POLITE = Manners()
+DEFAULT_POLICY = RetryPolicy()
 #: For one clip that somebody waits for.
-PROMPT = Manners(attempts=2, attempt_timeout=60.0, pause=0.5)
+INTERACTIVE_POLICY = RetryPolicy(attempts=2, attempt_timeout=60.0, pause=0.5)
 
 
 @dataclasses.dataclass
@@ -78,7 +79,7 @@ class Downloads:
     Args:
         sources: `(source, url)` pairs, read a bounded number ahead.
         body: Makes the body for a source.
-        manners: How servers are treated.
+        policy: How servers are treated.
         client: Makes the requests.
     """
 
@@ -86,11 +87,11 @@ class Downloads:
         self,
         sources: Iterable[tuple[object, str]],
         body: Callable[[object], Body],
-        manners: Manners = POLITE,
+        policy: RetryPolicy = DEFAULT_POLICY,
         client: Client | None = None,
     ):
-        self._sources, self._body, self._manners = iter(sources), body, manners
-        self._client = client or Client(manners.per_host)
+        self._sources, self._body, self._policy = iter(sources), body, policy
+        self._client = client or Client(policy.per_host)
         self._lock = threading.Condition()
         self._arrived = threading.Condition(self._lock)
         self._waiting: dict[str, collections.deque[Download]] = {}
@@ -101,7 +102,7 @@ class Downloads:
         self._running: dict[int, tuple[float, str, Download]] = {}
         self._count, self._done, self._closed = 0, collections.deque(), False
         self._read_ahead()
-        for _ in range(min(manners.connections, self._count)):
+        for _ in range(min(policy.connections, self._count)):
             self._start()
 
     def _start(self) -> None:
@@ -128,7 +129,7 @@ class Downloads:
             download = self._done.popleft()
             self._count -= 1
             # Waking threads for nothing costs more than a small clip does.
-            if new := self._read_ahead() + (len(self._done) == self._manners.connections - 1):
+            if new := self._read_ahead() + (len(self._done) == self._policy.connections - 1):
                 self._lock.notify(new)
         if download.error is not None and not isinstance(download.error, ClipError):
             raise download.error
@@ -165,9 +166,9 @@ class Downloads:
                 while self._later and self._later[0][0] <= now:
                     self._enqueue(heapq.heappop(self._later)[2], first=True)
                 # What is done and not taken fills memory: the network waits, it is ahead.
-                if len(self._done) < self._manners.connections:
+                if len(self._done) < self._policy.connections:
                     for host, queue in self._waiting.items():
-                        free = self._active[host] < self._manners.per_host
+                        free = self._active[host] < self._policy.per_host
                         if queue and free and self._paused.get(host, 0) <= now:
                             self._active[host] += 1
                             # To the end of the line of hosts.
@@ -200,10 +201,10 @@ class Downloads:
     def _begin(self, host: str, download: Download) -> float:
         """Notes that an attempt begins; when it has to end."""
         with self._lock:
-            now, manners = time.monotonic(), self._manners
+            now, policy = time.monotonic(), self._policy
             download.attempts += 1
             download.started = download.started or now
-            end = min(now + manners.attempt_timeout, download.started + manners.total_timeout)
+            end = min(now + policy.attempt_timeout, download.started + policy.total_timeout)
             self._running[threading.get_ident()] = (end + GRACE, host, download)
             return end
 
@@ -229,12 +230,12 @@ class Downloads:
                 self._enqueue(download, first=True)
                 return
             error = _unreachable(f"at most {HOPS} redirects. Received: more")
-        elif isinstance(error, Again):
+        elif isinstance(error, RetryableError):
             if self._put_off(host, download, error):
                 return
             error = _unreachable(
-                f"a clip within {self._manners.attempts} attempts and "
-                f"{self._manners.total_timeout:g} s. "
+                f"a clip within {self._policy.attempts} attempts and "
+                f"{self._policy.total_timeout:g} s. "
                 f"Received, at the end of {download.attempts}: {error.why}"
             )
         self._finish(download, error)
@@ -244,17 +245,17 @@ class Downloads:
         self._done.append(download)
         self._arrived.notify()
 
-    def _put_off(self, host: str, download: Download, again: Again) -> bool:
+    def _put_off(self, host: str, download: Download, again: RetryableError) -> bool:
         """Has a download wait for its next attempt, if there is one."""
-        manners, now = self._manners, time.monotonic()
-        pause = manners.pause * 2 ** (download.attempts - 1) * random.uniform(0.5, 1)
+        policy, now = self._policy, time.monotonic()
+        pause = policy.pause * 2 ** (download.attempts - 1) * random.uniform(0.5, 1)
         pause = max(0.0 if again.now else pause, again.after or 0.0)
         if again.after:
-            until = now + min(again.after, manners.total_timeout)
+            until = now + min(again.after, policy.total_timeout)
             self._paused[host] = max(self._paused.get(host, 0), until)
-        if download.attempts >= manners.attempts:
+        if download.attempts >= policy.attempts:
             return False
-        if now + pause >= download.started + manners.total_timeout:
+        if now + pause >= download.started + policy.total_timeout:
             return False
         heapq.heappush(self._later, (now + pause, next(self._number), download))
         self._lock.notify()
@@ -275,6 +276,20 @@ def each(downloads: Downloads) -> Iterator[Download]:
         downloads.close()
 
 
+def read_source(source: str | Path) -> bytes:
+    """The bytes of a local file or of an http(s) URL.
+
+    Raises:
+        ClipError: Nothing there, not reachable, empty, or over `MAX_BYTES`.
+    """
+    if not str(source).lower().startswith(("http://", "https://")):
+        return read_clip(source)
+    try:
+        return read_url(str(source))
+    except ClipError as error:
+        raise ClipError(error.kind, f"{error.message} (at {source})") from None
+
+
 def read_url(url: str) -> bytes:
     """The bytes at one http(s) URL, for somebody who waits for them.
 
@@ -282,7 +297,7 @@ def read_url(url: str) -> bytes:
         ClipError: As its `Client`, or `unreachable` after all attempts.
     """
     with tempfile.TemporaryDirectory() as folder:
-        one = Downloads([("clip", url)], lambda key: Body(Path(folder), key), PROMPT)
+        one = Downloads([("clip", url)], lambda key: Body(Path(folder), key), INTERACTIVE_POLICY)
         for download in each(one):
             if download.error is not None:
                 raise download.error

@@ -21,13 +21,13 @@ from tqdm import tqdm
 from v2t_lib.captions_file import Record
 from v2t_lib.clips.decode import Original
 from v2t_lib.errors import writing
-from v2t_lib.fetching.downloader import POLITE, Download, Downloads, Manners
+from v2t_lib.fetching.downloader import DEFAULT_POLICY, Download, Downloads, RetryPolicy
 from v2t_lib.fetching.http import Body
 from v2t_lib.fetching.layout import CLIP_FOLDER, NO_SPLIT, scratch, settle_settings, write_captions
 from v2t_lib.fetching.manifest import MANIFEST_FILE, Manifest, Row, read_rows
 from v2t_lib.fetching.verdict import Judged, judge
 from v2t_lib.shards.pack import Workers
-from v2t_lib.shards.writer import ShardLog
+from v2t_lib.shards.writer import ShardWriter
 from v2t_lib.specs import ClipSpec
 
 _SUFFIXES = {"matroska": "webm", "mov": "mp4"}
@@ -67,7 +67,7 @@ class _Run:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._manifest = Manifest(out / MANIFEST_FILE)
         splits = {record.split or NO_SPLIT for record in records} if spec else ()
-        self._logs = {split: ShardLog(out / split, spec) for split in splits}
+        self._logs = {split: ShardWriter(out / split, spec) for split in splits}
         self._found: dict[str, str] = {}
         self._under_way: collections.deque[_Arrived] = collections.deque()
         self._verdicts: collections.Counter = collections.Counter()
@@ -106,7 +106,7 @@ class _Run:
             if match := re.fullmatch(r"(.+-[0-9a-f]{16})\..+", name):
                 self._found[match[1]] = name
 
-    def go(self, workers: int, manners: Manners) -> None:
+    def go(self, workers: int, policy: RetryPolicy) -> None:
         """Fetches what has no row yet."""
         total = len(self._records)
         done = total - len(self._todo())
@@ -119,7 +119,7 @@ class _Run:
                 remote = ((r, r.source) for r in todo if r.source not in at_hand)
                 with (
                     contextlib.closing(Workers(workers, judge)) as crew,
-                    contextlib.closing(Downloads(remote, self._body, manners)) as downloads,
+                    contextlib.closing(Downloads(remote, self._body, policy)) as downloads,
                 ):
                     for judged in crew.run(self._jobs(iter(here), downloads)):
                         if not isinstance(judged, Judged):
@@ -258,7 +258,7 @@ def fetch(
     spec: ClipSpec | None = None,
     keep: bool = False,
     workers: int | None = None,
-    manners: Manners = POLITE,
+    policy: RetryPolicy = DEFAULT_POLICY,
 ) -> None:
     """Downloads, judges and, with a `spec`, packs clips; run again, it goes on where it was.
 
@@ -272,7 +272,7 @@ def fetch(
         spec: The size of the clips in shards; None for no shards.
         keep: Whether originals stay; without shards they do in any case.
         workers: Decoding processes; as many as there are cores when left out.
-        manners: How servers are treated.
+        policy: How servers are treated.
 
     Raises:
         DataError: The disk takes no more, or `out` was begun for another content.
@@ -281,5 +281,5 @@ def fetch(
     settle_settings(out, captions_file, spec, keep, records)
     run = _Run(records, captions_file, out, spec, keep)
     run.recover()
-    run.go(workers or os.cpu_count() or 1, manners)
+    run.go(workers or os.cpu_count() or 1, policy)
     run.finish()

@@ -28,7 +28,7 @@ _FINAL = {404: "gone", 410: "gone", 401: "forbidden", 403: "forbidden", 451: "fo
 _HEADERS = {"User-Agent": f"v2t/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
 
 
-class Again(Exception):
+class RetryableError(Exception):
     """What another attempt may mend.
 
     Args:
@@ -146,7 +146,7 @@ def _plain(data: bytes, decoder, room: int) -> bytes:
     try:
         return decoder.decompress(data, room + 1)
     except zlib.error as error:
-        raise Again(f"a compressed answer that is broken ({error})") from None
+        raise RetryableError(f"a compressed answer that is broken ({error})") from None
 
 
 def _trusted() -> ssl.SSLContext:
@@ -246,7 +246,7 @@ class Client:
         except ValueError as error:
             raise ClipError("unreachable", f"expected a URL. Received: {error}") from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise Again(f"{type(error).__name__}: {error}"[:300]) from None
+            raise RetryableError(f"{type(error).__name__}: {error}"[:300]) from None
         finally:
             body.close()
 
@@ -261,7 +261,7 @@ class Client:
             raise ClipError(_FINAL[status], f"expected a clip. Received: HTTP {status}")
         if status in _RETRIED or status >= 500:
             self._drain(response, deadline)
-            raise Again(f"HTTP {status}", _seconds(headers.get("Retry-After")))
+            raise RetryableError(f"HTTP {status}", _seconds(headers.get("Retry-After")))
         length = headers.get("Content-Length", "")
         length = int(length) if length.isdecimal() else None
         if status == 206 and body.size and "Content-Encoding" not in headers:
@@ -270,7 +270,7 @@ class Client:
                 return
         if status in (206, 416):
             body.restart()
-            raise Again(f"HTTP {status} for another version of the clip", now=True)
+            raise RetryableError(f"HTTP {status} for another version of the clip", now=True)
         if status != 200:
             raise ClipError("unreachable", f"expected a clip. Received: HTTP {status}")
         if (length or 0) > self._max_bytes:
@@ -292,9 +292,9 @@ class Client:
                 body.write(plain)
                 data = decoder.unconsumed_tail if decoder else b""
         if decoder and not decoder.eof:
-            raise Again("a compressed answer that ends early")
+            raise RetryableError("a compressed answer that ends early")
         if body.total and body.size != body.total:
-            raise Again(f"{body.size:,} of {body.total:,} bytes")
+            raise RetryableError(f"{body.size:,} of {body.total:,} bytes")
 
     @staticmethod
     def _chunks(response, deadline: float) -> Iterator[bytes]:
@@ -302,7 +302,7 @@ class Client:
         while data := response.read1(CHUNK, decode_content=False):
             yield data
             if time.monotonic() > deadline:
-                raise Again("no end within the time of an attempt")
+                raise RetryableError("no end within the time of an attempt")
 
     def _drain(self, response, deadline: float) -> None:
         """Reads a short answer to its end, so that its connection can be used again."""

@@ -1,4 +1,4 @@
-"""Scores of captions (BLEU, ROUGE-L, CIDEr, METEOR), their diversity, and whether attention is faithful.
+"""Scores of captions, their diversity, and whether attention is faithful.
 
 May import `models`, `datasets` and what lies below them.
 Start reading at `corpus_scores`, then `attention_faithfulness`.

@@ -10,7 +10,7 @@ import numpy as np
 from v2t_lib.datasets.shapes_grammar import references
 from v2t_lib.models.caption import Caption
 from v2t_lib.models.captioner import Captioner
-from v2t_lib.views.heatmap import cell_of
+from v2t_lib.models.cells import cell_of
 
 #: The share of cells that the deletion test blanks.
 DELETED = 0.1

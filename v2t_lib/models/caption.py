@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from v2t_lib.views import heatmap as pictures
+from v2t_lib.models.cells import cell_of
 
 #: Attention with at least this share of the highest possible entropy is as good as none.
 UNIFORM = 0.95
@@ -43,7 +43,7 @@ class Caption:
         A memory cell stands for several frames, which share its weight evenly.
         """
         times = self.attention.sum(axis=(2, 3))  # (words,T')
-        cell = pictures.cell_of(np.arange(len(self.frames)), len(self.frames), times.shape[1])
+        cell = cell_of(np.arange(len(self.frames)), len(self.frames), times.shape[1])
         return times[:, cell] / np.bincount(cell, minlength=times.shape[1])[cell]
 
     def frame_of(self, word: int) -> int:
@@ -82,18 +82,24 @@ class Caption:
             word: The word's number, from 0; the sharpest one's when left out.
             width: Of each half, in pixels, at most; small frames are enlarged to near it.
         """
+        from v2t_lib.views import heatmap
+
         word = self.sharpest_word() if word is None else self._checked(word)
-        pictures.save_gif(
+        heatmap.save_gif(
             path, self.frames, self.seconds, self.words, self.attention[word], word, width
         )
 
     def save_sheet(self, path: str | Path) -> None:
         """Writes a PNG of words by key frames, each word's heat over its frames."""
-        pictures.write(path, self.sheet())
+        from v2t_lib.views import heatmap
+
+        heatmap.write(path, self.sheet())
 
     def sheet(self, columns: int = 4) -> bytes:
         """The contact sheet as the bytes of a PNG: a row a word, a column a key frame."""
-        return pictures.sheet(
+        from v2t_lib.views import heatmap
+
+        return heatmap.sheet(
             self.frames, self.seconds, self.words, self.probs, self.attention, columns
         )
 

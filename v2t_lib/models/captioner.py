@@ -11,13 +11,14 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from v2t_lib.clips.decode import Clip, decode_clip, read_clip
+from v2t_lib.clips.decode import Clip, decode_clip
 from v2t_lib.errors import ModelError
+from v2t_lib.fetching.downloader import read_source
 from v2t_lib.models.caption import Caption
 from v2t_lib.models.decoder import AttentionDecoder
 from v2t_lib.models.distribution import remainders, split
 from v2t_lib.models.encoders import registry as encoders
-from v2t_lib.models.generation import RIVALS, Found, beam, forced, greedy
+from v2t_lib.models.generation import ALTERNATIVES, SearchResult, beam, forced, greedy
 from v2t_lib.specs import CaptionSpec, ClipSpec
 from v2t_lib.text.vocabulary import PAD, START, UNK, Vocabulary, tokenise
 
@@ -68,7 +69,7 @@ class Captioner(keras.Model):
         )
         self.seeds = keras.random.SeedGenerator()
         self.build([(None, *clip_spec.shape), (None, caption_spec.length)])
-        self.own_words: tuple[float, int] | None = None
+        self.scheduled_sampling: tuple[float, int] | None = None
         # Kept from Keras, which would take the writers, that hold this model, for parts of it.
         object.__setattr__(self, "_writers", {})
 
@@ -87,8 +88,8 @@ class Captioner(keras.Model):
     def call(self, inputs, training=False):
         clips, tokens = split(inputs)
         memory = self.encoder(clips, training=training)
-        if self.own_words and training:
-            tokens = self._with_own_words(tokens, memory)
+        if self.scheduled_sampling and training:
+            tokens = self._with_scheduled_sampling(tokens, memory)
         logits, weights = self.decoder(tokens, memory, training=training)
         if self.doubly_stochastic and training:
             real = ops.cast(ops.not_equal(tokens, PAD), "float32")[..., None]
@@ -98,13 +99,13 @@ class Captioner(keras.Model):
             self.add_loss(self.doubly_stochastic * ops.mean(ops.square(unseen)))
         return logits
 
-    def _with_own_words(self, tokens, memory):
+    def _with_scheduled_sampling(self, tokens, memory):
         """Scheduled sampling (arXiv 1506.03099) in two passes (arXiv 1906.07651).
 
         Some of the words before those to predict become what the model itself would have written
-        there. `own_words` is `(share, steps)`: the share grows to its full size over the steps.
+        there. `scheduled_sampling` is `(share, steps)`: the share grows linearly over the steps.
         """
-        share, steps = self.own_words
+        share, steps = self.scheduled_sampling
         # Each step draws twice. The optimiser's own count is out of reach in a step that JAX
         # compiles, and with accumulated gradients counts fewer.
         done = ops.cast(self.seeds.state[1], "float32") / (2 * steps)
@@ -123,7 +124,7 @@ class Captioner(keras.Model):
         with remainders():
             return super().evaluate(*args, **options)
 
-    def write(self, clips, width: int = 1) -> Found:
+    def generate(self, clips, width: int = 1) -> SearchResult:
         """Searches captions for a batch of clips: greedy for width 1, else with a beam."""
         memory = self.encoder(clips)
         state, batch = self.decoder.start(memory), ops.shape(clips)[0]
@@ -177,9 +178,9 @@ class Captioner(keras.Model):
             )
         return frames
 
-    def _captions(self, found: Found, frames, seconds) -> list[Caption]:
+    def _captions(self, found: SearchResult, frames, seconds) -> list[Caption]:
         """A search's result, clip by clip, as sentences."""
-        found = Found(*(np.asarray(part) for part in found))
+        found = SearchResult(*(np.asarray(part) for part in found))
         if seconds is None:
             seconds = np.tile(np.arange(self.clip_spec.frames, dtype=float), (len(frames), 1))
         captions = []
@@ -198,25 +199,28 @@ class Captioner(keras.Model):
                     runners_up=tuple(
                         self._runners_up(*row)
                         for row in zip(
-                            tokens[:count], found.rivals[i], found.rival_log_probs[i], strict=False
+                            tokens[:count],
+                            found.alternatives[i],
+                            found.alternative_log_probs[i],
+                            strict=False,
                         )
                     ),
                 )
             )
         return captions
 
-    def _runners_up(self, token, rivals, log_probs) -> tuple[tuple[str, float], ...]:
+    def _runners_up(self, token, alternatives, log_probs) -> tuple[tuple[str, float], ...]:
         words = self.vocabulary.words
         return tuple(
-            (words[rival], float(np.exp(log_prob)))
-            for rival, log_prob in zip(rivals, log_probs, strict=True)
-            if rival not in (token, PAD, START, UNK)
-        )[: RIVALS - 1]
+            (words[alternative], float(np.exp(log_prob)))
+            for alternative, log_prob in zip(alternatives, log_probs, strict=True)
+            if alternative not in (token, PAD, START, UNK)
+        )[: ALTERNATIVES - 1]
 
     def decode(self, source) -> Clip:
         """A path, URL, bytes or uint8 `(N, H, W, 3)` frames to the clip this model sees."""
         if not isinstance(source, bytes | np.ndarray):
-            source = read_clip(source)
+            source = read_source(source)
         return decode_clip(source, self.clip_spec)
 
     def caption(self, source, beam: int = 1) -> Caption:
@@ -264,7 +268,7 @@ class Captioner(keras.Model):
 
 
 class CaptionWriter(keras.Model):
-    """`Captioner.write` as a model of its own, so that Keras compiles it once a width."""
+    """`Captioner.generate` as a model of its own, so that Keras compiles it once a width."""
 
     def __init__(self, captioner: Captioner, width: int):
         super().__init__()
@@ -273,11 +277,11 @@ class CaptionWriter(keras.Model):
         self.compile(jit_compile=JIT_COMPILE)
 
     def call(self, clips):
-        return self.captioner.write(clips, self.width)
+        return self.captioner.generate(clips, self.width)
 
 
 class CaptionReader(keras.Model):
-    """Teacher forcing as a model of its own: clips and int32 `(batch, L + 1)` tokens to `Found`."""
+    """Teacher forcing as a compiled model: clips and int32 `(batch, L + 1)` tokens in."""
 
     def __init__(self, captioner: Captioner):
         super().__init__()

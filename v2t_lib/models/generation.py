@@ -18,27 +18,27 @@ from v2t_lib.text.vocabulary import END, PAD, START, UNK
 #: (arXiv 1609.08144, with the plain length in place of its formula).
 LENGTH_EXPONENT = 0.7
 #: How many of the most probable tokens a search keeps at each place.
-RIVALS = 4
+ALTERNATIVES = 4
 _IMPOSSIBLE = -1e9
 
 
-class Found(NamedTuple):
+class SearchResult(NamedTuple):
     """What a search returns, per clip.
 
     Attributes:
         tokens: int32 `(batch, L)`, END included, then PAD.
         log_probs: float32 `(batch, L)`, of each token given those before; 0 at PAD.
         weights: float32 `(batch, L, S)`, where the model looked for each token.
-        rivals: int32 `(batch, L, RIVALS)`, the tokens most probable there, the written one among
-            them if it was; the best first.
-        rival_log_probs: float32 `(batch, L, RIVALS)`.
+        alternatives: int32 `(batch, L, ALTERNATIVES)`, the most probable tokens of each step, best
+            first; the written one is among them if it was that probable.
+        alternative_log_probs: float32 `(batch, L, ALTERNATIVES)`.
     """
 
     tokens: Any
     log_probs: Any
     weights: Any
-    rivals: Any
-    rival_log_probs: Any
+    alternatives: Any
+    alternative_log_probs: Any
 
 
 def _log_probs(logits):
@@ -49,13 +49,13 @@ def _log_probs(logits):
     return log_probs + barred
 
 
-def _rivals(log_probs, count: int = RIVALS):
+def _alternatives(log_probs, count: int = ALTERNATIVES):
     """The most probable tokens and their log-probabilities, `(..., count)` each."""
     values, tokens = ops.top_k(log_probs, min(count, log_probs.shape[-1]))
     return ops.cast(tokens, "int32"), values
 
 
-def forced(logits, weights, targets) -> Found:
+def forced(logits, weights, targets) -> SearchResult:
     """What a search would have returned had it written `targets` (teacher forcing).
 
     Args:
@@ -66,10 +66,12 @@ def forced(logits, weights, targets) -> Found:
     log_probs = ops.log_softmax(ops.cast(logits, "float32"))
     given = ops.take_along_axis(log_probs, targets[..., None], axis=-1)[..., 0]
     given = ops.where(ops.equal(targets, PAD), 0.0, given)
-    return Found(targets, given, weights, *_rivals(_log_probs(logits)))
+    return SearchResult(targets, given, weights, *_alternatives(_log_probs(logits)))
 
 
-def _one_by_one(step: Callable, state: DecoderState, batch: int, length: int, choose) -> Found:
+def _one_by_one(
+    step: Callable, state: DecoderState, batch: int, length: int, choose
+) -> SearchResult:
     """One sentence a clip: `choose` takes a token from each row of log-probabilities."""
     token = ops.full((batch,), START, dtype="int32")
     done = ops.zeros((batch,), dtype="bool")
@@ -80,12 +82,12 @@ def _one_by_one(step: Callable, state: DecoderState, batch: int, length: int, ch
         chosen = choose(log_probs)  # (B,)
         gained = ops.take_along_axis(log_probs, chosen[:, None], axis=-1)[:, 0]
         token = ops.where(done, PAD, chosen)
-        history.append((token, ops.where(done, 0.0, gained), weights, *_rivals(log_probs)))
+        history.append((token, ops.where(done, 0.0, gained), weights, *_alternatives(log_probs)))
         done = ops.logical_or(done, ops.equal(token, END))
-    return Found(*(ops.stack(parts, 1) for parts in zip(*history, strict=True)))
+    return SearchResult(*(ops.stack(parts, 1) for parts in zip(*history, strict=True)))
 
 
-def greedy(step: Callable, state: DecoderState, batch: int, length: int) -> Found:
+def greedy(step: Callable, state: DecoderState, batch: int, length: int) -> SearchResult:
     """The most probable next word, again and again, until END or `length` tokens."""
 
     def choose(log_probs):
@@ -100,7 +102,7 @@ def sample(
     batch: int,
     length: int,
     seed: keras.random.SeedGenerator,
-) -> Found:
+) -> SearchResult:
     """Each next word drawn at random, as probable as the model finds it."""
 
     def choose(log_probs):
@@ -116,7 +118,7 @@ def beam(
     length: int,
     width: int,
     length_exponent: float = LENGTH_EXPONENT,
-) -> Found:
+) -> SearchResult:
     """Keeps the `width` best beginnings; the best whole caption by length-normalised score.
 
     A finished caption keeps its place among the beams until better ones push it out.
@@ -141,8 +143,8 @@ def beam(
         logits, state, weights = step(token, state)
         spoken = _log_probs(logits)  # (B,K,V)
         # The best beams are among each beam's own best; a finished beam only waits.
-        rivals = _rivals(spoken, max(width, RIVALS))
-        tokens, scores = (part[..., :width] for part in rivals)
+        alternatives = _alternatives(spoken, max(width, ALTERNATIVES))
+        tokens, scores = (part[..., :width] for part in alternatives)
         each = scores.shape[-1]
         tokens = ops.where(done[..., None], PAD, tokens)
         waiting = np.where(np.arange(each) == 0, 0.0, _IMPOSSIBLE).astype("float32")
@@ -162,7 +164,7 @@ def beam(
         token, gained = choose(tokens), choose(scores)
         total, count = follow(total) + gained, follow(longer)
         log_probs = ops.where(follow(done), 0.0, gained)
-        looks = [weights, *(part[..., :RIVALS] for part in rivals)]
+        looks = [weights, *(part[..., :ALTERNATIVES] for part in alternatives)]
         history.append((token, log_probs, parent, looks))
         done = ops.logical_or(follow(done), ops.logical_or(token == END, token == PAD))
         h, c = (ops.take_along_axis(x, parent[..., None], axis=1) for x in (state.h, state.c))
@@ -173,7 +175,7 @@ def beam(
     return _backtrack(history, best)
 
 
-def _backtrack(history: list, best) -> Found:
+def _backtrack(history: list, best) -> SearchResult:
     """Follows the best beam's parents from the last token to the first."""
     rows = []
     for token, gained, parent, looks in reversed(history):
@@ -182,4 +184,4 @@ def _backtrack(history: list, best) -> Found:
         for values in looks:  # made before the parents were left
             row.append(ops.take_along_axis(values, best[..., None], axis=1)[:, 0])
         rows.append(row)
-    return Found(*(ops.stack(parts, 1) for parts in zip(*rows[::-1], strict=True)))
+    return SearchResult(*(ops.stack(parts, 1) for parts in zip(*rows[::-1], strict=True)))

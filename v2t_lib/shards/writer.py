@@ -30,7 +30,7 @@ from v2t_lib.specs import ClipSpec
 _COUNTS = ("clips", "captions", "masks")
 
 
-class ShardLog:
+class ShardWriter:
     """The shards of one folder under way.
 
     Args:

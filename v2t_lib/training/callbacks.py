@@ -54,7 +54,7 @@ class KeepBest(keras.callbacks.Callback):
             self.mirror.put(self.path)
 
 
-class Averages(keras.callbacks.Callback):
+class EmaWeights(keras.callbacks.Callback):
     """Puts the optimiser's moving averages in the weights' place while the model is judged.
 
     `swap` does it, and a second time undoes it; Keras calls it around each evaluation.
@@ -105,7 +105,7 @@ class StopSignal:
             signal.signal(number, handler)
 
 
-class Lifeline(keras.callbacks.Callback):
+class ResumableState(keras.callbacks.Callback):
     """Saves the run's whole state, and goes on from what was saved.
 
     Weights, optimiser, schedule, random states, the epoch's running means and the history are

@@ -26,7 +26,7 @@ from v2t_lib.training.feature_cache import cached_features
 from v2t_lib.training.losses import sentence_loss
 from v2t_lib.training.train import MODEL_FILE, TrainingOptions
 
-SELF_CRITICAL_FILE = "self_critical.keras"
+SCST_FILE = "scst.keras"
 #: What is left of the learning rate, as in the paper.
 RATE_SHARE = 0.1
 
@@ -161,7 +161,7 @@ class Stage:
         return float(np.concatenate(rewards).mean())
 
 
-def self_critical(
+def train_scst(
     run: str | Path,
     shards: str | Path,
     epochs: int,
@@ -170,7 +170,7 @@ def self_critical(
     resume: bool = False,
     copy_to: str | Path | None = None,
 ) -> Captioner:
-    """Trains the decoder in `run` for CIDEr itself; writes `self_critical.keras` and a history.
+    """Trains the decoder in `run` for CIDEr itself; writes `scst.keras` and a history.
 
     Self-critical sequence training (arXiv 1612.00563): of each clip the model draws a caption at
     random, which becomes more probable by as much as its CIDEr-D exceeds that of the caption the
@@ -195,7 +195,7 @@ def self_critical(
         TrainingError: Interrupted, or the loss is no number any more.
     """
     options, run = options or TrainingOptions(), Path(run)
-    path, history = run / SELF_CRITICAL_FILE, run / "self_critical.csv"
+    path, history = run / SCST_FILE, run / "scst.csv"
     batch = options.batch_size
     steps = describe(shards)["clips"] // batch
     if not steps:

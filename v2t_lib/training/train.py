@@ -25,7 +25,13 @@ from v2t_lib.shards.reader import (
 )
 from v2t_lib.specs import CaptionSpec
 from v2t_lib.text.vocabulary import Vocabulary
-from v2t_lib.training.callbacks import Averages, KeepBest, Lifeline, SampleCaptions, StopSignal
+from v2t_lib.training.callbacks import (
+    EmaWeights,
+    KeepBest,
+    ResumableState,
+    SampleCaptions,
+    StopSignal,
+)
 from v2t_lib.training.checkpoints import Checkpoints, Mirror
 from v2t_lib.training.feature_cache import cached_features
 from v2t_lib.training.losses import sequence_accuracy, sequence_loss
@@ -40,10 +46,10 @@ class TrainingOptions:
 
     Attributes:
         accumulate: Batches whose gradients make one step of the optimiser.
-        average: Momentum of the weights' moving average, which is what is judged and kept; 0 for
+        ema: Momentum of the weights' moving average, which is what is judged and kept; 0 for
             none.
-        own_words: Share of the words before those to predict that become the model's own by the
-            end (scheduled sampling); 0 for none.
+        scheduled_sampling: Share of input words replaced by the model's own by the end of training
+            (arXiv 1506.03099); 0 for none.
         precision: A Keras dtype policy: `mixed_float16` scales the loss.
     """
 
@@ -55,15 +61,15 @@ class TrainingOptions:
     clip_norm: float = 1.0
     label_smoothing: float = 0.0
     accumulate: int = 1
-    average: float = 0.0
-    own_words: float = 0.0
+    ema: float = 0.0
+    scheduled_sampling: float = 0.0
     precision: str = "float32"
     seed: int = 0
     checkpoint_steps: int = 500
     keep_checkpoints: int = 3
 
 
-class AveragingAdamW(keras.optimizers.AdamW):
+class EmaAdamW(keras.optimizers.AdamW):
     """AdamW whose averages stay apart: `fit`, called once an epoch, would overwrite the weights."""
 
     def finalize_variable_values(self, var_list):
@@ -84,17 +90,19 @@ def compile_for_training(captioner: Captioner, options: TrainingOptions, steps: 
     def loss(y_true, y_pred):
         return sequence_loss(y_true, y_pred, options.label_smoothing)
 
-    captioner.own_words = (options.own_words, steps) if options.own_words else None
+    captioner.scheduled_sampling = (
+        (options.scheduled_sampling, steps) if options.scheduled_sampling else None
+    )
     seed, _ = np.asarray(captioner.seeds.state)
     captioner.seeds.state.assign([seed, 0])  # it counts the steps, too
     captioner.compile(
-        optimizer=AveragingAdamW(
+        optimizer=EmaAdamW(
             schedule,
             weight_decay=options.weight_decay,
             beta_2=0.98,  # short runs: the second moment must follow within a hundred steps
             global_clipnorm=options.clip_norm,
-            use_ema=bool(options.average),
-            ema_momentum=options.average or 0.99,
+            use_ema=bool(options.ema),
+            ema_momentum=options.ema or 0.99,
             gradient_accumulation_steps=options.accumulate if options.accumulate > 1 else None,
         ),
         loss=loss,
@@ -148,7 +156,7 @@ def fit(
     steps = steps_an_epoch(shards, batch)
     compile_for_training(captioner, options, steps * options.epochs)
     with StopSignal() as stop:
-        lifeline = Lifeline(
+        state = ResumableState(
             checkpoints,
             history,
             steps,
@@ -158,7 +166,7 @@ def fit(
             stop=stop,
         )
         if resume:
-            lifeline.resume(captioner)
+            state.resume(captioner)
         else:
             history.unlink(missing_ok=True)
             checkpoints.clear()
@@ -166,23 +174,23 @@ def fit(
         if val is not None:
             watched, ours = "val_loss", _watching(captioner, sample)
             val_data = batches(val, captioner.vocabulary, captioner.caption_spec, batch)
-        best = min((row[watched] for row in lifeline.rows), default=float("inf"))
+        best = min((row[watched] for row in state.rows), default=float("inf"))
         ours.append(KeepBest(path, watched, best, mirror))
-        if options.average:
-            ours = Averages().around(ours)
-        # The lifeline comes last: what it saves is what the others leave.
-        ours += [*callbacks, lifeline]
-        while lifeline.epoch < options.epochs and not lifeline.ended:
+        if options.ema:
+            ours = EmaWeights().around(ours)
+        # The state comes last: what it saves is what the others leave.
+        ours += [*callbacks, state]
+        while state.epoch < options.epochs and not state.ended:
             captioner.fit(
-                data(epoch=lifeline.epoch, skip=lifeline.step),
+                data(epoch=state.epoch, skip=state.step),
                 validation_data=val_data,
-                initial_epoch=lifeline.epoch,
+                initial_epoch=state.epoch,
                 epochs=options.epochs,
                 callbacks=ours,
                 shuffle=False,
                 verbose=1 if sys.stderr.isatty() else 2,
             )
-    return pd.DataFrame(lifeline.rows)
+    return pd.DataFrame(state.rows)
 
 
 def _sizes(encoder: keras.layers.Layer) -> dict:

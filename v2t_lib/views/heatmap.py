@@ -8,17 +8,13 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from v2t_lib.files import replacing
+from v2t_lib.models.cells import cell_of
 
 #: Even where the heat is full this much of the frame shows through.
 HEAT_OPACITY = 0.65
 MARK = "#f6a800"
 _FONT, _LINE = 15, 19
 _MARGIN = 5
-
-
-def cell_of(frame, frames: int, cells: int):
-    """The time cell, of `cells`, that the middle of frame number `frame`, of `frames`, lies in."""
-    return (2 * frame + 1) * cells // (2 * frames)
 
 
 def heat_maps(attention: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:

@@ -1,0 +1,102 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.clip_corpus import corpus
+from helpers.gif_corpus import random_gif
+from helpers.gif_writer import PALETTE, control, gif, image
+
+from v2t_lib.clips.animation import Animation, read_animation
+from v2t_lib.clips.sniff import sniff
+from v2t_lib.clips.subframe import BadFrame
+from v2t_lib.errors import ClipError
+
+GOLDENS = np.load(Path(__file__).with_name("chromium.npz"))
+#: Levels by which see-through pixels over others may differ: Chromium rounds them otherwise.
+TOLERANCE = {
+    "apng-dispose-0-blend-1": 1,
+    "webp-dispose-0-over-1": 2,
+    "webp-first-smaller": 2,
+    "webp-lossy-alpha-some": 2,
+}
+#: What Chromium shows and this library refuses: LZW that begins with one bit, against GIF89a.
+REFUSED = {"lzw-one-bit"}
+CLIPS = corpus()
+
+
+def shown(data: bytes) -> tuple[list[np.ndarray], list[int]]:
+    """Frames and delays in milliseconds, up to the first fault."""
+    frames = []
+    try:
+        animation = read_animation(sniff(data), data)
+        for picture in animation.show(range(len(animation.parts))):
+            frames.append(np.asarray(picture))
+    except ClipError:
+        return [], []
+    except BadFrame as bad:
+        assert bad.number == len(frames)
+    return frames, [part.milliseconds for part in animation.parts[: len(frames)]]
+
+
+def test_the_goldens_are_of_this_corpus():
+    taken = {name for name in GOLDENS.files if "/" not in name} - {"browser"}
+    assert taken == set(CLIPS)
+    assert str(GOLDENS["browser"]).startswith("Chromium ")
+
+
+@pytest.mark.parametrize("name", [name for name in CLIPS if name not in REFUSED])
+def test_frames_are_what_chromium_shows(name):
+    # Encoders write lossy clips each in its own way; the goldens hold the bytes they were taken of.
+    kept = f"{name}/file"
+    frames, delays = shown(GOLDENS[kept].tobytes() if kept in GOLDENS else CLIPS[name])
+    wanted = GOLDENS[name]
+    assert len(frames) == len(wanted)
+    for number, (frame, golden) in enumerate(zip(frames, wanted, strict=True)):
+        difference = np.abs(frame.astype(int) - golden)
+        assert frame.shape == golden.shape, f"frame {number}"
+        assert difference.max() <= TOLERANCE.get(name, 0), f"frame {number}"
+    if len(frames) > 1:
+        assert delays == GOLDENS[f"{name}/ms"].tolist()
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED))
+def test_what_is_refused_is_refused_as_corrupt(name):
+    assert shown(CLIPS[name]) == ([], [])
+
+
+def test_hasty_delays_become_a_tenth_of_a_second():
+    data = CLIPS["delays"]
+    animation = read_animation("gif", data)
+    assert animation.durations == [0.1, 0.1, 0.02, 0.03, 0.09, 0.1, 0.11, 5.0, 655.35]
+
+
+def test_the_quick_way_shows_what_the_faithful_one_does(monkeypatch):
+    clips = [random_gif(seed) for seed in range(400)]
+    quick = [read_animation("gif", data) for data in clips]
+    assert 100 < sum(animation.indexed() is not None for animation in quick) < 300
+    ways = [[np.asarray(p) for p in a.show(range(len(a.parts)))] for a in quick]
+    monkeypatch.setattr(Animation, "indexed", lambda self: None)
+    for animation, frames in zip(quick, ways, strict=True):
+        for one, other in zip(frames, animation.show(range(len(frames))), strict=True):
+            np.testing.assert_array_equal(one, np.asarray(other))
+
+
+def test_some_frames_are_those_of_all():
+    rng = np.random.default_rng(1)
+    for seed in range(200):
+        animation = read_animation("gif", random_gif(seed))
+        count = len(animation.parts)
+        every = [np.asarray(picture) for picture in animation.show(range(count))]
+        some = sorted(rng.choice(count, rng.integers(1, count + 1), replace=False).tolist())
+        for number, picture in zip(some, animation.show(some), strict=True):
+            np.testing.assert_array_equal(every[number], np.asarray(picture))
+
+
+def test_frames_that_leave_no_trace_are_not_decoded():
+    whole = np.zeros((18, 24), np.uint8)
+    broken = control(5) + image(whole, data=b"")
+    data = gif(control(5) + image(whole), broken, broken, control(5) + image(whole + 1))
+    last = list(read_animation("gif", data).show([0, 3]))[-1]
+    np.testing.assert_array_equal(np.asarray(last), np.broadcast_to(PALETTE[1], (18, 24, 3)))
+    with pytest.raises(BadFrame):
+        list(read_animation("gif", data).show([0, 2]))

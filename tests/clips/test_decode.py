@@ -1,0 +1,294 @@
+import io
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.apng_corpus import apng, rgba
+from helpers.clip_corpus import corpus
+from helpers.gif_writer import control, gif, image, pattern, screen
+from helpers.video_corpus import video
+from PIL import Image
+
+from v2t_lib.clips import decode as clips
+from v2t_lib.clips import sniff as containers
+from v2t_lib.clips.decode import decode_clip, iter_frames, read_clip, sample_times
+from v2t_lib.errors import ClipError
+from v2t_lib.specs import ClipSpec
+
+SPEC = ClipSpec(frames=4, height=9, width=12)
+CLIPS = corpus()
+PLAIN = np.zeros((18, 24), np.uint8)
+
+
+def refused(data) -> ClipError:
+    with pytest.raises(ClipError) as error:
+        decode_clip(data, SPEC)
+    return error.value
+
+
+def saved(picture: Image.Image, form: str, **options) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, form, **options)
+    return file.getvalue()
+
+
+def printed_by(code: str) -> str:
+    """What a new process prints that runs the code; its memory is its own."""
+    tests = Path(__file__).parents[1]
+    path = [str(tests), str(tests.parent / "benchmarks"), *sys.path]
+    code = f"import sys; sys.path[:] = {path!r}\n{code}"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def moving(count: int = 6) -> list[Image.Image]:
+    """Pictures 48 x 36 that differ in all but little noise."""
+    rng = np.random.default_rng(0)
+    small = rng.integers(0, 256, (count, 3, 4, 3), np.uint8)
+    return [Image.fromarray(p).resize((48, 36), Image.Resampling.NEAREST) for p in small]
+
+
+def test_samples_are_the_middles_of_even_slices():
+    # By hand: 1 s in four slices, whose middles are 0.125, 0.375, 0.625 and 0.875 s.
+    numbers, seconds = sample_times([0.1, 0.5, 0.1, 0.3], 4)
+    assert numbers.tolist() == [1, 1, 2, 3]
+    np.testing.assert_allclose(seconds, [0.125, 0.375, 0.625, 0.875])
+    assert sample_times([2.0], 3)[0].tolist() == [0, 0, 0]
+    # Moments on the edge of two frames, which sums of tenths may miss by a hair.
+    assert sample_times([0.1] * 8, 4)[0].tolist() == [1, 3, 5, 7]
+
+
+@pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG"])
+def test_frames_and_seconds_of_every_animated_picture(form):
+    pictures = moving()
+    delays = [40, 100, 250, 30, 90, 90]
+    options = {"lossless": True} if form == "WEBP" else {}
+    data = saved(
+        pictures[0],
+        form,
+        save_all=True,
+        append_images=pictures[1:],
+        duration=delays,
+        loop=0,
+        **options,
+    )
+    frames = list(iter_frames(data))
+    assert [round(1000 * seconds) for _, seconds in frames] == delays
+    for (frame, _), picture in zip(frames, pictures, strict=True):
+        np.testing.assert_array_equal(frame, np.asarray(picture))
+    clip = decode_clip(data, SPEC)
+    # 600 ms, sampled at 75, 225, 375 and 525.
+    np.testing.assert_allclose(clip.seconds, [0.075, 0.225, 0.375, 0.525])
+    for sample, number in zip(clip.frames, (1, 2, 2, 5), strict=True):
+        area = np.asarray(pictures[number]).reshape(9, 4, 12, 4, 3).mean((1, 3))
+        assert np.abs(sample - area).max() <= 0.5 + 1e-9
+
+
+def test_an_array_is_a_clip_too():
+    frames = np.stack([np.asarray(picture) for picture in moving(8)])
+    clip = decode_clip(frames, SPEC)
+    np.testing.assert_allclose(clip.seconds, [0.1, 0.3, 0.5, 0.7])
+    area = frames[[1, 3, 5, 7]].reshape(4, 9, 4, 12, 4, 3).mean((2, 4))
+    assert np.abs(clip.frames - area).max() <= 0.5 + 1e-9
+    for bad in (frames[0], frames.astype(float), frames[..., :2], frames[:0]):
+        assert "expected uint8 frames" in refused(bad).message
+    assert refused(frames[:1]).kind == "still"
+    # Nobody has removed what the caller made.
+    assert decode_clip(np.zeros_like(frames), SPEC).frames.max() == 0
+
+
+def test_samples_of_one_frame_alone_are_right():
+    data = CLIPS["frames-1000"]
+    every = [frame for frame, _ in iter_frames(data)]
+    clip = decode_clip(data, ClipSpec(frames=50, height=6, width=8))
+    numbers, _ = sample_times([seconds for _, seconds in iter_frames(data)], 50)
+    np.testing.assert_array_equal(clip.frames, np.stack([every[n] for n in numbers]))
+
+
+def test_names_say_nothing(tmp_path):
+    pictures = moving()
+    for form, options in (("WEBP", {"lossless": True}), ("PNG", {})):
+        path = tmp_path / "tumblr.gif"
+        pictures[0].save(path, form, save_all=True, append_images=pictures[1:], **options)
+        assert len(list(iter_frames(read_clip(path)))) == 6
+    path.write_bytes(video("mp4-h264"))
+    assert len(list(iter_frames(read_clip(path)))) == 12
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "says"),
+    [
+        (b"", "not-a-clip", "no bytes"),
+        (b"\xef\xbb\xbf\n <!DOCTYPE html><html>", "not-a-clip", "an HTML page"),
+        (b'<?xml version="1.0"?><Error><Code>AccessDenied', "not-a-clip", "a text answer"),
+        (b"some words, no clip at all", "not-a-clip", "26 bytes that begin with b'some words, '"),
+        (b"GIF89a", "corrupt", "cut off"),
+        (CLIPS["no-frames"], "corrupt", "none"),
+        (CLIPS["one-frame"], "still", "single picture"),
+        (CLIPS["apng-one-frame"], "still", "single picture"),
+        (CLIPS["webp-one-frame"], "still", "single picture"),
+        (CLIPS["short-data-first"], "corrupt", "not enough image data in frame 1"),
+        (CLIPS["short-data"], "corrupt", "not enough image data in frame 2"),
+        (CLIPS["lzw-one-bit"], "corrupt", "frame 1"),
+        # What is left of it is one tone, and yet no placeholder.
+        (gif(image(PLAIN), control() + image(PLAIN, data=b"")), "corrupt", "frame 2"),
+        (b"\x1a\x45\xdf\xa3 webm, they say", "corrupt", "expected a video"),
+    ],
+)
+def test_what_is_no_clip_is_refused_with_a_reason(data, kind, says):
+    error = refused(data)
+    assert error.kind == kind and says in error.message
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "BMP", "WEBP", "GIF"])
+def test_a_still_is_one_frame_and_no_clip(form):
+    data = saved(Image.linear_gradient("L"), form)
+    [(frame, seconds)] = iter_frames(data)
+    assert frame.shape == (256, 256, 3) and seconds == 0.1
+    assert np.abs(frame[:, 0, 0].astype(int) - np.arange(256)).max() < 8
+    assert refused(data).kind == "still"
+
+
+def test_a_jpeg_lies_as_its_camera_was_held():
+    picture, exif = Image.linear_gradient("L").resize((20, 30)), Image.Exif()
+    exif[0x0112] = 6  # Turned a quarter to the left: the first row is the right edge.
+    [(frame, _)] = iter_frames(saved(picture, "JPEG", exif=exif))
+    assert frame.shape == (20, 30, 3) and frame[0, -1, 0] < 20 < 200 < frame[0, 0, 0]
+
+
+def test_what_comes_before_a_fault_counts():
+    pictures = [pattern(n, 24, 18) for n in range(8)]
+    frames = [control(5, 1, 7) + image(picture) for picture in pictures]
+    whole, bad = gif(*frames[:3]), control(5, 1, 7) + image(pictures[3], data=b"")
+    wanted = decode_clip(whole, SPEC)
+    for data in (gif(*frames[:3], bad, *frames[4:]), gif(*frames[:4], trailer=b"")[:-20]):
+        clip = decode_clip(data, SPEC)
+        np.testing.assert_array_equal(clip.frames, wanted.frames)
+        np.testing.assert_array_equal(clip.seconds, wanted.seconds)
+        shown = []
+        with pytest.raises(ClipError, match="corrupt"):
+            for frame in iter_frames(data):
+                shown.append(frame)
+        assert len(shown) == 3
+
+
+def big_gif(frames: int, size: tuple[int, int], box: tuple[int, int]) -> bytes:
+    part = bytearray(image(np.zeros((1, 1), np.uint8)))
+    part[5:9] = np.array(box, "<u2").tobytes()
+    return gif(*[bytes(part)] * frames, head=screen(size))
+
+
+def sized(data: bytes, at: int, width: int, height: int, form: str) -> bytes:
+    """The bytes with another width and height written over those at `at`."""
+    sides = np.array([width, height], form).tobytes()
+    return data[:at] + sides + data[at + len(sides) :]
+
+
+def bombs() -> dict[str, bytes]:
+    """Few bytes that promise more than any limit."""
+    bmp, png = (saved(Image.new("RGB", (8, 8)), form) for form in ("BMP", "PNG"))
+    jpeg = saved(Image.new("RGB", (8, 8)), "JPEG")
+    motion = video("avi-mjpeg", frames=2)
+    at, inside = jpeg.index(b"\xff\xc0") + 5, motion.index(b"\xff\xc0") + 5
+    film = apng([(rgba(n), (0, 0), (1, 10), 0, 0) for n in range(2)])
+    webp = CLIPS["webp-opaque"]
+    return {
+        "gif-canvas": big_gif(2, (65535, 65535), (1, 1)),
+        "gif-frame": big_gif(2, (9, 9), (65535, 65535)),
+        "gif-later-frame": gif(image(pattern(0, 9, 9)), big_gif(1, (9, 9), (65535, 300))[37:]),
+        "gif-frames": big_gif(containers.MAX_FRAMES + 1, (1, 1), (1, 1)),
+        "gif-in-all": big_gif(66, (2896, 2896), (2896, 2896)),
+        "gif-canvas-in-all": big_gif(66, (2896, 2896), (1, 1)),
+        "png": sized(png, 16, 2**31 - 1, 2**31 - 1, ">u4"),
+        "apng": sized(film, 16, 60000, 60000, ">u4"),
+        "webp": webp[:24] + b"\xff\xff\xff" * 2 + webp[30:],
+        "bmp": sized(bmp, 18, 60000, 60000, "<u4"),
+        "jpeg": sized(jpeg, at, 65000, 65000, ">u2"),
+        "avi": sized(motion, inside, 65000, 65000, ">u2"),
+    }
+
+
+@pytest.mark.parametrize("name", bombs())
+def test_a_bomb_is_refused(name):
+    # FFmpeg knows a frame's size when it decodes it, and calls one that is too big broken.
+    assert refused(bombs()[name]).kind == ("corrupt" if name == "avi" else "too-big")
+
+
+def test_bombs_take_neither_time_nor_memory():
+    code = """
+import time, test_clips as t
+from fuzz_clips import forget_peak, peak_megabytes
+bombs = t.bombs()
+t.refused(b"GIF89a")
+for name, data in bombs.items():
+    forget_peak()
+    start = time.process_time()
+    t.refused(data)
+    print(name, time.process_time() - start, peak_megabytes())
+"""
+    rows = [line.split() for line in printed_by(code).splitlines()]
+    assert len(rows) == len(bombs())
+    for name, seconds, megabytes in rows:
+        assert float(seconds) < 1 and int(megabytes) < 200, name
+
+
+def test_a_png_that_unpacks_to_more_than_it_is_gives_its_picture_alone():
+    png = saved(Image.linear_gradient("L"), "PNG")
+    at = png.index(b"IDAT") - 4
+    body = zlib.compress(bytes(2**26))
+    chunk = struct.pack(">I", len(body)) + b"IDAT" + body
+    data = png[:at] + chunk + struct.pack(">I", zlib.crc32(b"IDAT" + body)) + png[-12:]
+    [(frame, _)] = iter_frames(data)
+    assert frame.shape == (256, 256, 3) and frame.max() == 0
+
+
+def test_a_folder_is_no_clip():
+    with pytest.raises(ClipError, match=r"a clip at \.\.") as error:
+        read_clip(".")
+    assert error.value.kind == "unreachable"
+
+
+def test_files_over_the_limit_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(containers, "MAX_BYTES", 1000)
+    monkeypatch.setattr(clips, "MAX_BYTES", 1000)
+    data = saved(Image.effect_noise((64, 64), 50), "PNG")
+    assert refused(data).kind == "too-big"
+    (tmp_path / "clip.png").write_bytes(data)
+    with pytest.raises(ClipError, match="at most 1,000 bytes"):
+        read_clip(tmp_path / "clip.png")
+
+
+def test_a_long_clip_takes_no_more_memory_than_a_short_one():
+    code = """
+import numpy as np
+from fuzz_clips import forget_peak, peak_megabytes
+from helpers.gif_writer import OTHER, control, gif, image, pattern, screen
+from v2t_lib.clips.decode import decode_clip
+from v2t_lib.specs import ClipSpec
+big = pattern(0, 500, 400)
+parts = [control(5, 1, 7) + image(big), control(5, 3, 2) + image(big[::-1], palette=OTHER)]
+for count in (8, 300):
+    data = gif(*parts * (count // 2), head=screen((500, 400)))
+    decode_clip(gif(*parts, head=screen((500, 400))), ClipSpec(1))
+    forget_peak()
+    before = peak_megabytes()
+    decode_clip(data, ClipSpec(16))
+    print(peak_megabytes() - before)
+"""
+    short, long = map(int, printed_by(code).split())
+    # T + 3 source frames are 11 MB.
+    assert long <= 11 and long <= short + 2
+
+
+@pytest.mark.shared
+def test_real_clips_decode(shared_data):
+    spec = ClipSpec()
+    for path in sorted((shared_data / "clips").iterdir()):
+        clip = decode_clip(path.read_bytes(), spec)
+        assert clip.frames.shape == spec.shape and (np.diff(clip.seconds) > 0).all()
+        assert len({frame.tobytes() for frame in clip.frames}) > 10

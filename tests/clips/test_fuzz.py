@@ -1,0 +1,58 @@
+"""The fuzzing itself: that it sees what it is there to see. `.ci/run` runs 2,000 cases of it."""
+
+import os
+import signal
+import time
+
+import fuzz_clips
+import numpy as np
+import pytest
+
+
+def troubled(data: bytes) -> str:
+    """Stands for a decoder with every fault: which, the length of what it gets decides."""
+    fault = len(data) % 5
+    if fault == 0:
+        raise KeyError("none of a decoder's business")
+    if fault == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if fault == 2:
+        time.sleep(60)
+    if fault == 3:
+        np.ones(300 * 2**20, np.uint8)
+    return "frames"
+
+
+def test_every_way_to_fail_is_seen_and_the_rest_goes_on(monkeypatch):
+    monkeypatch.setattr(fuzz_clips, "SECONDS", 5.0)
+    monkeypatch.setattr(fuzz_clips, "MEGABYTES", 300)
+    whole, wanted = fuzz_clips.clips(), {}
+    for number in range(200):
+        _, data = fuzz_clips.broken(np.random.default_rng([0, number]), whole)
+        how = ("escaped", "died", "hung", "memory", "frames")[len(data) % 5]
+        if list(wanted.values()).count(how) < 2:
+            wanted[number] = how
+    assert len(wanted) == 10
+    endings = fuzz_clips.fuzz(list(wanted), seed=0, workers=2, attempt=troubled)
+    assert {ending.number: ending.how for ending in endings} == wanted
+    printed = fuzz_clips.report(endings)
+    assert "KeyError" in printed and printed.count(": hung") == 2
+
+
+def test_the_same_number_breaks_the_same_clip_and_most_faults_get_past_the_header():
+    whole = fuzz_clips.clips()
+    assert fuzz_clips.clips() == whole
+    one, other = (
+        [fuzz_clips.broken(np.random.default_rng([3, n]), whole) for n in range(300)]
+        for _ in range(2)
+    )
+    assert one == other
+    forms = {form for form, _ in one}
+    assert forms == {"gif", "png", "webp", "jpeg", "bmp", "mov", "matroska", "avi"}
+    hows = [fuzz_clips.decode(data) for _, data in one[:100]]
+    assert hows.count("frames") > 20 and hows.count("not-a-clip") < 20
+
+
+@pytest.mark.parametrize("data", [b"GIF89a", b""])
+def test_a_refusal_is_an_ending_of_its_own(data):
+    assert fuzz_clips.decode(data) in ("corrupt", "not-a-clip")

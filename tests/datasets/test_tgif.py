@@ -1,0 +1,85 @@
+import json
+
+import pytest
+from helpers import scripted_server as scripted
+from helpers.clips import write_gif
+
+from v2t_lib.captions_file import read_captions, select
+from v2t_lib.cli import main
+from v2t_lib.datasets import tgif
+from v2t_lib.datasets.tgif import get_release
+from v2t_lib.errors import DataError
+from v2t_lib.shards.format import describe
+
+
+@pytest.fixture
+def release(tmp_path, monkeypatch):
+    """A server with a release of twelve clips, and its URL."""
+    with scripted.serving() as server:
+        urls = []
+        for number in range(12):
+            write_gif(tmp_path / "x.gif", number, count=2)
+            answer = scripted.body((tmp_path / "x.gif").read_bytes())
+            urls.append(server.script(f"/clips/{number}.gif", answer))
+        rows = [f"{url}\tsentence {n}\n" for n, url in enumerate(urls)] + [f"{urls[0]}\tmore\n"]
+        files = {"data/tgif-v1.0.tsv": "".join(rows)}
+        for name, share in (("train", urls[:6]), ("val", urls[6:9]), ("test", urls[9:])):
+            files[f"data/splits/{name}.txt"] = "".join(f"{url}\n" for url in share)
+        for name, text in files.items():
+            server.script(f"/r/{name}", scripted.status(503), scripted.body(text.encode()))
+        monkeypatch.setattr(tgif, "ROWS", {n: text.count("\n") for n, text in files.items()})
+        yield server, server.url("/r/")
+
+
+def test_the_figures_are_those_of_the_publication():
+    assert list(tgif.ROWS.values()) == [125_782, 80_000, 10_708, 11_360]
+    assert sum(list(tgif.ROWS.values())[1:]) == 102_068
+    assert tgif.RELEASE.startswith("https://")
+
+
+def test_files_are_got_once(release, tmp_path):
+    server, base = release
+    captions, splits = get_release(tmp_path / "out", base)
+    records = read_captions(captions)
+    assert len(records) == 12 and {n: len(select(records, p)) for n, p in splits.items()} == {
+        "train": 6,
+        "val": 3,
+        "test": 3,
+    }
+    asked = len(server.asked)
+    assert get_release(tmp_path / "out", base) == (captions, splits) and len(server.asked) == asked
+    assert len(list((tmp_path / "out" / "tgif").iterdir())) == 4
+
+
+def test_a_changed_release_is_not_taken(release, tmp_path, monkeypatch):
+    _, base = release
+    monkeypatch.setitem(tgif.ROWS, "data/splits/val.txt", 10_708)
+    with pytest.raises(DataError, match=r"expected 10,708 rows in .*val.txt. Received: 3; the rel"):
+        get_release(tmp_path / "out", base)
+    assert not (tmp_path / "out" / "tgif" / "val.txt").exists()
+
+
+def test_a_release_that_is_not_there_says_so(release, tmp_path):
+    server, _ = release
+    with pytest.raises(DataError, match=r"HTTP 404; try again later"):
+        get_release(tmp_path / "out", server.url("/elsewhere/"))
+
+
+def test_the_word_tgif_stands_for_it_all(release, tmp_path, capsys):
+    server, base = release
+    out = tmp_path / "out"
+    arguments = ["--mirror", base, "--shards", "--frames", "2", "--size", "8", "--workers", "1"]
+    command = ["fetch", "tgif", "--out", str(out), *arguments]
+    assert main([*command, "--split", "test", "--json"]) == 0
+    printed = capsys.readouterr()
+    assert "non-commercial research" in printed.err
+    assert json.loads(printed.out) == {
+        "have": 3,
+        "of": 3,
+        "splits": {"test": {"of": 3, "verdicts": {"ok": 3}}},
+    }
+    assert main(command) == 0
+    assert capsys.readouterr().out.startswith(f"{out}: you have 12 of 12\n")
+    assert [describe(out / name)["clips"] for name in ("train", "val", "test")] == [6, 3, 3]
+    assert describe(out / "train")["captions"] == 7
+    assert all(server.times(f"/clips/{n}.gif") == 1 for n in range(12))

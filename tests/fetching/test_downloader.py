@@ -1,0 +1,223 @@
+import itertools
+import socket
+import time
+
+import pytest
+from helpers import scripted_server as scripted
+
+from v2t_lib.errors import ClipError, DataError
+from v2t_lib.fetching.downloader import Downloads, RetryPolicy, each, read_source, read_url
+from v2t_lib.fetching.http import Body, Client
+
+DATA = bytes(range(256)) * 8
+QUICK = RetryPolicy(connections=8, per_host=8, pause=0.02, attempt_timeout=1.0, total_timeout=5.0)
+
+
+@pytest.fixture
+def server():
+    with scripted.serving() as server:
+        yield server
+
+
+def got(folder, urls, policy=QUICK) -> dict:
+    """Every source's download, by its number."""
+    bodies = itertools.count()
+    downloads = Downloads(
+        enumerate(urls),
+        lambda number: Body(folder, f"clip-{next(bodies)}"),
+        policy,
+        Client(8, connect_timeout=1, read_timeout=0.4),
+    )
+    return {download.source: download for download in each(downloads)}
+
+
+def one(folder, url, policy=QUICK):
+    return got(folder, [url], policy)[0]
+
+
+def test_every_source_comes_once(server, tmp_path):
+    urls = [server.script(f"/{n}", scripted.body(DATA + bytes([n]))) for n in range(60)]
+    done = got(tmp_path, urls)
+    assert sorted(done) == list(range(60))
+    for number, download in done.items():
+        assert download.error is None and download.attempts == 1
+        assert download.body.path.read_bytes() == DATA + bytes([number])
+    assert all(server.times(f"/{n}") == 1 for n in range(60))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        scripted.status(500),
+        scripted.status(429, Retry_After="0"),
+        scripted.short(DATA),
+        scripted.reset(DATA),
+        scripted.hang(0.8),
+        scripted.drip(DATA, 0.05),
+        scripted.ranged(DATA, cut=100),
+    ],
+    ids=["500", "429", "short", "reset", "hang", "drip", "cut"],
+)
+def test_what_can_change_is_tried_again(server, tmp_path, bad):
+    url = server.script("/a", bad, bad, scripted.ranged(DATA))
+    download = one(tmp_path, url)
+    assert download.error is None and download.attempts == 3
+    assert download.body.path.read_bytes() == DATA
+
+
+@pytest.mark.parametrize("code", [404, 410, 403])
+def test_what_cannot_is_not(server, tmp_path, code):
+    download = one(tmp_path, server.script("/a", scripted.status(code)))
+    assert download.error.kind in ("gone", "forbidden") and server.times("/a") == 1
+
+
+def test_patience_ends(server, tmp_path):
+    download = one(tmp_path, server.script("/a", scripted.status(503)))
+    assert download.error.kind == "unreachable" and "HTTP 503" in str(download.error)
+    assert download.attempts == server.times("/a") == QUICK.attempts
+
+
+def test_time_for_all_attempts_is_bounded(server, tmp_path):
+    policy = RetryPolicy(pause=0.02, attempt_timeout=0.3, total_timeout=0.8)
+    start = time.monotonic()
+    download = one(tmp_path, server.script("/a", scripted.drip(DATA, 0.05)), policy)
+    assert download.error.kind == "unreachable" and time.monotonic() - start < 2
+    start = time.monotonic()
+    answer = scripted.status(429, Retry_After="3600")
+    download = one(tmp_path, server.script("/b", answer), policy)
+    assert "HTTP 429" in str(download.error) and time.monotonic() - start < 0.5
+
+
+def test_pauses_grow_and_are_never_the_same(server, tmp_path):
+    urls = [server.script(f"/{n}", scripted.status(500)) for n in range(4)]
+    moments = {url: [] for url in urls}
+    for n, url in enumerate(urls):
+        server.scripts[f"/{n}"] = [
+            lambda handler, url=url: (
+                moments[url].append(time.monotonic()),
+                scripted.status(500)(handler),
+            )
+        ]
+    got(tmp_path, urls, RetryPolicy(pause=0.1, attempts=4))
+    firsts = set()
+    for times in moments.values():
+        pauses = [b - a for a, b in itertools.pairwise(times)]
+        for number, pause in enumerate(pauses):
+            assert 0.05 * 2**number <= pause < 0.1 * 2**number + 0.1
+        firsts.add(round(pauses[0], 4))
+    assert len(firsts) > 1
+
+
+def test_retry_after_holds_for_the_whole_host(server, tmp_path):
+    answered = []
+
+    def note(handler):
+        answered.append(time.monotonic())
+        scripted.body(DATA)(handler)
+
+    limited = server.script("/limited", scripted.status(429, Retry_After="1"), note)
+    urls = [server.script(f"/{n}", note) for n in range(6)]
+    start = time.monotonic()
+    done = got(tmp_path, [limited, *urls], RetryPolicy(connections=4, per_host=1, pause=0.02))
+    assert all(download.error is None for download in done.values())
+    assert min(answered) - start >= 1.0 and done[0].attempts == 2
+
+
+def test_connections_are_bounded_in_all_and_a_host(tmp_path):
+    def slow(handler):
+        time.sleep(0.03)
+        scripted.body(DATA)(handler)
+
+    with scripted.serving() as one, scripted.serving() as other:
+        urls = [server.script(f"/{n}", slow) for n in range(20) for server in (one, other)]
+        got(tmp_path, urls, RetryPolicy(connections=5, per_host=3))
+        assert one.most_at_once == 3 and 2 <= other.most_at_once <= 3
+        for server in (one, other):
+            server.most_at_once = 0
+        got(tmp_path, urls, RetryPolicy(connections=2, per_host=3))
+        assert one.most_at_once <= 2 and other.most_at_once <= 2
+
+
+def test_a_slow_host_does_not_hold_up_another(tmp_path):
+    with scripted.serving() as slow, scripted.serving() as quick:
+        urls = [slow.script(f"/{n}", scripted.hang(0.3)) for n in range(8)]
+        urls += [quick.script(f"/{n}", scripted.body(DATA)) for n in range(8)]
+        moments = {}
+        downloads = Downloads(
+            enumerate(urls),
+            lambda number: Body(tmp_path, f"c-{number}"),
+            RetryPolicy(connections=4, per_host=2, attempts=1),
+        )
+        for download in each(downloads):
+            moments[download.source] = time.monotonic()
+        assert max(moments[n] for n in range(8, 16)) < min(moments[n] for n in range(8))
+
+
+def test_redirects_lead_on_but_not_in_circles_nor_to_files(server, tmp_path):
+    server.script("/there", scripted.body(DATA))
+    urls = [
+        server.script("/a", scripted.status(301, Location="/b")),
+        server.script("/loop", scripted.status(302, Location="/loop")),
+        server.script("/file", scripted.status(302, Location="file:///etc/passwd")),
+        server.script("/ftp", scripted.status(302, Location="ftp://127.0.0.1/a.gif")),
+    ]
+    server.script("/b", scripted.status(307, Location=server.url("/there")))
+    done = got(tmp_path, urls)
+    assert done[0].error is None and done[0].url == server.url("/there")
+    assert done[0].attempts == 1 and done[0].body.path.read_bytes() == DATA
+    assert done[1].error.kind == "unreachable" and server.times("/loop") == 11
+    for number in (2, 3):
+        assert done[number].error.kind == "unreachable"
+        assert "expected an http or https URL" in str(done[number].error)
+
+
+def test_headers_that_never_end_hold_nothing_up(server, tmp_path, monkeypatch):
+    monkeypatch.setattr("v2t_lib.fetching.downloader.GRACE", 0.2)
+    urls = [server.script(f"/{n}", scripted.drip_headers(3)) for n in range(2)]
+    urls += [server.script(f"/good/{n}", scripted.body(DATA)) for n in range(4)]
+    start = time.monotonic()
+    done = got(tmp_path, urls, RetryPolicy(connections=2, per_host=2, attempt_timeout=0.3))
+    assert time.monotonic() - start < 2.5
+    kinds = [getattr(done[n].error, "kind", None) for n in range(6)]
+    assert kinds == ["unreachable"] * 2 + [None] * 4
+
+
+def test_a_port_where_nobody_listens_is_unreachable(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/a.gif"
+    download = one(tmp_path, url)
+    assert download.error.kind == "unreachable" and "refused" in str(download.error)
+
+
+def test_what_nobody_takes_stops_the_network(server, tmp_path):
+    urls = [server.script(f"/{n}", scripted.body(DATA)) for n in range(60)]
+    policy = RetryPolicy(connections=3, per_host=3)
+    downloads = Downloads(enumerate(urls), lambda n: Body(tmp_path, f"c-{n}"), policy)
+    time.sleep(0.5)
+    assert 3 <= len(server.asked) <= 6
+    assert len(list(each(downloads))) == 60
+
+
+def test_a_full_disk_ends_it_all(server, tmp_path, disk_of):
+    urls = [server.script(f"/{n}", scripted.body(DATA)) for n in range(20)]
+    with disk_of(1000), pytest.raises(DataError, match="same command again"):
+        got(tmp_path, urls)
+
+
+def test_one_url_is_read_the_same_way(server):
+    url = server.script("/a", scripted.status(302, Location="/b"))
+    server.script("/b", scripted.body(DATA))
+    assert read_url(url) == read_source(url) == DATA
+    with pytest.raises(ClipError, match="HTTP 404") as error:
+        read_source(server.url("/none"))
+    assert error.value.kind == "gone"
+    with pytest.raises(ClipError, match="http or https"):
+        read_url(server.script("/c", scripted.status(302, Location="file:///etc/passwd")))
+
+
+@pytest.mark.parametrize("source", ["http://[", "http://127.0.0.1:1/clip.gif", "."])
+def test_a_source_that_cannot_be_reached_is_named(source):
+    with pytest.raises(ClipError) as error:
+        read_source(source)
+    assert error.value.kind == "unreachable" and f"at {source}" in error.value.message

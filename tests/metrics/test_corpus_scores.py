@@ -1,0 +1,171 @@
+import csv
+import random
+import sys
+from pathlib import Path
+
+import pytest
+from helpers.processes import loaded_by
+
+from v2t_lib.captions_file import read_captions, read_predictions
+from v2t_lib.datasets.baselines import PUBLISHED
+from v2t_lib.errors import DataError
+from v2t_lib.metrics import corpus_scores as scoring
+from v2t_lib.metrics import meteor
+from v2t_lib.metrics.corpus_scores import (
+    NAMES,
+    difference,
+    intervals,
+    report,
+    summary,
+    tally,
+    write_clips,
+)
+
+REFERENCES = {
+    "a.gif": ("A cat sits.", "The cat is here!"),
+    "b.gif": ("A dog runs.",),
+    "c.gif": ("Ein grüner Stern dreht sich.", "日本語 テスト"),
+}
+PREDICTIONS = {"a.gif": "a cat sits", "b.gif": "A DOG", "c.gif": "ein grüner stern"}
+
+
+@pytest.fixture(autouse=True)
+def _no_java(request):
+    if "shared_data" not in request.fixturenames:
+        request.getfixturevalue("no_java")
+
+
+def many(clips, seed=0, errors=0.3):
+    rng = random.Random(seed)
+    words = ["red", "blue", "star", "cross", "spins", "grows", "a", "the"]
+    references = {f"{n}.gif": [" ".join(rng.choices(words, k=6))] for n in range(clips)}
+    predictions = {
+        source: " ".join(rng.choice(words) if rng.random() < errors else w for w in text.split())
+        for source, (text,) in references.items()
+    }
+    return predictions, references
+
+
+def test_case_and_punctuation_do_not_count():
+    scored = tally(PREDICTIONS, REFERENCES)
+    assert scored.figures()["BLEU-1"] == pytest.approx(1)  # 8 words, all right, for 3 + 3 + 2
+    assert scored.figures()["METEOR"] is None and "Java" in scored.no_meteor
+
+
+def test_a_missing_prediction_is_an_empty_caption_and_counted():
+    missing = {"b.gif": "A DOG", "c.gif": "ein grüner stern"}
+    result = report(tally(missing, REFERENCES))
+    assert (result["clips"], result["missing"], result["available_only"]["clips"]) == (3, 1, 2)
+    blank = report(tally({"a.gif": "", **missing}, REFERENCES))
+    assert blank["missing"] == 0
+    for name in NAMES:
+        assert result[name] == blank[name]
+    # What is over the others only is what there'd be without the clip.
+    alone = report(tally(missing, {k: v for k, v in REFERENCES.items() if k != "a.gif"}))
+    for name in NAMES:
+        assert result["available_only"][name] == alone[name]
+    assert result["available_only"]["ROUGE-L"] == pytest.approx(1.5 * result["ROUGE-L"])
+
+
+def test_the_order_of_clips_does_not_matter():
+    predictions, references = many(50)
+    shuffled = list(references)
+    random.Random(1).shuffle(shuffled)
+    turned = {source: references[source] for source in shuffled}
+    assert report(tally(predictions, references)) == report(tally(predictions, turned))
+
+
+def test_perfect_predictions():
+    _, references = many(30)
+    result = report(tally({source: of[0] for source, of in references.items()}, references))
+    assert result["CIDEr"] == pytest.approx(10)
+    assert result["intervals"]["BLEU-4"] == pytest.approx([1, 1])
+
+
+def test_predictions_for_clips_without_references_are_counted_and_change_nothing():
+    scored = tally({**PREDICTIONS, "z.gif": "a cat", "y.gif": "a dog"}, REFERENCES)
+    assert scored.strangers == ("y.gif", "z.gif")
+    assert report(scored)["without_references"] == 2
+    assert scored.figures() == tally(PREDICTIONS, REFERENCES).figures()
+    with pytest.raises(DataError, match=r"Received: 1 for others, 'z.gif' for one; write sources"):
+        tally({"z.gif": "a cat"}, REFERENCES)
+
+
+def test_intervals_are_as_wide_as_clips_vary():
+    predictions, references = many(400)
+    scored = tally(predictions, references)
+    low, high = intervals(scored)["ROUGE-L"]
+    each = scoring.figures(scored.table)["ROUGE-L"]
+    assert low < each.mean() < high
+    # A mean's interval is 1.96 standard errors either way.
+    assert high - low == pytest.approx(2 * 1.96 * each.std() / 400**0.5, rel=0.1)
+
+
+def test_the_difference_is_paired():
+    predictions, references = many(200)
+    better = {s: references[s][0] if n < 20 else p for n, (s, p) in enumerate(predictions.items())}
+    first, second = tally(better, references), tally(predictions, references)
+    found = difference(first, second)["ROUGE-L"]
+    assert found["difference"] == pytest.approx(
+        first.figures()["ROUGE-L"] - second.figures()["ROUGE-L"]
+    )
+    low, high = found["interval"]
+    # The intervals of the two overlap, that of their difference lies above 0.
+    assert intervals(second)["ROUGE-L"][1] > intervals(first)["ROUGE-L"][0]
+    assert 0 < low < found["difference"] < high
+    same = difference(second, second)
+    assert same["CIDEr"] == {"difference": 0, "interval": [0, 0]} and same["METEOR"] is None
+
+
+def test_the_table_of_clips_has_best_and_worst_first(tmp_path):
+    _, references = many(5)
+    predictions = {"0.gif": "nothing", "1.gif": references["1.gif"][0]}
+    write_clips(tally(predictions, references), tmp_path / "new" / "clips.csv")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["clips.csv"]
+    with (tmp_path / "new" / "clips.csv").open(encoding="utf-8", newline="") as file:
+        found = list(csv.DictReader(file))
+    assert [row["rank"] for row in found] == ["1", "5", "2", "4", "3"]
+    assert found[0]["source"] == "1.gif" and float(found[0]["ROUGE-L"]) == 1
+    assert found[0]["prediction"] == found[0]["references"] == references["1.gif"][0]
+    assert "METEOR" not in found[0] and float(found[1]["CIDEr"]) == 0
+
+
+def test_the_summary_shows_every_figure_beside_its_interval():
+    scored = tally({"b.gif": "a dog", "c.gif": "ein grüner stern"}, REFERENCES)
+    text = summary(report(scored, scored))
+    assert "3 clips, 1 of them without a prediction" in text
+    for name in ("BLEU-1", "BLEU-4", "ROUGE-L", "CIDEr"):
+        assert f"\n{name}" in text
+    assert "METEOR" not in text and "+0.0000   0.0000 to 0.0000" in text
+
+
+def test_scoring_loads_neither_tensorflow_nor_keras():
+    assert (
+        loaded_by("import v2t_lib.metrics.corpus_scores, v2t_lib.datasets.baselines")
+        == "heavy: []\n"
+    )
+
+
+def test_published_rows_have_figures_of_ours_and_a_source():
+    for row in PUBLISHED:
+        assert set(row) == {"system", "year", "source", *NAMES} and row["source"]
+        assert all(row[name] is None or 0 < row[name] < 1 for name in NAMES)
+        assert any(row[name] is not None for name in NAMES)
+
+
+@pytest.mark.shared
+def test_the_official_figures(shared_data, tmp_path, monkeypatch):
+    """Of the official Java tools; METEOR needs a Java, here in a folder with a space."""
+    folder = Path(meteor.find_jar()).parents[1]
+    (tmp_path / "Colab Notebooks").mkdir()
+    (tmp_path / "Colab Notebooks" / "pycocoevalcap").symlink_to(folder)
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "Colab Notebooks"), *sys.path])
+    assert " " in str(meteor.find_jar())
+    scores = shared_data / "scores"
+    references = read_captions(scores / "references.tsv", keep_repeats=True)
+    scored = tally(
+        read_predictions(scores / "predictions.tsv"), {r.source: r.captions for r in references}
+    )
+    official = (0.36356, 0.20654, 0.12107, 0.07101, 0.32073, 0.36291, 0.13033)
+    assert scored.no_meteor is None and len(scored.sources) == 3300
+    assert scored.figures() == pytest.approx(dict(zip(NAMES, official, strict=True)), abs=1e-5)

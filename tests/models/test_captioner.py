@@ -1,0 +1,196 @@
+import functools
+import http.server
+import json
+import subprocess
+import sys
+import threading
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+from helpers import tiny
+from PIL import Image
+
+import v2t_lib as v2t
+from v2t_lib.errors import ClipError, ModelError
+from v2t_lib.models.captioner import JIT_COMPILE, Captioner, load, save
+from v2t_lib.training.losses import sequence_loss
+
+
+def gif(path, frames):
+    pictures = [Image.fromarray(frame) for frame in frames]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=100, loop=0)
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A captioner that has learnt two clips by heart."""
+    keras.utils.set_random_seed(1)
+    captioner, frames = tiny.captioner(), tiny.frames(2)
+    tokens = tiny.tokens(*tiny.SENTENCES[:2])
+    captioner.compile(keras.optimizers.Adam(1e-2), loss=sequence_loss, jit_compile=JIT_COMPILE)
+    inputs, targets = (frames, tokens[:, :-1]), tokens[:, 1:]
+    captioner.fit(inputs, targets, batch_size=2, epochs=80, verbose=0)
+    return captioner, frames, inputs, targets
+
+
+def test_two_clips_can_be_learnt_by_heart(trained):
+    captioner, frames, inputs, targets = trained
+    assert float(captioner.evaluate(inputs, targets, verbose=0)) < 0.05
+    for width in (1, 3):
+        captions = captioner.caption_frames(frames, beam=width)
+        assert [caption.text for caption in captions] == list(tiny.SENTENCES[:2])
+
+
+def test_captions_carry_their_evidence(trained):
+    captioner, frames, *_ = trained
+    caption = captioner.caption_frames(frames)[0]
+    assert caption.attention.shape == (4, 2, 4, 4) and caption.attention.dtype == np.float32
+    np.testing.assert_allclose(caption.attention.sum((1, 2, 3)), 1, rtol=1e-4)
+    assert caption.words == ("a", "red", "star", "spins")
+    assert ((caption.probs > 0.5) & (caption.probs <= 1)).all()
+    assert caption.log_prob <= np.log(caption.probs).sum() + 1e-6
+    np.testing.assert_array_equal(caption.frames, frames[0])
+
+
+def test_a_path_bytes_and_frames_caption_alike(trained, tmp_path):
+    captioner = trained[0]
+    frames = np.zeros((6, 40, 40, 3), np.uint8)
+    for step in range(6):
+        frames[step, 5 * step : 5 * step + 10, 10:20] = (255, 0, 0)
+    path = gif(tmp_path / "clip.gif", frames)
+    captions = [captioner.caption(s) for s in (path, str(path), path.read_bytes(), frames)]
+    assert len({caption.text for caption in captions}) == 1
+    np.testing.assert_allclose(captions[0].seconds, [0.075, 0.225, 0.375, 0.525])
+
+
+def test_a_url_captions_like_its_file_and_a_missing_one_is_gone(trained, tmp_path):
+    path = gif(tmp_path / "clip.gif", np.random.default_rng(0).integers(0, 256, (3, 9, 9, 3), "u1"))
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        assert trained[0].caption(f"{address}/clip.gif").text == trained[0].caption(path).text
+        with pytest.raises(ClipError) as error:
+            trained[0].caption(f"{address}/none.gif")
+        assert error.value.kind == "gone"
+        server.shutdown()
+
+
+def test_bad_clips_raise_clip_errors(trained, tmp_path):
+    captioner = trained[0]
+    Image.linear_gradient("L").save(tmp_path / "still.png")
+    (tmp_path / "page.gif").write_text("<html>gone</html>")
+    (tmp_path / "empty.gif").write_bytes(b"")
+    kinds = {"still.png": "still", "page.gif": "not-a-clip", "empty.gif": "not-a-clip"}
+    for name, kind in (kinds | {"missing.gif": "gone"}).items():
+        with pytest.raises(ClipError) as error:
+            captioner.caption(tmp_path / name)
+        assert error.value.kind == kind
+    with pytest.raises(ValueError, match="Received: uint8 of shape"):
+        captioner.caption_frames(tiny.frames(1)[:, :2])
+
+
+def test_round_trip_in_a_new_process(trained, tmp_path):
+    captioner, frames, *_ = trained
+    save(captioner, tmp_path / "m.keras")
+    assert [p.name for p in tmp_path.iterdir()] == ["m.keras"]
+    np.save(tmp_path / "frames.npy", frames)
+    script = (
+        "import sys, json, numpy as np, v2t_lib as v2t\n"
+        "model = v2t.load(sys.argv[1])\n"
+        "captions = model.caption_frames(np.load(sys.argv[2]), beam=3)\n"
+        "print(json.dumps([[c.text, c.log_prob, c.attention.tolist()] for c in captions]))\n"
+    )
+    arguments = [sys.executable, "-c", script, tmp_path / "m.keras", tmp_path / "frames.npy"]
+    printed = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout
+    here = captioner.caption_frames(frames, beam=3)
+    for (text, log_prob, attention), caption in zip(json.loads(printed), here, strict=True):
+        assert text == caption.text
+        assert log_prob == pytest.approx(caption.log_prob, abs=1e-4)
+        np.testing.assert_allclose(attention, caption.attention, atol=1e-5)
+
+
+def test_the_file_holds_weights_specs_and_vocabulary_only(trained, tmp_path):
+    captioner = trained[0]
+    save(captioner, tmp_path / "m.keras")
+    again = v2t.load(tmp_path / "m.keras")
+    assert (again.clip_spec, again.caption_spec) == (tiny.CLIP, tiny.CAPTION)
+    assert again.vocabulary == tiny.VOCABULARY and not getattr(again, "optimizer", None)
+    for one, other in zip(captioner.weights, again.weights, strict=True):
+        np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
+
+
+def rewrite(path, change):
+    """Changes a model file's config.json."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(parts["config.json"])
+    change(config)
+    parts["config.json"] = json.dumps(config).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data)
+
+
+def test_files_that_are_no_such_model_are_refused(tmp_path):
+    path = tmp_path / "m.keras"
+    save(tiny.captioner(), path)
+    whole = path.read_bytes()
+    for damaged in (b"", b"not a zip", whole[: len(whole) // 2]):
+        path.write_bytes(damaged)
+        with pytest.raises(ModelError, match=r"m\.keras.*Received"):
+            load(path)
+    with pytest.raises(ModelError, match="nothing of that name"):
+        load(tmp_path / "none.keras")
+    keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(1)]).save(path)
+    with pytest.raises(ModelError, match="Received: "):
+        load(path)
+
+
+def test_another_version_and_a_bad_vocabulary_are_refused(tmp_path):
+    path = tmp_path / "m.keras"
+    for change, message in (
+        (lambda config: config["config"].update(format=99), "another version"),
+        (lambda config: config["config"]["vocabulary"].pop(0), "vocabulary"),
+    ):
+        save(tiny.captioner(), path)
+        rewrite(path, change)
+        with pytest.raises(ModelError, match=message):
+            load(path)
+
+
+def test_code_in_a_model_file_is_refused(tmp_path):
+    """An encoder that is a Lambda layer with a function inside must not be run."""
+    layer = keras.layers.Lambda(lambda x: x)
+    marker = keras.saving.serialize_keras_object(layer)
+    path = tmp_path / "m.keras"
+    save(tiny.captioner(), path)
+    rewrite(path, lambda config: config["config"].update(encoder=marker))
+    with pytest.raises(ModelError, match=r"[Ll]ambda"):
+        load(path)
+
+
+def test_doubly_stochastic_term_by_hand():
+    frames, tokens = tiny.frames(2), tiny.tokens(*tiny.SENTENCES[:2])
+    plain, asking = tiny.captioner(), tiny.captioner(doubly_stochastic=2.0)
+    asking.set_weights(plain.get_weights())
+    plain((frames, tokens[:, :-1]), training=True)
+    assert not plain.losses
+    # Fresh batch moments in training: ask the encoder the same way.
+    asking((frames, tokens[:, :-1]), training=True)
+    (term,) = asking.losses
+    memory = asking.encoder(frames, training=True)
+    _, weights = asking.decoder(tokens[:, :-1], memory)
+    real = (tokens[:, :-1] != 0)[..., None]
+    cells = weights.shape[-1]
+    looked = (np.asarray(weights) * real).sum(1) * cells / real.sum(1)
+    assert float(term) == pytest.approx(2.0 * np.mean((1 - looked) ** 2), rel=1e-3)
+
+
+def test_config_alone_rebuilds_it():
+    captioner = tiny.captioner("r2plus1d")
+    again = Captioner.from_config(captioner.get_config())
+    assert [w.shape for w in again.weights] == [w.shape for w in captioner.weights]

@@ -1,0 +1,230 @@
+import keras
+import numpy as np
+import pytest
+from helpers import tiny
+
+from v2t_lib.errors import ModelError
+from v2t_lib.models.captioner import Captioner, load, save
+from v2t_lib.models.encoders import catalogue
+from v2t_lib.models.encoders import registry as encoders
+from v2t_lib.models.encoders.conv3d import ConvUnit
+from v2t_lib.specs import ClipSpec
+
+SMALL = {"widths": (8, 12), "strides": ((1, 2, 2), (2, 2, 2)), "residual_from": 1}
+
+
+@pytest.mark.parametrize("name", ["conv3d", "r2plus1d"])
+@pytest.mark.parametrize("spec", [ClipSpec(4, 16, 16), ClipSpec(5, 18, 31)])
+def test_memory_fits_the_grid(name, spec):
+    encoder = encoders.get(name, **SMALL)
+    clips = np.random.default_rng(0).integers(0, 256, (2, *spec.shape), dtype=np.uint8)
+    memory = encoder(clips)
+    steps, rows, columns = encoder.grid(spec)
+    assert tuple(memory.shape) == (2, steps * rows * columns, 12)
+    assert encoder.compute_output_shape((2, *spec.shape)) == tuple(memory.shape)
+
+
+def test_c3ds_memory_fits_the_grid():
+    encoder = encoders.get("c3d", widths=(4, 6, 8), depths=(1, 1, 2), strides=((1, 2, 2),) * 2)
+    for spec in (ClipSpec(4, 16, 16), ClipSpec(3, 18, 31)):
+        encoder = type(encoder).from_config(encoder.get_config())
+        steps, rows, columns = encoder.grid(spec)
+        memory = encoder(np.zeros((2, *spec.shape), np.uint8))
+        assert tuple(memory.shape) == (2, steps * rows * columns, 8)
+    with pytest.raises(ValueError, match="1 widths, 1 depths, 4 strides"):
+        encoders.get("c3d", widths=(4,), depths=(1,))
+
+
+@pytest.mark.parametrize("name", encoders.ENCODERS)
+def test_the_catalogue_says_what_the_layers_are(name):
+    assert catalogue.COSTS[name] == encoders.cost(encoders.get(name), catalogue.SPEC)
+    assert catalogue.COSTS.keys() == encoders.ENCODERS.keys()
+    assert f"{name} " in catalogue.table()
+
+
+def test_cost_by_hand():
+    """A unit of 3 to 4 channels, halving 2 x 8 x 8 with 2 x 3 x 3, and one of 4 to 4 behind it."""
+    encoder = encoders.get("conv3d", widths=(4,), strides=((2, 2, 2),), residual_from=0)
+    cost = encoders.cost(encoder, ClipSpec(2, 8, 8))
+    assert cost.grid == (1, 4, 4) and cost.memory_size == 4
+    assert cost.flop == 2 * (18 * 3 + 27 * 4) * 4 * 16
+
+
+FRAMES = ("mobilenet_v3_small", "mobilenet_v3_large", "efficientnet_v2_b0", "convnext_tiny")
+PICTURES = ClipSpec(3, 47, 64)
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_frame_encoders_fit_their_grid_and_take_features(name):
+    encoder = encoders.get(name, width=8, frozen=True)
+    encoder.build((None, *PICTURES.shape))
+    clips = np.random.default_rng(0).integers(0, 256, (1, *PICTURES.shape), dtype=np.uint8)
+    features = encoder.features(clips)
+    steps, rows, columns = encoder.grid(PICTURES)
+    assert tuple(features.shape[1:]) == tuple(encoder.feature_shape)
+    assert (
+        (steps, rows, columns)
+        == (1, *encoder.feature_shape[1:3])
+        == (1, 47 // 16 + (not encoder.floors), 4)
+    )
+    memory = np.asarray(encoder(clips))
+    assert memory.shape == (1, steps * rows * columns, 8)
+    assert tuple(encoder.compute_output_shape((None, *PICTURES.shape))) == (None, *memory.shape[1:])
+    np.testing.assert_allclose(np.asarray(encoder(features)), memory, rtol=1e-4, atol=1e-4)
+
+
+def test_frozen_networks_learn_nothing_and_others_do():
+    counts = []
+    for frozen in (True, False):
+        encoder = encoders.get("mobilenet_v3_small", width=8, frozen=frozen)
+        encoder.build((None, 4, 32, 32, 3))
+        counts.append(len(encoder.trainable_variables))
+        assert all(v.trainable is not frozen for v in encoder.backbone.trainable_variables)
+    assert counts[0] == 2 * 3 + 2 + 3 < counts[1]
+
+
+def test_imagenets_weights_that_cannot_be_had_are_told(monkeypatch):
+    def offline(**options):
+        raise Exception("URL fetch failure")
+
+    monkeypatch.setattr(keras.applications, "MobileNetV3Small", offline)
+    with pytest.raises(ModelError, match="Received: URL fetch failure; train"):
+        encoders.get("mobilenet_v3_small", weights="imagenet").build((None, 4, 32, 32, 3))
+    with pytest.raises(ValueError, match="Received: 'kinetics'"):
+        encoders.get("mobilenet_v3_small", weights="kinetics")
+
+
+def test_a_model_file_with_a_picture_network_needs_no_download(tmp_path, monkeypatch):
+    make = keras.applications.MobileNetV3Small
+    asked = []
+
+    def counted(weights, **options):
+        asked.append(weights)
+        return make(weights=None, **options)
+
+    monkeypatch.setattr(keras.applications, "MobileNetV3Small", counted)
+    spec = ClipSpec(4, 32, 32)
+    encoder = encoders.get("mobilenet_v3_small", weights="imagenet", frozen=True, width=8)
+    captioner = Captioner(spec, tiny.CAPTION, tiny.VOCABULARY, encoder, tiny.DECODER)
+    save(captioner, tmp_path / "m.keras")
+    again = load(tmp_path / "m.keras")
+    assert asked[0] == "imagenet" and set(asked[1:]) == {None}
+    assert again.encoder.frozen and again.encoder.backbone.trainable is False
+    for one, other in zip(captioner.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_tgif_size_has_196_cells():
+    assert encoders.get("conv3d").grid(ClipSpec(16, 112, 112)) == (4, 7, 7)
+
+
+def test_factorised_convolutions_have_fewer_weights():
+    whole, split = (encoders.get(name, **SMALL) for name in ("conv3d", "r2plus1d"))
+    for encoder in (whole, split):
+        encoder.build((None, *tiny.CLIP.shape))
+    kernels = [[w.shape for w in e.weights if len(w.shape) == 5] for e in (whole, split)]
+    # Where time is halved, kernels are 2 moments long.
+    sizes = [{tuple(shape[:3]) for shape in shapes if shape[-2] != 1} for shapes in kernels]
+    assert sizes == [{(3, 3, 3), (2, 3, 3)}, {(1, 3, 3), (3, 1, 1), (2, 1, 1)}]
+    assert split.count_params() < whole.count_params()
+
+
+def test_cells_are_in_row_major_order_and_local():
+    """A change in one corner of one frame moves the cells of that corner and time most."""
+    encoder = encoders.get("conv3d", widths=(8,), strides=((2, 4, 4),), residual_from=1)
+    clip = np.full((1, 4, 16, 16, 3), 100, np.uint8)
+    plain = np.asarray(encoder(clip))
+    clip[0, 3, 14, 1] = 255  # time 1 of 2, row 3 of 4, column 0 of 4
+    moved = np.abs(np.asarray(encoder(clip)) - plain).sum(-1)[0].reshape(2, 4, 4)
+    assert np.unravel_index(moved.argmax(), moved.shape) == (1, 3, 0)
+    assert moved[0, 0, 3] == 0
+
+
+@pytest.mark.parametrize("name", ["conv3d", "r2plus1d"])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_cell_sees_what_lies_around_its_own_middle(name, axis):
+    """With equal weights the middle of what a cell sees is half a pixel before its own, not 7.5.
+
+    "Same" padding in every stage would shift it by 0.5 + 1 + 2 + 4 pixels; 3 moments wide strides
+    by 0.5 + 1 frames.
+    """
+    sizes = [(48, 16, 16), (2, 112, 16)][axis]
+    encoder = encoders.get(name, widths=(1, 1, 1, 1))
+    encoder.build((None, *sizes, 3))
+    for weight in encoder.trainable_variables:
+        if "kernel" in weight.path:
+            weight.assign(np.ones(weight.shape))
+    lit = np.zeros((sizes[axis], *sizes, 3), "float32")  # one slice each
+    for place in range(sizes[axis]):
+        np.moveaxis(lit[place], axis, 0)[place] = 1
+    for unit in encoder.units:
+        lit = unit(lit)
+    grid = encoder.grid(ClipSpec(*sizes))
+    cell = grid[axis] // 2
+    seen = np.moveaxis(np.asarray(lit)[..., 0], axis + 1, 1)[:, cell].sum(axis=(1, 2))
+    middle = np.arange(sizes[axis]) @ seen / seen.sum()
+    step = sizes[axis] / grid[axis]
+    own = (cell + 0.5) * step - 0.5
+    assert middle == pytest.approx(own - [0, 0.5][axis], abs=0.15)
+
+
+def test_positions_tell_equal_cells_apart():
+    encoder = encoders.get("conv3d", widths=(8,), strides=((2, 4, 4),), residual_from=1)
+    memory = np.asarray(encoder(np.zeros((1, 8, 32, 32, 3), np.uint8)))[0].reshape(4, 8, 8, 8)
+    # Away from the borders every cell sees the same nothing.
+    assert np.abs(memory[1, 3, 3] - memory[2, 3, 3]).max() > 1e-3
+    assert np.abs(memory[1, 3, 3] - memory[1, 3, 4]).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["conv3d", "r2plus1d"])
+def test_a_first_stage_has_a_bias_where_later_ones_normalise_the_batch(name):
+    encoder = encoders.get(name, **SMALL)
+    encoder.build((None, 4, 16, 16, 3))
+    clips = np.random.default_rng(0).normal(size=(3, 4, 16, 16, 3)).astype("float32")
+    first, second = (ConvUnit.from_config(unit.get_config()) for unit in encoder.units[:2])
+    cells = np.asarray(first(clips, training=True))
+    np.testing.assert_allclose(first(clips[:1], training=True), cells[:1], atol=1e-5)
+    alone = np.asarray(second(cells[:1], training=True))
+    assert np.abs(alone - np.asarray(second(cells, training=True))[:1]).max() > 0.01
+    first.convs[-1].bias.assign(np.full(8, 0.5))
+    np.testing.assert_allclose(first(np.zeros_like(clips), training=True), np.full_like(cells, 0.5))
+
+
+def test_residual_adds_the_input():
+    unit = ConvUnit(3, residual=True)
+    x = np.abs(np.random.default_rng(0).normal(size=(1, 2, 4, 4, 3))).astype("float32")
+    unit.build(x.shape)
+    unit.convs[0].set_weights([np.zeros((3, 3, 3, 3, 3))])
+    np.testing.assert_allclose(np.asarray(unit(x)), x, rtol=1e-5)
+    with pytest.raises(ValueError, match="Received"):
+        ConvUnit(4, residual=True).build((1, 2, 4, 4, 3))
+
+
+def test_blind_sees_nothing():
+    encoder = encoders.get("blind", memory_size=5)
+    assert encoder.grid(tiny.CLIP) == (1, 1, 1)
+    np.testing.assert_array_equal(np.asarray(encoder(tiny.frames(3))), np.zeros((3, 1, 5)))
+
+
+@pytest.mark.parametrize("name", encoders.ENCODERS)
+def test_config_round_trip(name):
+    encoder = encoders.get(name)
+    again = type(encoder).from_config(encoder.get_config())
+    assert again.get_config() == encoder.get_config()
+    assert again.memory_size == encoder.memory_size
+
+
+def test_unknown_names_and_uneven_configs_are_refused():
+    with pytest.raises(ValueError, match=r"conv3d.*Received: 'vit'"):
+        encoders.get("vit")
+    with pytest.raises(ValueError, match=r"a picture network .* with frozen.*'conv3d'"):
+        encoders.get("conv3d", frozen=True)
+    with pytest.raises(ValueError, match="2 widths, 1 strides"):
+        encoders.get("conv3d", widths=(8, 8), strides=((1, 2, 2),))
+
+
+def test_mixed_precision_computes_in_half_and_keeps_float32_weights():
+    encoder = encoders.get("conv3d", **SMALL, dtype="mixed_bfloat16")
+    memory = encoder(tiny.frames(1))
+    assert keras.backend.standardize_dtype(memory.dtype) == "bfloat16"
+    assert {keras.backend.standardize_dtype(w.dtype) for w in encoder.weights} == {"float32"}

@@ -1,0 +1,132 @@
+import math
+
+import numpy as np
+import pytest
+from helpers import tiny
+from helpers.scripts import A, B, C, nothing, scripted
+from keras import ops
+
+from v2t_lib.models.generation import beam, forced, greedy
+from v2t_lib.text.vocabulary import END, PAD, START, UNK
+
+SENTENCE = {(0, START): {B: 0.9}, (1, B): {A: 0.8}, (2, A): {C: 0.7}, (3, C): {END: 0.9}}
+SENTENCE |= {(i, None): {A: 0.2, B: 0.2, C: 0.2, END: 0.2} for i in range(6)}
+
+
+@pytest.mark.parametrize(
+    "search", [greedy, lambda *a: beam(*a, width=1), lambda *a: beam(*a, width=3)]
+)
+def test_a_scripted_step_spells_its_sentence(search):
+    found = search(scripted(SENTENCE), nothing(2), 2, 6)
+    tokens = np.asarray(found.tokens)
+    np.testing.assert_array_equal(tokens, [[B, A, C, END, PAD, PAD]] * 2)
+    expected = np.log([0.9, 0.8, 0.7, 0.9])
+    np.testing.assert_allclose(np.asarray(found.log_probs)[0, :4], expected, rtol=1e-3)
+    np.testing.assert_array_equal(np.asarray(found.log_probs)[:, 4:], 0)
+    looks = np.asarray(found.weights)[0, :4]
+    np.testing.assert_array_equal(looks.argmax(-1), [0, 1, 2, 0])
+
+
+# The likely first word leads nowhere: A is better at once, B in the end.
+TRAP = {
+    (0, START): {A: 0.55, B: 0.45},
+    (1, A): {A: 0.3, B: 0.3, C: 0.3, END: 0.1},
+    (1, B): {C: 0.95, END: 0.05},
+    (2, None): {END: 1.0},
+    (2, C): {END: 1.0},
+}
+
+
+def test_beam_finds_a_better_caption_than_greedy():
+    plain = greedy(scripted(TRAP), nothing(1), 1, 3)
+    wide = beam(scripted(TRAP), nothing(1), 1, 3, width=2, length_exponent=0.0)
+    assert np.asarray(plain.tokens)[0].tolist()[0] == A
+    assert np.asarray(wide.tokens)[0].tolist() == [B, C, END]
+    best = math.log(0.45 * 0.95)
+    assert float(np.asarray(wide.log_probs).sum()) == pytest.approx(best, rel=1e-3)
+    assert float(np.asarray(plain.log_probs).sum()) < best
+
+
+def test_length_exponent_lets_longer_captions_win():
+    # END at once has probability 0.5; three words of 0.5, 0.9, 0.9 have more of it a token.
+    table = {
+        (0, START): {END: 0.5, A: 0.5 - 1e-4},
+        (1, A): {B: 0.9, END: 0.1},
+        (2, B): {END: 0.9, A: 0.1},
+        (3, None): {END: 1.0},
+        (1, None): {END: 1.0},
+        (2, None): {END: 1.0},
+    }
+    for exponent, words in ((0.0, [END, PAD, PAD, PAD]), (1.0, [A, B, END, PAD])):
+        found = beam(scripted(table), nothing(1), 1, 4, 2, length_exponent=exponent)
+        assert np.asarray(found.tokens)[0].tolist() == words
+
+
+def test_specials_are_never_written():
+    table = {(i, None): {PAD: 0.4, START: 0.3, UNK: 0.15, A: 0.1, END: 0.05} for i in range(3)}
+    found = greedy(scripted(table), nothing(1), 1, 3)
+    assert np.asarray(found.tokens)[0].tolist() == [A, A, A]
+    found = beam(scripted(table), nothing(1), 1, 3, 2, length_exponent=0.0)
+    assert np.asarray(found.tokens)[0].tolist() == [END, PAD, PAD]
+
+
+def test_width_one_equals_greedy_and_clips_do_not_mix():
+    captioner, frames = tiny.captioner(), tiny.frames(5)
+    one_beam = beam_of_width_one(captioner, frames)
+    plain = captioner.generate(frames, width=1)
+    np.testing.assert_array_equal(np.asarray(plain.tokens), np.asarray(one_beam.tokens))
+    np.testing.assert_allclose(
+        np.asarray(plain.log_probs), np.asarray(one_beam.log_probs), rtol=1e-4, atol=1e-5
+    )
+    wide = captioner.caption_frames(frames, beam=3)
+    for index in range(5):
+        alone = captioner.caption_frames(frames[index : index + 1], beam=3)[0]
+        assert alone.text == wide[index].text
+        np.testing.assert_allclose(alone.attention, wide[index].attention, rtol=1e-3, atol=1e-5)
+
+
+def beam_of_width_one(captioner, frames):
+    memory = captioner.encoder(frames)
+    decoder = captioner.decoder
+    return beam(decoder.step, decoder.start(memory), len(frames), captioner.caption_spec.length, 1)
+
+
+def test_attention_of_a_beam_is_that_of_its_words():
+    """Teacher forcing the found words gives the same weights as the search kept."""
+    captioner, frames = tiny.captioner(), tiny.frames(4)
+    for width in (1, 3):
+        found = captioner.generate(frames, width)
+        tokens = np.asarray(found.tokens)
+        given = np.concatenate([np.full((4, 1), START), tokens[:, :-1]], axis=1).astype("int32")
+        logits, weights = captioner.decoder(given, captioner.encoder(frames))
+        real = tokens != PAD
+        np.testing.assert_allclose(
+            np.asarray(weights)[real], np.asarray(found.weights)[real], rtol=1e-3, atol=1e-5
+        )
+        log_probs = np.asarray(ops.log_softmax(logits))
+        forced = np.take_along_axis(log_probs, tokens[..., None], -1)[..., 0]
+        np.testing.assert_allclose(
+            forced[real], np.asarray(found.log_probs)[real], rtol=1e-3, atol=1e-4
+        )
+
+
+def test_rivals_are_the_most_probable_tokens_and_hold_the_written_one():
+    for search in (greedy, lambda *a: beam(*a, width=2)):
+        found = search(scripted(SENTENCE | {(1, B): {A: 0.6, C: 0.3, END: 0.1}}), nothing(1), 1, 6)
+        np.testing.assert_array_equal(np.asarray(found.tokens)[0, :4], [B, A, C, END])
+        np.testing.assert_array_equal(np.asarray(found.alternatives)[0, 1, :3], [A, C, END])
+        shares = np.exp(np.asarray(found.alternative_log_probs)[0, 1, :3])
+        np.testing.assert_allclose(shares, [0.6, 0.3, 0.1], rtol=1e-3)
+
+
+def test_forcing_a_beams_own_words_gives_what_the_beam_gave():
+    captioner, frames = tiny.captioner(), tiny.frames(3)
+    found = captioner.generate(frames, width=3)
+    tokens = np.asarray(found.tokens)
+    given = np.concatenate([np.full((3, 1), START), tokens[:, :-1]], axis=1).astype("int32")
+    again = forced(*captioner.decoder(given, captioner.encoder(frames)), tokens)
+    real = tokens != PAD
+    for part in ("log_probs", "weights", "alternative_log_probs"):
+        first, second = (np.asarray(getattr(f, part)) for f in (found, again))
+        np.testing.assert_allclose(second[real], first[real], rtol=1e-3, atol=1e-4)
+    assert not np.asarray(again.log_probs)[~real].any()

@@ -1,0 +1,170 @@
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+from helpers.clips import write_gif
+from PIL import Image
+
+from v2t_lib.captions_file import read_captions
+from v2t_lib.clips.decode import decode_clip
+from v2t_lib.errors import DataError
+from v2t_lib.shards import pack as packing
+from v2t_lib.shards.format import PackedClip, describe
+from v2t_lib.shards.pack import pack
+from v2t_lib.shards.reader import iter_examples
+from v2t_lib.specs import ClipSpec
+
+SPEC = ClipSpec(frames=4, height=16, width=16)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Eight good clips and four bad ones, each with a caption."""
+    for number in range(8):
+        write_gif(tmp_path / f"{number}.gif", number)
+    Image.linear_gradient("L").save(tmp_path / "still.gif")
+    (tmp_path / "page.gif").write_text("<html>")
+    (tmp_path / "cut.gif").write_bytes((tmp_path / "0.gif").read_bytes()[:900])
+    names = [f"{number}.gif" for number in range(8)]
+    names[3:3] = ["still.gif", "page.gif", "cut.gif", "none.gif"]
+    rows = [f"{name}\tA clip, {name[0]}!\n" for name in names]
+    (tmp_path / "captions.tsv").write_text("".join(rows))
+    return tmp_path
+
+
+def packed(folder, **options):
+    captions = folder / "captions.tsv"
+    return pack(read_captions(captions), captions, folder / "shards", SPEC, **options)
+
+
+def test_good_clips_are_packed_and_bad_ones_named(folder):
+    described = packed(folder, workers=2)
+    assert described["clips"] == described["captions"] == 8
+    assert {entry["source"]: entry["kind"] for entry in described["left_out"]} == {
+        "still.gif": "still",
+        "page.gif": "not-a-clip",
+        "cut.gif": "corrupt",
+        "none.gif": "gone",
+    }
+    assert describe(folder / "shards") == described
+    assert (folder / "page.gif").exists()
+
+
+def test_examples_come_back_as_decoded(folder):
+    packed(folder)
+    examples = list(iter_examples(folder / "shards"))
+    assert [example.source for example in examples] == [f"{n}.gif" for n in range(8)]
+    for example in examples:
+        clip = decode_clip((folder / example.source).read_bytes(), SPEC)
+        error = np.abs(example.frames.astype(int) - clip.frames)
+        assert error.mean() < 5 and error.max() < 40  # JPEG's, at the stored quality
+        np.testing.assert_allclose(example.seconds, clip.seconds, rtol=1e-6)
+        assert example.captions == (f"A clip, {example.source[0]}!",)
+        assert example.masks is None
+
+
+def test_masks_travel_with_their_clips(folder):
+    (folder / "masks").mkdir()
+    red, none = Image.new("RGB", (32, 32)), Image.new("RGB", (32, 32))
+    red.paste((255, 0, 0), (0, 0, 16, 16))
+    red.paste((0, 255, 0), (24, 24, 32, 32))
+    red.save(folder / "masks" / "0.gif", save_all=True, append_images=[none], duration=[200, 300])
+    packed(folder)
+    masks = next(iter_examples(folder / "shards")).masks
+    assert masks.shape == (4, 16, 16, 3) and masks.dtype == bool
+    # Sampled at 62.5, 187.5, 312.5 and 437.5 ms of 500: two moments with objects, two without.
+    assert masks[:2, :8, :8, 0].all() and masks[:2, ..., 0].sum() == 2 * 64
+    assert masks[:2, 12:, 12:, 1].all() and masks[:2, ..., 1].sum() == 2 * 16
+    assert not masks[2:].any() and not masks[..., 2].any()
+
+
+def test_an_unfinished_pack_is_not_read_and_goes_on(folder, monkeypatch):
+    monkeypatch.setattr(packing, "CLIPS_PER_SHARD", 3)
+    whole = packed(folder)
+    names = [entry["name"] for entry in whole["shards"]]
+    assert len(names) == 4
+    contents = {name: (folder / "shards" / name).read_bytes() for name in names}
+    (folder / "shards").rename(folder / "whole")
+
+    written = []
+    original = packing._write_shard
+
+    def stop_at_the_third(path, *arguments):
+        if len(written) == 2:
+            path.with_name(path.name + ".tmp").write_bytes(b"half")
+            raise KeyboardInterrupt
+        written.append(path.name)
+        return original(path, *arguments)
+
+    monkeypatch.setattr(packing, "_write_shard", stop_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        packed(folder)
+    with pytest.raises(DataError, match="run `v2t pack`"):
+        describe(folder / "shards")
+    again = []
+
+    def note(path, *arguments):
+        again.append(path.name)
+        return original(path, *arguments)
+
+    monkeypatch.setattr(packing, "_write_shard", note)
+    assert packed(folder) == whole
+    assert again == names[2:]
+    assert {name: (folder / "shards" / name).read_bytes() for name in names} == contents
+    assert {p.name for p in (folder / "shards").iterdir()} == {"dataset.json", *names}
+
+
+def test_a_finished_pack_is_not_done_twice_nor_overwritten(folder):
+    described = packed(folder)
+    before = (folder / "shards" / "00000.tfrecord").stat().st_mtime_ns
+    assert packed(folder) == described
+    assert (folder / "shards" / "00000.tfrecord").stat().st_mtime_ns == before
+    (folder / "captions.tsv").write_text("0.gif\tanother caption\n")
+    with pytest.raises(DataError, match="another data set"):
+        packed(folder)
+
+
+def test_cut_and_missing_shards_are_refused(folder):
+    packed(folder)
+    shard = folder / "shards" / "00000.tfrecord"
+    shard.write_bytes(shard.read_bytes()[:-10])
+    with pytest.raises(DataError, match=r"00000\.tfrecord: expected \d+ bytes"):
+        describe(folder / "shards")
+    shard.unlink()
+    with pytest.raises(DataError, match="Received: None"):
+        describe(folder / "shards")
+    description = folder / "shards" / "dataset.json"
+    description.write_text(json.dumps({"format": 0}))
+    with pytest.raises(DataError, match="expected format 1"):
+        describe(folder / "shards")
+    description.write_text("{")
+    with pytest.raises(DataError, match="description"):
+        describe(folder / "shards")
+
+
+def test_nothing_that_decodes_is_an_error(folder):
+    (folder / "captions.tsv").write_text("page.gif\ta caption\nnone.gif\tanother\n")
+    with pytest.raises(DataError, match=r"2 left out, the first page\.gif \(not-a-clip"):
+        packed(folder)
+
+
+def fatal(path, spec):
+    """Stands for a decoder that a clip crashes."""
+    if path.endswith("5.gif"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return PackedClip(b"", [0.0], path.encode())
+
+
+def test_a_worker_that_dies_costs_one_clip():
+    paths = [(f"{number}.gif", SPEC) for number in range(12)]
+    crew = packing.Workers(2, fatal)
+    results = list(crew.run(paths))
+    crew.close()
+    assert results[5] == (
+        "corrupt",
+        "expected a clip to decode. Received: its decoder process died",
+    )
+    kept = [result.masks.decode() for result in results if isinstance(result, PackedClip)]
+    assert kept == [f"{number}.gif" for number in range(12) if number != 5]

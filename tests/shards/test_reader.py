@@ -1,0 +1,100 @@
+import keras
+import numpy as np
+import pytest
+from helpers import tiny
+from helpers.clips import write_gif
+
+from v2t_lib.captions_file import read_captions
+from v2t_lib.errors import DataError
+from v2t_lib.shards.pack import pack
+from v2t_lib.shards.reader import batches, iter_examples, read_captions_of, sources_of_batch
+from v2t_lib.specs import CaptionSpec
+from v2t_lib.text.vocabulary import Vocabulary
+
+LONG = "A dog's RED t-shirt, seen twice; an unknown word and much more than fits!"
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    """Six clips with 1, 2, 1, 2, 1 and 2 captions."""
+    folder = tmp_path_factory.mktemp("data")
+    rows = []
+    for number in range(6):
+        write_gif(folder / f"{number}.gif", number)
+        rows.append(f"{number}.gif\t{tiny.SENTENCES[number % 3]}\n")
+        if number % 2:
+            rows.append(f"{number}.gif\t{LONG}\n")
+    (folder / "captions.tsv").write_text("".join(rows))
+    records = read_captions(folder / "captions.tsv")
+    pack(records, folder / "captions.tsv", folder / "shards", tiny.CLIP, workers=1)
+    return folder / "shards"
+
+
+def drawn(shards, seed, epochs=1, batch=3, skip=0):
+    options = {"batch_size": batch, "seed": seed, "skip": skip}
+    return [
+        [
+            (clips.numpy(), tokens.numpy(), targets.numpy())
+            for (clips, tokens), targets in batches(
+                shards, tiny.VOCABULARY, tiny.CAPTION, **options, epoch=epoch
+            )
+        ]
+        for epoch in range(epochs)
+    ]
+
+
+def test_every_caption_is_an_example_and_targets_are_shifted(shards):
+    (epoch,) = drawn(shards, seed=None, batch=4)
+    assert [len(clips) for clips, *_ in epoch] == [4, 4, 1]
+    clips, tokens, targets = (np.concatenate(parts) for parts in zip(*epoch, strict=True))
+    assert clips.shape == (9, *tiny.CLIP.shape) and clips.dtype == np.uint8
+    np.testing.assert_array_equal(tokens[:, 1:], targets[:, :-1])
+    examples = list(iter_examples(shards))
+    pairs = [(e.frames, text) for e in examples for text in e.captions]
+    for (frames, text), clip, row, target in zip(pairs, clips, tokens, targets, strict=True):
+        np.testing.assert_array_equal(clip, frames)
+        expected = tiny.VOCABULARY.pack(text, tiny.CAPTION.length)
+        np.testing.assert_array_equal(row, expected[:-1])
+        np.testing.assert_array_equal(target, expected[1:])
+
+
+def test_a_seed_decides_the_order_and_epochs_differ(shards):
+    one, two = (drawn(shards, seed=7, epochs=2) for _ in range(2))
+    for epoch, same in zip(one, two, strict=True):
+        for batch, twin in zip(epoch, same, strict=True):
+            for part, other in zip(batch, twin, strict=True):
+                np.testing.assert_array_equal(part, other)
+    orders = [np.concatenate([targets for *_, targets in epoch]).tolist() for epoch in one]
+    assert orders[0] != orders[1] and sorted(orders[0]) == sorted(orders[1])
+    other = drawn(shards, seed=8)[0]
+    assert np.concatenate([targets for *_, targets in other]).tolist() != orders[0]
+
+
+def test_an_epoch_can_be_entered_midway(shards):
+    """What is skipped is left out, and the rest is as it was; the order hangs on nothing else."""
+    whole = drawn(shards, seed=7, epochs=2, batch=2)
+    keras.utils.set_random_seed(5)
+    for epoch, late in zip(whole, drawn(shards, seed=7, epochs=2, batch=2, skip=3), strict=True):
+        assert len(epoch) == 4 and len(late) == 1
+        for part, other in zip(epoch[3], late[0], strict=True):
+            np.testing.assert_array_equal(part, other)
+
+
+def test_a_batchs_clips_can_be_named(shards):
+    frames = {example.source: example.frames for example in iter_examples(shards)}
+    for epoch, rows in enumerate(drawn(shards, seed=3, epochs=2)):
+        for number, (clips, *_) in enumerate(rows):
+            sources = sources_of_batch(shards, 3, 3, epoch, number)
+            np.testing.assert_array_equal(clips, np.stack([frames[s] for s in sources]))
+
+
+def test_captions_make_the_vocabulary(shards):
+    captions = read_captions_of(shards)
+    assert len(captions) == 9 and captions[2] == LONG
+    vocabulary = Vocabulary.from_captions(captions, min_count=2)
+    assert "dog's" in vocabulary.words and "t-shirt" in vocabulary.words
+
+
+def test_batches_larger_than_the_data_are_refused(shards):
+    with pytest.raises(DataError, match="Received: 9"):
+        batches(shards, tiny.VOCABULARY, CaptionSpec(5), 10, seed=0)

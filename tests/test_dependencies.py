@@ -1,0 +1,124 @@
+"""What importing costs, and that what is imported is declared.
+
+That imports run downwards is held by import-linter, in `make lint`.
+"""
+
+import ast
+import importlib
+import re
+import sys
+
+import pytest
+from helpers.processes import loaded_by
+from helpers.project import ROOT
+
+import v2t_lib
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10, where pytest brings the same under its old name
+    import tomli as tomllib
+
+PACKAGE = ROOT / "v2t_lib"
+
+#: Import names that differ from the distribution's.
+DISTRIBUTIONS = {"PIL": "pillow", "tensorflow_io": "tensorflow-io"}
+
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path.stem != "__init__"
+}
+#: The packages that decoding processes start with: nothing here may load Keras or TensorFlow.
+LIGHT = ("specs", "errors", "files", "captions_file", "text", "clips", "shards.format",
+         "shards.pack", "shards.merge", "shards.writer", "fetching", "datasets")  # fmt: skip
+
+
+def imports_of(source: str) -> set[str]:
+    """Every module that the source imports, in functions too, as dotted names."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            module = ".".join(filter(None, ["v2t_lib" if node.level else "", node.module]))
+            if module == "v2t_lib":
+                found |= {f"v2t_lib.{alias.name}" for alias in node.names}
+            else:
+                found.add(module)
+    return found
+
+
+def packages_of(source: str) -> set[str]:
+    """The top-level packages from elsewhere that the source imports."""
+    tops = {name.split(".")[0] for name in imports_of(source)}
+    return tops - {"v2t_lib"} - set(sys.stdlib_module_names)
+
+
+def distribution(requirement: str) -> str:
+    return re.match(r"[\w.-]+", requirement).group().lower().replace("_", "-")
+
+
+def test_the_reader_of_imports_sees_every_form():
+    source = (
+        "import os, keras.ops as k\n"
+        "from v2t_lib import specs, __version__\n"
+        "def f():\n    import v2t_lib.clips\n    from . import views\n"
+        "    from .shards import pack\n    from v2t_lib.errors import V2TError\n"
+        "class C:\n    def g(self):\n        from PIL import Image\n"
+    )
+    assert packages_of(source) == {"keras", "PIL"}
+
+
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def test_what_is_imported_is_declared():
+    extras = project()["optional-dependencies"]
+    wanted = [*project()["dependencies"], *extras["notebook"], *extras["remote"]]
+    declared = {distribution(requirement) for requirement in wanted}
+    for module, path in MODULES.items():
+        packages = packages_of(path.read_text(encoding="utf-8"))
+        used = {DISTRIBUTIONS.get(package, package).lower() for package in packages}
+        assert used <= declared, f"{module} imports what pyproject.toml does not declare"
+
+
+def test_requirements_txt_says_what_pyproject_says():
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    listed = {line.replace('"', "'") for line in lines if line and not line.startswith("#")}
+    extras = project()["optional-dependencies"]
+    assert listed == {*project()["dependencies"], *extras["notebook"], *extras["remote"]}
+
+
+def test_importing_the_library_loads_neither_tensorflow_nor_keras():
+    assert loaded_by("import v2t_lib; dir(v2t_lib); v2t_lib.__version__") == "heavy: []\n"
+
+
+def test_importing_the_data_side_loads_neither_tensorflow_nor_keras():
+    light = ", ".join(m for m in MODULES if m.removeprefix("v2t_lib.").startswith(LIGHT))
+    assert loaded_by(f"import {light}") == "heavy: []\n"
+
+
+def test_help_loads_neither_tensorflow_nor_keras():
+    code = """
+import runpy
+sys.argv = ["v2t", "--help"]
+try:
+    runpy.run_module("v2t_lib.cli", run_name="__main__", alter_sys=True)
+except SystemExit as stop:
+    assert not stop.code, stop.code
+"""
+    out = loaded_by(code)
+    assert out.endswith("heavy: []\n")
+    assert "caption" in out
+
+
+def test_the_lazy_names_exist():
+    for name in v2t_lib.__all__:
+        assert getattr(v2t_lib, name) is not None
+    for name, home in v2t_lib._HOMES.items():
+        found = getattr(importlib.import_module(f"v2t_lib.{home}"), name)
+        assert getattr(v2t_lib, name) is found
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = v2t_lib.nothing

@@ -1,0 +1,210 @@
+"""What `v2t train`'s options do to a run: each test fails where its option has no effect."""
+
+import dataclasses
+import itertools
+
+import keras
+import numpy as np
+import pytest
+from helpers import tiny
+from helpers.runs import TOKENS, Killed, assert_same_end, learn
+
+from v2t_lib.cli import main
+from v2t_lib.errors import ModelError
+from v2t_lib.models.captioner import Captioner, load, save
+from v2t_lib.models.encoders import registry as encoders
+from v2t_lib.text.vocabulary import Vocabulary
+from v2t_lib.training.callbacks import ResumableState
+from v2t_lib.training.train import TrainingOptions, fit, train
+from v2t_lib.training.warm_start import grow, warm_start
+
+
+def weights(captioner):
+    return np.concatenate([np.ravel(w) for w in captioner.get_weights()])
+
+
+def test_accumulated_gradients_make_one_step():
+    captioner = tiny.captioner("blind")
+    step, seen = learn(captioner, accumulate=3), [weights(captioner)]
+    for _ in range(6):
+        step()
+        seen.append(weights(captioner))
+    changed = [bool((one != other).any()) for one, other in itertools.pairwise(seen)]
+    assert changed == [False, False, True, False, False, True]
+
+
+def test_half_precision_scales_the_loss_and_keeps_whole_weights():
+    encoder = encoders.get("conv3d", **tiny.ENCODER, dtype="mixed_float16")
+    captioner = Captioner(
+        tiny.CLIP, tiny.CAPTION, tiny.VOCABULARY, encoder, tiny.DECODER, dtype="mixed_float16"
+    )
+    step = learn(captioner, learning_rate=1e-2)
+    assert isinstance(captioner.optimizer, keras.optimizers.LossScaleOptimizer)
+    losses = [step() for _ in range(12)]
+    assert np.isfinite(losses).all() and losses[-1] < losses[0]
+    assert {keras.backend.standardize_dtype(w.dtype) for w in captioner.weights} == {"float32"}
+    logits = captioner((tiny.frames(3), TOKENS[:, :-1]))
+    assert keras.backend.standardize_dtype(logits.dtype) == "float16"
+
+
+def test_own_words_take_the_places_of_given_ones_more_and_more():
+    captioner = tiny.captioner("blind")
+    captioner.seeds.next()  # an earlier training's draws don't count
+    learn(captioner, scheduled_sampling=0.5)
+    seed, count = np.asarray(captioner.seeds.state)
+    assert count == 0
+    bias = np.zeros(len(tiny.VOCABULARY))
+    bias[9] = 1e4  # it would write this word and no other
+    captioner.decoder.vocabulary.bias.assign(bias)
+    given = np.repeat(TOKENS[:, :-1], 300, axis=0)
+    memory, shares = np.zeros((len(given), 1, 96), "float32"), []
+    for done in (0, 10, 20, 40):
+        captioner.seeds.state.assign([seed, 2 * done])  # two draws a step
+        mixed = np.asarray(captioner._with_scheduled_sampling(given, memory))
+        np.testing.assert_array_equal(mixed[:, 0], given[:, 0])
+        np.testing.assert_array_equal(mixed[given == 0], 0)
+        words = (given != 0) & (given != 9) & (np.arange(given.shape[1]) > 0)
+        assert set(np.unique(mixed[words & (mixed != given)])) <= {9}
+        shares.append((mixed != given)[words].mean())
+    np.testing.assert_allclose(shares, [0, 0.25, 0.5, 0.5], atol=0.04)
+
+
+def test_a_warm_start_knows_what_the_older_model_knew():
+    keras.utils.set_random_seed(1)
+    old = tiny.captioner()
+    fresh = Vocabulary.from_captions(["a red zebra spins", "a lime star"])
+    grown = grow(old.vocabulary, fresh)
+    known = len(old.vocabulary)
+    assert grown.words[:known] == old.vocabulary.words
+    assert set(grown.words[known:]) == {"zebra", "lime"}
+    new = Captioner(
+        tiny.CLIP, tiny.CAPTION, grown, encoders.get("conv3d", **tiny.ENCODER), tiny.DECODER
+    )
+    begun = new.decoder.embedding.get_weights()[0]
+    warm_start(new, old)
+    inputs = (tiny.frames(3), TOKENS[:, :-1])
+    np.testing.assert_allclose(
+        np.asarray(new(inputs))[..., :known], np.asarray(old(inputs)), rtol=1e-5, atol=1e-5
+    )
+    np.testing.assert_array_equal(new.decoder.embedding.get_weights()[0][known:], begun[known:])
+    with pytest.raises(ModelError, match="Received"):
+        warm_start(tiny.captioner("blind"), old)
+    wide = tiny.captioner(decoder=tiny.DECODER | {"units": 32})
+    with pytest.raises(ModelError, match=r"of shape .* to begin with. Received"):
+        warm_start(wide, old)
+
+
+def test_averages_are_judged_and_kept_and_a_kill_loses_no_option(shards, tmp_path, monkeypatch):
+    """Moving averages, accumulation, own words, dropout and half precision, killed and resumed."""
+    options = TrainingOptions(
+        epochs=2,
+        batch_size=2,
+        checkpoint_steps=2,
+        accumulate=2,
+        ema=0.9,
+        scheduled_sampling=0.5,
+        precision="mixed_bfloat16",
+        learning_rate=1e-2,
+    )
+
+    def run(out, resume=False):
+        keras.utils.set_random_seed(0)
+        captioner = Captioner(
+            *(tiny.CLIP, tiny.CAPTION, tiny.VOCABULARY),
+            encoders.get("blind", dtype=options.precision),
+            tiny.DECODER | {"dropout": 0.3},
+            dtype=options.precision,
+        )
+        out.mkdir(exist_ok=True)
+        rows = fit(captioner, shards, out / "captioner.keras", options, shards, resume)
+        return captioner, rows
+
+    captioner, rows = run(tmp_path / "one")
+    kept = load(tmp_path / "one" / "captioner.keras")
+    averages = captioner.optimizer._model_variables_moving_average
+    assert rows["val_loss"].is_monotonic_decreasing
+    for mine, average in zip(kept.trainable_variables, averages, strict=True):
+        np.testing.assert_array_equal(np.asarray(mine), np.asarray(average))
+    assert (weights(kept) != weights(captioner)).any()
+    whole = ResumableState.on_train_batch_end
+
+    def killed(self, batch, logs=None):
+        whole(self, batch, logs)
+        if (self.epoch, self.step) == (1, 3):
+            raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(ResumableState, "on_train_batch_end", killed)
+        run(tmp_path / "two")
+    run(tmp_path / "two", resume=True)
+    assert_same_end(*(tmp_path / name / "captioner.keras" for name in ("one", "two")))
+
+
+def test_the_command_line_passes_every_option_on(tmp_path, monkeypatch):
+    got = {}
+    monkeypatch.setattr("v2t_lib.training.train.train", lambda *args, **given: got.update(given))
+    flags = {
+        "--precision": "mixed_bfloat16",
+        "--accumulate": "4",
+        "--ema": "0.99",
+        "--scheduled-sampling": "0.25",
+        "--dropout": "0.1",
+        "--label-smoothing": "0.2",
+        "--start-from": "m.keras",
+        "--encoder": "convnext_tiny",
+        "--weights": "imagenet",
+        "--copy-to": "drive",
+        "--checkpoint-steps": "9",
+        "--keep-checkpoints": "2",
+    }
+    words = [word for pair in flags.items() for word in pair]
+    assert main(["train", "shards", "--out", str(tmp_path), "--frozen", *words]) == 0
+    assert got["options"] == TrainingOptions(
+        precision="mixed_bfloat16",
+        accumulate=4,
+        ema=0.99,
+        scheduled_sampling=0.25,
+        label_smoothing=0.2,
+        checkpoint_steps=9,
+        keep_checkpoints=2,
+    )
+    assert got["decoder_options"] == {"dropout": 0.1}
+    assert str(got["start_from"]) == "m.keras" and str(got["copy_to"]) == "drive"
+    assert got["encoder"] == "convnext_tiny"
+    assert got["encoder_options"] == {"weights": "imagenet", "frozen": True}
+
+
+def test_several_devices_need_jax(tmp_path, capsys):
+    command = ["train", "shards", "--out", str(tmp_path), "--devices", "2"]
+    assert main(command) == 1
+    printed = capsys.readouterr().err
+    assert "expected Keras on JAX for 2 devices. Received: Keras on tensorflow" in printed
+    assert "KERAS_BACKEND=jax" in printed
+
+
+def test_a_run_starts_from_a_model(shards, tmp_path):
+    """Its encoder, sizes and words, without being asked for them."""
+    keras.utils.set_random_seed(1)
+    encoder = encoders.get("blind", memory_size=8)
+    old = Captioner(
+        tiny.CLIP, tiny.CAPTION, Vocabulary.from_captions(["an old word"]), encoder, tiny.DECODER
+    )
+    save(old, tmp_path / "old.keras")
+    options = dataclasses.replace(TrainingOptions(), epochs=1, batch_size=4, learning_rate=1e-9)
+    new = train(
+        shards,
+        tmp_path / "run",
+        caption_spec=tiny.CAPTION,
+        options=options,
+        start_from=tmp_path / "old.keras",
+    )
+    assert new.encoder.memory_size == 8 and new.decoder.units == tiny.DECODER["units"]
+    assert new.vocabulary.words[: len(old.vocabulary)] == old.vocabulary.words
+    assert "star" in new.vocabulary.words
+    for name in ("cell", "start_h"):
+        for one, other in zip(
+            getattr(new.decoder, name).get_weights(),
+            getattr(old.decoder, name).get_weights(),
+            strict=True,
+        ):
+            np.testing.assert_allclose(one, other, atol=1e-6)

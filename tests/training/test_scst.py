@@ -1,0 +1,195 @@
+"""The last stage of training, for CIDEr itself: its reward, its draws, and that it raises both."""
+
+import itertools
+import math
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import tiny
+from helpers.runs import TOKENS, Killed
+from helpers.scripts import A, B, nothing, scripted
+from keras import ops
+
+from v2t_lib.captions_file import read_captions
+from v2t_lib.cli import main
+from v2t_lib.errors import ModelError, TrainingError
+from v2t_lib.metrics import coco as metrics
+from v2t_lib.models.captioner import load
+from v2t_lib.models.generation import sample
+from v2t_lib.shards.pack import pack
+from v2t_lib.shards.reader import clip_batches
+from v2t_lib.text.vocabulary import END, PAD, START
+from v2t_lib.training.cider_reward import CiderReward
+from v2t_lib.training.losses import sentence_loss, sequence_loss
+from v2t_lib.training.scst import Policy, Stage, train_scst
+from v2t_lib.training.train import TrainingOptions, train
+
+
+def test_the_reward_of_a_sentence_by_hand():
+    # Two clips. "a" is in both, so it weighs nothing; "red" and "b" are in one each: log 2.
+    reward = CiderReward([[["a", "red"]], [["a", "b"]]])
+    # Unigrams: red against red, 1. Bigrams: (a red), 1. Longer ones: there are none.
+    assert reward(["a", "red"], [["a", "red"]]) == pytest.approx(10 / 4 * 2)
+    # Unigrams: red twice, but once at most counts: 1 * 1 / (2 * 1). Bigrams: (red red) is in no
+    # reference and weighs log 2, as (a red) does: 0. One word longer: exp(0).
+    assert reward(["red", "red"], [["a", "red"]]) == pytest.approx(10 / 4 * 0.5)
+    # One bigram more than the reference has: the gaussian of 1 at sigma 6.
+    cosines = 1 + 1 / math.sqrt(2)
+    expected = 10 / 4 * cosines * math.exp(-1 / 72)
+    assert reward(["a", "red", "a"], [["a", "red"]]) == pytest.approx(expected)
+
+
+def test_over_one_corpus_the_reward_is_the_scores_cider():
+    rng = np.random.default_rng(0)
+
+    def sentence():
+        return [str(word) for word in rng.integers(0, 9, rng.integers(0, 9))]
+
+    references = [[sentence() for _ in range(rng.integers(1, 4))] for _ in range(40)]
+    captions = [sentence() for _ in range(40)]
+    reward = CiderReward(references)
+    ours = [reward(*pair) for pair in zip(captions, references, strict=True)]
+    np.testing.assert_allclose(ours, metrics.rows(captions, references)[:, 12], atol=1e-9)
+
+
+def test_sentences_are_drawn_as_often_as_they_are_probable():
+    table = {(0, START): {A: 0.7, B: 0.3}, (1, A): {END: 1.0}, (1, B): {B: 0.5, END: 0.5}}
+    table |= {(2, None): {END: 1.0}}
+    found = sample(scripted(table), nothing(2000), 2000, 3, keras.random.SeedGenerator(0))
+    tokens, log_probs = np.asarray(found.tokens), np.asarray(found.log_probs)
+    rows, counts = np.unique(tokens, axis=0, return_counts=True)
+    assert rows.tolist() == [[A, END, PAD], [B, END, PAD], [B, B, END]]
+    np.testing.assert_allclose(counts / 2000, [0.7, 0.15, 0.15], atol=0.03)
+    np.testing.assert_allclose(np.exp(log_probs[tokens[:, 0] == A].sum(1)), 0.7, rtol=1e-3)
+
+
+def test_a_sentences_loss_is_the_sum_over_its_tokens():
+    logits = np.random.default_rng(0).normal(size=(3, 6, 11)).astype("float32")
+    targets = np.array([[4, 5, END, PAD, PAD, PAD]] * 2 + [[4, END, PAD, PAD, PAD, PAD]], "int32")
+    losses = np.asarray(sentence_loss(targets, logits))
+    assert losses.shape == (3,)
+    assert losses.sum() / 8 == pytest.approx(float(sequence_loss(targets, logits)), rel=1e-5)
+
+
+def test_what_earned_more_than_usual_becomes_more_probable_and_what_earned_less_less():
+    captioner = tiny.captioner()
+    memory = np.asarray(captioner.encoder(tiny.frames(2)))
+    words, targets = TOKENS[:2, :-1], TOKENS[:2, 1:]
+
+    def losses():
+        return np.asarray(sentence_loss(targets, captioner.decoder(words, memory)[0]))
+
+    before = losses()
+    Policy(captioner, 1e-3, 1.0).train_on_batch((words, memory), targets, np.array([2.0, -1.0]))
+    assert losses()[0] < before[0] and losses()[1] > before[1]
+
+
+def test_batches_hold_every_clip_once_with_all_its_captions(shards):
+    first = list(clip_batches(shards, 2, seed=0, epoch=0))
+    assert [len(clips) for clips, _ in clip_batches(shards, 3)] == [3, 3, 2]
+    assert [len(clips) for clips, _ in clip_batches(shards, 3, seed=0)] == [3, 3]
+    assert first[0][0].dtype == np.uint8 and first[0][0].shape[1:] == tiny.CLIP.shape
+    texts = [[texts for _, batch in epoch for texts in batch] for epoch in (
+        first,
+        clip_batches(shards, 2, seed=0, epoch=1),
+        clip_batches(shards, 3),
+    )]  # fmt: skip
+    assert texts[2] == [[tiny.SENTENCES[number % 3]] for number in range(8)]
+    assert sorted(texts[0]) == sorted(texts[1]) == sorted(texts[2])
+    assert texts[0] != texts[1] and texts[0] != texts[2]
+    rest = list(clip_batches(shards, 2, seed=0, epoch=0, skip=1))
+    for (clips, sentences), (others, same) in zip(rest, first[1:], strict=True):
+        np.testing.assert_array_equal(clips, others)
+        assert sentences == same
+
+
+OPTIONS = TrainingOptions(batch_size=2, learning_rate=1e-2, checkpoint_steps=2)
+
+
+@pytest.fixture(scope="module")
+def trained(shards, tmp_path_factory):
+    """A captioner that has learnt two sentences for every clip, of which `shards` holds one."""
+    out, both = tmp_path_factory.mktemp("trained"), shards.parent / "both"
+    rows = [f"{n}.gif\t{tiny.SENTENCES[k % 3]}\n" for n in range(8) for k in (n, n + 1)]
+    table = shards.parent / "both.tsv"
+    table.write_text("".join(rows))
+    pack(read_captions(table), table, both, tiny.CLIP, workers=1)
+    train(
+        both,
+        out,
+        encoder_options=tiny.ENCODER,
+        decoder_options=tiny.DECODER,
+        caption_spec=tiny.CAPTION,
+        options=TrainingOptions(epochs=24, batch_size=4, learning_rate=1e-2),
+    )
+    return out
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    (tmp_path / "captioner.keras").write_bytes((trained / "captioner.keras").read_bytes())
+    return tmp_path
+
+
+def weights(path):
+    return load(path).get_weights()
+
+
+def test_the_stage_raises_cider_and_leaves_the_encoder_and_the_model_as_they_were(run, shards):
+    as_it_was = (run / "captioner.keras").read_bytes()
+    captioner = train_scst(run, shards, 12, options=OPTIONS)
+    history = pd.read_csv(run / "scst.csv")
+    assert history["epoch"].tolist() == list(range(13))
+    assert history["cider"].iloc[-1] > history["cider"][0] + 0.5
+    assert (run / "captioner.keras").read_bytes() == as_it_was
+    before = load(run / "captioner.keras")
+    for one, other in zip(captioner.encoder.weights, before.encoder.weights, strict=True):
+        np.testing.assert_array_equal(ops.convert_to_numpy(one), ops.convert_to_numpy(other))
+
+
+def test_a_stage_killed_at_any_step_ends_as_if_it_had_not_been(run, shards, monkeypatch):
+    whole = run / "whole"
+    whole.mkdir()
+    (whole / "captioner.keras").write_bytes((run / "captioner.keras").read_bytes())
+    train_scst(whole, shards, 2, options=OPTIONS)
+    calls, step = itertools.count(1), Stage.step
+
+    def killed(self, *batch):
+        if next(calls) in (2, 5, 8):
+            raise Killed
+        step(self, *batch)
+
+    monkeypatch.setattr(Stage, "step", killed)
+    for _ in range(3):
+        with pytest.raises(Killed):
+            train_scst(run, shards, 2, options=OPTIONS, resume=True)
+    train_scst(run, shards, 2, options=OPTIONS, resume=True)
+    assert next(calls) == 13  # 8 steps, 3 that were killed, 1 done twice
+    ours, theirs = (weights(at / "scst.keras") for at in (run, whole))
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(one, other)
+    names = ("scst.csv", ".scst-checkpoints/000000008.npz")
+    for name in names:
+        assert (run / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_a_stage_goes_on_only_with_the_options_it_began_with(run, shards):
+    train_scst(run, shards, 1, options=OPTIONS)
+    with pytest.raises(ModelError, match=r"Received: one with .*'batch_size': 2"):
+        train_scst(run, shards, 2, options=TrainingOptions(batch_size=4), resume=True)
+
+
+def test_a_loss_that_is_no_number_stops_the_stage(run, shards, monkeypatch):
+    monkeypatch.setattr(Policy, "train_on_batch", lambda *_: np.float32("nan"))
+    with pytest.raises(TrainingError, match="Received: nan at batch 1"):
+        train_scst(run, shards, 1, options=OPTIONS)
+
+
+def test_the_command_adds_the_stage_and_names_its_model(run, shards, monkeypatch, capsys):
+    monkeypatch.setattr("v2t_lib.training.train.train", lambda *_, **__: None)  # `run` is trained
+    command = ["train", str(shards), "--out", str(run), "--batch", "4", "--scst", "2"]
+    assert main(command) == 0
+    assert capsys.readouterr().out.strip() == str(run / "scst.keras")
+    assert len(pd.read_csv(run / "scst.csv")) == 3

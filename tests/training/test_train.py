@@ -1,0 +1,238 @@
+import dataclasses
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import tiny
+from helpers.runs import Killed, assert_same_end
+
+import v2t_lib as v2t
+from v2t_lib.captions_file import read_captions, select
+from v2t_lib.datasets.shapes import write_shapes
+from v2t_lib.errors import DataError, ModelError, TrainingError
+from v2t_lib.evaluation import evaluate
+from v2t_lib.shards.pack import pack
+from v2t_lib.shards.reader import sources_of_batch
+from v2t_lib.specs import CaptionSpec, ClipSpec
+from v2t_lib.training.callbacks import ResumableState, SampleCaptions
+from v2t_lib.training.train import TrainingOptions, fit, train
+
+OPTIONS = TrainingOptions(epochs=3, batch_size=16, learning_rate=3e-3, checkpoint_steps=2)
+DECODER = tiny.DECODER | {"dropout": 0.2}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("drawn")
+    captions = write_shapes(folder, clips=60, seed=0)
+    for split in ("train", "val", "test"):
+        records = select(read_captions(captions), folder / f"{split}.txt")
+        pack(records, captions, folder / "shards" / split, tiny.CLIP, workers=1)
+    return folder / "shards"
+
+
+def run(data, out, **options):
+    return train(
+        data / "train",
+        out,
+        val=data / "val",
+        encoder_options=tiny.ENCODER,
+        decoder_options=DECODER,
+        caption_spec=CaptionSpec(length=6),
+        **({"options": OPTIONS} | options),
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run")
+    run(data, out)
+    return out
+
+
+def test_training_lowers_the_loss_and_leaves_its_files(finished):
+    assert sorted(p.name for p in finished.iterdir() if not p.name.startswith(".")) == [
+        "blind.csv",
+        "blind.keras",
+        "captioner.keras",
+        "history.csv",
+    ]
+    history = pd.read_csv(finished / "history.csv")
+    assert history["epoch"].tolist() == [0, 1, 2]
+    assert history["loss"].is_monotonic_decreasing
+    assert history["distinct_captions"].between(0, 1).all()
+    assert len(pd.read_csv(finished / "blind.csv")) == 1
+
+
+def test_the_best_epochs_weights_are_kept(finished, data):
+    best = pd.read_csv(finished / "history.csv")["val_loss"].min()
+    scores, _ = evaluate(v2t.load(finished / "captioner.keras"), data / "val", beam=1)
+    assert scores["loss"] == pytest.approx(best, rel=2e-2)
+
+
+def test_the_blind_twin_has_the_same_decoder_and_sees_nothing(finished):
+    captioner, blind = (v2t.load(finished / f"{name}.keras") for name in ("captioner", "blind"))
+    assert blind.vocabulary == captioner.vocabulary
+    assert [w.shape for w in blind.decoder.weights] == [w.shape for w in captioner.decoder.weights]
+    texts = {
+        caption.text for caption in blind.caption_frames(np.zeros((1, *tiny.CLIP.shape), "uint8"))
+    }
+    texts |= {c.text for c in blind.caption_frames(tiny.frames(3))}
+    assert len(texts) == 1
+
+
+def short(data, path, resume=False, mirror=None, **options):
+    """Two epochs of three steps of a small decoder with dropout, nothing held out."""
+    keras.utils.set_random_seed(0)
+    captioner = tiny.captioner("blind", decoder=DECODER)
+    given = dataclasses.replace(OPTIONS, **({"epochs": 2} | options))
+    return fit(captioner, data / "train", path, given, resume=resume, mirror=mirror)
+
+
+@pytest.fixture(scope="module")
+def unbroken(data, tmp_path_factory):
+    path = tmp_path_factory.mktemp("unbroken") / "captioner.keras"
+    short(data, path)
+    return path
+
+
+def test_a_run_killed_at_any_step_ends_as_if_it_had_not_been(unbroken, data, tmp_path, monkeypatch):
+    """Before the first checkpoint, between a step and its saving, after an epoch's end."""
+    seen, whole = [], ResumableState.on_train_batch_end
+
+    def count(self, batch, logs=None):
+        seen.append((self.epoch, self.step))
+        if len(seen) in (1, 3, 6):
+            raise Killed
+        whole(self, batch, logs)
+
+    monkeypatch.setattr(ResumableState, "on_train_batch_end", count)
+    for _ in range(3):
+        with pytest.raises(Killed):
+            short(data, tmp_path / "captioner.keras", resume=True)
+    short(data, tmp_path / "captioner.keras", resume=True)
+    assert seen == [(0, 0), (0, 0), (0, 1), (0, 0), (0, 1), (0, 2), (0, 2), (1, 0), (1, 1), (1, 2)]
+    assert_same_end(unbroken, tmp_path / "captioner.keras")
+
+
+KILLED = """
+import json, sys
+from v2t_lib.specs import CaptionSpec
+from v2t_lib.training.train import TrainingOptions, fit, train
+data, out, encoder, decoder, options = map(json.loads, sys.argv[1:])
+train(data + "/train", out, val=data + "/val", encoder_options=encoder, decoder_options=decoder,
+      caption_spec=CaptionSpec(length=6), options=TrainingOptions(**options), resume=True)
+"""
+
+
+def start(data, out):
+    """The run of `finished` in a process of its own."""
+    options = json.dumps(dataclasses.asdict(OPTIONS))
+    places = map(json.dumps, (str(data), str(out), tiny.ENCODER, DECODER))
+    return subprocess.Popen(
+        [sys.executable, "-c", KILLED, *places, options], stderr=subprocess.PIPE, text=True
+    )
+
+
+def wait_for(process, folder, pattern):
+    deadline = time.monotonic() + 120
+    while not list(folder.glob(pattern)):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.01)
+
+
+def test_a_process_killed_outright_goes_on_in_another(finished, data, tmp_path):
+    process = start(data, tmp_path)
+    wait_for(process, tmp_path, ".captioner-checkpoints/*.npz")
+    process.kill()
+    process.communicate()
+    process = start(data, tmp_path)
+    assert "going on at epoch" in process.communicate()[1] and process.returncode == 0
+    for name in ("captioner.keras", "blind.keras"):
+        assert_same_end(finished / name, tmp_path / name)
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(unbroken, data, tmp_path, monkeypatch, capsys):
+    whole, handler = ResumableState.on_train_batch_end, signal.getsignal(signal.SIGINT)
+
+    def interrupted(self, batch, logs=None):
+        if (self.epoch, self.step) == (1, 0):
+            signal.raise_signal(signal.SIGINT)
+        whole(self, batch, logs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ResumableState, "on_train_batch_end", interrupted)
+        with pytest.raises(TrainingError, match=r"epoch 2, after step 1 of 3.*--resume"):
+            short(data, tmp_path / "captioner.keras")
+    assert signal.getsignal(signal.SIGINT) is handler
+    short(data, tmp_path / "captioner.keras", resume=True)
+    assert "going on at epoch 2, after step 1 of 3" in capsys.readouterr().err
+    assert_same_end(unbroken, tmp_path / "captioner.keras")
+
+
+def test_another_order_of_the_data_cannot_go_on(unbroken, data, tmp_path):
+    shutil.copytree(unbroken.parent, tmp_path / "run")
+    with pytest.raises(ModelError, match=r"'batch_size': 10.*Received: one with.*16"):
+        short(data, tmp_path / "run" / "captioner.keras", resume=True, batch_size=10)
+
+
+def test_a_finished_run_can_be_lengthened_from_its_copy(data, tmp_path):
+    """The machine is lost, its drive is not."""
+
+    def sightless(out, epochs, **options):
+        options |= {"encoder": "blind", "copy_to": tmp_path / "drive"}
+        given = dataclasses.replace(OPTIONS, epochs=epochs)
+        length = CaptionSpec(length=3)
+        train(data / "train", tmp_path / out, caption_spec=length, options=given, **options)
+
+    sightless("one", 1)
+    first = pd.read_csv(tmp_path / "drive" / "history.csv")
+    sightless("two", 2, resume=True)
+    history = pd.read_csv(tmp_path / "two" / "history.csv")
+    assert history["epoch"].tolist() == [0, 1]
+    pd.testing.assert_frame_equal(history.iloc[:1], first)
+    names = [{p.name for p in (tmp_path / out).rglob("*")} for out in ("two", "drive")]
+    assert names[0] == names[1]
+
+
+def test_a_loss_that_is_no_number_stops_and_names_the_clips(data, tmp_path, monkeypatch):
+    whole, steps = ResumableState.on_train_batch_end, []
+
+    def broken(self, batch, logs=None):
+        steps.append(batch)
+        whole(self, batch, logs | {"loss": float("nan")} if len(steps) == 5 else logs)
+
+    monkeypatch.setattr(ResumableState, "on_train_batch_end", broken)
+    with pytest.raises(TrainingError, match="Received: nan at epoch 2") as error:
+        short(data, tmp_path / "captioner.keras")
+    names = sources_of_batch(data / "train", OPTIONS.batch_size, OPTIONS.seed, epoch=1, number=1)
+    assert len(names) == 16 and ", ".join(names) in str(error.value)
+    numbers = sorted(int(p.stem) for p in (tmp_path / ".captioner-checkpoints").glob("*.npz"))
+    assert numbers == [2, 3]
+
+
+def test_collapse_raises_the_alarm(capsys):
+    frames = tiny.frames(20)
+    callback = SampleCaptions(frames, ["truth"] * 20)
+    callback.set_model(tiny.captioner("blind"))
+    logs = {}
+    callback.on_epoch_end(0, logs)
+    assert logs["distinct_captions"] == 1 / 20
+    assert "ALARM: 1 distinct captions for 20 clips" in capsys.readouterr().err
+
+
+def test_shards_of_another_size_are_refused(data, finished, tmp_path):
+    captions = data.parent / "captions.tsv"
+    records = select(read_captions(captions), data.parent / "val.txt")
+    pack(records, captions, tmp_path / "large", ClipSpec(4, 24, 24), workers=1)
+    with pytest.raises(DataError, match="Received: ClipSpec"):
+        train(data / "train", tmp_path / "run", val=tmp_path / "large")
+    with pytest.raises(DataError, match="pack again at the model's size"):
+        evaluate(v2t.load(finished / "captioner.keras"), tmp_path / "large")
