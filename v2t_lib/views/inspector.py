@@ -64,7 +64,7 @@ def _clip_data(caption: Caption, name: str, truth: str) -> dict:
 
 
 def _template(name: str, **parts: str) -> str:
-    text = resources.files("v2t_lib").joinpath(name).read_text(encoding="utf-8")
+    text = resources.files("v2t_lib.views").joinpath(name).read_text(encoding="utf-8")
     for part, filled in parts.items():
         text = text.replace(f"${part}", filled)
     return text
