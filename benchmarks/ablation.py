@@ -19,6 +19,7 @@ import v2t_lib  # noqa: F401  (sets TensorFlow up)
 import keras
 from keras import ops
 
+from v2t_lib.demo import FULL_CLIPS
 from v2t_lib.evaluation import predict
 from v2t_lib.metrics.attention_faithfulness import pointing
 from v2t_lib.models import captioner as captioner_module
@@ -27,8 +28,11 @@ from v2t_lib.models.decoder import AttentionDecoder
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.shards.reader import read_captions_of
 from v2t_lib.text.vocabulary import Vocabulary
+from v2t_lib.training.recipe import RECIPES, Recipe
 from v2t_lib.training.train import fit
-from v2t_lib.workspace import FULL, RECIPES, Recipe, Workspace
+from v2t_lib.workspace import Workspace
+
+FULL = RECIPES["shapes_full"]
 
 
 class StateAlone(AttentionDecoder):
@@ -104,15 +108,13 @@ def without_residual(recipe: Recipe) -> Recipe:
 
 def with_average(recipe: Recipe) -> Recipe:
     """The weights' moving average, as long as the full run's."""
-    average = FULL.training.average
-    return dataclasses.replace(
-        recipe, training=dataclasses.replace(recipe.training, average=average)
-    )
+    ema = FULL.training.ema
+    return dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, ema=ema))
 
 
 def with_full_decoder(recipe: Recipe) -> Recipe:
     """The full run's decoder: wider, with dropout."""
-    return dataclasses.replace(recipe, decoder_options=FULL.decoder_options)
+    return dataclasses.replace(recipe, decoder=FULL.decoder)
 
 
 VARIANTS = {
@@ -143,7 +145,7 @@ def trained(variant: Variant, recipe: Recipe, shards: dict[str, Path]) -> Captio
         recipe.caption,
         Vocabulary.from_captions(read_captions_of(shards["train"])),
         variant.encoder(**recipe.encoder_options),
-        recipe.decoder_options,
+        dataclasses.asdict(recipe.decoder),
         doubly_stochastic=variant.doubly_stochastic,
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -183,7 +185,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1, help="runs of each variant")
     arguments = parser.parse_args()
     usual = FULL if arguments.full else RECIPES["shapes"]
-    shards = Workspace(root=arguments.root, recipe=usual).shards()
+    shards = Workspace(
+        root=arguments.root, recipe=usual, clips=FULL_CLIPS if arguments.full else None
+    ).shards()
     epochs = arguments.epochs or usual.training.epochs
     training = dataclasses.replace(usual.training, epochs=epochs)
     print(f"{'':36} {'  '.join(COLUMNS)}")

@@ -6,6 +6,7 @@ Conv3D layer, forward and backward, and the aim 80% of it: the rest is overhead.
 """
 
 import argparse
+import dataclasses
 
 import v2t_lib  # noqa: F401  (sets TensorFlow up)
 
@@ -19,11 +20,11 @@ from v2t_lib.models.captioner import JIT_COMPILE, Captioner
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.models.encoders.catalogue import COSTS, SPEC
 from v2t_lib.text.vocabulary import Vocabulary
-from v2t_lib.training.train import TrainingOptions, compile_for_training
-from v2t_lib.workspace import RECIPES
+from v2t_lib.training.recipe import RECIPES, TrainingOptions
+from v2t_lib.training.train import compile_for_training
 
 DEMO = RECIPES["shapes"]
-CAPTION, DECODER = DEMO.caption, DEMO.decoder_options
+CAPTION, DECODER = DEMO.caption, dataclasses.asdict(DEMO.decoder)
 BATCH, CHANNELS = 8, 64
 
 

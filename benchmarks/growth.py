@@ -19,7 +19,7 @@ from v2t_lib.captions_file import read_captions
 from v2t_lib.datasets.shapes import write_shapes
 from v2t_lib.shards.format import describe
 from v2t_lib.shards.pack import pack
-from v2t_lib.workspace import RECIPES
+from v2t_lib.training.recipe import RECIPES
 
 DEMO = RECIPES["shapes"]
 CAPTION, CLIP = DEMO.caption, DEMO.clip

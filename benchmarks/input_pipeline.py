@@ -5,6 +5,7 @@ of it. Training at the demo's size should be no slower on the pipeline than on o
 over.
 """
 
+import dataclasses
 import tempfile
 from pathlib import Path
 
@@ -23,14 +24,14 @@ from v2t_lib.shards.format import shard_paths
 from v2t_lib.shards.pack import pack
 from v2t_lib.shards.reader import batches, read_captions_of
 from v2t_lib.text.vocabulary import Vocabulary
+from v2t_lib.training.recipe import RECIPES
 from v2t_lib.training.train import compile_for_training
-from v2t_lib.workspace import RECIPES
 
 DEMO = RECIPES["shapes"]
 CAPTION, CLIP, DECODER, ENCODER, TRAINING = (
     DEMO.caption,
     DEMO.clip,
-    DEMO.decoder_options,
+    dataclasses.asdict(DEMO.decoder),
     DEMO.encoder_options,
     DEMO.training,
 )

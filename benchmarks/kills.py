@@ -18,25 +18,20 @@ from v2t_lib.captions_file import read_captions, select
 from v2t_lib.datasets.shapes import write_shapes
 from v2t_lib.shards.pack import pack
 from v2t_lib.specs import CaptionSpec, ClipSpec
-from v2t_lib.training.train import TrainingOptions, train
+from v2t_lib.training.recipe import DecoderOptions, Recipe, TrainingOptions
+from v2t_lib.training.train import train
 
 KILLS, CLIPS = 10, 400
 OPTIONS = TrainingOptions(epochs=3, batch_size=8, checkpoint_steps=7)
 ENCODER = {"widths": (8, 12), "strides": ((1, 2, 2), (2, 2, 2)), "residual_from": 1}
-DECODER = {"units": 24, "embedding_size": 16, "attention_units": 12, "dropout": 0.2}
+DECODER = DecoderOptions(units=24, embedding_size=16, attention_units=12, dropout=0.2)
+RECIPE = Recipe(
+    caption=CaptionSpec(length=8), encoder_options=ENCODER, decoder=DECODER, training=OPTIONS
+)
 
 
 def run(data: str, out: str) -> None:
-    train(
-        f"{data}/train",
-        out,
-        val=f"{data}/val",
-        encoder_options=ENCODER,
-        decoder_options=DECODER,
-        caption_spec=CaptionSpec(length=8),
-        options=OPTIONS,
-        resume=True,
-    )
+    train(f"{data}/train", out, RECIPE, val=f"{data}/val", resume=True)
 
 
 def start(data: Path, out: Path) -> subprocess.Popen:

@@ -25,9 +25,10 @@ from v2t_lib.evaluation import predict
 from v2t_lib.files import replacing
 from v2t_lib.metrics.corpus_scores import Tally, report, tally
 from v2t_lib.models.captioner import load
+from v2t_lib.training.recipe import RECIPES
 from v2t_lib.training.scst import SCST_FILE, train_scst
 from v2t_lib.training.train import MODEL_FILE
-from v2t_lib.workspace import RECIPES, Workspace
+from v2t_lib.workspace import Workspace
 
 DEMO = RECIPES["shapes"]
 

@@ -4,6 +4,8 @@ warm `caption` of one clip take beside the encoder's own forward pass?
 The limit is the encoder: nothing is seen without it.
 """
 
+import dataclasses
+
 import v2t_lib  # noqa: F401  (sets TensorFlow up)
 
 # isort: split
@@ -17,14 +19,14 @@ from v2t_lib.models.captioner import JIT_COMPILE, Captioner
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.specs import ClipSpec
 from v2t_lib.text.vocabulary import Vocabulary
+from v2t_lib.training.recipe import RECIPES
 from v2t_lib.training.train import compile_for_training
-from v2t_lib.workspace import RECIPES
 
 DEMO = RECIPES["shapes"]
 CAPTION, CLIP, DECODER, ENCODER, TRAINING = (
     DEMO.caption,
     DEMO.clip,
-    DEMO.decoder_options,
+    dataclasses.asdict(DEMO.decoder),
     DEMO.encoder_options,
     DEMO.training,
 )

@@ -15,7 +15,8 @@ from v2t_lib.datasets.shapes import write_shapes
 from v2t_lib.demo import demo
 from v2t_lib.evaluation import summary
 from v2t_lib.models.captioner import save
-from v2t_lib.workspace import FULL, RECIPES
+from v2t_lib.training.recipe import RECIPES
+from v2t_lib.workspace import CLIPS
 
 pytestmark = pytest.mark.usefixtures("no_java")
 
@@ -212,11 +213,13 @@ def test_problems_are_one_line_and_exit_one(arguments, message, tmp_path, model,
     assert printed.out == "" and message in printed.err and "Traceback" not in printed.err
 
 
-def test_demo_leaves_what_it_promises(tmp_path):
-    recipe = RECIPES["shapes"]
-    training = dataclasses.replace(recipe.training, epochs=1)
-    recipe = dataclasses.replace(recipe, clips=100, training=training)
-    scores = demo(tmp_path, seed=1, recipe=recipe)
+def test_demo_leaves_what_it_promises(tmp_path, monkeypatch):
+    training = dataclasses.replace(RECIPES["shapes"].training, epochs=1)
+    monkeypatch.setitem(
+        RECIPES, "shapes", dataclasses.replace(RECIPES["shapes"], training=training)
+    )
+    monkeypatch.setitem(CLIPS, "shapes", 100)
+    scores = demo(tmp_path, seed=1)
     assert scores.keys() >= SCORES and scores["clips"] == 8
     assert json.loads((tmp_path / "scores.json").read_text()) == scores
     for name in ("captioner.keras", "history.csv", "report.html", "predictions.tsv"):
@@ -234,9 +237,9 @@ def test_real_clips_give_one_line_each(shared_data, model, capsys):
     assert [row["file"] for row in rows] == clips and all("caption" in row for row in rows)
 
 
-@pytest.mark.parametrize(("flags", "recipe"), [([], RECIPES["shapes"]), (["--full"], FULL)])
-def test_demo_takes_the_recipe_it_is_asked_for(flags, recipe, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(("flags", "full"), [([], False), (["--full"], True)])
+def test_demo_takes_the_size_it_is_asked_for(flags, full, tmp_path, monkeypatch, capsys):
     asked = []
     monkeypatch.setattr("v2t_lib.demo.demo", lambda *given: asked.append(given) or {"clips": 0})
     assert main(["demo", "--out", str(tmp_path), "--json", *flags]) == 0
-    assert asked == [(tmp_path, 0, recipe)] and capsys.readouterr().out == '{"clips": 0}\n'
+    assert asked == [(tmp_path, 0, full)] and capsys.readouterr().out == '{"clips": 0}\n'

@@ -9,22 +9,21 @@ from helpers.clips import write_gif
 import v2t_lib as v2t
 from v2t_lib import workspace as module
 from v2t_lib.errors import DataError
-from v2t_lib.training.train import TrainingOptions
-from v2t_lib.workspace import QUICK, RECIPES, SMOKE, Recipe, Workspace
+from v2t_lib.training.recipe import RECIPES, DecoderOptions, Recipe, TrainingOptions
+from v2t_lib.workspace import Workspace
 
 TINY = Recipe(
-    clips=60,
     clip=tiny.CLIP,
     caption=dataclasses.replace(tiny.CAPTION, length=9),
     training=TrainingOptions(epochs=1, batch_size=8),
     encoder_options=tiny.ENCODER,
-    decoder_options=tiny.DECODER,
+    decoder=DecoderOptions(**tiny.DECODER),
 )
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    workspace = Workspace(root=tmp_path_factory.mktemp("root"), recipe=TINY)
+    workspace = Workspace(root=tmp_path_factory.mktemp("root"), recipe=TINY, clips=60)
     return workspace, workspace.captioner()
 
 
@@ -32,7 +31,7 @@ def test_each_step_makes_what_it_needs_and_finds_what_is_there(trained, monkeypa
     workspace, captioner = trained
     for name in ("train", "pack", "write_shapes"):
         monkeypatch.setattr(module, name, lambda *a, n=name, **k: pytest.fail(f"{n} called again"))
-    again = Workspace(root=workspace.root, recipe=TINY)
+    again = Workspace(root=workspace.root, recipe=TINY, clips=60)
     examples = again.examples("test", 2)
     assert len(examples) == 2 and examples[0].frames.shape == tiny.CLIP.shape
     frames = np.stack([example.frames for example in examples])
@@ -51,7 +50,7 @@ def test_a_run_that_was_cut_off_goes_on(tmp_path):
         def on_epoch_end(self, epoch, logs=None):
             self.model.stop_training = True
 
-    workspace = Workspace(root=tmp_path, recipe=recipe)
+    workspace = Workspace(root=tmp_path, recipe=recipe, clips=60)
     workspace.captioner(callbacks=[Stop()])
     epochs = []
     note = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: epochs.append(epoch))
@@ -81,7 +80,7 @@ def test_a_folder_of_clips_is_split_by_clip_or_as_its_lists_say(tmp_path):
         write_gif(folder / f"{number}.gif", number)
         rows += [f"{number}.gif\ta red star spins\n", f"{number}.gif\tthe star\n"]
     (folder / "captions.tsv").write_text("".join(rows))
-    workspace = Workspace("my_folder", tmp_path, folder, recipe=TINY)
+    workspace = Workspace("my_folder", tmp_path, folder, recipe=TINY, clips=60)
     records = workspace.records()
     assert {name: len(clips) for name, clips in records.items()} == {
         "train": 8,
@@ -105,7 +104,7 @@ def test_a_share_of_tgif_is_the_same_share_of_every_split(tmp_path, monkeypatch)
     monkeypatch.setattr(module, "get_release", lambda out: (folder / "tgif-v1.0.tsv", {}))
     asked = []
     monkeypatch.setattr(module, "fetch", lambda *a, **k: asked.append((a, k)))
-    workspace = Workspace("tgif", tmp_path, recipe=dataclasses.replace(TINY, clips=50))
+    workspace = Workspace("tgif", tmp_path, recipe=TINY, clips=50)
     sizes = {name: len(clips) for name, clips in workspace.records().items()}
     assert sizes == {"train": 40, "val": 5, "test": 5}
     shards = workspace.shards()
@@ -116,12 +115,20 @@ def test_a_share_of_tgif_is_the_same_share_of_every_split(tmp_path, monkeypatch)
 
 def test_recipes(monkeypatch, tmp_path):
     assert Workspace(root=tmp_path).recipe == RECIPES["shapes"]
-    assert Workspace(root=tmp_path, quick=True).recipe == QUICK
-    assert Workspace("tgif", tmp_path, quick=True).recipe == RECIPES["tgif"]
-    homes = {Workspace(root=tmp_path, seed=n, recipe=r).home for n in (0, 1) for r in (QUICK, TINY)}
-    assert len(homes) == 4
+    drawn, quick = Workspace(root=tmp_path), Workspace(root=tmp_path, quick=True)
+    assert quick.recipe == drawn.recipe and quick.clips < drawn.clips
+    tgif = [Workspace("tgif", tmp_path, quick=quick) for quick in (False, True)]
+    assert tgif[0] == dataclasses.replace(tgif[1], quick=False)
+    homes = {
+        Workspace(root=tmp_path, seed=seed, recipe=recipe, clips=clips).home
+        for seed in (0, 1)
+        for recipe in (RECIPES["shapes"], TINY)
+        for clips in (60, 70)
+    }
+    assert len(homes) == 8
     monkeypatch.setenv("V2T_SMOKE", "1")
-    assert v2t.Workspace("tgif", tmp_path).recipe == SMOKE
+    small = v2t.Workspace("tgif", tmp_path)
+    assert small.recipe == RECIPES["smoke"] and small.clips < quick.clips
 
 
 def test_bad_names_are_told(tmp_path):

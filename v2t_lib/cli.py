@@ -51,10 +51,9 @@ def _part(text: str) -> tuple[int, int]:
 def _demo(args) -> int:
     from v2t_lib.demo import demo
     from v2t_lib.evaluation import summary
-    from v2t_lib.workspace import FULL, RECIPES
 
     with contextlib.redirect_stdout(sys.stderr):
-        scores = demo(args.out, args.seed, FULL if args.full else RECIPES["shapes"])
+        scores = demo(args.out, args.seed, args.full)
     print(json.dumps(scores) if args.json else summary(scores))
     return 0
 
@@ -142,8 +141,9 @@ def _pack(args) -> int:
 def _train(args) -> int:
     from v2t_lib.models.distribution import spread
     from v2t_lib.specs import CaptionSpec
+    from v2t_lib.training.recipe import DecoderOptions, Recipe, TrainingOptions
     from v2t_lib.training.scst import SCST_FILE, train_scst
-    from v2t_lib.training.train import MODEL_FILE, TrainingOptions, train
+    from v2t_lib.training.train import MODEL_FILE, train
 
     wanted = {"weights": {"imagenet": "imagenet"}.get(args.weights), "frozen": args.frozen}
     options = TrainingOptions(
@@ -154,24 +154,27 @@ def _train(args) -> int:
         accumulate=args.accumulate,
         ema=args.ema,
         scheduled_sampling=args.scheduled_sampling,
+        doubly_stochastic=args.doubly_stochastic,
         precision=args.precision,
         seed=args.seed,
         checkpoint_steps=args.checkpoint_steps,
         keep_checkpoints=args.keep_checkpoints,
     )
+    recipe = Recipe(
+        caption=CaptionSpec(args.length, args.min_count),
+        encoder=args.encoder,
+        encoder_options={name: value for name, value in wanted.items() if value},
+        decoder=DecoderOptions(dropout=args.dropout),
+        training=options,
+    )
     with contextlib.redirect_stdout(sys.stderr), spread(args.devices, args.batch):
         train(
             args.shards,
             args.out,
+            recipe,
             val=args.val,
-            encoder=args.encoder,
-            encoder_options={name: value for name, value in wanted.items() if value},
-            caption_spec=CaptionSpec(args.length, args.min_count),
-            options=options,
-            doubly_stochastic=args.doubly_stochastic,
             resume=args.resume,
             copy_to=args.copy_to,
-            decoder_options={"dropout": args.dropout} if args.dropout is not None else None,
             start_from=args.start_from,
         )
         if args.scst:
@@ -374,7 +377,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", type=Path, required=True, metavar="RUN")
     sub.add_argument("--val", type=Path, metavar="SHARDS", help="choose the best epoch by these")
     sub.add_argument(
-        "--encoder", choices=COSTS, metavar="NAME", help="see the table below (default: conv3d)"
+        "--encoder",
+        choices=COSTS,
+        default="conv3d",
+        metavar="NAME",
+        help="see the table below (default: conv3d)",
     )
     sub.add_argument(
         "--weights",
@@ -400,7 +407,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--label-smoothing", type=float, default=0.0, help="default: %(default)s")
     sub.add_argument("--doubly-stochastic", type=float, default=0.0, help="default: %(default)s")
     sub.add_argument(
-        "--dropout", type=float, metavar="SHARE", help="of embeddings and deep output (default: 0)"
+        "--dropout",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="of embeddings and deep output (default: 0)",
     )
     sub.add_argument(
         "--precision",

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from v2t_lib.evaluation import Prediction, evaluate, summary, write_predictions
 from v2t_lib.shards.format import write_json
+from v2t_lib.training.recipe import RECIPES
 from v2t_lib.views.inspector import save_page
-from v2t_lib.workspace import RECIPES, Recipe, Workspace
+from v2t_lib.workspace import Workspace
 
 SHOWN = 24
+FULL_CLIPS = 24_000
 
 
 def _say(started: float, text: str) -> None:
@@ -35,7 +37,7 @@ def _report(out: Path, scores: dict, predictions: list[Prediction]) -> None:
             caption.save_gif(out / "attention" / name, word)
 
 
-def demo(out: str | Path, seed: int = 0, recipe: Recipe = RECIPES["shapes"]) -> dict:
+def demo(out: str | Path, seed: int = 0, full: bool = False) -> dict:
     """Draws, packs, trains, scores and reports; what is already there is kept.
 
     Writes `captioner.keras`, `blind.keras`, `scores.json`, `history.csv`, `predictions.tsv`,
@@ -45,8 +47,9 @@ def demo(out: str | Path, seed: int = 0, recipe: Recipe = RECIPES["shapes"]) -> 
         What `scores.json` holds.
     """
     started, out = time.monotonic(), Path(out)
-    workspace = Workspace("shapes", root=out, recipe=recipe, out=out, seed=seed)
-    _say(started, f"drawing {recipe.clips} captioned GIFs")
+    size = {"recipe": RECIPES["shapes_full"], "clips": FULL_CLIPS} if full else {}
+    workspace = Workspace("shapes", root=out, out=out, seed=seed, **size)
+    _say(started, f"drawing {workspace.clips} captioned GIFs")
     workspace.captions()
     _say(started, "packing")
     shards = workspace.shards()

@@ -17,72 +17,18 @@ from v2t_lib.fetching.fetch import fetch
 from v2t_lib.models.captioner import Captioner, load
 from v2t_lib.shards.pack import pack
 from v2t_lib.shards.reader import Example, iter_examples
-from v2t_lib.specs import CaptionSpec, ClipSpec
-from v2t_lib.training.train import BLIND_FILE, MODEL_FILE, TrainingOptions, train
+from v2t_lib.training.recipe import RECIPES, Recipe
+from v2t_lib.training.train import BLIND_FILE, MODEL_FILE, train
 
 #: How a folder of clips without split lists of its own is cut, by clip.
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
 
 
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """How much data, what the model sees of it, and how it is built and trained.
-
-    Attributes:
-        clips: How many clips are drawn, or fetched at most; 0 for all there are.
-        clip: What clips are decoded to.
-        caption: How long captions get.
-        training: How to train.
-        encoder: A name in `encoders.ENCODERS`.
-        encoder_options: Keyword arguments of the encoder.
-        decoder_options: Keyword arguments of `AttentionDecoder`.
-    """
-
-    clips: int
-    clip: ClipSpec
-    caption: CaptionSpec
-    training: TrainingOptions
-    encoder: str = "conv3d"
-    encoder_options: dict = dataclasses.field(default_factory=dict)
-    decoder_options: dict = dataclasses.field(default_factory=dict)
-
-
-_DRAWN = Recipe(
-    clips=8000,
-    clip=ClipSpec(frames=8, height=48, width=48),
-    caption=CaptionSpec(length=14),
-    training=TrainingOptions(epochs=8, batch_size=32, learning_rate=3e-3),
-    encoder_options={
-        "widths": (32, 48, 96),
-        "strides": ((2, 2, 2), (1, 2, 2), (1, 2, 2)),
-        "residual_from": 1,
-    },
-    decoder_options={"units": 160, "embedding_size": 64, "attention_units": 64},
-)
-_REAL = Recipe(
-    clips=0,
-    clip=ClipSpec(frames=16, height=112, width=112),
-    caption=CaptionSpec(length=20, min_count=3),
-    training=TrainingOptions(epochs=10, batch_size=32),
-)
-#: What each data set of the notebooks is made with.
-RECIPES = {"shapes": _DRAWN, "tgif": dataclasses.replace(_REAL, clips=5000), "my_folder": _REAL}
-#: What `v2t demo --full` takes an hour for: more clips, a wider model, averaged weights.
-FULL = dataclasses.replace(
-    _DRAWN,
-    clips=24_000,
-    training=TrainingOptions(epochs=12, batch_size=32, learning_rate=3e-3, ema=0.998),
-    decoder_options={"units": 256, "embedding_size": 96, "attention_units": 96, "dropout": 0.1},
-)
-#: Enough to show something in minutes.
-QUICK = dataclasses.replace(_DRAWN, clips=5000)
-#: Enough for every line to run, and no more.
-SMOKE = dataclasses.replace(
-    _DRAWN,
-    clips=150,
-    clip=ClipSpec(frames=4, height=24, width=24),
-    training=TrainingOptions(epochs=2, batch_size=16, learning_rate=3e-3),
-)
+#: The recipe of each data set.
+RECIPE_OF = {"shapes": "shapes", "tgif": "tgif", "my_folder": "folder"}
+#: How many clips are drawn, or fetched at most; 0 for all there are.
+CLIPS = {"shapes": 8000, "tgif": 5000, "my_folder": 0}
+QUICK_CLIPS, SMOKE_CLIPS = 5000, 150
 
 
 def smoke() -> bool:
@@ -110,8 +56,11 @@ class Workspace:
         root: Where everything goes.
         folder: For "my_folder": a folder with `captions.tsv`, and `train.txt`, `val.txt` and
             `test.txt` where the split is yours.
-        recipe: Sizes; those of `RECIPES` when left out, `SMOKE` where `V2T_SMOKE=1`.
-        quick: Whether drawn clips are only as many as show something in minutes.
+        recipe: How the model is built and trained; the data set's own when left out, "smoke" where
+            `V2T_SMOKE=1`.
+        clips: How many clips are drawn, or fetched at most, 0 for all there are; the data set's
+            usual number when left out.
+        quick: Draw only as many clips as show something in minutes.
         out: Where the model goes; into `root` when left out.
         copy_to: A second directory, on a mounted drive say, that gets a copy of the run as it
             grows, and from which a run comes back that `root` lacks.
@@ -122,30 +71,34 @@ class Workspace:
     root: str | Path = "v2t-work"
     folder: str | Path = ""
     recipe: Recipe | None = None
+    clips: int | None = None
     quick: bool = False
     out: str | Path = ""
     copy_to: str | Path = ""
     seed: int = 0
 
     def __post_init__(self):
-        if self.dataset not in RECIPES:
+        if self.dataset not in RECIPE_OF:
             raise DataError(
-                f"expected a data set among {', '.join(RECIPES)}. Received: {self.dataset!r}"
+                f"expected a data set among {', '.join(RECIPE_OF)}. Received: {self.dataset!r}"
             )
         if self.dataset == "my_folder" and not (Path(self.folder) / "captions.tsv").is_file():
             raise DataError(
                 "expected `folder` to hold captions.tsv, one `source<TAB>caption` a row. "
                 f"Received: {str(self.folder)!r}"
             )
-        usual = QUICK if self.quick and self.dataset == "shapes" else RECIPES[self.dataset]
-        recipe = self.recipe or (SMOKE if smoke() else usual)
-        object.__setattr__(self, "recipe", recipe)
+        if self.recipe is None:
+            name = "smoke" if smoke() else RECIPE_OF[self.dataset]
+            object.__setattr__(self, "recipe", RECIPES[name])
+        if self.clips is None:
+            usual = QUICK_CLIPS if self.quick and self.dataset == "shapes" else CLIPS[self.dataset]
+            object.__setattr__(self, "clips", SMOKE_CLIPS if smoke() else usual)
 
     @property
     def home(self) -> Path:
         """This data set's part of `root`; another size or seed is another data set."""
         spec = self.recipe.clip
-        name = f"{self.dataset}-{self.recipe.clips or 'all'}-{spec.frames}x{spec.height}"
+        name = f"{self.dataset}-{self.clips or 'all'}-{spec.frames}x{spec.height}"
         return Path(self.root) / (f"{name}-seed{self.seed}" if self.seed else name)
 
     @property
@@ -161,7 +114,7 @@ class Workspace:
             print(LICENCE, file=sys.stderr)
             return get_release(self.home)[0]
         path = self.home / "data" / "captions.tsv"
-        return path if path.exists() else write_shapes(path.parent, self.recipe.clips, self.seed)
+        return path if path.exists() else write_shapes(path.parent, self.clips, self.seed)
 
     def records(self) -> dict[str, list[Record]]:
         """Every split's clips; the drawn data has a split "unseen" too."""
@@ -172,7 +125,7 @@ class Workspace:
             split = split_records(records, SHARES, self.seed)
             return {name: [r for r in split if r.split == name] for name in SHARES}
         # For a share of a real data set, the same share of every split.
-        share = min(1.0, self.recipe.clips / len(records)) if self.dataset == "tgif" else 1.0
+        share = min(1.0, self.clips / len(records)) if self.dataset == "tgif" else 1.0
         chosen = {name: select(records, path) for name, path in lists.items()}
         return {
             name: of_split[: max(1, round(share * len(of_split)))]
@@ -202,16 +155,13 @@ class Workspace:
 
     def train(self, callbacks=(), resume: bool = False) -> Captioner:
         """Trains a captioner and its blind twin into `run`, and loads the best weights."""
-        shards, recipe = self.shards(), self.recipe
+        shards = self.shards()
+        options = dataclasses.replace(self.recipe.training, seed=self.seed)
         train(
             shards["train"],
             self.run,
+            dataclasses.replace(self.recipe, training=options),
             val=shards["val"],
-            encoder=recipe.encoder,
-            encoder_options=recipe.encoder_options,
-            decoder_options=recipe.decoder_options,
-            caption_spec=recipe.caption,
-            options=dataclasses.replace(recipe.training, seed=self.seed),
             resume=resume,
             copy_to=Path(self.copy_to) / self.home.name if self.copy_to else None,
             callbacks=callbacks,

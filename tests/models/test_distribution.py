@@ -17,8 +17,9 @@ from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.shards.pack import pack
 from v2t_lib.specs import CaptionSpec
 from v2t_lib.training.callbacks import ResumableState
+from v2t_lib.training.recipe import TrainingOptions
 from v2t_lib.training.scst import train_scst
-from v2t_lib.training.train import TrainingOptions, fit
+from v2t_lib.training.train import fit
 
 pytestmark = pytest.mark.jax
 

@@ -16,7 +16,8 @@ from v2t_lib.shards.reader import batches, iter_examples
 from v2t_lib.specs import ClipSpec
 from v2t_lib.training import feature_cache as features
 from v2t_lib.training.feature_cache import cached_features
-from v2t_lib.training.train import TrainingOptions, fit
+from v2t_lib.training.recipe import TrainingOptions
+from v2t_lib.training.train import fit
 
 SPEC = ClipSpec(3, 32, 32)
 

@@ -15,7 +15,8 @@ from v2t_lib.models.captioner import Captioner, load, save
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.text.vocabulary import Vocabulary
 from v2t_lib.training.callbacks import ResumableState
-from v2t_lib.training.train import TrainingOptions, fit, train
+from v2t_lib.training.recipe import DecoderOptions, Recipe, TrainingOptions
+from v2t_lib.training.train import fit, train
 from v2t_lib.training.warm_start import grow, warm_start
 
 
@@ -142,7 +143,11 @@ def test_averages_are_judged_and_kept_and_a_kill_loses_no_option(shards, tmp_pat
 
 def test_the_command_line_passes_every_option_on(tmp_path, monkeypatch):
     got = {}
-    monkeypatch.setattr("v2t_lib.training.train.train", lambda *args, **given: got.update(given))
+
+    def train(shards, out, recipe, **given):
+        got.update(given, recipe=recipe)
+
+    monkeypatch.setattr("v2t_lib.training.train.train", train)
     flags = {
         "--precision": "mixed_bfloat16",
         "--accumulate": "4",
@@ -159,7 +164,7 @@ def test_the_command_line_passes_every_option_on(tmp_path, monkeypatch):
     }
     words = [word for pair in flags.items() for word in pair]
     assert main(["train", "shards", "--out", str(tmp_path), "--frozen", *words]) == 0
-    assert got["options"] == TrainingOptions(
+    assert got["recipe"].training == TrainingOptions(
         precision="mixed_bfloat16",
         accumulate=4,
         ema=0.99,
@@ -168,10 +173,10 @@ def test_the_command_line_passes_every_option_on(tmp_path, monkeypatch):
         checkpoint_steps=9,
         keep_checkpoints=2,
     )
-    assert got["decoder_options"] == {"dropout": 0.1}
+    assert got["recipe"].decoder == DecoderOptions(dropout=0.1)
     assert str(got["start_from"]) == "m.keras" and str(got["copy_to"]) == "drive"
-    assert got["encoder"] == "convnext_tiny"
-    assert got["encoder_options"] == {"weights": "imagenet", "frozen": True}
+    assert got["recipe"].encoder == "convnext_tiny"
+    assert got["recipe"].encoder_options == {"weights": "imagenet", "frozen": True}
 
 
 def test_several_devices_need_jax(tmp_path, capsys):
@@ -194,8 +199,7 @@ def test_a_run_starts_from_a_model(shards, tmp_path):
     new = train(
         shards,
         tmp_path / "run",
-        caption_spec=tiny.CAPTION,
-        options=options,
+        Recipe(caption=tiny.CAPTION, training=options),
         start_from=tmp_path / "old.keras",
     )
     assert new.encoder.memory_size == 8 and new.decoder.units == tiny.DECODER["units"]

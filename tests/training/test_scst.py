@@ -23,8 +23,9 @@ from v2t_lib.shards.reader import clip_batches
 from v2t_lib.text.vocabulary import END, PAD, START
 from v2t_lib.training.cider_reward import CiderReward
 from v2t_lib.training.losses import sentence_loss, sequence_loss
+from v2t_lib.training.recipe import DecoderOptions, Recipe, TrainingOptions
 from v2t_lib.training.scst import Policy, Stage, train_scst
-from v2t_lib.training.train import TrainingOptions, train
+from v2t_lib.training.train import train
 
 
 def test_the_reward_of_a_sentence_by_hand():
@@ -119,10 +120,12 @@ def trained(shards, tmp_path_factory):
     train(
         both,
         out,
-        encoder_options=tiny.ENCODER,
-        decoder_options=tiny.DECODER,
-        caption_spec=tiny.CAPTION,
-        options=TrainingOptions(epochs=24, batch_size=4, learning_rate=1e-2),
+        Recipe(
+            caption=tiny.CAPTION,
+            encoder_options=tiny.ENCODER,
+            decoder=DecoderOptions(**tiny.DECODER),
+            training=TrainingOptions(epochs=24, batch_size=4, learning_rate=1e-2),
+        ),
     )
     return out
 

@@ -22,10 +22,17 @@ from v2t_lib.shards.pack import pack
 from v2t_lib.shards.reader import sources_of_batch
 from v2t_lib.specs import CaptionSpec, ClipSpec
 from v2t_lib.training.callbacks import ResumableState, SampleCaptions
-from v2t_lib.training.train import TrainingOptions, fit, train
+from v2t_lib.training.recipe import DecoderOptions, Recipe, TrainingOptions
+from v2t_lib.training.train import fit, train
 
 OPTIONS = TrainingOptions(epochs=3, batch_size=16, learning_rate=3e-3, checkpoint_steps=2)
 DECODER = tiny.DECODER | {"dropout": 0.2}
+RECIPE = Recipe(
+    caption=CaptionSpec(length=6),
+    encoder_options=tiny.ENCODER,
+    decoder=DecoderOptions(**DECODER),
+    training=OPTIONS,
+)
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +49,9 @@ def run(data, out, **options):
     return train(
         data / "train",
         out,
+        RECIPE,
         val=data / "val",
-        encoder_options=tiny.ENCODER,
-        decoder_options=DECODER,
-        caption_spec=CaptionSpec(length=6),
-        **({"options": OPTIONS} | options),
+        **options,
     )
 
 
@@ -125,7 +130,8 @@ def test_a_run_killed_at_any_step_ends_as_if_it_had_not_been(unbroken, data, tmp
 KILLED = """
 import json, sys
 from v2t_lib.specs import CaptionSpec
-from v2t_lib.training.train import TrainingOptions, fit, train
+from v2t_lib.training.recipe import DecoderOptions, Recipe, TrainingOptions
+from v2t_lib.training.train import fit, train
 data, out, encoder, decoder, options = map(json.loads, sys.argv[1:])
 train(data + "/train", out, val=data + "/val", encoder_options=encoder, decoder_options=decoder,
       caption_spec=CaptionSpec(length=6), options=TrainingOptions(**options), resume=True)
@@ -187,10 +193,12 @@ def test_a_finished_run_can_be_lengthened_from_its_copy(data, tmp_path):
     """The machine is lost, its drive is not."""
 
     def sightless(out, epochs, **options):
-        options |= {"encoder": "blind", "copy_to": tmp_path / "drive"}
-        given = dataclasses.replace(OPTIONS, epochs=epochs)
-        length = CaptionSpec(length=3)
-        train(data / "train", tmp_path / out, caption_spec=length, options=given, **options)
+        recipe = Recipe(
+            caption=CaptionSpec(length=3),
+            encoder="blind",
+            training=dataclasses.replace(OPTIONS, epochs=epochs),
+        )
+        train(data / "train", tmp_path / out, recipe, copy_to=tmp_path / "drive", **options)
 
     sightless("one", 1)
     first = pd.read_csv(tmp_path / "drive" / "history.csv")

@@ -24,7 +24,8 @@ from v2t_lib.training.checkpoints import Checkpoints, Mirror
 from v2t_lib.training.cider_reward import CiderReward
 from v2t_lib.training.feature_cache import cached_features
 from v2t_lib.training.losses import sentence_loss
-from v2t_lib.training.train import MODEL_FILE, TrainingOptions
+from v2t_lib.training.recipe import TrainingOptions
+from v2t_lib.training.train import MODEL_FILE
 
 SCST_FILE = "scst.keras"
 #: What is left of the learning rate, as in the paper.

@@ -23,7 +23,6 @@ from v2t_lib.shards.reader import (
     sources_of_batch,
     steps_an_epoch,
 )
-from v2t_lib.specs import CaptionSpec
 from v2t_lib.text.vocabulary import Vocabulary
 from v2t_lib.training.callbacks import (
     EmaWeights,
@@ -35,38 +34,10 @@ from v2t_lib.training.callbacks import (
 from v2t_lib.training.checkpoints import Checkpoints, Mirror
 from v2t_lib.training.feature_cache import cached_features
 from v2t_lib.training.losses import sequence_accuracy, sequence_loss
+from v2t_lib.training.recipe import Recipe, TrainingOptions
 from v2t_lib.training.warm_start import grow, warm_start
 
 MODEL_FILE, BLIND_FILE = "captioner.keras", "blind.keras"
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingOptions:
-    """How to train; the defaults suit clips of TGIF's size on one GPU.
-
-    Attributes:
-        accumulate: Batches whose gradients make one step of the optimiser.
-        ema: Momentum of the weights' moving average, which is what is judged and kept; 0 for
-            none.
-        scheduled_sampling: Share of input words replaced by the model's own by the end of training
-            (arXiv 1506.03099); 0 for none.
-        precision: A Keras dtype policy: `mixed_float16` scales the loss.
-    """
-
-    epochs: int = 20
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    warmup_share: float = 0.05
-    weight_decay: float = 0.02
-    clip_norm: float = 1.0
-    label_smoothing: float = 0.0
-    accumulate: int = 1
-    ema: float = 0.0
-    scheduled_sampling: float = 0.0
-    precision: str = "float32"
-    seed: int = 0
-    checkpoint_steps: int = 500
-    keep_checkpoints: int = 3
 
 
 class EmaAdamW(keras.optimizers.AdamW):
@@ -194,7 +165,7 @@ def fit(
 
 
 def _sizes(encoder: keras.layers.Layer) -> dict:
-    """What an encoder was made with, but for its name and precision."""
+    """The arguments that an encoder was made with, without its name and precision."""
     config = encoder.get_config()
     return {name: config[name] for name in config.keys() - {"name", "dtype", "trainable"}}
 
@@ -202,14 +173,9 @@ def _sizes(encoder: keras.layers.Layer) -> dict:
 def train(
     shards: str | Path,
     out: str | Path,
+    recipe: Recipe | None = None,
     *,
     val: str | Path | None = None,
-    encoder: str | None = None,
-    encoder_options: dict | None = None,
-    decoder_options: dict | None = None,
-    caption_spec: CaptionSpec | None = None,
-    options: TrainingOptions | None = None,
-    doubly_stochastic: float = 0.0,
     resume: bool = False,
     copy_to: str | Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -217,66 +183,61 @@ def train(
 ) -> Captioner:
     """Trains a captioner and its blind twin; writes `captioner.keras`, `blind.keras`, histories.
 
-    The twin has the same decoder and sees nothing (`BlindEncoder`); a third of the epochs is more
-    than it needs. Within `devices.spread` both train on several devices.
+    The twin has the same decoder and an encoder that sees nothing (`BlindEncoder`); a third of the
+    epochs is more than it needs. Within `distribution.spread` both train on several devices.
 
     Args:
-        shards: Training shards; the vocabulary is made from their captions alone.
+        shards: Training shards, whose clip size the model takes; the vocabulary is made from
+            their captions alone.
         out: The run's directory.
+        recipe: How the model is built and trained.
         val: Shards to choose the best epoch by; by the training loss when left out.
-        encoder: A name in `encoders.ENCODERS`; `conv3d`, or what `start_from` has, when left out.
-        encoder_options: Keyword arguments of the encoder.
-        decoder_options: Keyword arguments of `AttentionDecoder`.
-        caption_spec: Caption length and the vocabulary's minimum count.
-        options: How to train.
-        doubly_stochastic: See `Captioner`.
-        resume: Go on with the run in `out`.
+        resume: Continue the run in `out`.
         copy_to: A second directory, on a mounted drive say, that gets a copy of the run as it
-            grows; `resume` brings back from there what `out` lacks.
-        callbacks: More of Keras's callbacks for the captioner's training.
-        start_from: A model whose weights to begin with. Its words are kept and those of the new
-            captions added; encoder and decoder are its own where the options don't speak of them.
+            grows; `resume` restores from there what `out` lacks.
+        callbacks: Further Keras callbacks for the captioner's training.
+        start_from: A model to fine-tune. Encoder and decoder are built as that model's; its words
+            are kept and those of the new captions added.
 
     Raises:
-        DataError: Shards of another size, or too few captions for a batch.
-        TrainingError: Interrupted, or the loss is no number any more.
+        DataError: Shards of another clip size, or too few captions for a batch.
+        TrainingError: Interrupted, or the loss is not finite.
     """
-    options, caption_spec = options or TrainingOptions(), caption_spec or CaptionSpec()
-    out, spec = Path(out), clip_spec(shards)
+    recipe = recipe or Recipe()
+    options, out, spec = recipe.training, Path(out), clip_spec(shards)
     if val is not None and clip_spec(val) != spec:
         raise DataError(f"{val}: expected clips of {spec}. Received: {clip_spec(val)}")
     out.mkdir(parents=True, exist_ok=True)
-    vocabulary = Vocabulary.from_captions(read_captions_of(shards), caption_spec.min_count)
+    vocabulary = Vocabulary.from_captions(read_captions_of(shards), recipe.caption.min_count)
+    encoder = functools.partial(encoders.get, recipe.encoder, **recipe.encoder_options)
+    decoder = dataclasses.asdict(recipe.decoder)
     old = load(start_from) if start_from else None
-    seeing = functools.partial(encoders.get, encoder or "conv3d", **(encoder_options or {}))
     if old is not None:
         vocabulary = grow(old.vocabulary, vocabulary)
-        decoder_options = old.decoder_options | (decoder_options or {})
-        if encoder is None:
-            sizes = _sizes(old.encoder) | (encoder_options or {})
-            seeing = functools.partial(type(old.encoder), **sizes)
+        encoder = functools.partial(type(old.encoder), **_sizes(old.encoder))
+        decoder = old.decoder_options | {"dropout": recipe.decoder.dropout}
 
-    def make(encoder: Callable[..., keras.layers.Layer], blind: bool = False) -> Captioner:
+    def make(encoder: Callable[..., keras.layers.Layer], doubly_stochastic: float) -> Captioner:
         keras.utils.set_random_seed(options.seed)
         return Captioner(
             spec,
-            caption_spec,
+            recipe.caption,
             vocabulary,
             encoder(dtype=options.precision),
-            decoder_options,
-            doubly_stochastic=0.0 if blind else doubly_stochastic,
+            decoder,
+            doubly_stochastic=doubly_stochastic,
             dtype=options.precision,
         )
 
     with contextlib.closing(Mirror(out, Path(copy_to) if copy_to else None)) as mirror:
         if resume:
             mirror.fetch()
-        captioner = make(seeing)
+        captioner = make(encoder, options.doubly_stochastic)
         if old is not None:
             warm_start(captioner, old)
         # First, so that its loss is there to compare with while the captioner trains.
         size = captioner.encoder.memory_size
-        twin = make(functools.partial(encoders.get, "blind", memory_size=size), blind=True)
+        twin = make(functools.partial(encoders.get, "blind", memory_size=size), 0.0)
         brief = dataclasses.replace(options, epochs=-(-options.epochs // 3))
         fit(twin, shards, out / BLIND_FILE, brief, val, resume, mirror)
         fit(captioner, shards, out / MODEL_FILE, options, val, resume, mirror, callbacks)
