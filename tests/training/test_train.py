@@ -131,10 +131,11 @@ KILLED = """
 import json, sys
 from v2t_lib.specs import CaptionSpec
 from v2t_lib.training.recipe import DecoderOptions, Recipe, TrainingOptions
-from v2t_lib.training.train import fit, train
+from v2t_lib.training.train import train
 data, out, encoder, decoder, options = map(json.loads, sys.argv[1:])
-train(data + "/train", out, val=data + "/val", encoder_options=encoder, decoder_options=decoder,
-      caption_spec=CaptionSpec(length=6), options=TrainingOptions(**options), resume=True)
+recipe = Recipe(caption=CaptionSpec(length=6), encoder_options=encoder,
+                decoder=DecoderOptions(**decoder), training=TrainingOptions(**options))
+train(data + "/train", out, recipe, val=data + "/val", resume=True)
 """
 
 
