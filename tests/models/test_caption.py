@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from v2t_lib.clips.decode import iter_frames
 from v2t_lib.models.caption import Caption
 
 
@@ -51,25 +52,70 @@ def test_entropy_is_a_share_of_the_highest_and_even_attention_is_called_so():
     assert [caption.looked_nowhere(word) for word in range(3)] == [False, True, False]
 
 
-def test_the_evidence_frame_is_where_sharp_words_looked():
+def test_the_evidence_frame_is_where_concentrated_attention_is():
     attention = one_cell((1, 0, 0), (1, 0, 1), (0, 0, 0))
-    attention[2] = 0.11  # looks nowhere in particular, a little earlier than later
+    attention[2] = 0.11  # almost uniform, with a little more on the first time step
     attention[2, 0, 0, 0] = 0.23
     assert made(attention).evidence_frame() in range(4, 8)
     assert made(np.zeros((0, 2, 2, 2))).evidence_frame() == 0
 
 
-def test_a_gif_shows_the_sharpest_word_unless_told(tmp_path):
-    attention = one_cell((0, 0, 0), (0, 1, 1))
+SAVERS = {".gif": Caption.save_gif, ".mp4": Caption.save_video}
+
+
+@pytest.mark.parametrize("suffix", SAVERS)
+def test_an_animation_shows_the_sharpest_word_unless_told(tmp_path, suffix):
+    attention = one_cell((0, 0, 0), (0, 1, 1), (1, 1, 0))
     attention[0] = 1 / 8
-    caption = made(attention)
+    caption, save = made(attention), SAVERS[suffix]
     assert caption.sharpest_word() == 1
-    caption.save_gif(tmp_path / "a.gif")
-    caption.save_gif(tmp_path / "b.gif", word=1)
-    assert (tmp_path / "a.gif").read_bytes() == (tmp_path / "b.gif").read_bytes()
-    with pytest.raises(ValueError, match=r"from 0 to 1. Received: 2"):
-        caption.save_gif(tmp_path / "c.gif", word=2)
-    assert not (tmp_path / "c.gif").exists()
+    shown = {}
+    for name, options in {
+        "sharpest": {},
+        "number": {"word": 1},
+        "word": {"word": "b"},
+        "other": {"word": "c"},
+    }.items():
+        save(caption, tmp_path / f"{name}{suffix}", **options)
+        shown[name] = (tmp_path / f"{name}{suffix}").read_bytes()
+    assert shown["sharpest"] == shown["number"] == shown["word"] != shown["other"]
+
+
+@pytest.mark.parametrize("suffix", SAVERS)
+def test_an_animation_runs_in_the_clips_own_time_with_heat_where_attention_is(tmp_path, suffix):
+    caption = made(one_cell((0, 0, 0), (1, 1, 1)))
+    path = tmp_path / f"heat{suffix}"
+    SAVERS[suffix](caption, path, word=1, width=72)
+    frames, seconds = zip(*iter_frames(path.read_bytes()), strict=True)
+    assert sum(seconds) == pytest.approx(8 / 5, abs=0.01)
+    assert frames[0].shape[1] == 2 * 72  # 24 pixels three times, and both halves
+    at = np.cumsum(seconds) - np.array(seconds) / 2
+    for frame, when in zip(frames, at, strict=True):
+        left, right = np.split(frame[:60].astype(int), 2, axis=1)
+        heated = np.abs(left - right).sum(-1) > 60
+        assert heated[40:, 50:].all() == (when > 0.8) and not heated[:20, :20].any()
+
+
+@pytest.mark.parametrize("suffix", SAVERS)
+@pytest.mark.parametrize(
+    ("word", "why"),
+    [
+        (2, "from 0 to 1. Received: 2"),
+        (-1, "from 0 to 1. Received: -1"),
+        ("cat", "a word of “a b”. Received: 'cat'"),
+    ],
+)
+def test_a_word_that_is_not_there_is_refused(tmp_path, suffix, word, why):
+    caption = made(one_cell((0, 0, 0), (0, 1, 1)))
+    with pytest.raises(ValueError, match=why):
+        SAVERS[suffix](caption, tmp_path / f"a{suffix}", word=word)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", SAVERS)
+def test_a_caption_without_words_has_no_animation(tmp_path, suffix):
+    with pytest.raises(ValueError, match="Received: one without words"):
+        SAVERS[suffix](made(np.zeros((0, 2, 2, 2))), tmp_path / f"a{suffix}")
 
 
 def test_a_sheet_has_a_row_a_word_and_a_column_a_key_frame(tmp_path):

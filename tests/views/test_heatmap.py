@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from PIL import Image
 
-from v2t_lib.views.heatmap import cell_of, heat_maps, key_frames, overlay, save_gif, write
+from v2t_lib.models.cells import cell_of
+from v2t_lib.views.heatmap import enlarge, heat_maps, overlay
 
 
 @pytest.fixture
@@ -46,29 +46,8 @@ def test_overlay_leaves_cold_pixels_as_they_are(frames):
     np.testing.assert_allclose(laid[1, 3, 4], expected, atol=1)
 
 
-def test_a_gif_shows_clip_and_heat_side_by_side(attention, frames, tmp_path):
-    words = ("red", "</script>", "red")
-    save_gif(tmp_path / "heat.gif", frames, np.arange(4) / 5, words, attention[0], 0, 100)
-    assert [path.name for path in tmp_path.iterdir()] == ["heat.gif"]
-    with Image.open(tmp_path / "heat.gif") as picture:
-        assert picture.n_frames == 4 and picture.info["duration"] == 200
-        assert picture.width == 200
-        first = np.asarray(picture.convert("RGB")).astype(int)
-    left, right = first[:100, :100], first[:100, 100:]
-    difference = np.abs(left - right).sum(-1)
-    assert difference[:40, :40].min() > 40 > 5 > difference[70:, 70:].max()
-    assert (first[100:] < 50).any()  # the caption, in black below
-
-
-def test_key_frames_are_the_most_attended_in_order_of_time(attention):
-    weights = np.zeros((2, 4, 1, 1))
-    weights[:, 3], weights[:, 1], weights[:, 0] = 0.6, 0.3, 0.1
-    assert key_frames(weights, 8, 2) == [3, 7]
-    assert key_frames(weights, 8, 9) == [1, 3, 5, 7]
-
-
-def test_a_file_is_whole_or_as_it_was(tmp_path):
-    write(tmp_path / "deep" / "a.bin", b"old")
-    with pytest.raises(TypeError):
-        write(tmp_path / "deep" / "a.bin", 5)
-    assert (tmp_path / "deep" / "a.bin").read_bytes() == b"old"
+def test_pixels_are_repeated_a_whole_number_of_times(frames):
+    large = enlarge(frames, 59)
+    assert large.shape == (4, 40, 40, 3)
+    np.testing.assert_array_equal(large[:, 1::2, ::2], frames)
+    np.testing.assert_array_equal(enlarge(frames, 10), frames)  # never smaller

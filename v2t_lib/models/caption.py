@@ -1,4 +1,4 @@
-"""Caption: a sentence for a clip, and where the model looked for every word of it."""
+"""Caption: a sentence for a clip, with a probability and attention weights for every word."""
 
 import dataclasses
 import math
@@ -6,26 +6,30 @@ from pathlib import Path
 
 import numpy as np
 
+from v2t_lib.files import replacing
 from v2t_lib.models.cells import cell_of
 
-#: Attention with at least this share of the highest possible entropy is as good as none.
+#: Attention whose entropy is at least this share of the maximum counts as uniform.
 UNIFORM = 0.95
 
 
 @dataclasses.dataclass(frozen=True)
 class Caption:
-    """A sentence for a clip, and where the model looked for every word.
+    """A sentence for a clip, with a probability and attention weights for every word.
+
+    Attention weights lie on the encoder's memory: `T'` time steps of `h'` by `w'` cells, each time
+    step encoding one or several frames.
 
     Attributes:
         text: The sentence.
         words: Its words.
-        probs: float32 `(words,)`, each word's probability given those before.
-        log_prob: Log-probability of the whole sentence, END included, in nats.
-        attention: float32 `(words, T', h', w')`; each word's weights sum to 1.
-        frames: uint8 `(T, H, W, 3)`, what the model saw.
-        seconds: float `(T,)`, when in the clip those frames show.
-        runners_up: For each word the words that could have stood there instead, the most probable
-            first, as `(word, probability)`.
+        probs: float32 `(words,)`, each word's probability given the words before it.
+        log_prob: Log-probability of the whole sentence with its END token, in nats.
+        attention: float32 `(words, T', h', w')`, attention weights; they sum to 1 for each word.
+        frames: uint8 `(T, H, W, 3)`, the model's input.
+        seconds: float `(T,)`, the time in the clip at which each frame was sampled.
+        runners_up: For each word the most probable alternatives at its position, as
+            `(word, probability)`, most probable first.
     """
 
     text: str
@@ -38,74 +42,112 @@ class Caption:
     runners_up: tuple[tuple[tuple[str, float], ...], ...] = ()
 
     def frame_share(self) -> np.ndarray:
-        """float32 `(words, T)`: the share of each word's attention on each frame; rows sum to 1.
+        """float32 `(words, T)`: each word's attention on each frame; the rows sum to 1.
 
-        A memory cell stands for several frames, which share its weight evenly.
+        Frames of the same time step share its weight equally.
         """
         times = self.attention.sum(axis=(2, 3))  # (words,T')
-        cell = cell_of(np.arange(len(self.frames)), len(self.frames), times.shape[1])
-        return times[:, cell] / np.bincount(cell, minlength=times.shape[1])[cell]
+        step = cell_of(np.arange(len(self.frames)), len(self.frames), times.shape[1])
+        return times[:, step] / np.bincount(step, minlength=times.shape[1])[step]
 
     def frame_of(self, word: int) -> int:
-        """The number of the frame the model looked at most for word number `word`."""
+        """The number of the frame in the middle of the time step with word `word`'s most weight."""
         share = self.attention[word].sum(axis=(1, 2))  # (T',)
-        # A memory cell stands for several frames; the middle one speaks for it.
         return int((share.argmax() + 0.5) * len(self.frames) / len(share))
 
     def entropy(self) -> np.ndarray:
-        """float32 `(words,)`: the attention's entropy, 0 for one cell, 1 for all cells alike."""
+        """float32 `(words,)`: normalised attention entropy, 0 for one cell, 1 for uniform."""
         cells = math.prod(self.attention.shape[1:])
         nats = -np.sum(self.attention * np.log(np.maximum(self.attention, 1e-12)), axis=(1, 2, 3))
         return nats / np.log(max(cells, 2))
 
     def looked_nowhere(self, word: int) -> bool:
-        """Whether the word's attention is so even that its heat says nothing."""
+        """Whether the word's attention is close to uniform, so that its heat map says nothing."""
         return bool(self.entropy()[word] >= UNIFORM)
 
     def evidence_frame(self) -> int:
-        """The number of the frame that the caption as a whole rests on.
+        """The number of the frame with the most attention over all words.
 
-        Every word votes with its share of each frame, the more the sharper it looked.
+        Words count by 1 minus their entropy: concentrated attention more than diffuse attention.
         """
         votes = (1 - self.entropy())[:, None] * self.frame_share()
         return int(votes.sum(axis=0).argmax())
 
     def sharpest_word(self) -> int:
-        """The number of the word with the most concentrated attention: the highest single cell."""
+        """The number of the word with the highest attention weight on a single cell."""
         return int(self.attention.max(axis=(1, 2, 3)).argmax())
 
-    def save_gif(self, path: str | Path, word: int | None = None, width: int = 240) -> None:
-        """Writes the clip twice, side by side, as it is and under one word's heat.
+    def save_gif(self, path: str | Path, word: int | str | None = None, width: int = 240) -> None:
+        """Writes a GIF of the clip, plain and under one word's heat map, side by side.
 
         Args:
-            path: Where to.
-            word: The word's number, from 0; the sharpest one's when left out.
-            width: Of each half, in pixels, at most; small frames are enlarged to near it.
+            path: A file name that ends in `.gif`; the folder is made if there is none.
+            word: The word's number, from 0, or the word itself (where it occurs first); by default
+                the one with the most concentrated attention.
+            width: Most pixels across each half. Small frames are enlarged by a whole factor.
+
+        Raises:
+            ValueError: Another file name, or no such word.
         """
-        from v2t_lib.views import heatmap
+        from v2t_lib.views import animation
 
-        word = self.sharpest_word() if word is None else self._checked(word)
-        heatmap.save_gif(
-            path, self.frames, self.seconds, self.words, self.attention[word], word, width
+        animation.write_gif(path, *self._animation(word, width))
+
+    def save_video(self, path: str | Path, word: int | str | None = None, width: int = 240) -> None:
+        """Writes an MP4 of the clip, plain and under one word's heat map, side by side.
+
+        It plays once, in the clip's own time, in browsers and slides.
+
+        Args:
+            path: A file name that ends in `.mp4`; the folder is made if there is none.
+            word: As for `save_gif`.
+            width: As for `save_gif`.
+
+        Raises:
+            ValueError: Another file name, or no such word.
+        """
+        from v2t_lib.views import animation
+
+        animation.write_mp4(path, *self._animation(word, width))
+
+    def _animation(self, word: int | str | None, width: int) -> tuple[np.ndarray, np.ndarray]:
+        """Pictures uint8 `(T, height, 2 * width, 3)` and the seconds `(T,)` that each is shown."""
+        from v2t_lib.views import animation
+
+        number = self._number_of(word)
+        pictures = animation.side_by_side(
+            self.frames, self.words, self.attention[number], number, width
         )
+        return pictures, animation.frame_durations(self.seconds)
 
-    def save_sheet(self, path: str | Path) -> None:
-        """Writes a PNG of words by key frames, each word's heat over its frames."""
-        from v2t_lib.views import heatmap
-
-        heatmap.write(path, self.sheet())
-
-    def sheet(self, columns: int = 4) -> bytes:
-        """The contact sheet as the bytes of a PNG: a row a word, a column a key frame."""
-        from v2t_lib.views import heatmap
-
-        return heatmap.sheet(
-            self.frames, self.seconds, self.words, self.probs, self.attention, columns
-        )
-
-    def _checked(self, word: int) -> int:
+    def _number_of(self, word: int | str | None) -> int:
+        if not self.words:
+            raise ValueError("expected a caption with a word to show. Received: one without words")
+        if word is None:
+            return self.sharpest_word()
+        if isinstance(word, str):
+            if word not in self.words:
+                raise ValueError(f"expected a word of “{self.text}”. Received: {word!r}")
+            return self.words.index(word)
         if not 0 <= word < len(self.words):
             raise ValueError(
                 f"expected a word's number from 0 to {len(self.words) - 1}. Received: {word}"
             )
         return word
+
+    def save_sheet(self, path: str | Path) -> None:
+        """Writes the contact sheet of `sheet` as a PNG."""
+        with replacing(path) as temporary:
+            temporary.write_bytes(self.sheet())
+
+    def sheet(self, columns: int = 4) -> bytes:
+        """A contact sheet as the bytes of a PNG: a row for each word, a column for a key frame.
+
+        Args:
+            columns: Most key frames to show.
+        """
+        from v2t_lib.views import sheet
+
+        return sheet.sheet(
+            self.frames, self.seconds, self.words, self.probs, self.attention, columns
+        )

@@ -1,5 +1,5 @@
-"""Pictures of captions and attention: heat maps, the HTML inspector, the notebook panel, curves.
+"""Pictures of captions and attention: heat maps, sheets, animations, inspector, panel, curves.
 
-May import `models` and what lies below; matplotlib and ipywidgets in functions.
+May import `models` and the packages below it; `panel` needs ipywidgets.
 Start reading at `heatmap`, then `inspector`.
 """

@@ -1,4 +1,4 @@
-"""The inspector: click a word, see where the model looked; in a notebook or as a page."""
+"""The inspector: click a word of a caption to see its attention; in a notebook or as a page."""
 
 import base64
 import html
@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from v2t_lib.files import replacing
 from v2t_lib.models.caption import Caption
-from v2t_lib.views import heatmap as pictures
+from v2t_lib.views.animation import frame_durations
+from v2t_lib.views.heatmap import HEAT_OPACITY
 
-#: Small frames are shown enlarged, which enlarges what JPEG does to them too.
+#: JPEG options for frames that are narrow, and so shown enlarged with their artefacts, and others.
 _JPEG = {True: {"quality": 93, "subsampling": 0}, False: {"quality": 75, "subsampling": 2}}
 
 
@@ -36,7 +38,7 @@ def _film_strip(frames: np.ndarray) -> bytes:
 
 
 def _clip_data(caption: Caption, name: str, truth: str) -> dict:
-    """What the inspector's script needs of a caption; heat is a byte a cell, 255 at the peak."""
+    """A caption as the page's script reads it; weights are a byte a cell, 255 at a word's peak."""
     peaks = caption.attention.max(axis=(1, 2, 3))  # (words,)
     heat = np.round(255 * caption.attention / np.maximum(peaks, 1e-12)[:, None, None, None])
     shares = caption.frame_share()
@@ -47,7 +49,7 @@ def _clip_data(caption: Caption, name: str, truth: str) -> dict:
         "frames": list(caption.frames.shape[:3]),
         "grid": list(caption.attention.shape[1:]),
         "seconds": _rounded(caption.seconds, 2),
-        "step": pictures.frame_milliseconds(caption.seconds) / 1000,
+        "step": round(float(frame_durations(caption.seconds).mean()), 3),
         "words": list(caption.words),
         "probs": _rounded(caption.probs),
         "runners": [[[word, round(p, 4)] for word, p in row] for row in caption.runners_up]
@@ -73,22 +75,22 @@ def _template(name: str, **parts: str) -> str:
 def fragment(
     captions: Sequence[Caption], names: Sequence[str] = (), truths: Sequence[str] = ()
 ) -> str:
-    """The inspector of some captions, side by side, as HTML that needs nothing outside itself.
+    """The inspector of some captions, side by side, as HTML that loads nothing from elsewhere.
 
     Args:
-        captions: What to show.
+        captions: The captions to show.
         names: A heading for each.
-        truths: A reference for each, several joined by " | ".
+        truths: A reference caption for each; several are joined by " | ".
     """
     names, truths = names or [""] * len(captions), truths or [""] * len(captions)
     clips = [_clip_data(*row) for row in zip(captions, names, truths, strict=True)]
-    # "<" can't stand in a script element as it is: "</script>" in a caption would end it.
+    # A caption that holds "</script>" would end the script element, so "<" is escaped.
     data = json.dumps(clips).replace("<", "\\u003c")
-    # A replacement is not searched again only if it comes last: captions may hold "$ID".
+    # Captions may hold "$ID": CLIPS is filled in last, so that nothing in them is replaced.
     return _template(
         "inspector.html",
         ID=f"v2t-{uuid.uuid4().hex[:12]}",
-        OPACITY=str(pictures.HEAT_OPACITY),
+        OPACITY=str(HEAT_OPACITY),
         CLIPS=data,
     )
 
@@ -98,18 +100,18 @@ def save_page(
     captions: Sequence[Caption],
     names: Sequence[str] = (),
     truths: Sequence[str] = (),
-    title: str = "Video-to-Text: where the model looked",
+    title: str = "Video-to-Text: captions and attention",
     summary: str = "",
 ) -> None:
-    """Writes one HTML page, with nothing outside it, that plays clips and shows words' heat.
+    """Writes the inspector as one HTML file that works offline.
 
     Args:
-        path: Where to.
-        captions: What to show.
+        path: The file to write.
+        captions: The captions to show.
         names: A heading for each.
-        truths: A reference for each, several joined by " | ".
+        truths: A reference caption for each; several are joined by " | ".
         title: The page's heading.
-        summary: A line below it, as text.
+        summary: A line below the heading, as plain text.
     """
     page = _template(
         "page.html",
@@ -117,24 +119,27 @@ def save_page(
         SUMMARY=html.escape(summary),
         INSPECTOR=fragment(captions, names, truths),
     )
-    pictures.write(path, page.encode())
+    with replacing(path) as temporary:
+        temporary.write_bytes(page.encode())
 
 
 def inspect(*captions: Caption, names: Sequence[str] = (), truths: Sequence[str] = ()) -> None:
     """Shows captions in a notebook: a contact sheet of each, then the inspector.
 
-    The sheet is what readers see where no script may run: on GitHub, or in a notebook that isn't
-    trusted.
+    The sheets remain visible where scripts don't run: on GitHub, or in an untrusted notebook.
 
     Args:
         captions: One, or several to compare side by side.
         names: A heading for each.
-        truths: A reference for each, several joined by " | ".
+        truths: A reference caption for each; several are joined by " | ".
     """
     from IPython.display import HTML, display
 
     for caption in captions:
-        # What a notebook can't show as a picture it shows as text.
-        sheet = {"image/png": _base64(caption.sheet()), "text/plain": f"Heat of: {caption.text}"}
+        # The text is for front ends that show no pictures.
+        sheet = {
+            "image/png": _base64(caption.sheet()),
+            "text/plain": f"Attention weights of: {caption.text}",
+        }
         display(sheet, raw=True)
     display(HTML(fragment(captions, names, truths)))
