@@ -6,7 +6,7 @@ from v2t_lib.models.caption import Caption
 
 
 def example(words=("red", "</script>", "red"), frames=4, size=20, grid=(2, 2, 2)):
-    """A caption whose n-th word looks at the n-th cell, the last one everywhere alike."""
+    """A caption whose n-th word attends to the n-th cell, the last one to all cells equally."""
     attention = np.zeros((len(words), *grid), "float32")
     for number in range(len(words)):
         attention[number].flat[number] = 1

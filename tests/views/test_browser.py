@@ -19,7 +19,7 @@ from v2t_lib.views.inspector import save_page
 pytestmark = pytest.mark.browser
 
 ROOT = Path(__file__).resolve().parents[2]
-WORDS = ("red", "star", "red", "</b>")  # the last one looks everywhere alike
+WORDS = ("red", "star", "red", "</b>")  # the last one attends uniformly
 FRAME = (120, 120, 120)
 HOT = [round(0.35 * f + 0.65 * c) for f, c in zip(FRAME, (252, 255, 164), strict=True)]
 
@@ -65,22 +65,22 @@ def frame_of(card):
 
 
 def choose_words_one_by_one(card):
-    """The grid is 2 x 2 x 2 and word n looks at cell n: the pixels have to say so."""
+    """The grid is 2 x 2 x 2 and word n attends to cell n: the pixels have to say so."""
     corners = [(0.1, 0.1), (0.9, 0.1), (0.1, 0.9), (0.9, 0.9)]
     buttons = card.locator(".words button")
     assert buttons.all_inner_texts() == list(WORDS)
     card.locator("canvas").focus()
     card.page.keyboard.press("0")
     scrub = card.locator("input[aria-label=frame]")
-    for moment in range(4):
-        scrub.fill(str(moment))
+    for frame in range(4):
+        scrub.fill(str(frame))
         for number in range(len(WORDS)):
             buttons.nth(number).click()
             pressed = [b.get_attribute("aria-pressed") == "true" for b in buttons.all()]
             assert pressed == [n == number for n in range(len(WORDS))]
             for corner, place in enumerate(corners):
-                hot = number == 3 or (moment < 2 and corner == number)
-                assert near(pixel(card, *place), HOT if hot else FRAME), (moment, number, corner)
+                hot = number == 3 or (frame < 2 and corner == number)
+                assert near(pixel(card, *place), HOT if hot else FRAME), (frame, number, corner)
         buttons.nth(3).click()  # again: no heat
         assert all(near(pixel(card, *place), FRAME) for place in corners)
 
@@ -97,9 +97,9 @@ def test_a_page_alone_and_offline(chromium, page_url):
     cards = visit.page.locator("article")
     assert cards.count() == 3
     choose_words_one_by_one(cards.nth(0))
-    assert "did not look anywhere" not in cards.nth(0).inner_text()
+    assert "close to uniform" not in cards.nth(0).inner_text()
     cards.nth(0).locator(".words button").nth(3).click()
-    assert "did not look anywhere" in cards.nth(0).inner_text()
+    assert "close to uniform" in cards.nth(0).inner_text()
     assert near(pixel(cards.nth(1), 0.1, 0.1), HOT)  # a caption's sharpest word is shown at first
     assert "no words" in cards.nth(2).inner_text()
     assert visit.errors == []
@@ -146,9 +146,9 @@ def test_opacity_and_the_mean_over_words(chromium, page_url):
     card = visit.page.locator("article").first
     card.locator("canvas").focus()
     visit.page.keyboard.press("4")
-    card.locator("input[aria-label='opacity of the heat']").fill("0")
+    card.locator("input[aria-label='opacity of the heat map']").fill("0")
     assert near(pixel(card, 0.9, 0.9), FRAME)
-    card.locator("input[aria-label='opacity of the heat']").fill("0.65")
+    card.locator("input[aria-label='opacity of the heat map']").fill("0.65")
     # Cell 0 has (1 + 0 + 0 + 1/8) / 4 on average, more than the last word gives it; cell 3 less.
     assert near(pixel(card, 0.1, 0.1), HOT) and near(pixel(card, 0.9, 0.9), HOT)
     card.locator("input[type=checkbox]").check()
@@ -170,7 +170,7 @@ def test_dark_mode_and_a_phone(chromium, page_url):
 CELLS = [
     "import v2t_lib as v2t, tiny\n"
     "from helpers.captions import example\n"
-    "from v2t_lib.views.panel import CaptionView\n"
+    "from v2t_lib.views.caption_view import CaptionView\n"
     f"v2t.inspect(example({WORDS!r}))",
     f"CaptionView(example({WORDS!r}), 'a view')",
     "v2t.panel({'tiny': tiny.captioner()}, {'noise': tiny.frames(1)[0]}, {'noise': 'a cross a'})",
@@ -279,7 +279,7 @@ def test_in_a_notebook(chromium, front_end):
     assert words.count() == 2
     view.locator("button", has_text="star").click()
     view.get_by_text("“star”").wait_for()
-    spots = ((0.1, 0.1), (0.9, 0.1))  # down and along: the two words look at cells 0 and 2
+    spots = ((0.1, 0.1), (0.9, 0.1))  # down and along: the two words attend to cells 0 and 2
     for number in range(2):
         words.nth(number).click()
         image = view.locator("img").first
@@ -290,10 +290,10 @@ def test_in_a_notebook(chromium, front_end):
     panel = page.locator(".widget-vbox", has_text="or upload").last
     panel.locator("select").first.select_option("noise")
     until(lambda: "Clip: noise" in panel.inner_text())
-    panel.locator("select").nth(2).select_option("the truth (teacher forcing)")
+    panel.locator("select").nth(2).select_option("the reference (teacher forcing)")
     panel.locator("button", has_text="Caption").click()
     until(lambda: panel.locator("button", has_text="cross").count() > 0, 60)
-    assert panel.locator("img").count() == 2 and "tiny on the truth" in panel.inner_text()
+    assert panel.locator("img").count() == 2 and "reference scored by tiny" in panel.inner_text()
     before = picture(panel.locator("img").last)
     panel.locator("button", has_text="cross").last.click()
     until(lambda: (picture(panel.locator("img").last) != before).any())

@@ -1,6 +1,6 @@
 import pandas as pd
 
-from v2t_lib.views.curves import LiveCurves, curves, figure_of
+from v2t_lib.views.curves import LiveCurves, curves, plot_history
 
 HISTORY = pd.DataFrame(
     {
@@ -19,18 +19,19 @@ def lines(axes):
 
 
 def test_curves_show_the_history_and_the_lowest_blind_loss():
-    left, right = figure_of(HISTORY, BLIND).axes
+    left, right = plot_history(HISTORY, BLIND).axes
     drawn = lines(left)
-    assert list(drawn["training"]) == [2.0, 1.0, 0.5] and list(drawn["held out"]) == [1.8, 1.1, 0.7]
+    assert list(drawn["training"]) == [2.0, 1.0, 0.5]
+    assert list(drawn["validation"]) == [1.8, 1.1, 0.7]
     assert set(drawn["blind"]) == {1.5}
-    assert list(lines(right)["held out"]) == [0.35, 0.55, 0.75]
+    assert list(lines(right)["validation"]) == [0.35, 0.55, 0.75]
     assert list(left.get_lines()[0].get_xdata()) == [1, 2, 3]
     labels = [text.get_text() for text in left.get_legend().get_texts()]
-    assert labels == ["training: 0.500", "held out: 0.700", "blind: 1.500"]
+    assert labels == ["training: 0.500", "validation: 0.700", "blind: 1.500"]
 
 
-def test_without_held_out_clips_or_a_twin_there_are_fewer_lines():
-    left, _ = figure_of(HISTORY[["epoch", "loss", "sequence_accuracy"]]).axes
+def test_without_validation_clips_or_a_twin_there_are_fewer_lines():
+    left, _ = plot_history(HISTORY[["epoch", "loss", "sequence_accuracy"]]).axes
     assert set(lines(left)) == {"training"}
 
 
@@ -42,7 +43,7 @@ def test_a_runs_curves_come_from_its_files(tmp_path, monkeypatch):
     assert curves(tmp_path) != alone
 
 
-def test_live_curves_redraw_one_picture_and_go_on_with_a_history(tmp_path, monkeypatch):
+def test_live_curves_redraw_one_picture_and_continue_a_history(tmp_path, monkeypatch):
     import IPython.display
 
     shown = []

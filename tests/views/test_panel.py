@@ -8,7 +8,8 @@ from PIL import Image
 
 import v2t_lib as v2t
 from v2t_lib.models.captioner import save
-from v2t_lib.views.panel import NOTHING, TRUTH, CaptionView, uploaded
+from v2t_lib.views.caption_view import CaptionView
+from v2t_lib.views.panel import NOTHING, TRUTH, uploaded
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def test_equal_words_have_their_own_buttons_and_heat(captioner):
 
 
 def test_pictures_are_made_once_a_word_and_follow_time(captioner, monkeypatch):
-    import v2t_lib.views.panel as module
+    import v2t_lib.views.caption_view as module
 
     made = []
     real = module._jpegs

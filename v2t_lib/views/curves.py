@@ -1,4 +1,4 @@
-"""Curves of a run: its history as a picture, and one that redraws itself while a model trains."""
+"""Learning curves: loss and accuracy by epoch, of a finished run or while a model trains."""
 
 import io
 from pathlib import Path
@@ -8,21 +8,22 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 
-def figure_of(history: pd.DataFrame, blind: pd.DataFrame | None = None) -> Figure:
-    """Loss and accuracy over the epochs, beside the loss that a model reaches without looking.
+def plot_history(history: pd.DataFrame, blind: pd.DataFrame | None = None) -> Figure:
+    """Plots loss and accuracy by epoch.
 
     Args:
-        history: Rows of `history.csv`.
-        blind: Rows of `blind.csv`, of the blind twin.
+        history: The rows of `history.csv`.
+        blind: The rows of `blind.csv`, of the same decoder trained without seeing the clips. Its
+            lowest loss is drawn as a line: what the sentences alone allow.
     """
     figure = Figure(figsize=(9, 3.2), dpi=80, layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = history["epoch"] + 1
     for axes, name, title in (
         (left, "loss", "sequence loss, nats a token"),
-        (right, "sequence_accuracy", "accuracy, of words given those before"),
+        (right, "sequence_accuracy", "next-word accuracy (teacher forcing)"),
     ):
-        for column, label in ((name, "training"), (f"val_{name}", "held out")):
+        for column, label in ((name, "training"), (f"val_{name}", "validation")):
             if column in history:
                 label = f"{label}: {history[column].iloc[-1]:.3f}"
                 axes.plot(epochs, history[column], marker="o", markersize=3, label=label)
@@ -40,20 +41,20 @@ def figure_of(history: pd.DataFrame, blind: pd.DataFrame | None = None) -> Figur
 
 def _png(run: Path, history: pd.DataFrame) -> bytes:
     blind, file = run / "blind.csv", io.BytesIO()
-    figure_of(history, pd.read_csv(blind) if blind.exists() else None).savefig(file)
+    plot_history(history, pd.read_csv(blind) if blind.exists() else None).savefig(file)
     return file.getvalue()
 
 
 def curves(run: str | Path) -> bytes:
-    """The curves of a run's directory, its blind twin's among them, as the bytes of a PNG."""
+    """The learning curves of a run, from `history.csv` and `blind.csv`, as the bytes of a PNG."""
     return _png(Path(run), pd.read_csv(Path(run) / "history.csv"))
 
 
 class LiveCurves(keras.callbacks.Callback):
-    """Draws the curves in a notebook cell, again after every epoch.
+    """Shows the learning curves in a notebook cell and updates them after every epoch.
 
     Args:
-        run: The run's directory; the blind twin's curve comes from there.
+        run: The run's directory, with `history.csv` if the run is resumed.
     """
 
     def __init__(self, run: str | Path):
@@ -62,7 +63,7 @@ class LiveCurves(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         history = self.run / "history.csv"
-        if history.exists() and history.stat().st_size:  # a run that goes on
+        if history.exists() and history.stat().st_size:
             self.rows = pd.read_csv(history).to_dict("records")
 
     def on_epoch_end(self, epoch, logs=None):
