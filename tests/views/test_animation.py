@@ -128,6 +128,12 @@ def test_videos_are_of_the_kind_that_every_browser_plays(tmp_path, pictures):
     assert 0 < data.find(b"moov") < data.find(b"mdat")  # so that it plays before it is all there
 
 
+def test_any_name_will_do(tmp_path, pictures, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_mp4("a:b 100%d é.mp4", pictures, np.full(4, 0.2))
+    assert len(list(iter_frames((tmp_path / "a:b 100%d é.mp4").read_bytes()))) == 4
+
+
 def test_a_file_is_whole_or_as_it_was(written, pictures, tmp_path):
     written(pictures, np.full(4, 0.2))
     (path,) = (tmp_path / "deep").iterdir()

@@ -120,8 +120,9 @@ def write_mp4(path: str | Path, pictures: np.ndarray, durations: np.ndarray) -> 
     numbers, _ = sample_times(list(durations), count)
     with (
         replacing(path) as temporary,
-        # To move the index to the front FFmpeg reads the file again, by its name: no buffer.
-        open(temporary, "wb", buffering=0) as file,
+        # FFmpeg reopens the file by its name to move the index to the front: nothing may be left in
+        # a buffer, and of a relative name it would take "a:" for a protocol.
+        open(temporary.absolute(), "wb", buffering=0) as file,
         imageio.imopen(
             file,
             "w",
