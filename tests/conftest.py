@@ -27,6 +27,15 @@ def _seeds():
 
 
 @pytest.fixture
+def eager():
+    """No graphs are compiled in this test: see `helpers.runs.eagerly`."""
+    from helpers.runs import eagerly
+
+    with eagerly():
+        yield
+
+
+@pytest.fixture
 def disk_of():
     """`with disk_of(size)`: no file can grow beyond `size` bytes, as on a disk that is full."""
     import resource

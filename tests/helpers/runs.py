@@ -1,5 +1,9 @@
 """Short training runs, and how two of them are compared."""
 
+import contextlib
+from unittest import mock
+
+import keras
 import numpy as np
 
 import v2t_lib as v2t
@@ -10,15 +14,29 @@ from v2t_lib.training.train import compile_for_training
 TOKENS = tiny.tokens(*tiny.SENTENCES)
 
 
+@contextlib.contextmanager
+def eagerly():
+    """Within it Keras on TensorFlow compiles no graph: quicker where a tiny model takes few steps.
+
+    What a compiled graph does, to the bit, and the path of a whole command are tested without it.
+    """
+    if keras.backend.backend() != "tensorflow":
+        yield
+        return
+    always = property(lambda model: True, lambda model, value: None)
+    with mock.patch.object(keras.Model, "run_eagerly", always):
+        yield
+
+
 def learn(captioner, **options):
-    """Compiled, and how to take one step more."""
+    """Compiles `captioner`; returns a function that takes one training step, to its loss."""
     compile_for_training(captioner, TrainingOptions(warmup_share=0.1, **options), 20)
     frames = tiny.frames(3)
     return lambda: float(captioner.train_on_batch((frames, TOKENS[:, :-1]), TOKENS[:, 1:])[0])
 
 
 def end_of(path):
-    """All that a run leaves: its last state, its history, and the model it kept."""
+    """All that a run leaves: its last checkpoint, its history, and the model it saved."""
     history = path.with_name("history.csv" if path.stem == "captioner" else f"{path.stem}.csv")
     last = max(path.with_name(f".{path.stem}-checkpoints").glob("*.npz"))
     with np.load(last) as parts:

@@ -8,8 +8,8 @@ from v2t_lib.specs import CaptionSpec, ClipSpec
 from v2t_lib.text.vocabulary import Vocabulary
 
 CLIP = ClipSpec(frames=4, height=16, width=16)
-CAPTION = CaptionSpec(length=7)
-SENTENCES = ("a red star spins", "the blue circle is growing", "a cross blinks")
+CAPTION = CaptionSpec(length=5)
+SENTENCES = ("a red star spins", "the blue circle grows", "a cross blinks")
 VOCABULARY = Vocabulary.from_captions(SENTENCES)
 ENCODER = {"widths": (8, 12), "strides": ((1, 2, 2), (2, 2, 2)), "residual_from": 1}
 DECODER = {"units": 24, "embedding_size": 16, "attention_units": 12}
