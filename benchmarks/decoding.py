@@ -87,8 +87,8 @@ def pyav_sampled(data: bytes) -> np.ndarray:
 
 def lzw_alone(data: bytes) -> None:
     """Every frame's codes to indices: nothing that decodes all frames can be quicker."""
-    for part in read_animation("gif", data).parts:
-        part.decode(Image.new("P", part.size))
+    for subframe in read_animation("gif", data).subframes:
+        subframe.decode(Image.new("P", subframe.size))
 
 
 def drawn(count: int = 16, times: int = 3) -> list[bytes]:

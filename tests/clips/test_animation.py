@@ -8,7 +8,7 @@ from helpers.gif_writer import PALETTE, control, gif, image
 
 from v2t_lib.clips.animation import Animation, read_animation
 from v2t_lib.clips.sniff import sniff
-from v2t_lib.clips.subframe import BadFrame
+from v2t_lib.clips.subframe import FrameError
 from v2t_lib.errors import ClipError
 
 GOLDENS = np.load(Path(__file__).with_name("chromium.npz"))
@@ -29,13 +29,13 @@ def shown(data: bytes) -> tuple[list[np.ndarray], list[int]]:
     frames = []
     try:
         animation = read_animation(sniff(data), data)
-        for picture in animation.show(range(len(animation.parts))):
+        for picture in animation.render(range(len(animation.subframes))):
             frames.append(np.asarray(picture))
     except ClipError:
         return [], []
-    except BadFrame as bad:
-        assert bad.number == len(frames)
-    return frames, [part.milliseconds for part in animation.parts[: len(frames)]]
+    except FrameError as error:
+        assert error.number == len(frames)
+    return frames, [subframe.milliseconds for subframe in animation.subframes[: len(frames)]]
 
 
 def test_the_goldens_are_of_this_corpus():
@@ -74,10 +74,10 @@ def test_the_quick_way_shows_what_the_faithful_one_does(monkeypatch):
     clips = [random_gif(seed) for seed in range(400)]
     quick = [read_animation("gif", data) for data in clips]
     assert 100 < sum(animation.indexed() is not None for animation in quick) < 300
-    ways = [[np.asarray(p) for p in a.show(range(len(a.parts)))] for a in quick]
+    ways = [[np.asarray(p) for p in a.render(range(len(a.subframes)))] for a in quick]
     monkeypatch.setattr(Animation, "indexed", lambda self: None)
     for animation, frames in zip(quick, ways, strict=True):
-        for one, other in zip(frames, animation.show(range(len(frames))), strict=True):
+        for one, other in zip(frames, animation.render(range(len(frames))), strict=True):
             np.testing.assert_array_equal(one, np.asarray(other))
 
 
@@ -85,10 +85,10 @@ def test_some_frames_are_those_of_all():
     rng = np.random.default_rng(1)
     for seed in range(200):
         animation = read_animation("gif", random_gif(seed))
-        count = len(animation.parts)
-        every = [np.asarray(picture) for picture in animation.show(range(count))]
+        count = len(animation.subframes)
+        every = [np.asarray(picture) for picture in animation.render(range(count))]
         some = sorted(rng.choice(count, rng.integers(1, count + 1), replace=False).tolist())
-        for number, picture in zip(some, animation.show(some), strict=True):
+        for number, picture in zip(some, animation.render(some), strict=True):
             np.testing.assert_array_equal(every[number], np.asarray(picture))
 
 
@@ -96,7 +96,7 @@ def test_frames_that_leave_no_trace_are_not_decoded():
     whole = np.zeros((18, 24), np.uint8)
     broken = control(5) + image(whole, data=b"")
     data = gif(control(5) + image(whole), broken, broken, control(5) + image(whole + 1))
-    last = list(read_animation("gif", data).show([0, 3]))[-1]
+    last = list(read_animation("gif", data).render([0, 3]))[-1]
     np.testing.assert_array_equal(np.asarray(last), np.broadcast_to(PALETTE[1], (18, 24, 3)))
-    with pytest.raises(BadFrame):
-        list(read_animation("gif", data).show([0, 2]))
+    with pytest.raises(FrameError):
+        list(read_animation("gif", data).render([0, 2]))

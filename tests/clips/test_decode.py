@@ -14,7 +14,8 @@ from helpers.video_corpus import video
 from PIL import Image
 
 from v2t_lib.clips import decode as clips
-from v2t_lib.clips import sniff as containers
+from v2t_lib.clips import limits
+from v2t_lib.clips import sniff as sniffing
 from v2t_lib.clips.decode import decode_clip, iter_frames, read_clip, sample_times
 from v2t_lib.errors import ClipError
 from v2t_lib.specs import ClipSpec
@@ -177,9 +178,9 @@ def test_what_comes_before_a_fault_counts():
 
 
 def big_gif(frames: int, size: tuple[int, int], box: tuple[int, int]) -> bytes:
-    part = bytearray(image(np.zeros((1, 1), np.uint8)))
-    part[5:9] = np.array(box, "<u2").tobytes()
-    return gif(*[bytes(part)] * frames, head=screen(size))
+    block = bytearray(image(np.zeros((1, 1), np.uint8)))
+    block[5:9] = np.array(box, "<u2").tobytes()
+    return gif(*[bytes(block)] * frames, head=screen(size))
 
 
 def sized(data: bytes, at: int, width: int, height: int, form: str) -> bytes:
@@ -200,7 +201,7 @@ def bombs() -> dict[str, bytes]:
         "gif-canvas": big_gif(2, (65535, 65535), (1, 1)),
         "gif-frame": big_gif(2, (9, 9), (65535, 65535)),
         "gif-later-frame": gif(image(pattern(0, 9, 9)), big_gif(1, (9, 9), (65535, 300))[37:]),
-        "gif-frames": big_gif(containers.MAX_FRAMES + 1, (1, 1), (1, 1)),
+        "gif-frames": big_gif(limits.MAX_FRAMES + 1, (1, 1), (1, 1)),
         "gif-in-all": big_gif(66, (2896, 2896), (2896, 2896)),
         "gif-canvas-in-all": big_gif(66, (2896, 2896), (1, 1)),
         "png": sized(png, 16, 2**31 - 1, 2**31 - 1, ">u4"),
@@ -253,7 +254,7 @@ def test_a_folder_is_no_clip():
 
 
 def test_files_over_the_limit_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(containers, "MAX_BYTES", 1000)
+    monkeypatch.setattr(sniffing, "MAX_BYTES", 1000)
     monkeypatch.setattr(clips, "MAX_BYTES", 1000)
     data = saved(Image.effect_noise((64, 64), 50), "PNG")
     assert refused(data).kind == "too-big"

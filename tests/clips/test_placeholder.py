@@ -6,7 +6,7 @@ from helpers.clips import removed
 from PIL import Image
 
 from v2t_lib.clips.decode import decode_clip
-from v2t_lib.clips.placeholder import UNIFORM_SHARE, is_placeholder, stands_still, uniform_share
+from v2t_lib.clips.placeholder import UNIFORM_SHARE, is_placeholder, is_static, uniform_share
 from v2t_lib.datasets.shapes import draw, encode_gif
 from v2t_lib.errors import ClipError
 from v2t_lib.specs import ClipSpec
@@ -68,5 +68,5 @@ def test_the_rule_by_hand():
     assert is_placeholder([ten, ten]) and not is_placeholder([eleven, eleven])
     assert is_placeholder([grey, grey + np.uint8(8)])
     assert not is_placeholder([grey, grey, grey + np.uint8(9)])
-    assert stands_still(np.stack([grey, grey + np.uint8(8)]))
-    assert not stands_still(np.stack([grey, grey - np.uint8(9)]))
+    assert is_static(np.stack([grey, grey + np.uint8(8)]))
+    assert not is_static(np.stack([grey, grey - np.uint8(9)]))

@@ -9,7 +9,7 @@ from helpers.video_corpus import HEIGHT, SIDE, VIDEOS, WIDTH, drawn_frame, step,
 from v2t_lib.clips import video as videos
 from v2t_lib.clips.decode import decode_clip, iter_frames
 from v2t_lib.clips.sniff import sniff
-from v2t_lib.clips.subframe import BadFrame
+from v2t_lib.clips.subframe import FrameError
 from v2t_lib.clips.video import Video
 from v2t_lib.errors import ClipError
 from v2t_lib.specs import ClipSpec
@@ -102,15 +102,15 @@ def test_what_comes_before_a_packet_that_does_not_decode_counts(monkeypatch):
     def until_the_seventh():
         for number, frame in enumerate(decoding()):
             if number == 6 and len(source.durations) > 6:
-                raise BadFrame(6, "broken")
+                raise FrameError(6, "broken")
             yield frame
 
     monkeypatch.setattr(source, "_frames", until_the_seventh)
-    with pytest.raises(BadFrame) as bad:
-        list(source.show([1, 8]))
-    shorter = source.before(bad.value)
+    with pytest.raises(FrameError) as error:
+        list(source.render([1, 8]))
+    shorter = source.cut_at(error.value)
     assert shorter.fault == "broken" and len(shorter.durations) == 6
-    for number, picture in zip((1, 5), shorter.show([1, 5]), strict=True):
+    for number, picture in zip((1, 5), shorter.render([1, 5]), strict=True):
         np.testing.assert_array_equal(np.asarray(picture), whole[number])
 
 
@@ -132,12 +132,12 @@ def test_no_other_exception_escapes(part, monkeypatch):
 
     if part == "conversion":
         monkeypatch.setattr(source, "_to_rgb", convert)
-        with pytest.raises(ClipError, match="corrupt: expected pixels"):
-            list(source.show([0]))
+        with pytest.raises(ClipError, match="corrupt: expected a known pixel format"):
+            list(source.render([0]))
     else:
         # The last frames, which the decoder holds back, are those before them.
         monkeypatch.setattr(source, "_context", Failing)
-        assert len(list(source.show(range(12)))) == 12
+        assert len(list(source.render(range(12)))) == 12
 
 
 def test_a_cut_video_shows_what_it_has():

@@ -1,5 +1,5 @@
-"""Bytes to frames: GIF, APNG, WebP and video as a browser shows them, sampled evenly in time.
+"""Decoding: the bytes of a GIF, APNG, WebP or video to RGB frames, sampled evenly in time.
 
 May import `specs` and `errors`, NumPy, Pillow and PyAV; no network, no TensorFlow.
-Start reading at `decode`, whose `decode_clip` everything else calls.
+Start reading at `decode`: everything else calls its `decode_clip`.
 """

@@ -1,6 +1,6 @@
-"""Animations: parts composed on a canvas to what a browser shows.
+"""Animations: composes subframes on a canvas into the frames a browser shows.
 
-Reading the parts decodes nothing; composing decodes only what the frames asked for need.
+Reading decodes no pixels; rendering decodes only the subframes that the requested frames need.
 """
 
 import dataclasses
@@ -12,128 +12,129 @@ from collections.abc import Iterator, Sequence
 from PIL import ExifTags, Image
 
 from v2t_lib.clips.apng import read_png
-from v2t_lib.clips.gif import GifPart, read_gif
-from v2t_lib.clips.sniff import check_canvas, check_frames
-from v2t_lib.clips.subframe import CLEAR, KEEP, PREVIOUS, BadFrame, Part
+from v2t_lib.clips.gif import GifSubframe, read_gif
+from v2t_lib.clips.limits import check_canvas, check_frames
+from v2t_lib.clips.subframe import CLEAR, KEEP, RESTORE, FrameError, Subframe
 from v2t_lib.clips.webp import read_webp
 from v2t_lib.errors import ClipError
 
-#: Transparent pixels lie over this colour.
+#: Transparent pixels show this colour.
 BACKGROUND = (255, 255, 255)
-#: Delays up to 10 ms are a slip of the maker's; browsers show such frames for 100 ms.
-HASTY_MS, HASTY_SHOWN_MS = 10, 100
+#: Delays up to 10 ms are usually a mistake; browsers show such frames for 100 ms.
+TOO_SHORT_MS, DEFAULT_MS = 10, 100
 
 
 @dataclasses.dataclass(frozen=True)
 class Animation:
-    """Parts that follow one another on a canvas.
+    """A canvas and the subframes drawn on it in turn.
 
     Attributes:
         size: The canvas's width and height in pixels.
-        parts: At least one.
-        fault: Why there are no more parts, where the file is cut off; else empty.
+        subframes: At least one.
+        fault: Why the file ends early, where it is cut off; else empty.
     """
 
     size: tuple[int, int]
-    parts: Sequence[Part]
+    subframes: Sequence[Subframe]
     fault: str = ""
 
     @property
     def durations(self) -> list[float]:
-        """Seconds that each frame shows, as browsers have it."""
-        shown = [part.milliseconds for part in self.parts]
-        return [(delay if delay > HASTY_MS else HASTY_SHOWN_MS) / 1000 for delay in shown]
+        """Seconds each frame shows in a browser."""
+        delays = [subframe.milliseconds for subframe in self.subframes]
+        return [(delay if delay > TOO_SHORT_MS else DEFAULT_MS) / 1000 for delay in delays]
 
-    def before(self, bad: BadFrame) -> "Animation":
-        """What there is before a frame that doesn't decode."""
-        return Animation(self.size, self.parts[: bad.number], bad.why)
+    def cut_at(self, error: FrameError) -> "Animation":
+        """The animation that ends before a frame that doesn't decode."""
+        return Animation(self.size, self.subframes[: error.number], error.reason)
 
-    def show(self, wanted: Sequence[int]) -> Iterator[Image.Image]:
-        """Yields the frames numbered `wanted`, ascending, as RGB pictures over `BACKGROUND`.
+    def render(self, numbers: Sequence[int]) -> Iterator[Image.Image]:
+        """Yields the frames of these numbers, ascending, as RGB pictures over `BACKGROUND`.
 
-        Parts that leave no trace in what is wanted are not decoded.
+        Subframes that no requested frame shows are not decoded.
 
         Raises:
-            BadFrame: A part that was needed doesn't decode.
+            FrameError: A subframe that was needed doesn't decode.
         """
         canvas, at = _Canvas(self), 0
-        for goal in wanted:
-            start = self._fresh_start(at, goal)
+        for goal in numbers:
+            start = self._independent(at, goal)
             if start > at:
                 canvas.clear((0, 0, *self.size))
             for number in range(start, goal):
-                canvas.pass_by(number, self.parts[number])
-            yield from canvas.stop_at(goal, self.parts[goal])
+                canvas.advance(number, self.subframes[number])
+            yield from canvas.render(goal, self.subframes[goal])
             at = goal + 1
 
-    def _fresh_start(self, first: int, last: int) -> int:
-        """The last part from `first` to `last` that owes nothing to those before it."""
+    def _independent(self, first: int, last: int) -> int:
+        """The last subframe from `first` to `last` that depends on none before it."""
         for number in range(last, first, -1):
-            part, before = self.parts[number], self.parts[number - 1]
-            if not part.over and part.covers(self.size) and part.after != PREVIOUS:
+            subframe, before = self.subframes[number], self.subframes[number - 1]
+            replaces = not subframe.blend and subframe.covers(self.size)
+            if replaces and subframe.disposal != RESTORE:
                 return number
-            if before.after == CLEAR and before.covers(self.size):
+            if before.disposal == CLEAR and before.covers(self.size):
                 return number
         return first
 
     def indexed(self) -> tuple[int, bytes] | None:
-        """Blank index and palette if indices may be composed, which is quick, instead of colours.
+        """The index of an empty canvas and the palette, where indices can be composed, else None.
 
-        Indices need one palette for all parts, and an index for "nothing here" that no part ever
-        draws: the transparent one where all parts agree on it, or any at all where the canvas is
-        never bare.
+        Composing palette indices is faster than composing colours. It needs one palette for all
+        subframes, and an index for empty canvas that is never drawn: the transparent one where all
+        subframes have the same, or any index where the canvas is never empty.
         """
-        first, *others = self.parts
-        if not isinstance(first, GifPart) or any(p.palette != first.palette for p in others):
+        first, *others = self.subframes
+        if not isinstance(first, GifSubframe) or any(s.palette != first.palette for s in others):
             return None
-        if first.over and all(part.transparent == first.transparent for part in others):
+        if first.blend and all(other.transparent == first.transparent for other in others):
             at, palette = 3 * first.transparent, first.palette
             return first.transparent, palette[:at] + bytes(BACKGROUND) + palette[at + 3 :]
-        bared = any(part.after == CLEAR for part in self.parts) or first.after == PREVIOUS
-        return None if bared or not first.fills(self.size) else (0, first.palette)
+        emptied = any(s.disposal == CLEAR for s in self.subframes) or first.disposal == RESTORE
+        return None if emptied or not first.fills(self.size) else (0, first.palette)
 
 
 class _Canvas:
-    """What shows: indices into one palette where that does, else RGBA."""
+    """The composed picture: indices into one palette where possible, else RGBA."""
 
     def __init__(self, animation: Animation):
-        self._nothing = (0, 0, 0, 0)
+        self._empty = (0, 0, 0, 0)
         indexed = animation.indexed()
         if indexed is None:
             self._picture = Image.new("RGBA", animation.size)
         else:
-            self._nothing, palette = indexed
-            self._picture = Image.new("P", animation.size, self._nothing)
+            self._empty, palette = indexed
+            self._picture = Image.new("P", animation.size, self._empty)
             self._picture.putpalette(palette)
 
     def clear(self, box: tuple[int, int, int, int]) -> None:
-        """Leaves nothing in the box."""
+        """Empties the box."""
         if box[2] > box[0] and box[3] > box[1]:
-            self._picture.paste(self._nothing, box)
+            self._picture.paste(self._empty, box)
 
-    def pass_by(self, number: int, part: Part) -> None:
-        """Does what the part leaves behind."""
-        if part.after == KEEP:
-            self._draw(number, part)
-        elif part.after == CLEAR:
-            self.clear(part.box)
+    def advance(self, number: int, subframe: Subframe) -> None:
+        """Draws and disposes a subframe that isn't requested itself."""
+        if subframe.disposal == KEEP:
+            self._draw(number, subframe)
+        elif subframe.disposal == CLEAR:
+            self.clear(subframe.box)
 
-    def stop_at(self, number: int, part: Part) -> Iterator[Image.Image]:
-        """Yields what shows at the part, then does what the part leaves behind."""
-        saved = self._picture.crop(part.box) if part.after == PREVIOUS else None
-        self._draw(number, part)
+    def render(self, number: int, subframe: Subframe) -> Iterator[Image.Image]:
+        """Draws a subframe, yields the frame, then disposes the subframe."""
+        saved = self._picture.crop(subframe.box) if subframe.disposal == RESTORE else None
+        self._draw(number, subframe)
         yield self._rgb()
-        if part.after == CLEAR:
-            self.clear(part.box)
+        if subframe.disposal == CLEAR:
+            self.clear(subframe.box)
         elif saved is not None:
-            self._picture.paste(saved, part.box)
+            self._picture.paste(saved, subframe.box)
 
-    def _draw(self, number: int, part: Part) -> None:
+    def _draw(self, number: int, subframe: Subframe) -> None:
         try:
-            part.draw(self._picture)
+            subframe.draw(self._picture)
         except Exception as error:
-            # Pillow's decoders raise what they like on broken bytes; none of it may pass.
-            raise BadFrame(number, error) from None
+            # Pillow's decoders raise many kinds of exception on broken bytes.
+            raise FrameError(number, error) from None
 
     def _rgb(self) -> Image.Image:
         if self._picture.mode == "P":
@@ -147,20 +148,20 @@ class _Canvas:
 
 
 def _read_still(data: bytes) -> Iterator:
-    """Yields the size of a JPEG or BMP, then its one part."""
+    """Yields the size of a JPEG or BMP, then its one subframe."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             picture = Image.open(io.BytesIO(data), formats=("JPEG", "BMP"))
-        # Turned on its side by its camera, it will be put upright, see `parts`.
-        aside = picture.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+        # Orientations 5 to 8 swap width and height when `Subframe.draw` applies them.
+        rotated = picture.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ClipError("too-big", f"expected a smaller picture. Received: {error}") from None
     except Exception:
-        return  # As with frames: whatever Pillow raises, there is no picture.
-    size = picture.size[::-1] if aside else picture.size
+        return  # Pillow raises many kinds of exception; each means that there is no picture.
+    size = picture.size[::-1] if rotated else picture.size
     yield size
-    yield Part((0, 0, *size), 0, KEEP, False, data)
+    yield Subframe((0, 0, *size), 0, KEEP, False, data)
 
 
 _READERS = {
@@ -173,18 +174,18 @@ _READERS = {
 
 
 def read_animation(kind: str, data: bytes) -> Animation:
-    """Reads the parts and checks all limits; decodes no pixels.
+    """Reads the subframes and checks all limits; decodes no pixels.
 
-    Where the file breaks off or breaks its format's rules, the parts before that count.
+    Where the file is cut off or breaks its format's rules, the subframes before that are used.
 
     Args:
-        kind: "gif", "png", "webp", "jpeg" or "bmp", as `containers.sniff` tells.
+        kind: "gif", "png", "webp", "jpeg" or "bmp", as `sniff` returns it.
         data: The file.
 
     Raises:
-        ClipError: `corrupt` where there are no parts; `too-big`.
+        ClipError: `corrupt` where there are no subframes; `too-big`.
     """
-    size, parts, pixels, fault = None, [], 0, ""
+    size, subframes, pixels, fault = None, [], 0, ""
     try:
         for found in _READERS[kind](data):
             if size is None:
@@ -193,13 +194,13 @@ def read_animation(kind: str, data: bytes) -> Animation:
                 continue
             width, height = found.size
             pixels += max(width * height, size[0] * size[1])
-            parts.append(found)
-            check_frames(len(parts), pixels)
+            subframes.append(found)
+            check_frames(len(subframes), pixels)
             if width * height:
                 check_canvas(width, height)
     except (IndexError, struct.error):
         fault = "the file is cut off"
-    if not parts:
-        why = fault or "none"
-        raise ClipError("corrupt", f"expected frames in the {kind} file. Received: {why}")
-    return Animation(size, parts, fault)
+    if not subframes:
+        received = fault or "none"
+        raise ClipError("corrupt", f"expected frames in the {kind} file. Received: {received}")
+    return Animation(size, subframes, fault)

@@ -1,18 +1,18 @@
-"""APNGs: their chunks to parts, each a PNG of its own (the PNG specification, third edition)."""
+"""APNG: reads the chunks into subframes, each a PNG file (PNG specification, third edition)."""
 
 import struct
 import zlib
 from collections.abc import Iterator
 
-from v2t_lib.clips.subframe import Part
+from v2t_lib.clips.subframe import Subframe
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def read_png(data: bytes) -> Iterator:
-    """Yields the canvas's size, then each part; of a PNG that isn't animated, its one picture.
+    """Yields the canvas size, then each `Subframe`; a PNG without animation has one.
 
-    Ends where the format's rules are broken.
+    Stops at the first chunk that breaks the format's rules.
 
     Raises:
         IndexError, struct.error: The file is cut off.
@@ -26,16 +26,16 @@ def read_png(data: bytes) -> Iterator:
         elif kind == b"acTL" and not pixels:
             count = struct.unpack_from(">I", body)[0]
         elif kind == b"IDAT" and (count is None or control):
-            # Without a control chunk before it, an APNG's IDAT is for readers that know no APNG.
+            # An APNG's IDAT with no fcTL before it is for readers without APNG support: skip it.
             pixels.append(body)
         elif kind == b"fdAT" and control:
             pixels.append(body[4:])
         elif kind in (b"fcTL", b"IEND"):
             if pixels:
-                part = _part(size, control, data[24:29], shared, pixels)
-                if part is None:
+                subframe = _subframe(size, control, data[24:29], shared, pixels)
+                if subframe is None:
                     return
-                yield part
+                yield subframe
                 pixels = []
                 count = count - 1 if count else None
             if kind == b"IEND" or count == 0:
@@ -44,6 +44,7 @@ def read_png(data: bytes) -> Iterator:
 
 
 def _chunks(data: bytes, at: int) -> Iterator[tuple[bytes, bytes]]:
+    """Yields the type and body of each chunk up to the first with a wrong checksum."""
     while True:
         length, kind = struct.unpack_from(">I4s", data, at)
         body = data[at + 8 : at + 8 + length]
@@ -53,18 +54,22 @@ def _chunks(data: bytes, at: int) -> Iterator[tuple[bytes, bytes]]:
         at += 12 + length
 
 
-def _part(size, control, header, shared, pixels) -> Part | None:
-    """The part that an fcTL chunk, None for a still, describes; None where it breaks the rules."""
-    width, height, left, top, delay, per, after, over = *size, 0, 0, 0, 0, 0, 0
+def _subframe(size, control, header, shared, pixels) -> Subframe | None:
+    """Builds a subframe from the body of its fcTL chunk, None for a still picture.
+
+    Returns None where the chunk breaks the format's rules.
+    """
+    width, height, left, top, delay, per, disposal, blend = *size, 0, 0, 0, 0, 0, 0
     if control is not None:
-        width, height, left, top, delay, per, after, over = struct.unpack_from(">4x4I2H2B", control)
+        fields = struct.unpack_from(">4x4I2H2B", control)
+        width, height, left, top, delay, per, disposal, blend = fields
     box = (left, top, left + width, top + height)
-    if not (width and height and box[2] <= size[0] and box[3] <= size[1] and after < 3):
+    if not (width and height and box[2] <= size[0] and box[3] <= size[1] and disposal < 3):
         return None
-    # A part's disposal has the file's own numbers: 0 keeps, 1 clears, 2 brings back.
+    # APNG numbers its disposals as `subframe` does: 0 keeps, 1 clears, 2 restores.
     header = _chunk(b"IHDR", struct.pack(">II", width, height) + header)
     file = _SIGNATURE + header + shared + _chunk(b"IDAT", b"".join(pixels)) + _chunk(b"IEND", b"")
-    return Part(box, 1000 * delay // (per or 100), after, bool(over), file)
+    return Subframe(box, 1000 * delay // (per or 100), disposal, bool(blend), file)
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:

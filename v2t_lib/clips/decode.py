@@ -1,6 +1,6 @@
-"""Clips: bytes of any kind, or an array, to frames sampled evenly in time.
+"""Decodes a clip of any format, or an array, to frames sampled evenly in time.
 
-What a file is, its bytes say, never its name.
+The format is read from the bytes; a file's name doesn't matter.
 """
 
 import dataclasses
@@ -11,25 +11,26 @@ import numpy as np
 from PIL import Image
 
 from v2t_lib.clips.animation import Animation, read_animation
-from v2t_lib.clips.placeholder import LOOKS, is_placeholder, stands_still
-from v2t_lib.clips.sniff import MAX_BYTES, VIDEOS, sniff
-from v2t_lib.clips.subframe import BadFrame
+from v2t_lib.clips.limits import MAX_BYTES
+from v2t_lib.clips.placeholder import MAX_CHECKED, is_placeholder, is_static
+from v2t_lib.clips.sniff import VIDEOS, sniff
+from v2t_lib.clips.subframe import FrameError
 from v2t_lib.clips.video import Video
 from v2t_lib.errors import ClipError
 from v2t_lib.specs import ClipSpec
 
-#: Frames in an array say nothing of their time; they count as ten a second.
+#: Duration of an array's frames, which carry no times of their own.
 ARRAY_SECONDS = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
 class Original:
-    """What a clip was before it was sampled.
+    """Facts of a clip before sampling.
 
     Attributes:
-        kind: What its bytes are: "gif", "webp", "png", ...
-        frames: How many.
-        seconds: For which they show, once through.
+        kind: Its format: "gif", "webp", "mov", ... (see `sniff`), or "array".
+        frames: Number of frames.
+        seconds: Duration, played once.
         width: In pixels.
         height: In pixels.
     """
@@ -43,12 +44,12 @@ class Original:
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-    """Sampled frames and when they show.
+    """Sampled frames and their times.
 
     Attributes:
         frames: uint8 `(T, H, W, 3)`, RGB.
-        seconds: float64 `(T,)`, the moment each frame was sampled at, from the clip's start.
-        original: What they were taken from.
+        seconds: float64 `(T,)`, the time of each sample from the clip's start.
+        original: Facts of the clip before sampling.
     """
 
     frames: np.ndarray
@@ -57,10 +58,11 @@ class Clip:
 
 
 def read_clip(source: str | Path) -> bytes:
-    """The bytes of a file.
+    """Reads a clip's file.
 
     Raises:
-        ClipError: Nothing there, not readable, empty, or over `MAX_BYTES`.
+        ClipError: `gone` where there is no file, `unreachable` where it can't be read,
+            `not-a-clip` where it is empty, `too-big` over `MAX_BYTES`.
     """
     try:
         with open(source, "rb") as file:
@@ -79,7 +81,7 @@ def read_clip(source: str | Path) -> bytes:
 
 
 class _Array:
-    """Frames that are decoded already, beside `Animation` and `Video`."""
+    """Decoded frames, with the interface of `Animation` and `Video`."""
 
     fault = ""
 
@@ -92,8 +94,8 @@ class _Array:
         self._frames, self.durations = frames, [ARRAY_SECONDS] * len(frames)
         self.size = frames.shape[2], frames.shape[1]
 
-    def show(self, wanted: Sequence[int]) -> Iterator[Image.Image]:
-        yield from (Image.fromarray(self._frames[number]) for number in wanted)
+    def render(self, numbers: Sequence[int]) -> Iterator[Image.Image]:
+        yield from (Image.fromarray(self._frames[number]) for number in numbers)
 
 
 def _open(data: bytes | np.ndarray) -> Animation | Video | _Array:
@@ -114,87 +116,87 @@ def iter_frames(data: bytes | np.ndarray) -> Iterator[tuple[np.ndarray, float]]:
         `(frame, seconds)`: uint8 `(H, W, 3)`, float.
 
     Raises:
-        ClipError: `not-a-clip`, `corrupt` or `too-big`; `corrupt` may come after the frames that
-            are whole.
+        ClipError: `not-a-clip`, `corrupt` or `too-big`; `corrupt` may come after some frames.
     """
     source = _open(data)
     try:
         for picture, seconds in zip(
-            source.show(range(len(source.durations))), source.durations, strict=True
+            source.render(range(len(source.durations))), source.durations, strict=True
         ):
             yield np.asarray(picture), seconds
-    except BadFrame as bad:
-        raise _corrupt(bad.number, bad.why) from None
+    except FrameError as error:
+        raise _corrupt(error.number, error.reason) from None
     if source.fault:
         raise _corrupt(len(source.durations), source.fault)
 
 
-def _corrupt(number: int, why: str) -> ClipError:
-    return ClipError("corrupt", f"expected whole frames. Received: {why} in frame {number + 1}")
+def _corrupt(number: int, reason: str) -> ClipError:
+    return ClipError("corrupt", f"expected whole frames. Received: {reason} in frame {number + 1}")
 
 
 def sample_times(durations: list[float], count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which frames to take for `count` samples even in time, and when.
+    """Chooses `count` frames evenly in time.
 
-    A sample stands for one of `count` equal slices of the clip and is what shows in its middle.
+    The clip is divided into `count` slices of the same length; each sample is the frame that shows
+    in the middle of its slice.
 
     Returns:
         int64 `(count,)` frame numbers and float64 `(count,)` seconds.
     """
     ends = np.cumsum(durations)
     seconds = (np.arange(count) + 0.5) / count * ends[-1]
-    # A moment on the edge of two frames shows the second one, whatever adding up has rounded.
+    # A time on the boundary of two frames belongs to the second one, despite rounding in the sum.
     return np.searchsorted(ends[:-1] - 1e-9, seconds, side="right"), seconds
 
 
 def decode_clip(data: bytes | np.ndarray, spec: ClipSpec) -> Clip:
-    """Decodes a clip to what the model sees: `spec.frames` frames, area-averaged to its size.
+    """Decodes a clip to the model's input: `spec.frames` frames, resized by area averaging.
 
-    Of a clip with a fault, what comes before it counts, as in a browser.
+    A clip with a fault is used up to the fault, as in a browser.
 
     Args:
         data: A GIF, APNG, animated WebP, MP4, MOV, WebM or AVI, or uint8 `(N, H, W, 3)`.
         spec: Frames, height and width.
 
     Raises:
-        ClipError: `still` where there is a single frame; `placeholder` where the clip is the
-            picture of a removed one (see `placeholders`); else as `iter_frames`.
+        ClipError: `still` where there is a single frame; `placeholder` where the clip is a
+            host's notice that it was removed (see `placeholder`); else as `iter_frames`.
     """
     source, clip = _open(data), None
     kind = "array" if isinstance(data, np.ndarray) else sniff(data)
     while clip is None:
         try:
             clip = _sample(kind, source, spec)
-        except BadFrame as bad:
-            if bad.number == 0:
-                raise _corrupt(0, bad.why) from None
-            source = source.before(bad)
-    alone = len(source.durations) < 2
-    if alone and source.fault:
+        except FrameError as error:
+            if error.number == 0:
+                raise _corrupt(0, error.reason) from None
+            source = source.cut_at(error)
+    single = len(source.durations) < 2
+    if single and source.fault:
         raise _corrupt(1, source.fault)
-    if not isinstance(source, _Array) and stands_still(clip.frames):
+    if not isinstance(source, _Array) and is_static(clip.frames):
         _refuse_placeholder(source)
-    if alone:
+    if single:
         raise ClipError("still", "expected a clip of at least 2 frames. Received: a single picture")
     return clip
 
 
 def _refuse_placeholder(source: Animation | Video) -> None:
-    """Looks at more frames, in full size: those that were sampled may have missed a move."""
+    """Checks more frames at full size, as the samples may have missed movement."""
     count = len(source.durations)
-    pictures = source.show(range(0, count, -(-count // LOOKS)))
+    pictures = source.render(range(0, count, -(-count // MAX_CHECKED)))
     try:
         if is_placeholder(np.asarray(picture) for picture in pictures):
             raise ClipError("placeholder", "expected a clip. Received: one tone that never changes")
-    except BadFrame:
-        pass  # A frame that isn't sampled; the clip is as good as it was.
+    except FrameError:
+        pass  # The frame wasn't sampled, so the clip is still usable.
 
 
 def _sample(kind: str, source: Animation | Video | _Array, spec: ClipSpec) -> Clip:
-    wanted, seconds = sample_times(source.durations, spec.frames)
-    numbers, places = np.unique(wanted, return_inverse=True)
+    chosen, seconds = sample_times(source.durations, spec.frames)
+    numbers, places = np.unique(chosen, return_inverse=True)
     small = np.empty((len(numbers), *spec.shape[1:]), np.uint8)
-    for place, picture in enumerate(source.show(numbers.tolist())):
+    for place, picture in enumerate(source.render(numbers.tolist())):
         small[place] = picture.resize((spec.width, spec.height), Image.Resampling.BOX)
-    shown = len(source.durations), float(sum(source.durations))
-    return Clip(small[places], seconds, Original(kind, *shown, *source.size))
+    frames, length = len(source.durations), float(sum(source.durations))
+    return Clip(small[places], seconds, Original(kind, frames, length, *source.size))

@@ -1,4 +1,4 @@
-"""GIFs: their blocks to parts, and a part's LZW codes to pixels (the GIF89a specification)."""
+"""GIF: reads the blocks into subframes and decodes their LZW data (GIF89a specification)."""
 
 import dataclasses
 import struct
@@ -7,24 +7,24 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-from v2t_lib.clips.subframe import CLEAR, KEEP, PREVIOUS, Part
+from v2t_lib.clips.subframe import CLEAR, KEEP, RESTORE, Subframe
 
-#: What follows a frame, by its disposal method; 0, 1 and the unused 5 to 7 keep it.
-_DISPOSALS = {2: CLEAR, 3: PREVIOUS, 4: PREVIOUS}
+#: GIF's disposal methods; 0, 1 and the undefined 5 to 7 keep the frame.
+_DISPOSALS = {2: CLEAR, 3: RESTORE, 4: RESTORE}
 _NO_PALETTE = bytes(768)
 
 
 @dataclasses.dataclass(frozen=True)
-class GifPart(Part):
-    """A GIF's frame; `file` is the whole GIF.
+class GifSubframe(Subframe):
+    """A picture in a GIF; `data` is the whole file.
 
     Attributes:
-        palette: 768 bytes, red, green and blue of 256 colours.
-        transparent: The index that shows nothing, -1 for none.
-        start: Where its LZW blocks begin in the file.
+        palette: 768 bytes: red, green and blue of 256 colours.
+        transparent: Index of the transparent colour, -1 for none.
+        start: Where the LZW blocks begin in `data`.
         end: Where they end.
-        bits: LZW's least code size.
-        interlaced: Whether its rows come in four passes.
+        bits: The LZW minimum code size.
+        interlaced: Whether the rows come in four passes.
     """
 
     palette: bytes
@@ -35,25 +35,28 @@ class GifPart(Part):
     interlaced: bool
 
     def decode(self, picture: Image.Image, transparent: int = -1) -> None:
-        """Puts indices onto a palette picture of its size, all but those that are `transparent`."""
-        codes = self.file[self.start : self.end]
+        """Writes the colour indices into a palette picture of the same size.
+
+        Pixels of index `transparent` are left as they are.
+        """
+        codes = self.data[self.start : self.end]
         picture.frombytes(codes, "gif", (self.bits, self.interlaced, transparent))
 
     def fills(self, size: tuple[int, int]) -> bool:
-        """Whether every pixel of a canvas of this size gets a colour."""
+        """Whether it covers a canvas of this size with no transparent pixel."""
         if not self.covers(size):
             return False
-        if not self.over:
+        if not self.blend:
             return True
         picture = Image.new("P", self.size)
         try:
             self.decode(picture)
         except Exception:
-            return False  # Drawing it will say why.
+            return False  # `draw` will raise the same error, where it is handled.
         return picture.histogram()[self.transparent] == 0
 
     def draw(self, canvas: Image.Image) -> None:
-        """Puts the pixels onto an RGBA canvas, or as indices onto a palette canvas."""
+        """Draws the pixels onto an RGBA canvas, or their indices onto a palette canvas."""
         if not all(self.size):
             return
         if canvas.mode == "RGBA":
@@ -61,11 +64,11 @@ class GifPart(Part):
             self.decode(picture)
             colours = np.full((256, 4), 255, np.uint8)
             colours[:, :3] = np.frombuffer(self.palette, np.uint8).reshape(256, 3)
-            if self.over:
+            if self.blend:
                 colours[self.transparent, 3] = 0
             picture.putpalette(colours.tobytes(), "RGBA")
             picture = picture.convert("RGBA")
-            canvas.paste(picture, self.box[:2], picture if self.over else None)
+            canvas.paste(picture, self.box[:2], picture if self.blend else None)
         elif self.box == (0, 0, *canvas.size):
             self.decode(canvas, self.transparent)
         else:
@@ -75,7 +78,9 @@ class GifPart(Part):
 
 
 def read_gif(data: bytes) -> Iterator:
-    """Yields the canvas's size, then each part; ends where the format's rules are broken.
+    """Yields the canvas size, then each `GifSubframe`.
+
+    Stops at the first block that breaks the format's rules.
 
     Raises:
         IndexError, struct.error: The file is cut off.
@@ -90,34 +95,34 @@ def read_gif(data: bytes) -> Iterator:
                 if data[at + 2] != 4:
                     return
                 flags, delay, transparent = struct.unpack_from("<BHB", data, at + 3)
-                after = _DISPOSALS.get(flags >> 2 & 7, KEEP)
-                control = (10 * delay, after, transparent if flags & 1 else -1)
+                disposal = _DISPOSALS.get(flags >> 2 & 7, KEEP)
+                control = (10 * delay, disposal, transparent if flags & 1 else -1)
             at = end
         elif data[at] == 0x2C:
-            part, at = _image(data, at + 1, shared, *control)
-            if not 1 <= part.bits <= 8:
+            subframe, at = _image(data, at + 1, shared, *control)
+            if not 1 <= subframe.bits <= 8:
                 return
             if not sized:
-                # A first frame that reaches beyond the canvas widens it; no other does.
+                # Browsers enlarge the canvas to hold the first subframe, but no later one.
                 sized = True
-                yield max(size[0], part.box[2]), max(size[1], part.box[3])
-            yield part
+                yield max(size[0], subframe.box[2]), max(size[1], subframe.box[3])
+            yield subframe
             control = (0, KEEP, -1)
         else:
             return
 
 
-def _image(data, at, shared, delay, after, transparent) -> tuple[GifPart, int]:
-    """The part that an image descriptor begins, and where the next block begins."""
+def _image(data, at, shared, delay, disposal, transparent) -> tuple[GifSubframe, int]:
+    """Reads an image descriptor: its subframe, and where the next block begins."""
     left, top, width, height, flags = struct.unpack_from("<HHHHB", data, at)
     local, at = _palette(data, flags, at + 9)
     end = _after_blocks(data, at + 1)
-    part = GifPart(
+    subframe = GifSubframe(
         box=(left, top, left + width, top + height),
         milliseconds=delay,
-        after=after,
-        over=transparent >= 0,
-        file=data,
+        disposal=disposal,
+        blend=transparent >= 0,
+        data=data,
         palette=local or shared or _NO_PALETTE,
         transparent=transparent,
         start=at + 1,
@@ -125,11 +130,11 @@ def _image(data, at, shared, delay, after, transparent) -> tuple[GifPart, int]:
         bits=data[at],
         interlaced=bool(flags & 0x40),
     )
-    return part, end
+    return subframe, end
 
 
 def _palette(data: bytes, flags: int, at: int) -> tuple[bytes, int]:
-    """The palette, black beyond its end, and where it ends; empty where `flags` has none."""
+    """Reads a palette, padded with black, and where it ends; empty where `flags` has none."""
     if not flags & 0x80:
         return b"", at
     end = at + (3 << (flags & 7) + 1)
@@ -137,6 +142,7 @@ def _palette(data: bytes, flags: int, at: int) -> tuple[bytes, int]:
 
 
 def _after_blocks(data: bytes, at: int) -> int:
+    """Where a chain of data sub-blocks ends."""
     while size := data[at]:
         at += size + 1
     return at + 1

@@ -1,23 +1,23 @@
-"""Placeholders: what a host serves where a clip has been removed.
+"""Recognises placeholders: what image hosts serve in place of a removed clip.
 
-Such a picture is one tone with a line or two of small text, the same from first to last. The rule,
-in levels of 255, taken in whichever of red, green and blue differs most: in no frame does a pixel
-differ by more than `STILL_LEVELS` from the first frame's, and at least `UNIFORM_SHARE` of the
-first frame's pixels lie within `UNIFORM_LEVELS` of its median colour. Up to `LOOKS` frames, evenly
-spread, are looked at.
+A placeholder is one plain colour with a line or two of small text, and doesn't move. The rule, in
+levels of 255, on the channel that differs most: no pixel of any frame differs by more than
+`STILL_LEVELS` from the first frame, and at least `UNIFORM_SHARE` of the first frame's pixels are
+within `UNIFORM_LEVELS` of its median colour. At most `MAX_CHECKED` frames, evenly spread, are
+checked.
 """
 
 from collections.abc import Iterable
 
 import numpy as np
 
-LOOKS = 64
+MAX_CHECKED = 64
 STILL_LEVELS = 8
 UNIFORM_LEVELS = 16
 UNIFORM_SHARE = 0.9
 
 
-def stands_still(frames: np.ndarray) -> bool:
+def is_static(frames: np.ndarray) -> bool:
     """Whether uint8 frames `(T, H, W, 3)` differ by at most `STILL_LEVELS` from one another."""
     return int((frames.max(axis=0) - frames.min(axis=0)).max()) <= STILL_LEVELS
 
@@ -40,5 +40,5 @@ def is_placeholder(frames: Iterable[np.ndarray]) -> bool:
     if uniform_share(first) < UNIFORM_SHARE:
         return False
     return all(
-        frame.shape == first.shape and stands_still(np.stack([first, frame])) for frame in frames
+        frame.shape == first.shape and is_static(np.stack([first, frame])) for frame in frames
     )

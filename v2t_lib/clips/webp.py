@@ -1,15 +1,15 @@
-"""Animated WebPs: their chunks to parts, each a WebP of its own (RFC 9649)."""
+"""Animated WebP: reads the chunks into subframes, each a WebP file (RFC 9649)."""
 
 import struct
 from collections.abc import Iterator
 
-from v2t_lib.clips.subframe import CLEAR, KEEP, Part
+from v2t_lib.clips.subframe import CLEAR, KEEP, Subframe
 
 
 def read_webp(data: bytes) -> Iterator:
-    """Yields the canvas's size, then each part; of a WebP that isn't animated, its one picture.
+    """Yields the canvas size, then each `Subframe`; a WebP without animation has one.
 
-    Ends where the format's rules are broken.
+    Stops at the first chunk that breaks the format's rules.
 
     Raises:
         IndexError, struct.error: The file is cut off.
@@ -20,29 +20,29 @@ def read_webp(data: bytes) -> Iterator:
         found = {kind: body} | dict(chunks)
         size = _size(found)
         yield size
-        yield Part((0, 0, *size), 0, KEEP, False, _file(found, size))
+        yield Subframe((0, 0, *size), 0, KEEP, False, _file(found, size))
         return
-    width, height = _three(body, 4) + 1, _three(body, 7) + 1
+    width, height = _uint24(body, 4) + 1, _uint24(body, 7) + 1
     yield width, height
     for kind, body in chunks:
         if kind != b"ANMF":
             continue
-        left, top = 2 * _three(body, 0), 2 * _three(body, 3)
-        box = (left, top, left + _three(body, 6) + 1, top + _three(body, 9) + 1)
+        left, top = 2 * _uint24(body, 0), 2 * _uint24(body, 3)
+        box = (left, top, left + _uint24(body, 6) + 1, top + _uint24(body, 9) + 1)
         found = dict(_chunks(body, 16))
         size = _size(found)
         if box[2] > width or box[3] > height or size != (box[2] - left, box[3] - top):
             return
-        after = CLEAR if body[15] & 1 else KEEP
-        yield Part(box, _three(body, 12), after, not body[15] & 2, _file(found, size))
+        disposal, blend = CLEAR if body[15] & 1 else KEEP, not body[15] & 2
+        yield Subframe(box, _uint24(body, 12), disposal, blend, _file(found, size))
 
 
-def _three(data: bytes, at: int) -> int:
+def _uint24(data: bytes, at: int) -> int:
     return data[at] | data[at + 1] << 8 | data[at + 2] << 16
 
 
 def _chunks(data: bytes, at: int) -> Iterator[tuple[bytes, bytes]]:
-    """The RIFF chunks; one that is cut off ends them."""
+    """Yields the type and body of each RIFF chunk up to the first that is cut off."""
     while at + 8 <= len(data):
         kind, length = struct.unpack_from("<4sI", data, at)
         if at + 8 + length > len(data):
@@ -52,7 +52,7 @@ def _chunks(data: bytes, at: int) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _size(chunks: dict[bytes, bytes]) -> tuple[int, int]:
-    """Width and height as the pixels' own header has them, which decides what is allocated."""
+    """Width and height in the bitstream's own header, which the decoder allocates by."""
     if b"VP8L" in chunks:
         bits = struct.unpack_from("<I", chunks[b"VP8L"], 1)[0]
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
@@ -61,7 +61,7 @@ def _size(chunks: dict[bytes, bytes]) -> tuple[int, int]:
 
 
 def _file(chunks: dict[bytes, bytes], size: tuple[int, int]) -> bytes:
-    """A still WebP of the chunks that hold pixels."""
+    """A still WebP file made of the chunks that hold pixels."""
     kinds = (b"VP8L",) if b"VP8L" in chunks else (b"ALPH", b"VP8 ")
     kept = [(kind, chunks[kind]) for kind in kinds if kind in chunks]
     if kept[0][0] == b"ALPH":
