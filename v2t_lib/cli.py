@@ -270,7 +270,8 @@ def _say_why_no_meteor(scores: dict) -> None:
 
 def _score(args) -> int:
     from v2t_lib.captions_file import read_captions, read_predictions, select
-    from v2t_lib.metrics.corpus_scores import report, summary, tally, write_clips
+    from v2t_lib.metrics.corpus_scores import score_corpus
+    from v2t_lib.metrics.score_report import report, summary, write_clips
 
     records = read_captions(args.references, keep_repeats=True)
     if args.split:
@@ -278,11 +279,11 @@ def _score(args) -> int:
     references = {record.source: record.captions for record in records}
 
     def count(path):
-        counted = tally(read_predictions(path), references)
-        if counted.strangers:
+        counted = score_corpus(read_predictions(path), references)
+        if counted.without_references:
             print(
                 f"{path}: predictions for clips without references don't count: "
-                f"{len(counted.strangers)}, {counted.strangers[0]!r} for one",
+                f"{len(counted.without_references)}, {counted.without_references[0]!r} for one",
                 file=sys.stderr,
             )
         return counted

@@ -1,5 +1,6 @@
 """Rows of UTF-8 TSV files: reading them, and recognising a header row."""
 
+import os
 import re
 import warnings
 from collections.abc import Sequence
@@ -59,7 +60,7 @@ def _is_header(path: str | Path, rows: Sequence[Row]) -> bool:
     """
 
     def exists(source: str) -> bool:
-        return is_url(source) or (Path(path).parent / source).is_file()
+        return is_url(source) or os.path.isfile(Path(path).parent / source)
 
     (_, columns), *others = rows
     if len(columns) != 2 or not all(columns) or not others:
