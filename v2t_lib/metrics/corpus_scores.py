@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from v2t_lib.errors import DataError
 from v2t_lib.metrics import coco, meteor
-from v2t_lib.text import ptb_tokenizer
+from v2t_lib.text import characters, ptb_tokenizer
 
 NAMES = (*coco.NAMES, "METEOR")
 RESAMPLES = 1000
@@ -39,6 +39,7 @@ class CorpusScores:
         table: float `(clips, columns)`: the columns of `coco`, then those of `meteor` if available.
         no_meteor: Why METEOR is not available, in one line; None if it is.
         without_references: Sources with a prediction but no references; they don't count.
+        by_character: Whether scripts without spaces were cut into characters.
     """
 
     sources: tuple[str, ...]
@@ -48,6 +49,7 @@ class CorpusScores:
     table: np.ndarray
     no_meteor: str | None
     without_references: tuple[str, ...] = ()
+    by_character: bool = False
 
     def scores(self) -> dict[str, float | None]:
         """The scores over all clips."""
@@ -63,7 +65,7 @@ class CorpusScores:
             tuple(values[i] for i in kept) for values in (self.captions, self.references)
         )
         # CIDEr weighs n-grams by their rarity in the clips scored, so its column changes.
-        rows = coco.clip_statistics(*_tokenise(captions, references))
+        rows = coco.clip_statistics(*_tokenise(captions, references, self.by_character))
         return dataclasses.replace(
             self,
             sources=tuple(self.sources[i] for i in kept),
@@ -83,8 +85,13 @@ class CorpusScores:
         return scores_of(np.stack([np.bincount(d, minlength=clips) @ self.table for d in draws]))
 
 
-def _tokenise(captions: Sequence[str], references: Sequence[Sequence[str]]):
-    words, pairs = ptb_tokenizer.words, zip(captions, references, strict=True)
+def _tokenise(
+    captions: Sequence[str], references: Sequence[Sequence[str]], by_character: bool
+) -> tuple[list, list]:
+    def words(text: str) -> tuple[str, ...]:
+        return ptb_tokenizer.words(characters.cut(text) if by_character else text)
+
+    pairs = zip(captions, references, strict=True)
     both = [
         (words(caption), [words(text) for text in texts])
         for caption, texts in tqdm(pairs, "words", len(captions), unit="clip")
@@ -96,6 +103,7 @@ def score_corpus(
     predictions: Mapping[str, str],
     references: Mapping[str, Sequence[str]],
     with_meteor: bool = True,
+    by_character: bool = False,
 ) -> CorpusScores:
     """Scores predictions on every clip that has references.
 
@@ -103,6 +111,8 @@ def score_corpus(
         predictions: Captions by source; those of clips without references don't count.
         references: The reference captions of every clip to score, by source.
         with_meteor: Whether to compute METEOR, if possible here.
+        by_character: Whether to cut scripts without spaces, such as Chinese, into characters
+            instead of taking every phrase for one word.
 
     Raises:
         DataError: No prediction is for a clip that has references.
@@ -116,7 +126,7 @@ def score_corpus(
     sources = tuple(sorted(references))
     captions = tuple(predictions.get(source, "") for source in sources)
     texts = tuple(references[source] for source in sources)
-    words = _tokenise(captions, texts)
+    words = _tokenise(captions, texts, by_character)
     table, no_meteor = coco.clip_statistics(*words), "not asked for"
     if with_meteor:
         try:
@@ -125,7 +135,7 @@ def score_corpus(
             no_meteor = str(reason)
     missing = np.array([source not in predictions for source in sources])
     others = tuple(sorted(predictions.keys() - references.keys()))
-    return CorpusScores(sources, captions, texts, missing, table, no_meteor, others)
+    return CorpusScores(sources, captions, texts, missing, table, no_meteor, others, by_character)
 
 
 def _interval(values: np.ndarray | None) -> list[float] | None:

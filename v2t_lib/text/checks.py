@@ -43,12 +43,12 @@ def problems(captions: Sequence[str], length: int | None = None) -> list[str]:
     if wordless:
         found.append(
             f"{len(wordless)} of {len(captions)} captions have no word at all, only signs or emoji "
-            f"({wordless[0]!r}): a model learns from them to say nothing"
+            f"({wordless[0]!r}), and count as empty"
         )
     if without_spaces(captions):
         found.append(
-            "the captions have no spaces between words, so each whole phrase counts as one word: "
-            "cut them into words with a segmenter, or into characters"
+            "the captions have no spaces between words, so each whole phrase counts as one word "
+            f"({captions[0]!r}): cut them into words with a segmenter, or into characters"
         )
     if length is not None:
         cut, enough = truncation(captions, length)
