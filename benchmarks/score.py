@@ -26,7 +26,8 @@ from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 from timing import medians
 
 from v2t_lib.captions_file import read_captions
-from v2t_lib.metrics.corpus_scores import report, tally
+from v2t_lib.metrics.corpus_scores import score_corpus
+from v2t_lib.metrics.score_report import report
 from v2t_lib.text import ptb_tokenizer as ptb
 
 CLIPS, REFERENCES, REPEATS = 11_360, 3, 3
@@ -95,7 +96,7 @@ def main():
 
     def ours():
         ptb.words.cache_clear()
-        results["ours"] = report(tally(predictions, references, with_meteor=False))
+        results["ours"] = report(score_corpus(predictions, references, with_meteor=False))
 
     def theirs():
         with contextlib.redirect_stdout(io.StringIO()):

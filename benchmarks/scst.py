@@ -23,7 +23,8 @@ from v2t_lib.datasets.shapes import SPLITS, draw
 from v2t_lib.datasets.shapes_grammar import PHRASING_SHARES
 from v2t_lib.evaluation import predict
 from v2t_lib.files import replacing
-from v2t_lib.metrics.corpus_scores import Tally, report, tally
+from v2t_lib.metrics.corpus_scores import CorpusScores, score_corpus
+from v2t_lib.metrics.score_report import report
 from v2t_lib.models.captioner import load
 from v2t_lib.training.recipe import RECIPES
 from v2t_lib.training.scst import SCST_FILE, train_scst
@@ -54,12 +55,13 @@ def paraphrased(root: Path) -> Workspace:
     return Workspace("my_folder", root=root, folder=folder, recipe=recipe)
 
 
-def scored(model: Path, shards: Path) -> tuple[Tally, float]:
-    """The tally of greedy captions, and the share that are one of the clip's own, word for word."""
+def scored(model: Path, shards: Path) -> tuple[CorpusScores, float]:
+    """The scores of greedy captions, and the share that equal one of the clip's captions."""
     predictions = predict(load(model), shards, 1)
     captions = {p.example.source: p.greedy.text for p in predictions}
     exact = sum(p.matches(p.greedy, p.example) for p in predictions) / len(predictions)
-    return tally(captions, {p.example.source: p.example.captions for p in predictions}), exact
+    references = {p.example.source: p.example.captions for p in predictions}
+    return score_corpus(captions, references), exact
 
 
 def main() -> None:

@@ -194,3 +194,59 @@ def test_the_first_prediction_of_a_source_counts_even_if_blank(tmp_path):
 def test_bad_predictions_are_named_with_the_row(tmp_path, content, says):
     with pytest.raises(DataError, match=says):
         read_predictions(write(tmp_path, content))
+
+
+URLS = "https://example.org/1.gif\tone\nhttps://example.org/2\ttwo\n"
+FILES = "a.gif\tone\nb.gif\ttwo\n"
+NAMES = "video1\tone\nvideo2\ttwo\n"
+
+
+@pytest.mark.parametrize(
+    ("header", "rows"),
+    [
+        ("source\tcaption", URLS),
+        ("\ufeffvideo\tcaption", FILES),
+        ("image_id\tsentence", NAMES),
+        ("#VideoID\tCaption", NAMES),
+        ("gif url\tdescription text", URLS),
+        ("clip_name\tgenerated caption", NAMES),
+        ("vidéo\tlégende", FILES),  # a.gif is there
+        ("视频\t描述", URLS),
+    ],
+)
+@pytest.mark.parametrize("read", [read_captions, read_predictions])
+def test_a_header_row_is_skipped_and_said(tmp_path, read, header, rows):
+    (tmp_path / "a.gif").touch()
+    expected = read(write(tmp_path, rows))
+    with pytest.warns(UserWarning, match="row 1: taken for a header and skipped: "):
+        assert read(write(tmp_path, f"{header}\n\n{rows}")) == expected
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"source\ta man opens a source of water\n{URLS}",
+        f"clip1\ta caption\n{NAMES}",
+        f"video1\tcaption\n{NAMES}",
+        f"intro\tdancing\n{NAMES}",
+        f"video.gif\tcaption\n{FILES}",
+        f"clips/video\tcaption\n{FILES}",
+        f"b\tdancing men\n{FILES}",
+        f"there\tcaption\n{FILES}",
+        "video\tcaption\n",
+        f"video\tcaption\n{URLS}video\tsentence\n",
+        f"https://example.org/video\tcaption\n{URLS}",
+    ],
+)
+def test_a_row_that_may_be_a_clip_is_kept(tmp_path, content):
+    for name in ("a.gif", "there"):
+        (tmp_path / name).touch()
+    source, caption = content.split("\n")[0].split("\t")
+    first = read_captions(write(tmp_path, content))[0]
+    assert first.source == source and caption in first.captions
+
+
+def test_a_file_of_the_headers_name_is_a_clip(tmp_path):
+    path = write(tmp_path, f"video\tcaption\n{FILES}")
+    (tmp_path / "video").touch()
+    assert read_captions(path)[0].source == "video"

@@ -174,6 +174,19 @@ def test_score_counts_what_is_missing_strange_or_said_twice(tmp_path, capsys):
     assert "3 clips, 2 of them without a prediction" in capsys.readouterr().out
 
 
+def test_captions_without_spaces_are_said_and_can_be_scored_by_character(tmp_path, no_java, capsys):
+    references, predictions = tmp_path / "refs.tsv", tmp_path / "a.tsv"
+    references.write_text("a.gif\t一只狗在公园里跑\nb.gif\t男孩在踢足球\n", encoding="utf-8")
+    predictions.write_text("a.gif\t一只猫在公园里跑\nb.gif\t女孩在踢足球\n", encoding="utf-8")
+    found = {}
+    for flags in ((), ("--characters",)):
+        assert main(["score", str(predictions), str(references), "--json", *flags]) == 0
+        printed = capsys.readouterr()
+        found[flags] = json.loads(printed.out)["BLEU-1"]
+        assert ("no spaces between words" in printed.err) == (not flags)
+    assert found[()] < 0.01 and found["--characters",] == pytest.approx(12 / 14)
+
+
 def test_caption_and_pack_take_every_format_whatever_its_name(model, tmp_path, capsys):
     data = corpus()
     clips = {

@@ -30,7 +30,7 @@ MODULES = {
     if path.stem != "__init__"
 }
 #: The packages that decoding processes start with: nothing here may load Keras or TensorFlow.
-LIGHT = ("specs", "errors", "files", "captions_file", "text", "clips", "shards.format",
+LIGHT = ("specs", "errors", "files", "tsv", "captions_file", "text", "clips", "shards.format",
          "shards.pack", "shards.merge", "shards.writer", "fetching", "datasets")  # fmt: skip
 
 

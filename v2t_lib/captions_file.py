@@ -1,9 +1,8 @@
-"""Captions files and split lists: which clip has which sentences, and what it serves for.
+"""Captions files and split lists: the captions of each clip, and which split it belongs to.
 
-A captions file is UTF-8 TSV without a header, `source<TAB>caption`, one caption a row; a source is
-a URL or a path relative to the file and may recur. A caption holds no tab: a third column means
-another kind of file and is refused. A split list holds one source a line; what follows a tab is
-ignored.
+A captions file is UTF-8 TSV, `source<TAB>caption`, one caption a row; a source is a URL or a path
+relative to the file, and may recur. It needs no header; one is recognised and skipped. A third
+column is refused. A split list has one source a line; what follows a tab is ignored.
 """
 
 import dataclasses
@@ -11,10 +10,11 @@ import hashlib
 import itertools
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from v2t_lib.errors import DataError
+from v2t_lib.tsv import is_url, read_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,11 +22,11 @@ class Record:
     """One clip and its captions.
 
     Attributes:
-        key: A name fit for files, made from the source alone: two sources never share one, and
-            one source has the same in every captions file.
+        key: A unique file name made from the source alone, so that a source has the same key in
+            every captions file.
         source: The URL or path as the captions file has it.
         captions: Its captions, in file order.
-        split: What the clip serves for ("train", "val", "test", ...), or "" where nothing says.
+        split: "train", "val", "test" or another split list's name; "" if unknown.
     """
 
     key: str
@@ -37,48 +37,18 @@ class Record:
     @property
     def remote(self) -> bool:
         """Whether the source is an http(s) URL."""
-        return re.match(r"https?://", self.source, re.IGNORECASE) is not None
+        return is_url(self.source)
 
     def path(self, captions_file: str | Path) -> str:
-        """What to open: the URL as it is, or the path, seen from the captions file's folder."""
+        """What to open: the URL, or the path resolved against the captions file's folder."""
         return self.source if self.remote else str(Path(captions_file).parent / self.source)
 
 
 def _key(source: str) -> str:
-    # The stem is for people; the digest keeps apart what differs in folder, case or query only.
+    # The stem is for people; the digest tells sources apart that differ only in folder or query.
     stem = re.sub(r"[^a-zA-Z0-9._-]+", "_", source.rsplit("/", 1)[-1]).rsplit(".", 1)[0]
     stem = stem.strip("._-")[:60] or "clip"
     return f"{stem}-{hashlib.sha256(source.encode()).hexdigest()[:16]}"
-
-
-def _read_text(path: str | Path) -> str:
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise DataError(f"expected a text file at {path}. Received: {error.strerror}") from error
-    try:
-        text = data.decode("utf-8-sig")
-        wrong = len(text[: text.index("\0")].encode()) if "\0" in text else None
-    except UnicodeDecodeError as error:
-        wrong = error.start
-    if wrong is None:
-        return text
-    row = data.count(b"\n", 0, wrong) + 1
-    raise DataError(
-        f"{path}, row {row}: expected UTF-8 text. "
-        f"Received: 0x{data[wrong]:02x} at byte {wrong}; save the file as UTF-8 and try again"
-    )
-
-
-def _rows(path: str | Path) -> Iterator[tuple[int, list[str]]]:
-    """Row numbers from 1 with the columns of that row; empty lines are passed over."""
-    text = _read_text(path)
-    if not text.strip():
-        raise DataError(f"{path}: expected at least one row. Received: an empty file")
-    # Not splitlines, which also breaks at characters that a caption may hold.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip(" \r"):
-            yield number, [column.strip() for column in line.split("\t")]
 
 
 def _check(path: str | Path, number: int, columns: list[str], blank: bool = False) -> None:
@@ -94,11 +64,10 @@ def _check(path: str | Path, number: int, columns: list[str], blank: bool = Fals
 
 
 def read_captions(path: str | Path, keep_repeats: bool = False) -> list[Record]:
-    """Reads a captions file: one record a source, in order of first mention.
+    """Reads a captions file: one record a source, in order of first appearance.
 
-    Rows are taken as typed: quotation marks are ordinary characters. A row that repeats an earlier
-    one word for word counts once, and a warning says how many did; with `keep_repeats` it counts
-    again, as references do in scores.
+    Quotation marks are ordinary characters. Identical rows count once, with a warning that says how
+    many were skipped; with `keep_repeats` they all count, as references do in scores.
 
     Raises:
         DataError: No such file, an empty one, not UTF-8, or a row without exactly two filled
@@ -106,7 +75,7 @@ def read_captions(path: str | Path, keep_repeats: bool = False) -> list[Record]:
     """
     captions: dict[str, list[str]] = {}
     repeats, seen = [], set()
-    for number, columns in _rows(path):
+    for number, columns in read_rows(path):
         _check(path, number, columns)
         source, caption = columns
         of_source = captions.setdefault(source, [])
@@ -134,7 +103,7 @@ def read_predictions(path: str | Path) -> dict[str, str]:
     """
     predictions: dict[str, str] = {}
     others = []
-    for number, columns in _rows(path):
+    for number, columns in read_rows(path):
         _check(path, number, columns, blank=True)
         if columns[0] in predictions:
             others.append(number)
@@ -150,7 +119,7 @@ def read_predictions(path: str | Path) -> dict[str, str]:
 
 def _rows_of_sources(path: str | Path) -> dict[str, int]:
     rows: dict[str, int] = {}
-    for number, (source, *_) in _rows(path):
+    for number, (source, *_) in read_rows(path):
         if not source:
             raise DataError(f"{path}, row {number}: expected a source. Received: a blank one")
         rows.setdefault(source, number)
@@ -167,14 +136,14 @@ def read_split(path: str | Path) -> list[str]:
 
 
 def select(records: Iterable[Record], split: str | Path) -> list[Record]:
-    """The records a split list names, in its order, with the list's name as their split.
+    """The records of the sources in a split list, in the list's order.
 
     Args:
         records: The records of a captions file.
-        split: The split list; `data/train.txt` gives records of the split "train".
+        split: The split list; its file name without the suffix becomes the records' split.
 
     Raises:
-        DataError: The list can't be read, or names sources that the records lack.
+        DataError: The list can't be read, or has sources without a record.
     """
     by_source = {record.source: record for record in records}
     sources = _rows_of_sources(split)
@@ -192,19 +161,19 @@ def select(records: Iterable[Record], split: str | Path) -> list[Record]:
 def split_records(
     records: Iterable[Record], shares: Mapping[str, float], seed: int = 0
 ) -> list[Record]:
-    """Gives every record a split, by clip and never by caption.
+    """Assigns every record to a split; all captions of a clip are in the same one.
 
-    Clips are ranked by a digest of seed and source and the ranking is cut by the shares. So the
-    order of `records` does not matter, and clips that join later move only those next to a cut.
+    Clips are sorted by a hash of seed and source and cut by the shares. So the order of `records`
+    does not matter, and adding clips later moves few of the others to another split.
 
     Args:
         records: The records; they keep their order.
-        shares: Split names to shares of the clips, which sum to 1.
-        seed: Which clips go where.
+        shares: The share of the clips for each split name; they sum to 1.
+        seed: Another seed gives another assignment.
 
     Raises:
         ValueError: The shares are negative or do not sum to 1.
-        DataError: Too few clips to give every split one.
+        DataError: Too few clips for every split to have one.
     """
     if abs(sum(shares.values()) - 1) > 1e-6 or min(shares.values()) < 0:
         raise ValueError(f"expected shares that sum to 1. Received: shares={dict(shares)}")
@@ -219,7 +188,7 @@ def split_records(
     for name, first, last in zip(shares, [0, *cuts], cuts, strict=False):
         if shares[name] and first == last:
             raise DataError(
-                f"expected clips enough for every split of {dict(shares)}. "
+                f"expected enough clips for every split of {dict(shares)}. "
                 f"Received: {len(ranked)}, which leaves {name!r} without any"
             )
         placed |= dict.fromkeys(ranked[first:last], name)

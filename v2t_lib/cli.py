@@ -270,19 +270,23 @@ def _say_why_no_meteor(scores: dict) -> None:
 
 def _score(args) -> int:
     from v2t_lib.captions_file import read_captions, read_predictions, select
-    from v2t_lib.metrics.corpus_scores import report, summary, tally, write_clips
+    from v2t_lib.metrics.corpus_scores import score_corpus
+    from v2t_lib.metrics.score_report import report, summary, write_clips
+    from v2t_lib.text import checks
 
     records = read_captions(args.references, keep_repeats=True)
     if args.split:
         records = select(records, args.split)
     references = {record.source: record.captions for record in records}
+    if not args.characters:
+        checks.warn([caption for record in records for caption in record.captions])
 
     def count(path):
-        counted = tally(read_predictions(path), references)
-        if counted.strangers:
+        counted = score_corpus(read_predictions(path), references, by_character=args.characters)
+        if counted.without_references:
             print(
                 f"{path}: predictions for clips without references don't count: "
-                f"{len(counted.strangers)}, {counted.strangers[0]!r} for one",
+                f"{len(counted.without_references)}, {counted.without_references[0]!r} for one",
                 file=sys.stderr,
             )
         return counted
@@ -518,6 +522,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("predictions", type=Path, metavar="PREDICTIONS.tsv")
     sub.add_argument("references", type=Path, metavar="REFERENCES.tsv")
     sub.add_argument("--split", type=Path, metavar="LIST", help="score these sources only")
+    sub.add_argument(
+        "--characters",
+        action="store_true",
+        help="cut Chinese, Japanese, Thai and other scripts without spaces into characters",
+    )
     sub.add_argument(
         "--against", type=Path, metavar="B.tsv", help="how far PREDICTIONS is above these, paired"
     )

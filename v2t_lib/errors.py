@@ -1,9 +1,9 @@
-"""The few exceptions users meet. All say what was expected, what came and what to do."""
+"""The library's exceptions. Their messages say what was expected, what came and what to do."""
 
 import contextlib
 from collections.abc import Iterator
 
-#: What a clip's bytes, or the attempt to get them, can turn out to be.
+#: The possible outcomes of fetching and decoding a clip.
 VERDICTS = (
     "ok",
     "gone",
@@ -18,14 +18,14 @@ VERDICTS = (
 
 
 class V2TError(Exception):
-    """Base of every error this library raises on purpose; `v2t` prints it without a traceback."""
+    """Base class of the library's errors; `v2t` prints them without a traceback."""
 
 
 class ClipError(V2TError):
-    """A clip that gives no usable frames.
+    """A clip without usable frames.
 
     Args:
-        kind: One of `VERDICTS` other than `"ok"`; the word that manifests and reports count by.
+        kind: One of `VERDICTS` except `"ok"`, as counted in manifests and reports.
         message: What was expected and what came.
     """
 
@@ -41,24 +41,24 @@ class ClipError(V2TError):
 
 
 class DataError(V2TError):
-    """A captions file, split list or shard directory that can't be used as it is."""
+    """A captions file, split list or shard directory that is missing, damaged or unsuitable."""
 
 
 class DeviceError(V2TError):
-    """Devices asked for that aren't there, or can't be used as they were asked for."""
+    """More devices than there are, or ones that can't be used this way."""
 
 
 class ModelError(V2TError):
-    """A model file that can't be loaded: corrupt, of another version, or carrying code."""
+    """A model file that can't be loaded: corrupt, of another version, or containing code."""
 
 
 class TrainingError(V2TError):
-    """A run that ended early: interrupted, or by a loss that is no number any more."""
+    """Training that ended early: interrupted, or because the loss is not finite."""
 
 
 @contextlib.contextmanager
 def writing(path: object) -> Iterator[None]:
-    """Turns what a full or failing disk raises into a `DataError` that says what to do."""
+    """Turns the `OSError` of a full or failing disk into a `DataError` that says what to do."""
     try:
         yield
     except OSError as error:
@@ -66,8 +66,8 @@ def writing(path: object) -> Iterator[None]:
 
 
 def disk_error(path: object, why: object) -> DataError:
-    """The error for a disk that takes no more."""
+    """The error for a file that can't be written, usually because the disk is full."""
     return DataError(
-        f"expected to write {path}. Received: {why}; nothing finished is lost: make room and run "
-        "the same command again, which goes on"
+        f"expected to write {path}. Received: {why}; what is finished is kept: make room and run "
+        "the same command again to continue"
     )

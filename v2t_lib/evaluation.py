@@ -14,8 +14,8 @@ from v2t_lib.datasets.shapes_grammar import behaviours
 from v2t_lib.errors import DataError
 from v2t_lib.files import replacing
 from v2t_lib.metrics.attention_faithfulness import deletion, pointing
-from v2t_lib.metrics.corpus_scores import intervals, tally
-from v2t_lib.metrics.diversity import diversity, doubts
+from v2t_lib.metrics.corpus_scores import intervals, score_corpus
+from v2t_lib.metrics.diversity import diagnose, diversity
 from v2t_lib.models.caption import Caption
 from v2t_lib.models.captioner import JIT_COMPILE, Captioner
 from v2t_lib.shards.format import clip_spec
@@ -160,14 +160,14 @@ def evaluate(
 
     Returns:
         The scores, `None` where the data can't say: fractions 0 to 1, losses in nats a token,
-        `shuffled_loss` that with the clips of other captions, all of `diversity` and the figures
-        and intervals of `scoring`, and in `doubts` what a reader should be told; and the
+        `shuffled_loss` that with the clips of other captions, all of `diversity` and the scores
+        and intervals of `corpus_scores`, and in `doubts` what a reader should be told; and the
         predictions on `shards`.
     """
     predictions = predict(captioner, shards, beam)
     captions = {p.example.source: p.beam.text for p in predictions}
     references = {p.example.source: p.example.captions for p in predictions}
-    scored = tally(captions, references)
+    scored = score_corpus(captions, references)
     greedy = [prediction.greedy for prediction in predictions]
     masks = [prediction.example.masks for prediction in predictions]
     scores = {
@@ -181,13 +181,13 @@ def evaluate(
         **pointing(greedy, masks),
         "deletion": deletion(captioner, greedy[:DELETION_CLIPS]),
         **diversity(list(captions.values()), read_captions_of(training) if training else None),
-        **scored.figures(),
+        **scored.scores(),
         "no_meteor": scored.no_meteor,
         "intervals": intervals(scored),
     }
     if unseen is not None:
         scores["unseen_combinations"] = _exact(predict(captioner, unseen, 1), "greedy")
-    return scores | {"doubts": doubts(scores)}, predictions
+    return scores | {"doubts": diagnose(scores)}, predictions
 
 
 def summary(scores: dict) -> str:

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all."""
+"""Atomic writes: a file is replaced as a whole or not at all."""
 
 import contextlib
 import os
@@ -8,9 +8,9 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path`, which takes its place when the block ends well.
+    """Yields a temporary path beside `path`, and renames it to `path` after the block.
 
-    Makes the folder where there is none. After an error, or a kill, `path` is as it was.
+    Creates the folder if needed. If the block fails or the process is killed, `path` is unchanged.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 
-from v2t_lib.metrics.coco import COLUMNS, common_length, figures, rouge_l, rows
+from v2t_lib.metrics.coco import COLUMNS, clip_statistics, common_length, rouge_l, scores
 
 CAPTIONS = ["a cat sits", "a dog", "the bird sings"]
 REFERENCES = [["a cat sits", "the cat is here"], ["a dog runs"], ["a bird"]]
@@ -19,26 +19,26 @@ def split(captions, references):
 
 @pytest.fixture
 def table():
-    return rows(*split(CAPTIONS, REFERENCES))
+    return clip_statistics(*split(CAPTIONS, REFERENCES))
 
 
 def test_bleu_by_hand(table):
     # Right: 3 + 2 + 1 words, 2 + 1 + 0 pairs, 1 + 0 + 0 triples; 8 words against 3 + 3 + 2.
-    found = figures(table.sum(0))
+    found = scores(table.sum(0))
     assert found["BLEU-1"] == pytest.approx(6 / 8)
     assert found["BLEU-2"] == pytest.approx((6 / 8 * 3 / 5) ** (1 / 2))
     assert found["BLEU-3"] == pytest.approx((6 / 8 * 3 / 5 * 1 / 2) ** (1 / 3))
     # "a dog" alone is right but short: two words for three.
-    assert figures(table[1])["BLEU-1"] == pytest.approx(math.exp(1 - 3 / 2))
+    assert scores(table[1])["BLEU-1"] == pytest.approx(math.exp(1 - 3 / 2))
 
 
 def test_a_word_said_twice_is_right_as_often_as_in_one_reference():
-    table = rows(*split(["the the the"], [["the cat", "the dog saw the cat"]]))
+    table = clip_statistics(*split(["the the the"], [["the cat", "the dog saw the cat"]]))
     assert table[0, 1] == 2 and table[0, 5] == 3
 
 
 def test_the_nearest_reference_is_the_shorter_of_two_as_near():
-    table = rows(*split(["a b c"], [["a b c d", "a b", "a b c d e f"]]))
+    table = clip_statistics(*split(["a b c"], [["a b c d", "a b", "a b c d e f"]]))
     assert table[0, 10] == 2
 
 
@@ -46,7 +46,7 @@ def test_rouge_by_hand(table):
     # Precision 1, 2/2, 1/3; recall 1, 2/3, 1/2; recall counts 1.2 times, squared.
     expected = [1, 2.44 * (2 / 3) / (2 / 3 + 1.44), 2.44 / 6 / (1 / 2 + 1.44 / 3)]
     np.testing.assert_allclose(table[:, 11], expected)
-    assert figures(table.sum(0))["ROUGE-L"] == pytest.approx(sum(expected) / 3)
+    assert scores(table.sum(0))["ROUGE-L"] == pytest.approx(sum(expected) / 3)
 
 
 def test_cider_by_hand(table):
@@ -55,7 +55,7 @@ def test_cider_by_hand(table):
     first = (3 + short / math.sqrt(2 * 4)) / 2
     expected = [2.5 * first, 2.5 * 2 / math.sqrt(2) * short, 2.5 / math.sqrt(3) * short]
     np.testing.assert_allclose(table[:, 12], expected)
-    assert figures(table.sum(0))["CIDEr"] == pytest.approx(sum(expected) / 3)
+    assert scores(table.sum(0))["CIDEr"] == pytest.approx(sum(expected) / 3)
 
 
 @pytest.mark.parametrize(
@@ -68,17 +68,17 @@ def test_the_longest_common_subsequence(one, other, length):
 
 def test_perfect_captions():
     sentences = ["a red star spins fast", "the blue cross grows", "one two three four five six"]
-    found = figures(rows(*split(sentences, [[s] for s in sentences])).sum(0))
+    found = scores(clip_statistics(*split(sentences, [[s] for s in sentences])).sum(0))
     assert found["CIDEr"] == pytest.approx(10)
     for name in ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L"):
         assert found[name] == pytest.approx(1)
 
 
 def test_empty_captions_score_nothing_and_break_nothing():
-    table = rows(*split(["", ""], REFERENCES[:2]))
+    table = clip_statistics(*split(["", ""], REFERENCES[:2]))
     assert table.shape == (2, COLUMNS) and np.isfinite(table).all()
-    assert max(figures(table.sum(0)).values()) < 1e-6
-    assert all(np.isfinite(value).all() for value in figures(table).values())
+    assert max(scores(table.sum(0)).values()) < 1e-6
+    assert all(np.isfinite(value).all() for value in scores(table).values())
     assert rouge_l([], [[]]) == 1  # as COCO has it: one empty word is like the other
 
 
@@ -87,16 +87,16 @@ def random_captions(rng, count):
     return [" ".join(rng.choices(words, k=rng.choice([0, 1, 2, 5, 9]))) for _ in range(count)]
 
 
-def test_figures_equal_the_coco_scorers_clip_by_clip():
+def test_scores_equal_the_coco_scorers_clip_by_clip():
     rng = random.Random(3)
     captions = random_captions(rng, 200)
     references = [[t or "a" for t in random_captions(rng, rng.randint(1, 4))] for _ in captions]
-    table = rows(*split(captions, references))
+    table = clip_statistics(*split(captions, references))
     theirs = dict(enumerate(references)), {n: [text] for n, text in enumerate(captions)}
     bleu, per_clip = Bleu(4).compute_score(*theirs, verbose=0)
     official = {f"BLEU-{n}": (bleu[n - 1], per_clip[n - 1]) for n in range(1, 5)}
     official |= {"ROUGE-L": Rouge().compute_score(*theirs), "CIDEr": Cider().compute_score(*theirs)}
-    overall, each = figures(table.sum(0)), figures(table)
+    overall, each = scores(table.sum(0)), scores(table)
     for name, (value, values) in official.items():
         assert overall[name] == pytest.approx(value, abs=1e-9)
         np.testing.assert_allclose(each[name], values, atol=1e-9)

@@ -9,17 +9,9 @@ from helpers.processes import loaded_by
 from v2t_lib.captions_file import read_captions, read_predictions
 from v2t_lib.datasets.baselines import PUBLISHED
 from v2t_lib.errors import DataError
-from v2t_lib.metrics import corpus_scores as scoring
 from v2t_lib.metrics import meteor
-from v2t_lib.metrics.corpus_scores import (
-    NAMES,
-    difference,
-    intervals,
-    report,
-    summary,
-    tally,
-    write_clips,
-)
+from v2t_lib.metrics.corpus_scores import NAMES, difference, intervals, score_corpus, scores_of
+from v2t_lib.metrics.score_report import report, summary, write_clips
 
 REFERENCES = {
     "a.gif": ("A cat sits.", "The cat is here!"),
@@ -47,21 +39,21 @@ def many(clips, seed=0, errors=0.3):
 
 
 def test_case_and_punctuation_do_not_count():
-    scored = tally(PREDICTIONS, REFERENCES)
-    assert scored.figures()["BLEU-1"] == pytest.approx(1)  # 8 words, all right, for 3 + 3 + 2
-    assert scored.figures()["METEOR"] is None and "Java" in scored.no_meteor
+    scored = score_corpus(PREDICTIONS, REFERENCES)
+    assert scored.scores()["BLEU-1"] == pytest.approx(1)  # 8 words, all right, for 3 + 3 + 2
+    assert scored.scores()["METEOR"] is None and "Java" in scored.no_meteor
 
 
 def test_a_missing_prediction_is_an_empty_caption_and_counted():
     missing = {"b.gif": "A DOG", "c.gif": "ein grüner stern"}
-    result = report(tally(missing, REFERENCES))
+    result = report(score_corpus(missing, REFERENCES))
     assert (result["clips"], result["missing"], result["available_only"]["clips"]) == (3, 1, 2)
-    blank = report(tally({"a.gif": "", **missing}, REFERENCES))
+    blank = report(score_corpus({"a.gif": "", **missing}, REFERENCES))
     assert blank["missing"] == 0
     for name in NAMES:
         assert result[name] == blank[name]
     # What is over the others only is what there'd be without the clip.
-    alone = report(tally(missing, {k: v for k, v in REFERENCES.items() if k != "a.gif"}))
+    alone = report(score_corpus(missing, {k: v for k, v in REFERENCES.items() if k != "a.gif"}))
     for name in NAMES:
         assert result["available_only"][name] == alone[name]
     assert result["available_only"]["ROUGE-L"] == pytest.approx(1.5 * result["ROUGE-L"])
@@ -72,30 +64,31 @@ def test_the_order_of_clips_does_not_matter():
     shuffled = list(references)
     random.Random(1).shuffle(shuffled)
     turned = {source: references[source] for source in shuffled}
-    assert report(tally(predictions, references)) == report(tally(predictions, turned))
+    expected = report(score_corpus(predictions, references))
+    assert report(score_corpus(predictions, turned)) == expected
 
 
 def test_perfect_predictions():
     _, references = many(30)
-    result = report(tally({source: of[0] for source, of in references.items()}, references))
+    result = report(score_corpus({source: of[0] for source, of in references.items()}, references))
     assert result["CIDEr"] == pytest.approx(10)
     assert result["intervals"]["BLEU-4"] == pytest.approx([1, 1])
 
 
 def test_predictions_for_clips_without_references_are_counted_and_change_nothing():
-    scored = tally({**PREDICTIONS, "z.gif": "a cat", "y.gif": "a dog"}, REFERENCES)
-    assert scored.strangers == ("y.gif", "z.gif")
+    scored = score_corpus({**PREDICTIONS, "z.gif": "a cat", "y.gif": "a dog"}, REFERENCES)
+    assert scored.without_references == ("y.gif", "z.gif")
     assert report(scored)["without_references"] == 2
-    assert scored.figures() == tally(PREDICTIONS, REFERENCES).figures()
+    assert scored.scores() == score_corpus(PREDICTIONS, REFERENCES).scores()
     with pytest.raises(DataError, match=r"Received: 1 for others, 'z.gif' for one; write sources"):
-        tally({"z.gif": "a cat"}, REFERENCES)
+        score_corpus({"z.gif": "a cat"}, REFERENCES)
 
 
 def test_intervals_are_as_wide_as_clips_vary():
     predictions, references = many(400)
-    scored = tally(predictions, references)
+    scored = score_corpus(predictions, references)
     low, high = intervals(scored)["ROUGE-L"]
-    each = scoring.figures(scored.table)["ROUGE-L"]
+    each = scores_of(scored.table)["ROUGE-L"]
     assert low < each.mean() < high
     # A mean's interval is 1.96 standard errors either way.
     assert high - low == pytest.approx(2 * 1.96 * each.std() / 400**0.5, rel=0.1)
@@ -104,10 +97,10 @@ def test_intervals_are_as_wide_as_clips_vary():
 def test_the_difference_is_paired():
     predictions, references = many(200)
     better = {s: references[s][0] if n < 20 else p for n, (s, p) in enumerate(predictions.items())}
-    first, second = tally(better, references), tally(predictions, references)
+    first, second = score_corpus(better, references), score_corpus(predictions, references)
     found = difference(first, second)["ROUGE-L"]
     assert found["difference"] == pytest.approx(
-        first.figures()["ROUGE-L"] - second.figures()["ROUGE-L"]
+        first.scores()["ROUGE-L"] - second.scores()["ROUGE-L"]
     )
     low, high = found["interval"]
     # The intervals of the two overlap, that of their difference lies above 0.
@@ -120,7 +113,7 @@ def test_the_difference_is_paired():
 def test_the_table_of_clips_has_best_and_worst_first(tmp_path):
     _, references = many(5)
     predictions = {"0.gif": "nothing", "1.gif": references["1.gif"][0]}
-    write_clips(tally(predictions, references), tmp_path / "new" / "clips.csv")
+    write_clips(score_corpus(predictions, references), tmp_path / "new" / "clips.csv")
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["clips.csv"]
     with (tmp_path / "new" / "clips.csv").open(encoding="utf-8", newline="") as file:
         found = list(csv.DictReader(file))
@@ -131,7 +124,7 @@ def test_the_table_of_clips_has_best_and_worst_first(tmp_path):
 
 
 def test_the_summary_shows_every_figure_beside_its_interval():
-    scored = tally({"b.gif": "a dog", "c.gif": "ein grüner stern"}, REFERENCES)
+    scored = score_corpus({"b.gif": "a dog", "c.gif": "ein grüner stern"}, REFERENCES)
     text = summary(report(scored, scored))
     assert "3 clips, 1 of them without a prediction" in text
     for name in ("BLEU-1", "BLEU-4", "ROUGE-L", "CIDEr"):
@@ -139,16 +132,28 @@ def test_the_summary_shows_every_figure_beside_its_interval():
     assert "METEOR" not in text and "+0.0000   0.0000 to 0.0000" in text
 
 
+def test_captions_without_spaces_can_be_scored_by_character():
+    references = {"a.gif": ["一只狗在跑。"], "b.gif": ["男孩在踢足球"], "c.gif": ["a dog"]}
+    predictions = {"a.gif": "一只猫在跑", "c.gif": "a dog"}
+    assert score_corpus(predictions, references).scores()["BLEU-1"] < 0.5  # a phrase is a word
+    scored = score_corpus(predictions, references, by_character=True)
+    assert scored.table[:, 1].tolist() == [4, 0, 2]  # 一 只 在 跑; a dog
+    assert scored.available().table[:, 1].tolist() == [4, 2]
+    assert scored.captions == ("一只猫在跑", "", "a dog")
+
+
 def test_scoring_loads_neither_tensorflow_nor_keras():
     assert (
-        loaded_by("import v2t_lib.metrics.corpus_scores, v2t_lib.datasets.baselines")
+        loaded_by("import v2t_lib.metrics.score_report, v2t_lib.datasets.baselines")
         == "heavy: []\n"
     )
 
 
-def test_published_rows_have_figures_of_ours_and_a_source():
+def test_published_rows_have_scores_of_ours_a_protocol_and_a_source():
     for row in PUBLISHED:
-        assert set(row) == {"system", "year", "source", *NAMES} and row["source"]
+        texts = {"data", "system", "protocol", "source"}
+        assert set(row) == {"year", "clips", *texts, *NAMES}
+        assert all(row[name] for name in texts) and row["clips"] > 0
         assert all(row[name] is None or 0 < row[name] < 1 for name in NAMES)
         assert any(row[name] is not None for name in NAMES)
 
@@ -163,9 +168,9 @@ def test_the_official_figures(shared_data, tmp_path, monkeypatch):
     assert " " in str(meteor.find_jar())
     scores = shared_data / "scores"
     references = read_captions(scores / "references.tsv", keep_repeats=True)
-    scored = tally(
+    scored = score_corpus(
         read_predictions(scores / "predictions.tsv"), {r.source: r.captions for r in references}
     )
     official = (0.36356, 0.20654, 0.12107, 0.07101, 0.32073, 0.36291, 0.13033)
     assert scored.no_meteor is None and len(scored.sources) == 3300
-    assert scored.figures() == pytest.approx(dict(zip(NAMES, official, strict=True)), abs=1e-5)
+    assert scored.scores() == pytest.approx(dict(zip(NAMES, official, strict=True)), abs=1e-5)

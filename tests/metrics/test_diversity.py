@@ -1,6 +1,6 @@
 import pytest
 
-from v2t_lib.metrics.diversity import diversity, doubts
+from v2t_lib.metrics.diversity import diagnose, diversity
 
 FINE = {
     "clips": 100,
@@ -24,10 +24,10 @@ def test_diversity_by_hand():
     assert diversity(["", ""])["distinct_2"] == 0
 
 
-def test_a_model_that_looks_and_varies_raises_no_doubt():
-    assert doubts(FINE) == []
-    assert doubts(FINE | {"blind_loss": None, "shuffled_loss": None}) == []
-    assert doubts(FINE | {"clips": 1, "distinct_captions": 1.0}) == []
+def test_a_model_that_looks_and_varies_has_no_problems():
+    assert diagnose(FINE) == []
+    assert diagnose(FINE | {"blind_loss": None, "shuffled_loss": None}) == []
+    assert diagnose(FINE | {"clips": 1, "distinct_captions": 1.0}) == []
 
 
 @pytest.mark.parametrize(
@@ -45,11 +45,11 @@ def test_a_model_that_looks_and_varies_raises_no_doubt():
         ({"clips": 5, "distinct_captions": 0.2}, "collapsed: 1 distinct for 5 clips"),
     ],
 )
-def test_what_there_is_to_doubt_is_said_in_words(scores, said):
-    (doubt,) = doubts(FINE | scores)
-    assert said in doubt
+def test_problems_are_said_in_words(scores, said):
+    (problem,) = diagnose(FINE | scores)
+    assert said in problem
 
 
 def test_a_model_worse_than_both_controls_is_told_once():
-    (doubt,) = doubts(FINE | {"loss": 3.5})
-    assert "2.000 for the same decoder when it sees nothing and 3.000 when it is shown" in doubt
+    (problem,) = diagnose(FINE | {"loss": 3.5})
+    assert "2.000 for the same decoder when it sees nothing and 3.000 when it is shown" in problem

@@ -37,7 +37,9 @@ def fake(tmp_path, monkeypatch):
 
 
 def test_rows_come_from_the_program_even_in_a_folder_with_spaces(fake):
-    rows = meteor.rows([["a", "cat"], [], ["a"]], [[["x"], ["y", "z"]], [["x"]], [["a"]]])
+    rows = meteor.clip_statistics(
+        [["a", "cat"], [], ["a"]], [[["x"], ["y", "z"]], [["x"]], [["a"]]]
+    )
     assert rows[:, 0].tolist() == [2, 0, 1] and rows.shape == (3, meteor.COLUMNS)
     assert rows[:, 20].tolist() == [2, 0, 0]  # one piece that is all of the caption is none
     arguments = json.loads(fake.read_text())
@@ -49,7 +51,7 @@ def test_rows_come_from_the_program_even_in_a_folder_with_spaces(fake):
 
 def test_a_java_that_gives_up_is_quoted(fake):
     with pytest.raises(meteor.NoMeteor, match=r"it said: Error: no VM; Could not reserve space$"):
-        meteor.rows([["a"], ["quit"], ["a"]], [[["x"]]] * 3)
+        meteor.clip_statistics([["a"], ["quit"], ["a"]], [[["x"]]] * 3)
 
 
 def test_a_java_that_does_not_start_is_named(fake):
@@ -57,14 +59,14 @@ def test_a_java_that_does_not_start_is_named(fake):
     with open(java, "w") as file:
         file.write("#!/nowhere/python\n")
     with pytest.raises(meteor.NoMeteor, match=f"{java} does not start: No such file"):
-        meteor.rows([["a"]], [[["a"]]])
+        meteor.clip_statistics([["a"]], [[["a"]]])
 
 
 def test_without_java_or_program_one_line_says_so(fake, monkeypatch, tmp_path):
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "nothing"))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(meteor.NoMeteor, match="no Java found; install"):
-        meteor.rows([["a"]], [[["a"]]])
+        meteor.clip_statistics([["a"]], [[["a"]]])
     monkeypatch.undo()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(meteor.NoMeteor, match="pip install pycocoevalcap"):
@@ -83,7 +85,7 @@ def test_the_score_by_hand():
     precision, recall = matches / (0.75 * 3 + 0.25 * 2), matches / (0.75 * 3 + 0.25 * 3)
     mean = 1 / (0.15 / precision + 0.85 / recall)
     expected = mean * (1 - 0.6 * (2 / 3) ** 0.2)
-    assert meteor.figure(row) == pytest.approx(expected)
+    assert meteor.score(row) == pytest.approx(expected)
     np.testing.assert_allclose(
-        meteor.figure(np.stack([row, 2 * row, 0 * row])), [expected, expected, 0]
+        meteor.score(np.stack([row, 2 * row, 0 * row])), [expected, expected, 0]
     )

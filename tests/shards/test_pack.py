@@ -39,6 +39,13 @@ def packed(folder, **options):
     return pack(read_captions(captions), captions, folder / "shards", SPEC, **options)
 
 
+def test_captions_without_a_word_are_counted_and_said(folder, capsys):
+    rows = [f"{number}.gif\t{caption}\n" for number, caption in enumerate(("a cat", "😀", "❤️ !"))]
+    (folder / "captions.tsv").write_text("".join(rows), encoding="utf-8")
+    assert packed(folder, workers=1)["clips"] == 3
+    assert "2 of 3 captions have no word at all" in capsys.readouterr().err
+
+
 def test_good_clips_are_packed_and_bad_ones_named(folder):
     described = packed(folder, workers=2)
     assert described["clips"] == described["captions"] == 8

@@ -1,5 +1,6 @@
 import doctest
 import pickle
+import random
 
 import numpy as np
 import pytest
@@ -23,12 +24,28 @@ CAPTIONS = ["A cat, it's tiny.", "a dog and a CAT", "the dog's t-shirt"]
         ("a man--in black - runs \u2013 away\u2014fast -x-", "a man in black runs away fast x"),
         ("singing & dancing, hug/kiss", "singing and dancing hug kiss"),
         ("in front of it.a 180 spin of 2", "in front of it a 180 spin of 2"),
-        ("snake_case <unk> \u201cyes\u201d \u2026 \U0001f600", "snake case unk yes"),
+        ("snake_case <unk> \u201cyes\u201d \u2026 \U0001f600", "snake case yes"),
         ("\tspaces\u00a0of   all\u2003kinds ", "spaces of all kinds"),
         ("Cafe\u0301 caf\u00e9 so\u00adft \uff21\uff22", "caf\u00e9 caf\u00e9 soft ab"),
         ("\u0928\u092e\u0938\u094d\u0924\u0947!", "\u0928\u092e\u0938\u094d\u0924\u0947"),
         ("a horce jumpd", "a horce jumpd"),
         (" ... !", ""),
+        # Emoji, with selectors, joiners and boxes too.
+        ("I \u2764\ufe0f cats \u2600\ufe0f", "i cats"),
+        ("\U0001f468\u200d\U0001f469 \U0001f44d\U0001f3fd 1\ufe0f\u20e3 \u2139\ufe0f", "1"),
+        ("\u2764\ufe0fcat\u2600\u0301 \u0301dog \u0301", "cat dog"),
+        ("Nike\u2122 \u3164 a\u200bb\ufeff", "nike a b"),
+        # Markers of other tools and HTML.
+        ("<start> a man rides <end>", "a man rides"),
+        ("<s>a <UNK> runs</s> [PAD] <|endoftext|>", "a runs"),
+        ("&lt;start&gt; red<br />dog", "red dog"),
+        ("a <b red start at the end", "a b red start at the end"),
+        ("salt &amp; pepper &amp;amp; oil", "salt and pepper and oil"),
+        ("don&#39;t say &quot;caf&eacute;&quot;&nbsp;&amp;quot;now", "don't say caf\u00e9 now"),
+        ("me &you; R&D &not a name", "me and you r and d and not a name"),
+        # Marks stay with their letters.
+        ("कुत्ता-बिल्ली, \u05e9\u05b8\u05c1", "कुत्ता-बिल्ली \u05e9\u05b8\u05c1"),
+        ("یک\u200cنفر رَجُلٌ", "یکنفر رَجُلٌ"),
     ],
 )
 def test_captions_to_words(caption, words):
@@ -41,6 +58,15 @@ def test_normalising_twice_changes_nothing():
     texts = [normalise(f"A{character}b {character}'s n't") for character in characters]
     assert [text for text in texts if normalise(text) != text] == []
     assert not any(set(word) <= set("'-") for text in texts for word in text.split())
+
+
+def test_every_word_of_random_signs_has_a_letter_or_digit_and_normalises_to_itself():
+    rng = random.Random(0)
+    signs = "aZ9éİ\u0301\u20e3\ufe0f\u200d\u200b\u0ac8\u094d❤™ '-_<>&;[]|½\U0001f600\u3099"
+    for _ in range(3000):
+        words = tokenise("".join(rng.choices(signs, k=8)))
+        assert all(any(character.isalnum() for character in word) for word in words)
+        assert tokenise(" ".join(words)) == words
 
 
 def test_words_are_ranked_by_count_then_by_letter():

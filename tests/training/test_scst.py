@@ -52,7 +52,9 @@ def test_over_one_corpus_the_reward_is_the_scores_cider():
     captions = [sentence() for _ in range(40)]
     reward = CiderReward(references)
     ours = [reward(*pair) for pair in zip(captions, references, strict=True)]
-    np.testing.assert_allclose(ours, metrics.rows(captions, references)[:, 12], atol=1e-9)
+    np.testing.assert_allclose(
+        ours, metrics.clip_statistics(captions, references)[:, 12], atol=1e-9
+    )
 
 
 def test_sentences_are_drawn_as_often_as_they_are_probable():

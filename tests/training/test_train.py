@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -55,6 +56,15 @@ def finished(data, tmp_path_factory):
     out = tmp_path_factory.mktemp("run")
     run(data, out)
     return out
+
+
+def test_captions_that_are_too_long_are_counted(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("v2t_lib.training.train.fit", lambda *arguments: None)
+    run(data, tmp_path)
+    assert re.search(
+        r"warning: (\d+) of \1 captions lose words after the 3rd; --length \d+ keeps 99%",
+        capsys.readouterr().err,
+    )
 
 
 def test_training_lowers_the_loss_and_leaves_its_files(finished):

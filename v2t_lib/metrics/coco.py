@@ -1,10 +1,10 @@
 """BLEU, ROUGE-L and CIDEr as the COCO caption scorers compute them, from sums over clips.
 
-Every clip adds one row of numbers; every figure is a function of the rows' sum. So a clip's own
-figures, a corpus's, and those of a thousand resampled corpora all come from one formula.
+Each clip has one row of statistics, and every score is a function of the sum of rows. So one
+formula gives the scores of a clip, of a corpus, and of a thousand bootstrap samples.
 
-Sources: BLEU, Papineni et al. 2002; ROUGE-L, Lin 2004; CIDEr-D, arXiv 1411.5726; their versions in
-the COCO caption evaluation (arXiv 1504.00325), which fix what the papers leave open.
+Sources: BLEU, Papineni et al. 2002; ROUGE-L, Lin 2004; CIDEr-D, arXiv 1411.5726; details as in the
+COCO caption evaluation (arXiv 1504.00325).
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,19 +13,19 @@ import numpy as np
 from tqdm import tqdm
 
 Words = Sequence[str]
-LONGEST = 4
+LONGEST = 4  # n-grams have up to 4 words
 NAMES = (*(f"BLEU-{n}" for n in range(1, LONGEST + 1)), "ROUGE-L", "CIDEr")
-#: A row: one clip; n-grams that are right, and written; lengths of the caption and of its nearest
-#: reference; ROUGE-L; CIDEr.
+#: A row's columns: 1 (the number of clips); matched n-grams, n from 1 to 4; all n-grams of the
+#: caption; length of the caption; length of the closest reference; ROUGE-L; CIDEr.
 COLUMNS = 1 + 2 * LONGEST + 2 + 2
 
-ROUGE_BETA = 1.2  # recall counts this much more than precision
-CIDER_SIGMA = 6.0  # captions shorter or longer than the reference lose weight with this width
-_TINY, _SMALL = 1e-15, 1e-9  # keep a caption without words from dividing by zero, as COCO does
+ROUGE_BETA = 1.2  # the weight of recall against precision
+CIDER_SIGMA = 6.0  # width of the Gaussian penalty on the difference in length
+_TINY, _SMALL = 1e-15, 1e-9  # against division by zero, with COCO's values
 
 
 def _ngrams(sentences: Sequence[Words]) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
-    """For n from 1 to 4: each n-gram's sentence `(N,)`, its number `(N,)`, how many there are."""
+    """Yields, for n from 1 to 4, each n-gram's sentence `(N,)` and id `(N,)`, and the id count."""
     numbers: dict[str, int] = {}
     tokens = [numbers.setdefault(word, len(numbers)) for words in sentences for word in words]
     tokens, kinds = np.array(tokens, np.int64), max(1, len(numbers))
@@ -40,7 +40,7 @@ def _ngrams(sentences: Sequence[Words]) -> Iterator[tuple[np.ndarray, np.ndarray
 
 
 def _matches(owners, grams, distinct, clip_of, clips: int):
-    """What captions share with references, for one n.
+    """Matches between captions and references, for n-grams of one length.
 
     Args:
         owners, grams, distinct: From `_ngrams`, captions before references.
@@ -48,8 +48,8 @@ def _matches(owners, grams, distinct, clip_of, clips: int):
         clips: Number of clips, so of captions.
 
     Returns:
-        The caption's n-grams that some reference has, each as often as there `(clips,)`; and the
-        cosine of caption and reference, weighted by rarity, `(references,)`.
+        The number of the caption's n-grams that match, clipped to their highest count in a
+        reference, `(clips,)`; and the TF-IDF cosine of caption and reference `(references,)`.
     """
     keys, counts = np.unique(owners * distinct + grams, return_counts=True)
     owners, grams = np.divmod(keys, distinct)
@@ -61,10 +61,10 @@ def _matches(owners, grams, distinct, clip_of, clips: int):
     weights = np.square(np.log(clips) - np.log(np.maximum(1, documents)))
 
     place = np.searchsorted(caption[:-1], key)
-    place = np.where(caption[place] == key, place, -1)  # the last one occurs 0 times
+    place = np.where(caption[place] == key, place, -1)  # -1: the appended n-gram of count 0
     best = np.zeros_like(caption_count)
     np.maximum.at(best, place, count)
-    right = np.bincount(owners[ours], np.minimum(best, caption_count)[:-1], clips)
+    matched = np.bincount(owners[ours], np.minimum(best, caption_count)[:-1], clips)
 
     def norms(owner, count, gram, size):
         return np.sqrt(np.bincount(owner, count**2 * weights[gram], size))
@@ -73,14 +73,14 @@ def _matches(owners, grams, distinct, clip_of, clips: int):
     products = np.bincount(reference, shared, len(clip_of))
     sizes = norms(reference, count, gram, len(clip_of))
     sizes *= norms(owners[ours], counts[ours], grams[ours], clips)[clip_of]
-    return right, np.divide(products, sizes, out=np.zeros_like(sizes), where=sizes > 0)
+    return matched, np.divide(products, sizes, out=np.zeros_like(sizes), where=sizes > 0)
 
 
 def common_length(words: Words, references: Sequence[Words]) -> list[int]:
     """The longest common subsequence of `words` with each reference, in words.
 
-    A row of the usual table is one whole number whose zero bits are the row's steps (Hyyrö 2004,
-    "Bit-parallel LCS-length computation revisited").
+    Bit-parallel: each row of the dynamic programme is one integer (Hyyrö 2004, "Bit-parallel
+    LCS-length computation revisited").
     """
     places: dict[str, int] = {}
     for position, word in enumerate(words):
@@ -96,8 +96,8 @@ def common_length(words: Words, references: Sequence[Words]) -> list[int]:
 
 
 def rouge_l(words: Words, references: Sequence[Words]) -> float:
-    """ROUGE-L: best recall against best precision, each over all references."""
-    # An empty caption is, to the COCO scorer, one empty word.
+    """ROUGE-L: the F-score of the best precision and the best recall over the references."""
+    # The COCO scorer takes an empty caption for one empty word.
     words, references = words or ("",), [reference or ("",) for reference in references]
     common = common_length(words, references)
     precision = max(common) / len(words)
@@ -108,12 +108,12 @@ def rouge_l(words: Words, references: Sequence[Words]) -> float:
     return (1 + square) * precision * recall / (recall + square * precision)
 
 
-def rows(captions: Sequence[Words], references: Sequence[Sequence[Words]]) -> np.ndarray:
-    """What each clip adds: float `(clips, COLUMNS)`.
+def clip_statistics(captions: Sequence[Words], references: Sequence[Sequence[Words]]) -> np.ndarray:
+    """The statistics of every clip, float `(clips, COLUMNS)`, for `scores`.
 
     Args:
-        captions: The words of each clip's caption; none for a clip without one.
-        references: For each clip, the words of its references, at least one.
+        captions: The words of each clip's caption; none for a clip without a caption.
+        references: The words of each clip's references, at least one reference a clip.
     """
     clips, table = len(captions), np.ones((len(captions), COLUMNS))
     flat = [words for of_clip in references for words in of_clip]
@@ -126,32 +126,33 @@ def rows(captions: Sequence[Words], references: Sequence[Sequence[Words]]) -> np
         table[:, 5 + n] = np.maximum(0, length - n)
         cosines += cosine
     table[:, 9] = length
-    # The nearest in length, the shorter of two as near.
+    # The reference closest in length; of two equally close, the shorter.
     order = np.lexsort((lengths, abs(lengths - length[clip_of]), clip_of))
     table[:, 10] = lengths[order][np.searchsorted(clip_of, np.arange(clips))]
     pairs = tqdm(zip(captions, references, strict=True), "ROUGE-L", clips, unit="clip")
     table[:, 11] = [rouge_l(*pair) for pair in pairs]
-    # COCO takes the number of bigrams for the length.
+    # The COCO scorer uses the number of bigrams as the length.
     shift = np.maximum(0, length - 1)[clip_of] - np.maximum(0, lengths - 1)
     cosines *= np.exp(-np.square(shift) / (2 * CIDER_SIGMA**2))
     table[:, 12] = 10 / LONGEST * np.bincount(clip_of, cosines) / np.bincount(clip_of)
     return table
 
 
-def figures(sums: np.ndarray) -> dict[str, np.ndarray]:
+def scores(sums: np.ndarray) -> dict[str, np.ndarray]:
     """BLEU-1 to BLEU-4, ROUGE-L and CIDEr.
 
     Args:
-        sums: float `(..., COLUMNS)`: sums of rows, or a row itself for a clip's own figures.
+        sums: float `(..., COLUMNS)`: sums of rows of `clip_statistics`, or the rows themselves
+            for the scores of single clips.
 
     Returns:
-        Arrays `(...)` by name: fractions, CIDEr from 0 to 10.
+        Arrays `(...)` by name, from 0 to 1, CIDEr from 0 to 10.
     """
     sums = np.asarray(sums, float)
-    clips, right, written = sums[..., 0], sums[..., 1:5], sums[..., 5:9]
-    length, nearest, rouge, cider = np.moveaxis(sums[..., 9:], -1, 0)
-    precisions = (right + _TINY) / (written + _SMALL)
-    ratio = (length + _TINY) / (nearest + _SMALL)
+    clips, matched, written = sums[..., 0], sums[..., 1:5], sums[..., 5:9]
+    length, closest, rouge, cider = np.moveaxis(sums[..., 9:], -1, 0)
+    precisions = (matched + _TINY) / (written + _SMALL)
+    ratio = (length + _TINY) / (closest + _SMALL)
     brevity = np.exp(np.minimum(0.0, 1 - 1 / ratio))[..., None]
     bleu = brevity * np.cumprod(precisions, axis=-1) ** (1 / np.arange(1, LONGEST + 1))
     values = (*np.moveaxis(bleu, -1, 0), rouge / clips, cider / clips)

@@ -1,48 +1,45 @@
-"""Scores of a whole set of captions, how sure they are, and how each clip did.
+"""Scores of a set of captions, with confidence intervals.
 
-TGIF's protocol (`data/eval.py` of github.com/raingo/TGIF-Release), which the published figures
-follow: the first prediction a clip counts, a clip without one has an empty caption, all references
-count, words are those of the Penn Treebank in lower case without punctuation. Figures over the
-clips that have a caption stand apart: they say how good the captions are, not how many clips could
-still be fetched, and compare with nothing published.
+The protocol is TGIF's (`data/eval.py` of github.com/raingo/TGIF-Release), which published scores
+follow: the first prediction of a clip counts, a clip without one has an empty caption, all
+references count, words are Penn Treebank tokens in lower case without punctuation. Scores over the
+clips with a prediction are given separately: they say how good the captions are, not how many clips
+could still be fetched, and don't compare with published ones.
 """
 
-import csv
 import dataclasses
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from v2t_lib.errors import DataError
-from v2t_lib.files import replacing
-from v2t_lib.metrics import coco as metrics
-from v2t_lib.metrics import meteor
-from v2t_lib.text import ptb_tokenizer as ptb
+from v2t_lib.metrics import coco, meteor
+from v2t_lib.text import characters, ptb_tokenizer
 
-NAMES = (*metrics.NAMES, "METEOR")
+NAMES = (*coco.NAMES, "METEOR")
 RESAMPLES = 1000
 
 
-def figures(sums: np.ndarray) -> dict[str, np.ndarray | None]:
-    """Every figure by name, METEOR None where its columns are missing; see `Tally.table`."""
-    own, rest = np.split(sums, [metrics.COLUMNS], axis=-1)
-    return metrics.figures(own) | {"METEOR": meteor.figure(rest) if rest.shape[-1] else None}
+def scores_of(sums: np.ndarray) -> dict[str, np.ndarray | None]:
+    """All scores by name, from sums of rows of `CorpusScores.table`; METEOR may be None."""
+    own, rest = np.split(sums, [coco.COLUMNS], axis=-1)
+    return coco.scores(own) | {"METEOR": meteor.score(rest) if rest.shape[-1] else None}
 
 
 @dataclasses.dataclass(frozen=True)
-class Tally:
-    """What every clip adds to the scores, clips sorted by source.
+class CorpusScores:
+    """The statistics of every clip that the scores are computed from; clips sorted by source.
 
     Attributes:
         sources: The clips.
-        captions: What was predicted, "" for a clip without a prediction.
+        captions: The predictions, "" for a clip without one.
         references: Each clip's references.
         missing: bool `(clips,)`, True for a clip without a prediction.
-        table: float `(clips, columns)`: rows of `metrics`, then rows of `meteor` if there are any.
-        no_meteor: Why there are none, in one line; None where there are.
-        strangers: Sources with a prediction and no references; they don't count.
+        table: float `(clips, columns)`: the columns of `coco`, then those of `meteor` if available.
+        no_meteor: Why METEOR is not available, in one line; None if it is.
+        without_references: Sources with a prediction but no references; they don't count.
+        by_character: Whether scripts without spaces were cut into characters.
     """
 
     sources: tuple[str, ...]
@@ -51,13 +48,15 @@ class Tally:
     missing: np.ndarray
     table: np.ndarray
     no_meteor: str | None
-    strangers: tuple[str, ...] = ()
+    without_references: tuple[str, ...] = ()
+    by_character: bool = False
 
-    def figures(self) -> dict[str, float | None]:
-        """The figures over all clips."""
-        return {name: _plain(value) for name, value in figures(self.table.sum(0)).items()}
+    def scores(self) -> dict[str, float | None]:
+        """The scores over all clips."""
+        values = scores_of(self.table.sum(0))
+        return {name: None if value is None else float(value) for name, value in values.items()}
 
-    def available(self) -> "Tally":
+    def available(self) -> "CorpusScores":
         """The same without the clips that have no prediction."""
         if not self.missing.any():
             return self
@@ -65,52 +64,58 @@ class Tally:
         captions, references = (
             tuple(values[i] for i in kept) for values in (self.captions, self.references)
         )
-        # CIDEr's weights are of the clips scored, so the rows change.
-        rows = metrics.rows(*_words(captions, references))
-        table = np.hstack([rows, self.table[kept, metrics.COLUMNS :]])
+        # CIDEr weighs n-grams by their rarity in the clips scored, so its column changes.
+        rows = coco.clip_statistics(*_tokenise(captions, references, self.by_character))
         return dataclasses.replace(
             self,
             sources=tuple(self.sources[i] for i in kept),
             captions=captions,
             references=references,
             missing=self.missing[kept],
-            table=table,
+            table=np.hstack([rows, self.table[kept, coco.COLUMNS :]]),
         )
 
     def resampled(self, seed: int = 0) -> dict[str, np.ndarray | None]:
-        """The figures of `RESAMPLES` corpora drawn from the clips, with replacement.
+        """The scores of `RESAMPLES` bootstrap samples: clips drawn with replacement.
 
-        One seed draws the same clips from every tally of as many: two of them are a pair.
+        The same seed draws the same clips from every system's scores, so that samples are paired.
         """
         rng, clips = np.random.default_rng(seed), len(self.sources)
         draws = (rng.integers(clips, size=clips) for _ in range(RESAMPLES))
-        return figures(np.stack([np.bincount(d, minlength=clips) @ self.table for d in draws]))
+        return scores_of(np.stack([np.bincount(d, minlength=clips) @ self.table for d in draws]))
 
 
-def _plain(value: np.ndarray | None) -> float | None:
-    return None if value is None else float(value)
+def _tokenise(
+    captions: Sequence[str], references: Sequence[Sequence[str]], by_character: bool
+) -> tuple[list, list]:
+    def words(text: str) -> tuple[str, ...]:
+        return ptb_tokenizer.words(characters.cut(text) if by_character else text)
+
+    pairs = zip(captions, references, strict=True)
+    both = [
+        (words(caption), [words(text) for text in texts])
+        for caption, texts in tqdm(pairs, "words", len(captions), unit="clip")
+    ]
+    return [caption for caption, _ in both], [texts for _, texts in both]
 
 
-def _words(captions: Sequence[str], references: Sequence[Sequence[str]]):
-    pairs = tqdm(zip(captions, references, strict=True), "words", len(captions), unit="clip")
-    both = [(ptb.words(caption), [ptb.words(text) for text in of]) for caption, of in pairs]
-    return [words for words, _ in both], [words for _, words in both]
-
-
-def tally(
+def score_corpus(
     predictions: Mapping[str, str],
     references: Mapping[str, Sequence[str]],
     with_meteor: bool = True,
-) -> Tally:
-    """Counts what `figures` needs, for every clip that has references.
+    by_character: bool = False,
+) -> CorpusScores:
+    """Scores predictions on every clip that has references.
 
     Args:
         predictions: Captions by source; those of clips without references don't count.
-        references: The sentences of every clip to score, by source.
-        with_meteor: Whether to run METEOR, where that's possible.
+        references: The reference captions of every clip to score, by source.
+        with_meteor: Whether to compute METEOR, if possible here.
+        by_character: Whether to cut scripts without spaces, such as Chinese, into characters
+            instead of taking every phrase for one word.
 
     Raises:
-        DataError: Not one prediction is for a clip that has references.
+        DataError: No prediction is for a clip that has references.
     """
     if not predictions.keys() & references.keys():
         raise DataError(
@@ -121,108 +126,45 @@ def tally(
     sources = tuple(sorted(references))
     captions = tuple(predictions.get(source, "") for source in sources)
     texts = tuple(references[source] for source in sources)
-    words, reference_words = _words(captions, texts)
-    table, no_meteor = metrics.rows(words, reference_words), "not asked for"
+    words = _tokenise(captions, texts, by_character)
+    table, no_meteor = coco.clip_statistics(*words), "not asked for"
     if with_meteor:
         try:
-            table, no_meteor = np.hstack([table, meteor.rows(words, reference_words)]), None
+            table, no_meteor = np.hstack([table, meteor.clip_statistics(*words)]), None
         except meteor.NoMeteor as reason:
             no_meteor = str(reason)
     missing = np.array([source not in predictions for source in sources])
-    strangers = tuple(sorted(predictions.keys() - references.keys()))
-    return Tally(sources, captions, texts, missing, table, no_meteor, strangers)
+    others = tuple(sorted(predictions.keys() - references.keys()))
+    return CorpusScores(sources, captions, texts, missing, table, no_meteor, others, by_character)
 
 
 def _interval(values: np.ndarray | None) -> list[float] | None:
     return None if values is None else [float(v) for v in np.percentile(values, [2.5, 97.5])]
 
 
-def intervals(scored: Tally) -> dict[str, list[float] | None]:
-    """95% bootstrap intervals by clip, `[low, high]` by name (Efron and Tibshirani 1993).
+def intervals(scored: CorpusScores) -> dict[str, list[float] | None]:
+    """95% bootstrap intervals over clips, `[low, high]` by name (Efron and Tibshirani 1993).
 
-    CIDEr's weights stay those of all clips.
+    CIDEr's n-gram weights stay those of all clips.
     """
     return {name: _interval(values) for name, values in scored.resampled().items()}
 
 
-def difference(scored: Tally, other: Tally) -> dict[str, dict | None]:
-    """How far `scored` is above `other`, on the same clips.
+def difference(scored: CorpusScores, other: CorpusScores) -> dict[str, dict | None]:
+    """How much higher `scored` is than `other` on the same clips.
 
     Returns:
-        By name, `{"difference": …, "interval": [low, high]}`: a paired 95% bootstrap interval. One
-        that holds 0 is no difference to speak of. None where one has no such figure.
+        By name, `{"difference": …, "interval": [low, high]}` with the paired 95% bootstrap
+        interval; if it contains 0, the difference is not significant. None without that score.
     """
-    first, second = scored.figures(), other.figures()
-    draws, others = scored.resampled(), other.resampled()
+    first, second = scored.scores(), other.scores()
+    samples, others = scored.resampled(), other.resampled()
     return {
         name: None
         if first[name] is None or second[name] is None
         else {
             "difference": first[name] - second[name],
-            "interval": _interval(draws[name] - others[name]),
+            "interval": _interval(samples[name] - others[name]),
         }
         for name in NAMES
     }
-
-
-def report(scored: Tally, against: Tally | None = None) -> dict:
-    """What `v2t score --json` prints."""
-    available = scored.available()
-    result = {
-        **scored.figures(),
-        "no_meteor": scored.no_meteor,
-        "clips": len(scored.sources),
-        "missing": int(scored.missing.sum()),
-        "without_references": len(scored.strangers),
-        "available_only": {**available.figures(), "clips": len(available.sources)},
-        "intervals": intervals(scored),
-    }
-    return result | ({"against": difference(scored, against)} if against else {})
-
-
-def summary(result: dict) -> str:
-    """`report` as a table to read."""
-
-    def span(pair: list[float]) -> str:
-        return f"{pair[0]:.4f} to {pair[1]:.4f}"
-
-    lines = [
-        f"{result['clips']} clips, {result['missing']} of them without a prediction, which count "
-        "as empty captions",
-        f"{'':8s} {'all':>7s}   {'95% interval':16s}   {'available only':>14s}",
-    ]
-    if "against" in result:
-        lines[-1] += f"   {'difference':>10s}   95% interval"
-    for name in NAMES:
-        if result[name] is None:
-            continue
-        line = f"{name:8s} {result[name]:7.4f}   {span(result['intervals'][name])}"
-        line += f"   {result['available_only'][name]:14.4f}"
-        if "against" in result:
-            pair = result["against"][name]
-            line += f"   {pair['difference']:+10.4f}   {span(pair['interval'])}"
-        lines.append(line)
-    return "\n".join(lines)
-
-
-def write_clips(scored: Tally, path: str | Path) -> None:
-    """Writes a table a clip: the best, the worst, the second best, the second worst, and so on.
-
-    Clips are ranked by CIDEr, then by ROUGE-L; rank 1 is the best.
-    """
-    values = figures(scored.table)
-    names = [name for name in NAMES if values[name] is not None]
-    ranked = np.lexsort((-values["ROUGE-L"], -values["CIDEr"]))
-    half = (len(ranked) + 1) // 2
-    ranks = np.column_stack([np.arange(half), len(ranked) - 1 - np.arange(half)]).ravel()
-    with (
-        replacing(path) as temporary,
-        temporary.open("w", encoding="utf-8", newline="") as file,
-    ):
-        writer = csv.writer(file)
-        writer.writerow(["rank", "source", "prediction", "references", *names])
-        for rank in ranks[: len(ranked)]:
-            clip = ranked[rank]
-            texts = (scored.sources[clip], scored.captions[clip])
-            shown = (f"{values[name][clip]:.4f}" for name in names)
-            writer.writerow([rank + 1, *texts, " | ".join(scored.references[clip]), *shown])

@@ -1,4 +1,4 @@
-"""Are the captions varied and made for their clips, or a few sentences said to everything?"""
+"""How varied captions are, and signs that a model ignores the clips."""
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -7,7 +7,7 @@ from v2t_lib.text.vocabulary import normalise, tokenise
 
 #: Fewer distinct captions than this share of the clips is a collapse.
 COLLAPSE_SHARE = 0.1
-#: A clip that lowers the loss by less than this, in nats a token, is hardly looked at.
+#: If the clip lowers the loss by less than this, in nats a token, the model hardly uses it.
 SMALL_GAP = 0.05
 
 
@@ -15,14 +15,14 @@ def diversity(captions: Sequence[str], training: Iterable[str] | None = None) ->
     """How varied captions are.
 
     Args:
-        captions: One a clip.
-        training: The sentences of the training data, where they are known.
+        captions: One caption a clip.
+        training: The captions of the training data, if known.
 
     Returns:
-        `distinct_captions`: different captions, a clip; `distinct_1` and `distinct_2`: different
-        words and pairs of words, a word and a pair written (arXiv 1510.03055); `mean_length` in
-        words; `seen_in_training`: the share of captions that are, word for word, a training
-        sentence, None where those are not known.
+        `distinct_captions`: the number of different captions divided by the number of clips;
+        `distinct_1` and `distinct_2`: the same for words and word pairs (arXiv 1510.03055);
+        `mean_length`: in words; `seen_in_training`: the share of captions that are identical to a
+        training caption, None if those are unknown.
     """
     sentences = [tokenise(caption) for caption in captions]
     words = [word for sentence in sentences for word in sentence]
@@ -38,8 +38,8 @@ def diversity(captions: Sequence[str], training: Iterable[str] | None = None) ->
     }
 
 
-def doubts(scores: dict) -> list[str]:
-    """What speaks against a model's looking at the clips, in words.
+def diagnose(scores: dict) -> list[str]:
+    """Signs that a model ignores the clips, one or more sentences each; none if all is well.
 
     Args:
         scores: `clips`, `loss`, `blind_loss` and `shuffled_loss` in nats a token (the last two may
@@ -54,17 +54,17 @@ def doubts(scores: dict) -> list[str]:
         for name, when in controls.items()
         if scores[name] is not None and scores[name] - scores["loss"] < SMALL_GAP
     ]
-    said = []
+    found = []
     if near:
-        said.append(
-            f"It hardly looks at the clip: its loss is {scores['loss']:.3f} nats a token, and "
-            f"{' and '.join(near)}. Train longer, or with another encoder, before reading "
-            "anything into its captions."
+        found.append(
+            f"The model hardly uses the clip: its loss is {scores['loss']:.3f} nats a token, and "
+            f"{' and '.join(near)}. Train longer, or with another encoder, before you trust its "
+            "captions."
         )
     distinct = round(scores["distinct_captions"] * scores["clips"])
     if scores["clips"] > 1 and (distinct == 1 or scores["distinct_captions"] < COLLAPSE_SHARE):
-        said.append(
-            f"Its captions have collapsed: {distinct} distinct for {scores['clips']} clips. It "
-            "writes much the same whatever it sees: train longer, or lower the learning rate."
+        found.append(
+            f"The captions have collapsed: {distinct} distinct for {scores['clips']} clips. The "
+            "model writes nearly the same for every clip: train longer, or lower the learning rate."
         )
-    return said
+    return found

@@ -1,9 +1,9 @@
-"""METEOR 1.5, which exists as a Java program only; run where there is a Java, else told why not.
+"""METEOR 1.5, computed with its Java program where a Java is installed.
 
-The program comes with the package pycocoevalcap (the extra `meteor`). It counts matches for each
-caption; the score is computed here, from sums over clips, as in `metrics`.
+The program comes with the package pycocoevalcap (the extra `meteor`). It counts the matches of each
+caption; the score is computed here, from sums over clips, as in `coco`.
 
-Source: Denkowski and Lavie 2014, "Meteor Universal"; its English ranking parameters.
+Source: Denkowski and Lavie 2014, "Meteor Universal", with its English ranking parameters.
 """
 
 import contextlib
@@ -18,18 +18,19 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-#: A row: lengths and function words of caption and reference; matches; chunks; matched words.
+#: A row's columns, as the program prints them: lengths of caption and reference; their function
+#: words; matches by stage, kind of word and side; chunks; matched words of caption and reference.
 COLUMNS = 23
 _ALPHA, _BETA, _GAMMA, _DELTA = 0.85, 0.2, 0.6, 0.75
 _WEIGHTS = np.array([1.0, 0.6, 0.8, 0.6])  # exact, stem, synonym, paraphrase
 
 
 class NoMeteor(Exception):
-    """METEOR can't be computed here; the message says why in one line."""
+    """METEOR can't be computed on this machine; the message says why, in one line."""
 
 
 def find_java() -> str:
-    """The `java` to run: of `JAVA_HOME`, else of the `PATH`."""
+    """The `java` to run: the one in `JAVA_HOME`, else the one on the `PATH`."""
     home = os.environ.get("JAVA_HOME")
     java = home and shutil.which("java", path=str(Path(home) / "bin"))
     if not (java := java or shutil.which("java")):
@@ -38,7 +39,7 @@ def find_java() -> str:
 
 
 def find_jar() -> Path:
-    """`meteor-1.5.jar` of an installed pycocoevalcap."""
+    """The path of `meteor-1.5.jar` in the installed pycocoevalcap."""
     found = importlib.util.find_spec("pycocoevalcap")
     for folder in found.submodule_search_locations if found else ():
         if (jar := Path(folder) / "meteor" / "meteor-1.5.jar").is_file():
@@ -48,11 +49,14 @@ def find_jar() -> Path:
 
 @contextlib.contextmanager
 def _running(command: list[str]):
-    """The program, taking a line and giving a line; what it complains of ends up in the error."""
-    with tempfile.TemporaryFile() as complaints:
+    """Runs the program and yields a function from an input line to its output line.
+
+    If the program fails, the error quotes what it wrote to stderr.
+    """
+    with tempfile.TemporaryFile() as errors:
         try:
             process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
             )
         except OSError as error:
             raise NoMeteor(f"{command[0]} does not start: {error.strerror}") from error
@@ -64,10 +68,10 @@ def _running(command: list[str]):
             if answer := process.stdout.readline().decode().strip():
                 return answer
             process.wait()
-            complaints.seek(0)
-            lines = complaints.read().decode(errors="replace").splitlines()
+            errors.seek(0)
+            lines = errors.read().decode(errors="replace").splitlines()
             said = "; ".join(line for line in lines if not line.startswith(("\t", "Picked up")))
-            raise NoMeteor(f"Java gave up; it said: {said[:300] or 'nothing'}")
+            raise NoMeteor(f"the METEOR program failed; it said: {said[:300] or 'nothing'}")
 
         try:
             yield ask
@@ -79,18 +83,20 @@ def _running(command: list[str]):
             process.stdout.close()
 
 
-def rows(captions: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]):
-    """What each clip adds: float `(clips, COLUMNS)`.
+def clip_statistics(
+    captions: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]
+) -> np.ndarray:
+    """The statistics of every clip, float `(clips, COLUMNS)`, for `score`.
 
     Args:
         captions: The words of each clip's caption.
-        references: For each clip, the words of its references.
+        references: The words of each clip's references.
 
     Raises:
-        NoMeteor: There is no Java or no program, or it failed.
+        NoMeteor: Java or the program is missing, or it failed.
     """
     java, jar = find_java(), find_jar()
-    # Left alone it looks for its paraphrases beside the jar, and finds no path with a space.
+    # By default it looks for the paraphrases beside the jar, but fails if that path has a space.
     data = jar.parent / "data" / "paraphrase-en.gz"
     command = [java, "-Xmx2G", "-Dfile.encoding=UTF-8", "-jar", str(jar)]
     command += ["-", "-", "-stdio", "-l", "en", "-norm", "-a", str(data)]
@@ -102,27 +108,29 @@ def rows(captions: Sequence[Sequence[str]], references: Sequence[Sequence[Sequen
             found.append([float(n) for n in ask(" ||| ".join(["SCORE", *texts])).split()])
     table = np.array(found).reshape(-1, COLUMNS)
     whole = (table[:, 4:20:2].sum(1) == table[:, 0]) & (table[:, 5:20:2].sum(1) == table[:, 1])
-    table[whole & (table[:, 20] == 1), 20] = 0  # a caption in one piece is not in pieces
+    table[whole & (table[:, 20] == 1), 20] = 0  # no penalty if all words match in one chunk
     return table
 
 
-def figure(sums: np.ndarray) -> np.ndarray:
+def score(sums: np.ndarray) -> np.ndarray:
     """METEOR, from 0 to 1.
 
     Args:
-        sums: float `(..., COLUMNS)`: sums of rows, or a row itself for a clip's own figure.
+        sums: float `(..., COLUMNS)`: sums of rows of `clip_statistics`, or the rows themselves
+            for the scores of single clips.
 
     Returns:
         An array `(...)`.
     """
     sums = np.asarray(sums, float)
     lengths, functions = sums[..., 0:2], sums[..., 2:4]  # (..., caption and reference)
-    stages = sums[..., 4:20].reshape(*sums.shape[:-1], 4, 2, 2)  # (..., stage, content?, which)
+    # Stages are exact, stem, synonym and paraphrase: (..., stage, content or function, side).
+    stages = sums[..., 4:20].reshape(*sums.shape[:-1], 4, 2, 2)
     content, function = np.moveaxis(np.einsum("...scw,s->...cw", stages, _WEIGHTS), -2, 0)
     matches = _DELTA * content + (1 - _DELTA) * function
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = matches / (_DELTA * (lengths - functions) + (1 - _DELTA) * functions)
         precision, recall = shares[..., 0], shares[..., 1]
         mean = 1 / ((1 - _ALPHA) / precision + _ALPHA / recall)
-        pieces = sums[..., 20] / (sums[..., 21:23].sum(-1) / 2)
-        return np.nan_to_num(mean * (1 - _GAMMA * pieces**_BETA))
+        fragmentation = sums[..., 20] / (sums[..., 21:23].sum(-1) / 2)
+        return np.nan_to_num(mean * (1 - _GAMMA * fragmentation**_BETA))

@@ -31,6 +31,7 @@ from v2t_lib.shards.format import (
     write_records,
 )
 from v2t_lib.specs import ClipSpec
+from v2t_lib.text import checks
 
 CLIPS_PER_SHARD = 256
 _END = object()
@@ -214,6 +215,7 @@ def pack(
             "name another directory or remove this one"
         )
     out.mkdir(parents=True, exist_ok=True)
+    checks.warn([caption for record in records for caption in record.captions])
     shards, crew = [], Workers(workers or os.cpu_count() or 1)
     with contextlib.closing(crew), tqdm(total=len(records), unit="clip", desc="pack") as progress:
         for first in range(0, len(records), CLIPS_PER_SHARD):

@@ -1,5 +1,5 @@
-"""Words: how a caption becomes tokens for the model and tokens for a score.
+"""Text: how a caption becomes words and tokens for the model, and words for the scores.
 
-May import `specs` and `errors` alone; no TensorFlow, no Keras.
-Start reading at `vocabulary`, then `ptb_tokenizer` for the official scores' tokens.
+May import `captions_file`, `specs`, `errors` and `files`; no TensorFlow, no Keras.
+Start reading at `vocabulary`; `ptb_tokenizer` has the words of the official scorers.
 """

@@ -1,25 +1,28 @@
 """Penn Treebank words in Python: what the official caption scorers count, without their Java.
 
-Those scorers cut captions with the Stanford tokeniser 3.4.1 (one line each, lower case) and drop
-punctuation. Here a scanner does the same: at every position the rule that looks furthest wins, the
-earlier one where two look equally far. Rules for what captions don't hold (tags, addresses,
-telephone numbers) are left out. `benchmarks/score.py` holds it against the Java.
+The COCO scorers tokenise captions with the Stanford tokeniser 3.4.1, one caption a line, in lower
+case, and drop punctuation. This scanner does the same: at every position the rule with the longest
+match wins, and the earlier rule if two match equally far. `benchmarks/score.py` compares it with
+the Java.
 """
 
 import re
 from functools import lru_cache
 
-#: Tokens that the scorers leave out. Brackets stay, as `-lrb-` and the like.
+from v2t_lib.text.ptb_characters import DIGIT, LETTER, MARK, SIGN, Kinds
+
+#: Tokens that the scorers drop. Brackets stay, as `-lrb-` and the like.
 PUNCTUATION = frozenset(["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"])
 
-# Tokens that aren't written as they are typed; what is punctuation ends up empty.
+# Tokens that are replaced; "" for punctuation, which is dropped.
 _SPELLINGS = {
     **{"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-"},
-    **{"&amp;": "&", "&lt;": "<", "&gt;": ">", "¢": "cents", "£": "#", "¤": "$", "€": "$"},
+    **{"&amp;": "&", "&lt;": "<", "&gt;": ">", "¢": "cents", "£": "#"},
+    **dict.fromkeys("¤€₠\x80", "$"),
     **{"½": "1/2", "¼": "1/4", "¾": "3/4", "⅓": "1/3", "⅔": "2/3"},
-    **dict.fromkeys([*PUNCTUATION, *'"’‘“”«»‹›…—–―', "&quot;", "&apos;", "&nbsp;"], ""),
+    **dict.fromkeys([*PUNCTUATION, *'"…—–―‐‑\x96\x97', "&quot;", "&apos;", "&nbsp;"], ""),
 }
-# Words of plain letters that are two words to the treebank.
+# Words that the treebank splits in two.
 _PAIRS = {
     "cannot": ("can", "not"),
     "gonna": ("gon", "na"),
@@ -28,7 +31,7 @@ _PAIRS = {
     "lemme": ("lem", "me"),
     "gimme": ("gim", "me"),
 }
-# Their full stop belongs to them, in any case; with a capital; before a number.
+# Abbreviations that keep their full stop: in any case; only with a capital; only before a number.
 _ABBREVIATIONS = """
     adj adm adv al ala alex apr ariz assn assoc asst atty aug ave bhd bldg blvd brig bros calif capt
     cf cie cmdr co col colo comdr conn corp cos cpl ct dak dec dept det dr drs elec ens esq est etc
@@ -40,7 +43,7 @@ _ABBREVIATIONS = """
 """
 _CAPITAL_ABBREVIATIONS = "Ark Az Del Ill La Mass Miss Ore Pa Tex Wash"
 _NUMBERED_ABBREVIATIONS = "art ca fig figs no nos op pp prop"
-# After a single letter and a full stop they begin a new sentence.
+# Words that begin a new sentence after a single letter and a full stop.
 _STARTERS = """
     A About According Additionally After An As At But Earlier He Her Here However If In It Last Many
     More Now Once One Other Our She Since So Some Such That The Their Then There These They This We
@@ -52,70 +55,94 @@ def _any(words: str) -> str:
     return "(?:" + "|".join(sorted(words.split(), key=len, reverse=True)) + ")"
 
 
-_ODD = r"\d_²³¹¼-¾⁰-₟⅐-⅞\U00010000-\U0010ffff"
-_L = rf"(?:[^\W{_ODD}]|[\u0300-\u036f\u2010\u2011])"  # a letter, or what is written onto one
-_A = rf"(?:{_L}|(?![²³¹⁰-₟])\d)"  # a letter or digit
-_Q = r"(?:['’]|&apos;)"
-_QUOTE = r"(?:['’`‘]|&apos;)"
+# The rules see the text with every character replaced by the one that stands for its kind.
+_KINDS = Kinds()
+_LETTER = f"[A-Za-z{LETTER}]"
+_L = f"[A-Za-z{LETTER}{MARK}\u00ad]"  # a letter inside a word, the soft hyphen included
+_N = f"[0-9{DIGIT}]"
+_A = f"[A-Za-z0-9{LETTER}{MARK}{DIGIT}\u00ad]"  # the same or a digit
+_Q = r"(?:['’\x92]|&apos;)"
+_QUOTE = r"(?:['’\x92`‘‛\x91]|&apos;)"
 _AUX = r"(?:[msdMSD]|re|ve|ll|RE|VE|LL)"
 _WORD = rf"{_L}{_A}*(?:[.!?]{_L}{_A}*)*"
-_PART = rf"(?:[dDoOlL]{_QUOTE}{_L})?{_A}+"
+_PART = rf"(?:[dDoOlL]{_QUOTE}{_LETTER})?[A-Za-z0-9{LETTER}{DIGIT}]+"
 _ASCII = r"[A-Za-z0-9]+(?:-[A-Za-z]+){0,2}"
+_HOST, _PATH = r'[^ \t"<>|.!?(){},]', r'[^ \t"<>|()]+[^ \t"<>|.!?(){},-]'
+_SITE = r"(?:[^ \t\"`'<>|.!?(){},_$-]+\.)+(?:com|net|org|edu)"
+_ATTRIBUTE = r"""[A-Za-z][\w:.-]*(?: *= *(?:"[^"]*"|'[^']*'))?"""
 
-# Where a rule has a group, the group is the token and the rest of the match only what it needs
-# beside it.
+# If a rule has a group, the group is the token; the rest of the match is context.
 _RULES = [
-    # Words in two parts.
+    # Words that are split in two.
     r"(?i:(can)not|(gon|wan)na|(got)ta|(lem|gim)me)",
     rf"([A-Za-z]*[A-MO-Za-mo-z])[nN]{_QUOTE}[tT]",
     rf"({_WORD}){_Q}{_AUX}(?![A-Za-z])",
     rf"{_Q}{_AUX}(?![A-Za-z])|’(?:{_AUX}|n)",
     rf"[nN]{_QUOTE}[tT]",
-    rf"(?i:({_Q}t)(?:is|was))",
+    r"(?i:('t)(?:is|was))",
     rf"[yY]{_Q}(?=[A-Za-z])|[lLdDjJ]{_Q}",
-    # Words, with what they may have inside.
+    # Words, with hyphens, slashes and apostrophes inside.
     _WORD,
-    rf"{_PART}(?:-{_PART})*",
-    rf"{_A}+(?:[-_]{_A}+)+",
+    rf"{_PART}(?:[-_\u058a‐‑]{_PART})*",
+    r"[A-Za-z0-9][A-Za-z0-9.,\u00ad]*(?:-[A-Za-z0-9\u00ad]+)+",
     rf"{_ASCII}(?:/{_ASCII}){{1,2}}",
-    r"[A-Z]+(?:[+&][A-Z]+)+",
-    rf"{_L}+[aeiouyAEIOUY]{_QUOTE}[aeiouA-Z]{_L}*",
+    r"[A-Z]+(?:(?:[+&]|&amp;)[A-Z]+)+",
+    rf"(?:{_A}*&[aeiouAEIOU](?:acute|grave|uml);)+{_A}*",
+    rf"{_LETTER}+[aeiouyAEIOUY]{_QUOTE}[aeiouA-Z]{_LETTER}*",
     rf"(?i:c{_Q}mon|c{_Q}est|cap{_Q}n|e{_Q}er|ev{_Q}ry|nat{_Q}l|nor{_Q}easter|s{_Q}mores|li{_Q}l)",
     rf"(?i:{_Q}em|{_Q}cause|{_Q}till?|ol{_Q}|somethin{_Q}|dunkin{_Q})",
     rf"{_Q}n{_Q}|{_Q}n(?![A-Za-z.])",
     # Full stops that belong to a word.
     rf"(?i:{_any(_ABBREVIATIONS)})\.|{_any(_CAPITAL_ABBREVIATIONS)}\.|(?i:ph\.d\.)",
-    rf"(?i:({_any(_NUMBERED_ABBREVIATIONS)}\.) ?\d)",
-    rf"{_L}(?:\.{_L})+\.|{_L}\.(?! {_any(_STARTERS)}(?![A-Za-z.]))",
+    rf"(?i:({_any(_NUMBERED_ABBREVIATIONS)}\.) ?[0-9])",
+    rf"[A-Za-z](?:\.[A-Za-z])+\.|[A-Za-z]\.(?! {_any(_STARTERS)}(?![A-Za-z.]))",
     rf"({_WORD}\.|{_A}+\.)[,;:]",
-    # Numbers: plain, with a sign, times, fractions, years.
-    r"[-+]?(?:\d*(?:[.:,]\d+)+|\d+)",
-    r"(?:\d{1,4}-)?\d{1,4}/\d{1,4}",
-    rf"{_Q}[2-9]0s|{_Q}\d\d(?!\S)",
-    # What is typed on the web.
-    rf"@[A-Za-z_][A-Za-z0-9_]*|#{_L}+_?",
-    r"&#?\w+;",
+    # Numbers: plain, with a sign, times, fractions, raised and lowered, years.
+    rf"[-+]?(?:{_N}*(?:[.:,\u00ad\u066b\u066c]{_N}+)+|{_N}+)",
+    rf"(?:{_N}{{1,4}}-)?{_N}{{1,4}}[/⁄]{_N}{{1,4}}",
+    r"[⁺⁻₊₋]?(?:[⁰¹²³⁴-⁹]+|[₀-₉]+)",
+    rf"{_Q}[2-9]0s|{_Q}[0-9]{{2}}(?!\S)",
+    # What is typed on the web: names, entities, tags, addresses, smileys.
+    rf"@[A-Za-z_][A-Za-z0-9_]*|#{_L}+",
+    r"&(?i:quot|apos|nbsp|lt|gt|amp);|&#[0-9]+;",
+    rf"</?[A-Za-z][\w:.-]*(?: +{_ATTRIBUTE})* */? *>|<[!?][A-Za-z-][^>]*>",
+    rf"https?://{_PATH}",
+    rf"(?:www\.(?:{_HOST}+\.)+[a-zA-Z]{{2,4}}|{_SITE})(?:/{_PATH})?",
+    r'[a-zA-Z0-9][^ \t"<>|()]*@(?:[^ \t"<>|().]+\.)*[^ \t"<>|().]+',
     r"[<>]?[:;=]['*o-]?[DPpdO()\[\]{|\\@](?![A-Za-z0-9])",
-    # Punctuation that comes in runs, then every other sign; what is left out has no token.
+    # Runs of punctuation, then any other sign; a character without a rule has no token.
+    r"[‘’‛“”„‟‚«»‹›\x91-\x94]{1,2}",
     r"\.{3,5}|(?:\. ){2,4}\.|--+|''|``|<<|>>|_+|\*+|@+|\#+|[?!]+",
-    r"[!-~¡-©«-¬®-±´¶-·»-¿×÷–-‣…€‰-※←-⯿]",
+    rf"[!-~¢£¤¥؋฿₠₤€￠￡￥￦\x80¼-¾⅓-⅞⁄⁺⁻₊₋、{SIGN}]",
 ]
 _RULES = [re.compile(rule) for rule in _RULES]
-# What most captions are all of: no rule but that for words finds anything here.
+# A fast path for plain words, which is what most captions consist of.
 _PLAIN = re.compile(r"[a-z]+(?:,? [a-z]+)*(?=,? |\Z)")
 _LAST = re.compile(r"(?<![^ ])([a-z]{2,}) ?\.\Z")
 _UNSPLIT = frozenset(_ABBREVIATIONS.split())
-_CONTRACTED = re.compile(rf"{_Q}{_AUX}|[nN]{_Q}[tT]")
+_CONTRACTED = re.compile(rf"{_Q}{_AUX}|[nN]{_QUOTE}[tT]")
 _STOPS = re.compile(r"-{1,4}|\.[. ]*")
+_TYPED_QUOTES = re.compile(r"[‘’‛“”„‟‚«»‹›\x91-\x94]+")
+_PLAIN_QUOTES = str.maketrans(
+    {
+        **dict.fromkeys("‘‛‹\x91", "`"),
+        **dict.fromkeys("’›\x92", "'"),
+        **dict.fromkeys("“«\x93", "``"),
+        **dict.fromkeys("”»\x94", "''"),
+    }
+)
 
 
 def _spell(token: str) -> str:
     """A token as the scorers see it, in lower case; "" for punctuation."""
+    token = token.replace("\u00ad", "").lower()
+    if _TYPED_QUOTES.fullmatch(token):
+        token = token.translate(_PLAIN_QUOTES)
     if token in _SPELLINGS or _STOPS.fullmatch(token):
         return _SPELLINGS.get(token, "")
     if _CONTRACTED.fullmatch(token):
-        token = token.replace("’", "'")
-    return token.replace("(", "-lrb-").replace(")", "-rrb-").lower()
+        token = token.replace("&apos;", "'").translate(_PLAIN_QUOTES)
+    return token.replace("&amp;", "&").replace("(", "-lrb-").replace(")", "-rrb-")
 
 
 @lru_cache(maxsize=1 << 16)
@@ -133,18 +160,19 @@ def words(text: str) -> tuple[str, ...]:
     position = 0
     if (last := _LAST.search(text)) and last[1] not in _UNSPLIT:
         text = text[: last.end(1)]
+    kinds = text if text.isascii() else text.translate(_KINDS)
     while position < len(text):
-        if plain := _PLAIN.match(text, position):
+        if plain := _PLAIN.match(kinds, position):
             for word in plain.group().replace(",", "").split():
                 found += _PAIRS.get(word, (word,))
             position = plain.end()
             continue
-        matches = [match for rule in _RULES if (match := rule.match(text, position))]
-        if not matches:  # white space, or a sign that the tokeniser throws away
+        matches = [match for rule in _RULES if (match := rule.match(kinds, position))]
+        if not matches:  # white space, or a character that the tokeniser drops
             position += 1
             continue
         best = max(matches, key=re.Match.end)
-        group = best.lastindex or 0
-        found += _spell(best.group(group)).split()
-        position = best.end(group)
+        start, end = best.span(best.lastindex or 0)
+        found += _spell(text[start:end]).split()
+        position = end
     return tuple(found)

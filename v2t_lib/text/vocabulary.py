@@ -1,6 +1,7 @@
-"""Captions as words, words as tokens."""
+"""The model's words: how captions become words, and words tokens."""
 
 import dataclasses
+import html
 import re
 import unicodedata
 from collections import Counter
@@ -14,21 +15,39 @@ PAD, START, END, UNK = range(4)
 SPECIALS = ("<pad>", "<start>", "<end>", "<unk>")
 
 
-class _Plain(dict):
-    """A `str.translate` table: letters, marks and digits stay, all else parts words."""
+class _WordCharacters(dict):
+    """A `str.translate` table: letters, accents and digits stay, all else becomes a space."""
 
     def __missing__(self, code: int) -> str:
         kind = unicodedata.category(chr(code))
-        # Format characters, a soft hyphen for one, are invisible: they part nothing.
-        self[code] = chr(code) if kind[0] in "LMN" else "" if kind == "Cf" else " "
+        self[code] = "" if kind == "Cf" else chr(code) if kind[0] in "LMN" else " "
         return self[code]
 
 
-_QUOTES = str.maketrans("’‘ʼ`‐‑", "''''--")
-_PLAIN = _Plain({ord("'"): "'", ord("-"): "-", ord("&"): " and "})
-# A word may hold apostrophes and hyphens inside (don't, t-shirt), never at its ends.
-_WORD = re.compile(r"[^\s'-]+(?:['-][^\s'-]+)*")
-# Captions, and the references of score suites, also come as "dog 's" and "does n't".
+_WORD_CHARACTERS = _WordCharacters({ord("'"): "'", ord("-"): "-", ord("&"): " and "})
+_STRAIGHT = str.maketrans("’‘ʼ`‐‑", "''''--")
+# An entity, also one whose "&" was escaped again.
+_ENTITY = re.compile(r"&(?:amp;)*(#?\w{2,31};)")
+# What other tools write for the beginning, the end or an unknown word.
+_MARKER = re.compile(
+    r"[<\[]\|?/?(?:pad|start|end|unk|unknown|oov|mask|cls|sep|s|bos|eos|sos|go|startseq|endseq|"
+    r"startoftext|endoftext|br ?/?)\|?[>\]]",
+    re.IGNORECASE,
+)
+# A sign or letter shown as emoji (the selector after a digit belongs to a keycap); trademarks,
+# which normalisation would turn into letters of the word before.
+_PICTURE = re.compile("[^0-9#*]\ufe0f|[™℠]")
+# Characters without a width (Unicode's "default ignorable") and the enclosing box of keycap emoji;
+# the zero-width space is not among them: it is a space.
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200c-\u200f\u202a-\u202e"
+    "\u2060-\u206f\u20dd-\u20e0\u20e2-\u20e4\u3164\ufe00-\ufe0f\ufeff\uffa0"
+    "\U000e0000-\U000e0fff]"
+)
+# A word begins with a letter or digit; it may hold apostrophes and hyphens (don't, t-shirt), but
+# not at its ends.
+_WORD = re.compile(r"\w[^\s'-]*(?:['-]\w[^\s'-]*)*")
+# An ending parted from its word, as in "dog 's" and "does n't".
 _PARTED = re.compile(r"(?<=\w)\s+(?=(?:'(?:s|re|ve|ll|d|m)|n't)(?![\w']))")
 
 
@@ -36,19 +55,23 @@ def tokenise(text: str) -> list[str]:
     """The words of a caption: lower case, straight apostrophes, no punctuation.
 
     Apostrophes and hyphens inside a word stay ("it's" is not "its", "t-shirt" is one word), a
-    parted ending rejoins its word ("dog 's" is "dog's"), "&" reads "and", digits are words. Typos
-    are kept as typed: the vocabulary's minimum count deals with them.
+    parted ending rejoins its word ("dog 's" is "dog's"), "&" and "&amp;" read "and", digits are
+    words. Every word has a letter or digit, so emoji aren't words. Markers of other tools, such as
+    `<start>`, are left out. Typos stay: the vocabulary's minimum count deals with them.
     """
-    # The compatibility form of an acute accent is a blank and a mark: no apostrophe any more.
-    text = unicodedata.normalize("NFKC", text.replace("´", "'")).lower().translate(_QUOTES)
-    return _WORD.findall(_PARTED.sub("", text).translate(_PLAIN))
+    text = _ENTITY.sub(lambda match: html.unescape(f"&{match[1]}"), text)
+    text = _MARKER.sub(" ", _PICTURE.sub(" ", text)).replace("\u200b", " ")
+    # The compatibility form of an acute accent is a space and a combining accent: no apostrophe.
+    text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text).replace("´", "'")).lower()
+    text = unicodedata.normalize("NFC", text).translate(_STRAIGHT)
+    return _WORD.findall(_PARTED.sub("", text).translate(_WORD_CHARACTERS))
 
 
 def normalise(text: str) -> str:
-    """A caption as the model would write it: its words, one space between.
+    """A caption as the model would write it: its words with single spaces between.
 
-    This is all that tokens can give back: for a vocabulary that knows the words and a length with
-    room for them, `" ".join(v.unpack(v.pack(text, length))) == normalise(text)`. Normalising twice
+    This is all that tokens can give back: if the vocabulary has the words and the length has room
+    for them, `" ".join(v.unpack(v.pack(text, length))) == normalise(text)`. Normalising twice
     changes nothing.
     """
     return " ".join(tokenise(text))
@@ -58,10 +81,10 @@ def normalise(text: str) -> str:
 class Vocabulary:
     """The words a model knows; token `i` is `words[i]`, the first four are `SPECIALS`.
 
-    `list(vocabulary.words)` is all there is to save; `Vocabulary(words)` checks and restores it.
+    To save a vocabulary, save `list(vocabulary.words)`; `Vocabulary(words)` restores it.
 
     Raises:
-        ModelError: Words that aren't distinct, or don't begin with `SPECIALS`.
+        ModelError: The words aren't distinct, or don't begin with `SPECIALS`.
 
     Example:
         >>> vocabulary = Vocabulary.from_captions(["A cat sits.", "a cat jumps"])
@@ -86,7 +109,7 @@ class Vocabulary:
 
     @classmethod
     def from_captions(cls, captions: Iterable[str], min_count: int = 1) -> "Vocabulary":
-        """The words that occur at least `min_count` times: most frequent first, then by letter."""
+        """The words that occur at least `min_count` times: by frequency, then alphabetically."""
         counts = Counter(word for caption in captions for word in tokenise(caption))
         ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         return cls(SPECIALS + tuple(word for word, count in ranked if count >= min_count))
@@ -97,11 +120,11 @@ class Vocabulary:
     def pack(self, text: str, length: int) -> np.ndarray:
         """START, the words, END, then PAD: int32 `(length + 1,)`.
 
-        `[:-1]` are the decoder's inputs, `[1:]` its targets, `(length,)` each. Words that find no
-        room before END are left out; words the vocabulary lacks become UNK.
+        `[:-1]` are the decoder's inputs, `[1:]` its targets, `(length,)` each. The caption keeps
+        its first `length - 1` words; words that aren't in the vocabulary become UNK.
 
         Raises:
-            ValueError: `length` has no room for END.
+            ValueError: `length` is less than 1, which leaves no room for END.
         """
         if length < 1:
             raise ValueError(f"expected a length of at least 1. Received: length={length}")
@@ -121,10 +144,11 @@ class Vocabulary:
         return words
 
     def coverage(self, captions: Iterable[str]) -> tuple[float, Counter[str]]:
-        """How much of the captions the vocabulary can say.
+        """How much of the captions the vocabulary covers.
 
         Returns:
-            The share of words it has, each occurrence counted, and how often each other occurs.
+            The share of word occurrences that are in the vocabulary, and the counts of the words
+            that aren't.
         """
         words = Counter(word for caption in captions for word in tokenise(caption))
         unknown = Counter({word: n for word, n in words.items() if word not in self._tokens})

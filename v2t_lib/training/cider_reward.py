@@ -20,7 +20,7 @@ def _ngrams(sentence: Sentence) -> list[Counter]:
 class CiderReward:
     """CIDEr-D (arXiv 1411.5726), with n-grams as rare as they are in a corpus of its own.
 
-    `metrics.rows` takes rarity from the very references it scores with; a reward must not depend
+    `metrics.coco` takes rarity from the very references it scores with; a reward must not depend
     on which clips happen to share a batch. Over one corpus the two agree.
 
     Args:

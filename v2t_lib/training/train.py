@@ -23,6 +23,7 @@ from v2t_lib.shards.reader import (
     sources_of_batch,
     steps_an_epoch,
 )
+from v2t_lib.text import checks
 from v2t_lib.text.vocabulary import Vocabulary
 from v2t_lib.training.callbacks import (
     EmaWeights,
@@ -208,7 +209,9 @@ def train(
     if val is not None and clip_spec(val) != spec:
         raise DataError(f"{val}: expected clips of {spec}. Received: {clip_spec(val)}")
     out.mkdir(parents=True, exist_ok=True)
-    vocabulary = Vocabulary.from_captions(read_captions_of(shards), recipe.caption.min_count)
+    captions = read_captions_of(shards)
+    checks.warn(captions, recipe.caption.length)
+    vocabulary = Vocabulary.from_captions(captions, recipe.caption.min_count)
     encoder = functools.partial(encoders.get, recipe.encoder, **recipe.encoder_options)
     decoder = dataclasses.asdict(recipe.decoder)
     old = load(start_from) if start_from else None

@@ -1,0 +1,66 @@
+"""What to tell a user about captions before training on them or scoring them."""
+
+import math
+import sys
+from collections.abc import Iterable, Sequence
+
+from v2t_lib.text.characters import without_spaces
+from v2t_lib.text.vocabulary import tokenise
+
+#: The share of captions that the suggested length leaves whole.
+KEPT_WHOLE = 0.99
+
+
+def truncation(captions: Iterable[str], length: int) -> tuple[int, int]:
+    """How many captions are too long for a model, and what length would do.
+
+    Args:
+        captions: Captions as typed, or normalised.
+        length: Most tokens in a caption; the last one is END, so `length - 1` words fit.
+
+    Returns:
+        The number of captions that lose words, and the smallest length that keeps 99% whole.
+    """
+    needed = sorted(len(tokenise(caption)) + 1 for caption in captions)
+    cut = sum(tokens > length for tokens in needed)
+    return cut, needed[math.ceil(KEPT_WHOLE * len(needed)) - 1] if needed else 1
+
+
+def _ordinal(number: int) -> str:
+    teen = number % 100 in (11, 12, 13)
+    return f"{number}{'th' if teen else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
+
+
+def problems(captions: Sequence[str], length: int | None = None) -> list[str]:
+    """What is wrong with a set of captions, one sentence each.
+
+    Args:
+        captions: Captions as typed.
+        length: Most tokens in a caption, where a model's is known.
+    """
+    found = []
+    wordless = [caption for caption in captions if not tokenise(caption)]
+    if wordless:
+        found.append(
+            f"{len(wordless)} of {len(captions)} captions have no word at all, only signs or emoji "
+            f"({wordless[0]!r}), and count as empty"
+        )
+    if without_spaces(captions):
+        found.append(
+            "the captions have no spaces between words, so each whole phrase counts as one word "
+            f"({captions[0]!r}): cut them into words with a segmenter, or into characters"
+        )
+    if length is not None:
+        cut, enough = truncation(captions, length)
+        if cut:
+            found.append(
+                f"{cut} of {len(captions)} captions lose words after the {_ordinal(length - 1)}; "
+                f"--length {enough} keeps 99%"
+            )
+    return found
+
+
+def warn(captions: Sequence[str], length: int | None = None) -> None:
+    """Prints the `problems` about captions to stderr."""
+    for problem in problems(captions, length):
+        print(f"warning: {problem}", file=sys.stderr)
