@@ -1,16 +1,19 @@
+import contextlib
 import itertools
 import socket
 import time
+from collections.abc import Iterator
 
 import pytest
 from helpers import scripted_server as scripted
 
 from v2t_lib.errors import ClipError, DataError
-from v2t_lib.fetching.downloader import Downloads, RetryPolicy, each, read_source, read_url
-from v2t_lib.fetching.http import Body, Client
+from v2t_lib.fetching.downloader import Download, Downloads, RetryPolicy, read_source
+from v2t_lib.fetching.http import Client
+from v2t_lib.fetching.layout import PartialFile
 
 DATA = bytes(range(256)) * 8
-QUICK = RetryPolicy(connections=8, per_host=8, pause=0.02, attempt_timeout=1.0, total_timeout=5.0)
+QUICK = RetryPolicy(connections=8, per_host=8, pause=0.02, attempt_timeout=0.5, total_timeout=4.0)
 
 
 @pytest.fixture
@@ -19,16 +22,22 @@ def server():
         yield server
 
 
+def downloads_of(folder, urls):
+    for number, url in enumerate(urls):
+        yield Download(number, url, PartialFile(folder, f"clip-{number}"))
+
+
+def done(downloads: Downloads) -> Iterator[Download]:
+    """Each download, as it is done."""
+    with contextlib.closing(downloads):
+        yield from (download for download in downloads if download)
+
+
 def got(folder, urls, policy=QUICK) -> dict:
     """Every source's download, by its number."""
-    bodies = itertools.count()
-    downloads = Downloads(
-        enumerate(urls),
-        lambda number: Body(folder, f"clip-{next(bodies)}"),
-        policy,
-        Client(8, connect_timeout=1, read_timeout=0.4),
-    )
-    return {download.source: download for download in each(downloads)}
+    client = Client(connect_timeout=1, read_timeout=0.2)
+    downloads = Downloads(downloads_of(folder, urls), policy, client)
+    return {download.source: download for download in done(downloads)}
 
 
 def one(folder, url, policy=QUICK):
@@ -37,11 +46,11 @@ def one(folder, url, policy=QUICK):
 
 def test_every_source_comes_once(server, tmp_path):
     urls = [server.script(f"/{n}", scripted.body(DATA + bytes([n]))) for n in range(60)]
-    done = got(tmp_path, urls)
-    assert sorted(done) == list(range(60))
-    for number, download in done.items():
+    found = got(tmp_path, urls)
+    assert sorted(found) == list(range(60))
+    for number, download in found.items():
         assert download.error is None and download.attempts == 1
-        assert download.body.path.read_bytes() == DATA + bytes([number])
+        assert download.file.path.read_bytes() == DATA + bytes([number])
     assert all(server.times(f"/{n}") == 1 for n in range(60))
 
 
@@ -52,17 +61,19 @@ def test_every_source_comes_once(server, tmp_path):
         scripted.status(429, Retry_After="0"),
         scripted.short(DATA),
         scripted.reset(DATA),
-        scripted.hang(0.8),
-        scripted.drip(DATA, 0.05),
+        scripted.hang(0.4),
+        scripted.drip(DATA, 0.02),
+        scripted.drip_headers(0.6),
         scripted.ranged(DATA, cut=100),
     ],
-    ids=["500", "429", "short", "reset", "hang", "drip", "cut"],
+    ids=["500", "429", "short", "reset", "hang", "drip", "headers", "cut"],
 )
-def test_what_can_change_is_tried_again(server, tmp_path, bad):
+def test_what_can_change_is_tried_again(server, tmp_path, bad, monkeypatch):
+    monkeypatch.setattr("v2t_lib.fetching.http.HEADER_SECONDS", 0.3)
     url = server.script("/a", bad, bad, scripted.ranged(DATA))
     download = one(tmp_path, url)
     assert download.error is None and download.attempts == 3
-    assert download.body.path.read_bytes() == DATA
+    assert download.file.path.read_bytes() == DATA
 
 
 @pytest.mark.parametrize("code", [404, 410, 403])
@@ -78,10 +89,11 @@ def test_patience_ends(server, tmp_path):
 
 
 def test_time_for_all_attempts_is_bounded(server, tmp_path):
-    policy = RetryPolicy(pause=0.02, attempt_timeout=0.3, total_timeout=0.8)
+    policy = RetryPolicy(pause=0.02, attempt_timeout=0.2, total_timeout=0.5)
     start = time.monotonic()
     download = one(tmp_path, server.script("/a", scripted.drip(DATA, 0.05)), policy)
     assert download.error.kind == "unreachable" and time.monotonic() - start < 2
+    assert download.attempts == 3
     start = time.monotonic()
     answer = scripted.status(429, Retry_After="3600")
     download = one(tmp_path, server.script("/b", answer), policy)
@@ -115,12 +127,17 @@ def test_retry_after_holds_for_the_whole_host(server, tmp_path):
         answered.append(time.monotonic())
         scripted.body(DATA)(handler)
 
-    limited = server.script("/limited", scripted.status(429, Retry_After="1"), note)
-    urls = [server.script(f"/{n}", note) for n in range(6)]
+    def slow(handler):
+        time.sleep(0.1)
+        scripted.body(DATA)(handler)
+
+    # The limit is known by the time that the slow one, under way with it, makes room for others.
+    urls = [server.script("/limited", scripted.status(429, Retry_After="1"), note)]
+    urls += [server.script("/slow", slow), *(server.script(f"/{n}", note) for n in range(5))]
     start = time.monotonic()
-    done = got(tmp_path, [limited, *urls], RetryPolicy(connections=4, per_host=1, pause=0.02))
-    assert all(download.error is None for download in done.values())
-    assert min(answered) - start >= 1.0 and done[0].attempts == 2
+    found = got(tmp_path, urls, RetryPolicy(connections=2, per_host=2, pause=0.02))
+    assert all(download.error is None for download in found.values())
+    assert len(answered) == 6 and min(answered) - start >= 1.0 and found[0].attempts == 2
 
 
 def test_connections_are_bounded_in_all_and_a_host(tmp_path):
@@ -140,15 +157,11 @@ def test_connections_are_bounded_in_all_and_a_host(tmp_path):
 
 def test_a_slow_host_does_not_hold_up_another(tmp_path):
     with scripted.serving() as slow, scripted.serving() as quick:
-        urls = [slow.script(f"/{n}", scripted.hang(0.3)) for n in range(8)]
+        urls = [slow.script(f"/{n}", scripted.hang(0.15)) for n in range(8)]
         urls += [quick.script(f"/{n}", scripted.body(DATA)) for n in range(8)]
         moments = {}
-        downloads = Downloads(
-            enumerate(urls),
-            lambda number: Body(tmp_path, f"c-{number}"),
-            RetryPolicy(connections=4, per_host=2, attempts=1),
-        )
-        for download in each(downloads):
+        policy = RetryPolicy(connections=4, per_host=2, attempts=1)
+        for download in done(Downloads(downloads_of(tmp_path, urls), policy)):
             moments[download.source] = time.monotonic()
         assert max(moments[n] for n in range(8, 16)) < min(moments[n] for n in range(8))
 
@@ -162,23 +175,23 @@ def test_redirects_lead_on_but_not_in_circles_nor_to_files(server, tmp_path):
         server.script("/ftp", scripted.status(302, Location="ftp://127.0.0.1/a.gif")),
     ]
     server.script("/b", scripted.status(307, Location=server.url("/there")))
-    done = got(tmp_path, urls)
-    assert done[0].error is None and done[0].url == server.url("/there")
-    assert done[0].attempts == 1 and done[0].body.path.read_bytes() == DATA
-    assert done[1].error.kind == "unreachable" and server.times("/loop") == 11
+    found = got(tmp_path, urls)
+    assert found[0].error is None and found[0].url == server.url("/there")
+    assert found[0].attempts == 1 and found[0].file.path.read_bytes() == DATA
+    assert found[1].error.kind == "unreachable" and server.times("/loop") == 11
     for number in (2, 3):
-        assert done[number].error.kind == "unreachable"
-        assert "expected an http or https URL" in str(done[number].error)
+        assert found[number].error.kind == "unreachable"
+        assert "expected an http or https URL" in str(found[number].error)
 
 
 def test_headers_that_never_end_hold_nothing_up(server, tmp_path, monkeypatch):
-    monkeypatch.setattr("v2t_lib.fetching.downloader.GRACE", 0.2)
+    monkeypatch.setattr("v2t_lib.fetching.http.HEADER_SECONDS", 0.2)
     urls = [server.script(f"/{n}", scripted.drip_headers(3)) for n in range(2)]
     urls += [server.script(f"/good/{n}", scripted.body(DATA)) for n in range(4)]
     start = time.monotonic()
-    done = got(tmp_path, urls, RetryPolicy(connections=2, per_host=2, attempt_timeout=0.3))
+    found = got(tmp_path, urls, RetryPolicy(connections=2, per_host=2, attempts=2, pause=0.02))
     assert time.monotonic() - start < 2.5
-    kinds = [getattr(done[n].error, "kind", None) for n in range(6)]
+    kinds = [getattr(found[n].error, "kind", None) for n in range(6)]
     assert kinds == ["unreachable"] * 2 + [None] * 4
 
 
@@ -192,11 +205,35 @@ def test_a_port_where_nobody_listens_is_unreachable(tmp_path):
 
 def test_what_nobody_takes_stops_the_network(server, tmp_path):
     urls = [server.script(f"/{n}", scripted.body(DATA)) for n in range(60)]
-    policy = RetryPolicy(connections=3, per_host=3)
-    downloads = Downloads(enumerate(urls), lambda n: Body(tmp_path, f"c-{n}"), policy)
-    time.sleep(0.5)
+    downloads = Downloads(downloads_of(tmp_path, urls), RetryPolicy(connections=3, per_host=3))
+    time.sleep(0.3)
     assert 3 <= len(server.asked) <= 6
-    assert len(list(each(downloads))) == 60
+    assert len(list(done(downloads))) == 60
+
+
+def test_sources_are_read_a_bounded_number_ahead(server, tmp_path):
+    read = []
+
+    def urls():
+        for number in range(100_000):
+            read.append(number)
+            yield server.script(f"/{number}", scripted.body(DATA))
+
+    downloads = done(Downloads(downloads_of(tmp_path, urls())))
+    assert [next(downloads).error for _ in range(20)] == [None] * 20
+    downloads.close()
+    assert len(read) < 500
+
+
+def test_closing_ends_what_is_under_way(server, tmp_path):
+    url = server.script("/a", scripted.drip(DATA, 0.01))
+    downloads = Downloads(downloads_of(tmp_path, [url]))
+    while not server.asked:
+        time.sleep(0.01)
+    start = time.monotonic()
+    downloads.close()
+    downloads._threads.shutdown(wait=True)
+    assert time.monotonic() - start < 1
 
 
 def test_a_full_disk_ends_it_all(server, tmp_path, disk_of):
@@ -208,12 +245,19 @@ def test_a_full_disk_ends_it_all(server, tmp_path, disk_of):
 def test_one_url_is_read_the_same_way(server):
     url = server.script("/a", scripted.status(302, Location="/b"))
     server.script("/b", scripted.body(DATA))
-    assert read_url(url) == read_source(url) == DATA
+    assert read_source(url) == DATA
     with pytest.raises(ClipError, match="HTTP 404") as error:
         read_source(server.url("/none"))
     assert error.value.kind == "gone"
     with pytest.raises(ClipError, match="http or https"):
-        read_url(server.script("/c", scripted.status(302, Location="file:///etc/passwd")))
+        read_source(server.script("/c", scripted.status(302, Location="file:///etc/passwd")))
+
+
+def test_no_password_is_printed(server):
+    url = server.script("/a", scripted.status(403)).replace("//", "//me:secret@")
+    with pytest.raises(ClipError, match="at http://127") as error:
+        read_source(url)
+    assert "secret" not in str(error.value)
 
 
 @pytest.mark.parametrize("source", ["http://[", "http://127.0.0.1:1/clip.gif", "."])

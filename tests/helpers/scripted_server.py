@@ -129,11 +129,12 @@ def ranged(data: bytes, version: str = '"v1"', cut: int | None = None) -> Answer
     return answer
 
 
-def short(data: bytes) -> Answer:
+def short(data: bytes, **headers: str) -> Answer:
     """Promises more bytes than come."""
 
     def answer(handler):
-        _head(handler, 200, {"Content-Length": str(len(data) + 1000)})
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        _head(handler, 200, {"Content-Length": str(len(data) + 1000)} | named)
         handler.wfile.write(data)
         handler.close_connection = True
 

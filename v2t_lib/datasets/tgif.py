@@ -1,73 +1,92 @@
-"""The TGIF release: its captions file and split lists, got from where they are published."""
+"""The TGIF release: its captions file and split lists, downloaded from where they are published."""
 
+import contextlib
 import os
+import sys
+import time
+import urllib.error
 from pathlib import Path
 
 from v2t_lib.errors import DataError, writing
-from v2t_lib.fetching.downloader import DEFAULT_POLICY, Downloads, RetryPolicy, each
-from v2t_lib.fetching.http import Body
 
-RELEASE = "https://raw.githubusercontent.com/raingo/TGIF-Release/master/"
+#: The commit of raingo/TGIF-Release that published the data; no file below has changed since.
+COMMIT = "cd8c4bf2c053c8ea77e36c86d76ce7f9ce56e318"
+RELEASE = f"https://raw.githubusercontent.com/raingo/TGIF-Release/{COMMIT}/"
 FOLDER = "tgif"
 CAPTIONS = "data/tgif-v1.0.tsv"
-#: Every file with its rows: 125,782 captions of 102,068 clips.
+#: The number of rows in each file: 125,782 captions of 102,068 clips.
 ROWS = {
     CAPTIONS: 125_782,
     "data/splits/train.txt": 80_000,
     "data/splits/val.txt": 10_708,
     "data/splits/test.txt": 11_360,
 }
+#: Each file's SHA-256, where it is known for certain; a file without one is checked by its rows.
+SHA256: dict[str, str] = {}
+#: Seconds before each further attempt to download a file.
+PAUSES = (1.0, 4.0)
 LICENCE = (
     "TGIF (Li et al., CVPR 2016, https://github.com/raingo/TGIF-Release) is for approved "
     "non-commercial research; its clips are not to be redistributed"
 )
 
 
-def get_release(
-    out: str | Path,
-    base: str = RELEASE,
-    policy: RetryPolicy = DEFAULT_POLICY,
-) -> tuple[Path, dict[str, Path]]:
-    """Gets the release's files into `out/tgif`; what is there already isn't asked for again.
+def get_release(out: str | Path, base: str = RELEASE) -> tuple[Path, dict[str, Path]]:
+    """Downloads the release's files into `out/tgif`, except those that are already there.
 
     Args:
         out: The data set's directory.
-        base: The URL that the files lie under.
-        policy: How the server is treated.
+        base: The URL that the files' names are appended to.
 
     Returns:
         The captions file, and each split's list by its name.
 
     Raises:
-        DataError: A file that isn't there, or has not the rows that it had when this was written.
+        DataError: A file can't be downloaded, or has another hash or number of rows.
     """
     folder = Path(out) / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     files = {name: folder / Path(name).name for name in ROWS}
-    missing = [(name, base + name) for name, path in files.items() if not path.exists()]
-
-    def body(name: str) -> Body:
-        return Body(folder, Path(name).name)
-
-    for download in each(Downloads(missing, body, policy)):
-        if download.error is not None:
-            raise DataError(
-                f"expected TGIF's files at {base}. Received for {download.url}: {download.error}; "
-                "try again later, or name a mirror of the repository's files"
-            )
-        _check(download.body.path, ROWS[download.source], download.url)
-        with writing(files[download.source]):
-            os.replace(download.body.path, files[download.source])
+    for name, path in files.items():
+        if not path.exists():
+            part = _download(base + name, path.with_name(f"{path.name}.part"), SHA256.get(name))
+            _check_rows(part, ROWS[name], base + name)
+            with writing(path):
+                os.replace(part, path)
     splits = {path.stem: path for name, path in files.items() if name != CAPTIONS}
     return files[CAPTIONS], splits
 
 
-def _check(path: Path, expected: int, url: str) -> None:
+def _download(url: str, path: Path, sha256: str | None) -> Path:
+    from keras.utils import get_file
+
+    for pause in (*PAUSES, 0.0):
+        path.unlink(missing_ok=True)  # What a killed run or a failed attempt left.
+        try:
+            # Keras reports its progress on stdout, which is for results.
+            with contextlib.redirect_stdout(sys.stderr):
+                return Path(
+                    get_file(path.name, url, cache_dir=path.parent, cache_subdir="",
+                             file_hash=sha256, hash_algorithm="sha256")
+                )  # fmt: skip
+        except Exception as error:  # `get_file` raises no narrower one.
+            why = str(error)
+            if isinstance(error.__context__, urllib.error.HTTPError):
+                error.__context__.close()
+            time.sleep(pause)
+    path.unlink(missing_ok=True)
+    raise DataError(
+        f"expected TGIF's file at {url}. Received: {why}; try again later, or name a mirror of "
+        "the repository's files with --mirror"
+    )
+
+
+def _check_rows(path: Path, expected: int, url: str) -> None:
     rows = sum(1 for line in path.read_bytes().split(b"\n") if line.strip())
     if rows != expected:
         path.unlink()
         raise DataError(
             f"expected {expected:,} rows in {url}. Received: {rows:,}; the release is not the "
-            "one that this version knows: look at what changed, then run `v2t fetch` on a "
-            "captions file of your own"
+            "one that this version knows: look at what changed, or run `v2t fetch` on a captions "
+            "file of your own"
         )

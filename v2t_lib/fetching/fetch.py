@@ -1,29 +1,27 @@
-"""Fetching: from a captions file of URLs and paths to judged clips, packed as they come.
+"""Fetching: downloads the clips of a captions file, finds each one's verdict and packs the good.
 
-Downloads run in threads, decoding in processes, and one loop writes: an example into a shard, then
-the clip's row into the manifest. A clip is done once its row is there; whatever a kill leaves
-beside that is taken up or thrown away by the next run.
+Downloads run in threads, decoding in processes, and one loop writes: a clip into its shard, then
+its row into the manifest. A clip is done once its row is written. Whatever else a killed run
+leaves behind is used or deleted by the next one.
 """
 
 import collections
 import contextlib
-import dataclasses
 import hashlib
 import os
-import re
 import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from tqdm import tqdm
 
 from v2t_lib.captions_file import Record
-from v2t_lib.clips.decode import Original
 from v2t_lib.errors import writing
+from v2t_lib.fetching import layout
 from v2t_lib.fetching.downloader import DEFAULT_POLICY, Download, Downloads, RetryPolicy
-from v2t_lib.fetching.http import Body
-from v2t_lib.fetching.layout import CLIP_FOLDER, NO_SPLIT, scratch, settle_settings, write_captions
+from v2t_lib.fetching.layout import CLIP_FOLDER, NO_SPLIT, PartialFile
 from v2t_lib.fetching.manifest import MANIFEST_FILE, Manifest, Row, read_rows
 from v2t_lib.fetching.verdict import Judged, judge
 from v2t_lib.shards.pack import Workers
@@ -33,9 +31,8 @@ from v2t_lib.specs import ClipSpec
 _SUFFIXES = {"matroska": "webm", "mov": "mp4"}
 
 
-@dataclasses.dataclass(frozen=True)
-class _Arrived:
-    """A clip on its way through a decoder: where it lies, and how it came there."""
+class _Arrived(NamedTuple):
+    """A clip to decode: where its file is, and how it came there."""
 
     record: Record
     path: Path
@@ -45,187 +42,136 @@ class _Arrived:
 def part_of(records: Sequence[Record], part: int, parts: int) -> list[Record]:
     """One of `parts` shares of the records, numbered from 1.
 
-    A source's own digest decides its share, whatever else is asked for.
+    Each source's digest alone decides its share, whatever other records there are.
     """
     if not 1 <= part <= parts:
         raise ValueError(f"expected a part from 1 to {parts}. Received: {part}")
 
-    def share(source: str) -> int:
-        return int.from_bytes(hashlib.sha256(source.encode()).digest()[:8], "big") % parts
-
-    return [record for record in records if share(record.source) == part - 1]
+    digests = (hashlib.sha256(record.source.encode()).digest() for record in records)
+    shares = (int.from_bytes(digest[:8], "big") % parts for digest in digests)
+    return [record for record, share in zip(records, shares, strict=True) if share == part - 1]
 
 
 class _Run:
-    """One run of `fetch` over `records`, each of which needs a row at its end."""
+    """One run of `fetch` over `records`, each of which has a row when it ends."""
 
     def __init__(self, records, captions_file, out: Path, spec: ClipSpec | None, keep: bool):
         self._records, self._captions_file, self._out = records, captions_file, out
         self._spec, self._keep = spec, keep
-        # What comes of a clip that isn't kept needn't travel to a mounted drive.
-        self._folder = out / CLIP_FOLDER if keep else scratch(out)
+        # Originals that aren't kept stay on this machine's disk, as `out` may be a mounted drive.
+        self._folder = out / CLIP_FOLDER if keep else layout.scratch(out)
         self._folder.mkdir(parents=True, exist_ok=True)
         self._manifest = Manifest(out / MANIFEST_FILE)
         splits = {record.split or NO_SPLIT for record in records} if spec else ()
         self._logs = {split: ShardWriter(out / split, spec) for split in splits}
-        self._found: dict[str, str] = {}
-        self._under_way: collections.deque[_Arrived] = collections.deque()
+        self._found: dict[str, str] = {}  # clip key to the file that an earlier run left
+        self._decoding: collections.deque[_Arrived] = collections.deque()
         self._verdicts: collections.Counter = collections.Counter()
         self._bytes, self._began = 0, time.monotonic()
 
     def recover(self) -> None:
-        """Believes of the manifest what is true, and takes the rest up again."""
+        """Makes the manifest say what is there, and finds files that need no request."""
+        layout.recover_shards(self._logs, self._manifest)
+        self._found = layout.recover_files(self._folder, self._manifest)
+        # What wasn't reachable may be by now; all other verdicts are final.
         known = self._manifest.known
-        shards: dict[str, dict[str, set[str]]] = collections.defaultdict(
-            lambda: collections.defaultdict(set)
-        )
-        for source, row in known.items():
-            if row.shard:
-                split, _, name = row.shard.partition("/")
-                shards[split][name].add(source)
-        for split, log in self._logs.items():
-            self._manifest.forget(log.recover(shards[split]))
-        self._recover_files()
-        # Of all verdicts this one alone can change.
         again = (r.source for r in self._records if r.source in known)
         self._manifest.forget([s for s in again if known[s].verdict == "unreachable"])
         self._manifest.tidy()
 
-    def _recover_files(self) -> None:
-        """Finds the files that belong to rows, and those to go on with."""
-        with os.scandir(self._folder) as entries:
-            sizes = {f"{CLIP_FOLDER}/{entry.name}": entry.stat().st_size for entry in entries}
-        known = self._manifest.known
-        ours = {s: row for s, row in known.items() if row.file.startswith(f"{CLIP_FOLDER}/")}
-        cut = {s: row.file for s, row in ours.items() if sizes.get(row.file) != row.bytes}
-        self._manifest.forget(cut)
-        for file in cut.values():
-            (self._out / file).unlink(missing_ok=True)
-        for file in sizes.keys() - {row.file for row in ours.values()}:
-            name = file.partition("/")[2]
-            if match := re.fullmatch(r"(.+-[0-9a-f]{16})\..+", name):
-                self._found[match[1]] = name
-
     def go(self, workers: int, policy: RetryPolicy) -> None:
-        """Fetches what has no row yet."""
+        """Fetches all that has no row yet."""
         total = len(self._records)
-        done = total - len(self._todo())
-        bar = tqdm(total=total, initial=done, unit="clip", desc="fetch")
+        bar = tqdm(total=total, initial=total - len(self._todo()), unit="clip", desc="fetch")
         with bar as self._progress, contextlib.closing(self._manifest):
-            # Twice where a file that was found here turns out to be no clip.
+            # A second round asks for clips whose file, left by an earlier run, isn't a clip.
             while todo := self._todo():
                 here = [arrived for arrived in map(self._at_hand, todo) if arrived]
                 at_hand = {arrived.record.source for arrived in here}
-                remote = ((r, r.source) for r in todo if r.source not in at_hand)
+                remote = (self._download(r) for r in todo if r.source not in at_hand)
                 with (
                     contextlib.closing(Workers(workers, judge)) as crew,
-                    contextlib.closing(Downloads(remote, self._body, policy)) as downloads,
+                    contextlib.closing(Downloads(remote, policy)) as downloads,
                 ):
-                    for judged in crew.run(self._jobs(iter(here), downloads)):
-                        if not isinstance(judged, Judged):
-                            judged = Judged(*judged)
-                        self._settle(self._under_way.popleft(), judged)
+                    for judged in crew.run(map(self._job, self._arrivals(here, downloads))):
+                        if not isinstance(judged, Judged):  # The worker process died.
+                            judged = Judged(dict(zip(("verdict", "why"), judged, strict=True)))
+                        self._settle(self._decoding.popleft(), judged)
 
     def _todo(self) -> list[Record]:
         return [record for record in self._records if record.source not in self._manifest.known]
 
+    def _download(self, record: Record) -> Download:
+        found = self._found.get(record.key, "")
+        file = PartialFile.found(self._folder, record.key, found)
+        return Download(record, record.source, file)
+
     def _at_hand(self, record: Record) -> _Arrived | None:
-        """A clip that no request is needed for."""
+        """A clip that needs no request: a local one, or one that an earlier run left whole."""
         if not record.remote:
             return _Arrived(record, Path(record.path(self._captions_file)))
         found = self._found.get(record.key, "")
         if found.endswith(".part"):
-            body = self._body(record)
-            return _Arrived(record, body.path) if body.total == body.size > 0 else None
+            file = self._download(record).file
+            return _Arrived(record, file.path) if file.total == file.size > 0 else None
         return _Arrived(record, self._folder / found) if found else None
 
-    def _body(self, record: Record) -> Body:
-        return Body(self._folder, record.key, self._found.get(record.key, ""))
-
-    def _jobs(self, here: Iterator[_Arrived], downloads: Downloads) -> Iterator[tuple | None]:
-        """What decoders are to do, as it comes; None where nothing has come."""
-        spec = self._spec or ClipSpec()
-        while True:
-            download, arrived = downloads.take(), None
-            if download is None and (arrived := next(here, None)) is None:
-                if downloads.finished:
-                    return
-                if (download := downloads.take(0.2)) is None:
-                    yield None
-                    continue
-            if download is not None and download.error is not None:
+    def _arrivals(self, here: list[_Arrived], downloads: Downloads) -> Iterator[_Arrived | None]:
+        """Yields each clip that can be decoded, None while there is none."""
+        yield from here
+        for download in downloads:
+            if download is None:
+                yield None
+            elif download.error is not None:
                 self._settle_failed(download)
-                continue
-            if download is not None:
-                self._bytes += download.body.size
-                arrived = _Arrived(download.source, download.body.path, download)
-            self._under_way.append(arrived)
-            yield str(arrived.path), spec, self._spec is not None
+            else:
+                self._bytes += download.file.size
+                yield _Arrived(download.source, download.file.path, download)
+
+    def _job(self, arrived: _Arrived | None) -> tuple | None:
+        """The arguments of `judge` for a clip that is now to be decoded."""
+        if arrived is None:
+            return None
+        self._decoding.append(arrived)
+        return str(arrived.path), self._spec or ClipSpec(), self._spec is not None
 
     def _settle_failed(self, download: Download) -> None:
         error = download.error
-        # What came of a clip that may yet come is kept for the next run.
-        (download.body.close if error.kind == "unreachable" else download.body.discard)()
-        self._write(
-            Row(
-                source=download.source.source,
-                split=download.source.split,
-                verdict=error.kind,
-                final_url=download.url,
-                attempts=download.attempts,
-                why=error.message,
-            )
-        )
+        if error.kind != "unreachable":  # The next run may resume what is.
+            download.file.clear()
+        self._write(download.source, {"verdict": error.kind, "why": error.message}, download)
 
     def _settle(self, arrived: _Arrived, judged: Judged) -> None:
-        """Puts a clip where it belongs, and then its row into the manifest."""
+        """Puts a clip where it belongs, and then writes its row."""
         record, shard, file = arrived.record, "", ""
-        original = judged.original or Original("", 0, 0.0, 0, 0)
         log = self._logs.get(record.split or NO_SPLIT)
         if record.remote:
             file = self._put_away(arrived, judged)
-            if judged.verdict != "ok" and not arrived.download:
-                # Found here and no clip: asked for once more.
-                self._found.pop(record.key)
+            if not judged.ok and not arrived.download:
+                self._found.pop(record.key)  # Left by an earlier run, but no clip: ask again.
                 return
-        elif self._keep and judged.verdict == "ok":
+        elif self._keep and judged.ok:
             file = os.path.relpath(arrived.path, self._out)
         if log and judged.packed:
             shard = f"{record.split or NO_SPLIT}/{log.append(record, judged.packed)}"
-        self._write(
-            Row(
-                source=record.source,
-                split=record.split,
-                verdict=judged.verdict,
-                bytes=judged.bytes,
-                sha256=judged.sha256,
-                frames=original.frames,
-                seconds=round(original.seconds, 3),
-                width=original.width,
-                height=original.height,
-                final_url=arrived.download.url if arrived.download else "",
-                attempts=arrived.download.attempts if arrived.download else 0,
-                shard=shard,
-                file=file,
-                why=judged.why,
-            )
-        )
+        self._write(record, judged.facts, arrived.download, shard=shard, file=file)
         if log and log.full:
             log.seal()
             self._manifest.close()
 
     def _put_away(self, arrived: _Arrived, judged: Judged) -> str:
-        """Gives a clip that is kept its name, and removes any other."""
-        if judged.verdict != "ok" or not self._keep:
+        """Renames an original that is kept, and deletes any other; its path in `out`, or ""."""
+        if not judged.ok or not self._keep:
             arrived.path.unlink(missing_ok=True)
             return ""
-        kind = judged.original.kind
-        file = f"{CLIP_FOLDER}/{arrived.record.key}.{_SUFFIXES.get(kind, kind)}"
+        file = f"{CLIP_FOLDER}/{arrived.record.key}.{_SUFFIXES.get(judged.kind, judged.kind)}"
         with writing(self._out / file):
             os.replace(arrived.path, self._out / file)
         return file
 
-    def _write(self, row: Row) -> None:
+    def _write(self, record: Record, facts: dict, download: Download | None, **where: str) -> None:
+        request = {"final_url": download.url, "attempts": download.attempts} if download else {}
+        row = Row(source=record.source, split=record.split, **facts, **request, **where)
         self._manifest.append(row)
         self._verdicts[row.verdict] += 1
         rate = self._bytes / 2**20 / (time.monotonic() - self._began)
@@ -234,7 +180,7 @@ class _Run:
         self._progress.update()
 
     def finish(self) -> None:
-        """Writes what others read: `dataset.json`, and captions files of the clips kept."""
+        """Writes each split's `dataset.json`, and captions files of the originals kept."""
         left_out, kept = collections.defaultdict(list), {}
         for row in read_rows(self._manifest.path):
             if row.verdict != "ok":
@@ -245,7 +191,7 @@ class _Run:
         for split, log in self._logs.items():
             log.finish(left_out["" if split == NO_SPLIT else split])
         if self._keep:
-            write_captions(self._out, self._records, kept)
+            layout.write_captions(self._out, self._records, kept)
         else:
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -260,9 +206,9 @@ def fetch(
     workers: int | None = None,
     policy: RetryPolicy = DEFAULT_POLICY,
 ) -> None:
-    """Downloads, judges and, with a `spec`, packs clips; run again, it goes on where it was.
+    """Downloads clips, finds their verdicts and, with a `spec`, packs them; run again, it resumes.
 
-    Into `out` go `manifest.tsv` with a row for every source, the originals in `clips/` with
+    Into `out` go `manifest.tsv` with a row a source, the originals in `clips/` with captions files
     `clips/SPLIT.tsv` to pack them by, and shards in a folder a split, `all/` for clips without one.
 
     Args:
@@ -270,15 +216,15 @@ def fetch(
         captions_file: Where the records were read from.
         out: The directory to write.
         spec: The size of the clips in shards; None for no shards.
-        keep: Whether originals stay; without shards they do in any case.
+        keep: Whether to keep originals; without shards they are kept in any case.
         workers: Decoding processes; as many as there are cores when left out.
-        policy: How servers are treated.
+        policy: Connections, retries and timeouts.
 
     Raises:
-        DataError: The disk takes no more, or `out` was begun for another content.
+        DataError: The disk is full, or `out` was begun with another captions file or settings.
     """
     out, keep = Path(out), keep or spec is None
-    settle_settings(out, captions_file, spec, keep, records)
+    layout.settle_settings(out, captions_file, spec, keep, records)
     run = _Run(records, captions_file, out, spec, keep)
     run.recover()
     run.go(workers or os.cpu_count() or 1, policy)

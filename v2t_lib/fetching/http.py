@@ -1,317 +1,170 @@
-"""One request: a clip's bytes from an http(s) URL, within limits of size and time.
+"""One HTTP request into a file: resumable, and within limits of size and time.
 
-What fails is one of three: `ClipError` where trying again can't help, `Again` where it can, and
-`Moved` where the server names another place. Redirects are never followed unseen.
+Connections, proxies, timeouts and decompression are urllib3's. A request that fails raises
+`ClipError` where another can't help, `RetryableError` where it may, `DataError` on a full disk.
 """
 
 import contextlib
-import email.utils
+import dataclasses
 import hashlib
 import re
+import socket
 import ssl
 import threading
 import time
 import urllib.request
-import zlib
 from collections.abc import Iterator
-from pathlib import Path
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin
+
+import certifi
+import urllib3
+from urllib3.util import make_headers, parse_url
 
 from v2t_lib import __version__
 from v2t_lib.clips.sniff import MAX_BYTES
 from v2t_lib.errors import ClipError, writing
+from v2t_lib.fetching.layout import PartialFile
 
-CHUNK = 2**20
-#: The server decides, and may decide otherwise later.
-_RETRIED = (408, 425, 429)
-_FINAL = {404: "gone", 410: "gone", 401: "forbidden", 403: "forbidden", 451: "forbidden"}
+MAX_REDIRECTS = 10
+HEADER_SECONDS = 60.0
+_VERDICTS = {404: "gone", 410: "gone", 401: "forbidden", 403: "forbidden", 451: "forbidden"}
 _HEADERS = {"User-Agent": f"v2t/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
 
 
 class RetryableError(Exception):
-    """What another attempt may mend.
+    """A failure that another request may not meet; `after`: seconds the server asks to wait."""
 
-    Args:
-        why: What came.
-        after: Seconds that the server asks to wait; None where it doesn't.
-        now: Whether to ask again at once, without what made the trouble.
-    """
-
-    def __init__(self, why: object, after: float | None = None, now: bool = False):
-        super().__init__(why)
-        self.why, self.after, self.now = str(why), after, now
+    after = 0.0
 
 
-class Moved(Exception):
-    """The server names another URL."""
+def _limited(pool: type) -> type:
+    """A pool class whose connections bound the time for all headers, not only for each byte."""
 
-    def __init__(self, url: str):
-        super().__init__(url)
-        self.url = url
+    class Connection(pool.ConnectionCls):
+        def getresponse(self):
+            limit = threading.Timer(HEADER_SECONDS, self.sock.shutdown, [socket.SHUT_RDWR])
+            limit.start()
+            try:
+                return super().getresponse()
+            finally:
+                limit.cancel()
 
-
-class Body:
-    """The bytes of one clip that have come so far, in a file `KEY.TAG.part`.
-
-    The tag names the version that they belong to and its size, so that a later request, of this
-    run or another, can go on with it; there is none where the server tells nothing to know a
-    version by.
-
-    Args:
-        folder: Where.
-        key: The clip's name, fit for files.
-        found: The name of such a file that is there already, or "".
-
-    Attributes:
-        size: How many bytes there are.
-        tag: Which version's.
-    """
-
-    def __init__(self, folder: Path, key: str, found: str = ""):
-        self._folder, self._key, self._file = folder, key, None
-        self.size, self.tag = 0, ""
-        if match := re.fullmatch(re.escape(key) + r"\.([0-9a-f]{12}-\d+)\.part", found):
-            self.tag = match[1]
-            self.size = (folder / found).stat().st_size
-        elif found:
-            (folder / found).unlink(missing_ok=True)
-
-    @property
-    def path(self) -> Path:
-        """The file."""
-        return self._folder / ".".join(filter(None, (self._key, self.tag, "part")))
-
-    @property
-    def total(self) -> int:
-        """How many bytes the version has; 0 where there is no tag."""
-        return int(self.tag.rpartition("-")[2] or 0)
-
-    def restart(self, tag: str = "") -> None:
-        """Forgets all bytes; those to come belong to `tag`."""
-        if self.size:
-            self.discard()
-        self.size, self.tag = 0, tag
-
-    def write(self, data: bytes) -> None:
-        """Adds bytes.
-
-        Raises:
-            DataError: The disk takes no more.
-        """
-        with writing(self.path):
-            if self._file is None:
-                mode = "ab" if self.size else "wb"
-                self._file = open(self.path, mode, buffering=0)  # noqa: SIM115
-            while data:
-                written = self._file.write(data)
-                self.size += written
-                data = data[written:]
-
-    def close(self) -> None:
-        """Closes the file and leaves it there."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-    def discard(self) -> None:
-        """Closes the file and removes it."""
-        self.close()
-        self.path.unlink(missing_ok=True)
+    return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
 
 
-def _seconds(text: str | None) -> float | None:
-    """`Retry-After` in seconds, of a number or a date; None where it says nothing."""
-    if text is None:
-        return None
-    if text.strip().isdecimal():
-        return float(text)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
-        return None
-
-
-def _tag(headers, total: int | None) -> str:
-    version = headers.get("ETag", "")
-    version = headers.get("Last-Modified", "") if version[:2] in ("", "W/") else version
-    if not version or not total:
-        return ""
-    return f"{hashlib.sha256(version.encode()).hexdigest()[:12]}-{total}"
-
-
-def _plain(data: bytes, decoder, room: int) -> bytes:
-    """Undoes the server's compression, up to one byte more than there is room for."""
-    if decoder is None:
-        return data
-    try:
-        return decoder.decompress(data, room + 1)
-    except zlib.error as error:
-        raise RetryableError(f"a compressed answer that is broken ({error})") from None
-
-
-def _trusted() -> ssl.SSLContext:
-    """Trusts whom the system trusts, and, for systems that say nothing, whom browsers do."""
-    import certifi
-
-    context = ssl.create_default_context()
-    context.load_verify_locations(certifi.where())
-    return context
-
-
-def _too_big(limit: int) -> ClipError:
-    return ClipError("too-big", f"expected at most {limit:,} bytes. Received: more")
-
-
+@dataclasses.dataclass
 class Client:
-    """Asks for clips, over connections that are kept.
+    """Makes requests over connections that are kept open; times in seconds."""
 
-    Args:
-        connections: Kept a host.
-        max_bytes: The largest clip.
-        connect_timeout: Seconds to get through to a server.
-        read_timeout: Seconds that a server may be silent.
-    """
+    connections: int = 8  # kept for one host
+    max_bytes: int = MAX_BYTES  # of a clip
+    connect_timeout: float = 10.0
+    read_timeout: float = 30.0  # while a server sends nothing
 
-    def __init__(
-        self,
-        connections: int = 8,
-        max_bytes: int = MAX_BYTES,
-        connect_timeout: float = 10.0,
-        read_timeout: float = 30.0,
-    ):
-        import urllib3
+    def __post_init__(self):
+        self.closed = threading.Event()
+        context = ssl.create_default_context()
+        context.load_verify_locations(certifi.where())  # Some systems have no certificates.
+        timeout = urllib3.Timeout(connect=self.connect_timeout, read=self.read_timeout)
+        options = {"maxsize": self.connections, "timeout": timeout, "ssl_context": context}
+        self._pools = {"": urllib3.PoolManager(64, **options)}
+        for scheme, proxy in urllib.request.getproxies().items():
+            if scheme in ("http", "https"):
+                url = parse_url(proxy if "://" in proxy else f"http://{proxy}")
+                login = make_headers(proxy_basic_auth=unquote(url.auth)) if url.auth else None
+                url = url._replace(auth=None).url
+                self._pools[scheme] = urllib3.ProxyManager(url, 64, proxy_headers=login, **options)
+        for pools in self._pools.values():
+            classes = pools.pool_classes_by_scheme.items()
+            pools.pool_classes_by_scheme = {scheme: _limited(pool) for scheme, pool in classes}
 
-        self._max_bytes = max_bytes
-        timeout = urllib3.Timeout(connect=connect_timeout, read=read_timeout)
-        self._options = {
-            "maxsize": connections,
-            "num_pools": 64,
-            "retries": False,
-            "timeout": timeout,
-        }
-        self._proxies = urllib.request.getproxies()
-        self._pools, self._lock = {}, threading.Lock()
-
-    def _pool(self, url: str):
-        """What keeps the connections of a URL's scheme, through a proxy where one is set."""
-        import urllib3
-
-        parts = urlsplit(url)
-        proxy = self._proxies.get(parts.scheme, "")
-        if proxy and urllib.request.proxy_bypass(parts.hostname):
-            proxy = ""
-        with self._lock:
-            if (parts.scheme, proxy) not in self._pools:
-                options = self._options
-                if parts.scheme == "https":
-                    options = options | {"ssl_context": _trusted()}
-                self._pools[parts.scheme, proxy] = (
-                    urllib3.ProxyManager(proxy, **options)
-                    if proxy
-                    else urllib3.PoolManager(**options)
-                )
-            return self._pools[parts.scheme, proxy]
-
-    def get(self, url: str, body: Body, deadline: float = float("inf")) -> None:
-        """Makes one request and reads its answer into `body`, after what that holds already.
-
-        Args:
-            url: Where.
-            body: Where to.
-            deadline: When to give up, as `time.monotonic` counts.
+    def get(self, url: str, file: PartialFile, deadline: float = float("inf")) -> str:
+        """Downloads a URL into a file until `deadline` (`time.monotonic`); returns the final URL.
 
         Raises:
-            ClipError: `gone`, `forbidden`, `too-big`, or `unreachable` for what isn't HTTP.
-            Again: Another attempt may do better.
-            Moved: The server names another URL.
-            DataError: The disk takes no more.
+            ClipError: `gone`, `forbidden`, `too-big`, `not-a-clip` (empty), or `unreachable`.
+            RetryableError: Another request may do better.
+            DataError: The disk is full.
         """
-        import urllib3
-
-        if not re.match(r"https?://[^/]", url, re.IGNORECASE):
-            raise ClipError(
-                "unreachable", f"expected an http or https URL. Received: {url[:200]!r}"
-            )
-        rest = {"Range": f"bytes={body.size}-"} if body.size and body.tag else {}
         try:
-            with contextlib.closing(
-                self._pool(url).request(
-                    "GET", url, headers=_HEADERS | rest, redirect=False, preload_content=False
-                )
-            ) as response:
-                self._check(response, url, body, deadline)
-                self._read(response, body, deadline)
-            if not body.size:
-                raise ClipError("not-a-clip", "expected a clip. Received: no bytes at all")
+            for _ in range(MAX_REDIRECTS + 1):
+                with contextlib.closing(self._request(url, file)) as response:
+                    if (following := self._next_url(response, url, file, deadline)) is None:
+                        self._read(response, file, deadline)
+                        return url
+                    url = following
+            why = f"at most {MAX_REDIRECTS} redirects. Received: more"
         except ValueError as error:
-            raise ClipError("unreachable", f"expected a URL. Received: {error}") from None
+            why = f"an http or https URL. Received: {error}"
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise RetryableError(f"{type(error).__name__}: {error}"[:300]) from None
-        finally:
-            body.close()
+        raise ClipError("unreachable", f"expected {why}")
 
-    def _check(self, response, url: str, body: Body, deadline: float) -> None:
-        """Raises unless a body follows, and makes `body` ready for it."""
-        status, headers = response.status, response.headers
-        if status in (301, 302, 303, 307, 308) and "Location" in headers:
-            self._drain(response, deadline)
-            raise Moved(urljoin(url, headers["Location"]))
-        if status in _FINAL:
-            self._drain(response, deadline)
-            raise ClipError(_FINAL[status], f"expected a clip. Received: HTTP {status}")
-        if status in _RETRIED or status >= 500:
-            self._drain(response, deadline)
-            raise RetryableError(f"HTTP {status}", _seconds(headers.get("Retry-After")))
-        length = headers.get("Content-Length", "")
-        length = int(length) if length.isdecimal() else None
-        if status == 206 and body.size and "Content-Encoding" not in headers:
+    def _request(self, url: str, file: PartialFile) -> urllib3.BaseHTTPResponse:
+        parts, headers = parse_url(url), dict(_HEADERS)
+        if file.tag and file.size:
+            headers["Range"] = f"bytes={file.size}-"
+        headers |= make_headers(basic_auth=unquote(parts.auth)) if parts.auth else {}
+        direct = parts.scheme not in self._pools or urllib.request.proxy_bypass(parts.host or "")
+        pools = self._pools["" if direct else parts.scheme]
+        url = parts._replace(auth=None, fragment=None).url
+        options = {"redirect": False, "retries": False, "preload_content": False}
+        return pools.request("GET", url, headers=headers, **options)
+
+    def _next_url(self, response, url: str, file: PartialFile, deadline: float) -> str | None:
+        """Where to ask next; None where the clip's bytes follow."""
+        status, headers, length = response.status, response.headers, response.length_remaining
+        if status not in (200, 206) and length is not None and length < 2**20:
+            sum(map(len, self._chunks(response, deadline)))  # The connection can be used again.
+        if location := response.get_redirect_location():
+            # Headers are read as Latin-1, but URLs are UTF-8.
+            return urljoin(url, location.encode("latin-1", "replace").decode("utf-8", "replace"))
+        if status in (408, 425, 429) or status >= 500:
+            again = RetryableError(f"HTTP {status}")
+            with contextlib.suppress(urllib3.exceptions.InvalidHeader):
+                again.after = urllib3.Retry().get_retry_after(response) or 0.0
+            raise again
+        if status in (206, 416) and file.tag:
             span = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", headers.get("Content-Range", ""))
-            if span and int(span[1]) == body.size and _tag(headers, int(span[2])) == body.tag:
-                return
-        if status in (206, 416):
-            body.restart()
-            raise RetryableError(f"HTTP {status} for another version of the clip", now=True)
+            if span and int(span[1]) == file.size and _tag(headers, span[2]) == file.tag:
+                return None
+            file.clear()  # It is of another version.
+            return url
         if status != 200:
-            raise ClipError("unreachable", f"expected a clip. Received: HTTP {status}")
-        if (length or 0) > self._max_bytes:
-            raise _too_big(self._max_bytes)
-        body.restart(_tag(headers, length if "Content-Encoding" not in headers else None))
+            kind = _VERDICTS.get(status, "unreachable")
+            raise ClipError(kind, f"expected a clip. Received: HTTP {status}")
+        file.clear(_tag(headers, length))
+        return None
 
-    def _read(self, response, body: Body, deadline: float) -> None:
-        coding = response.headers.get("Content-Encoding", "identity").strip().lower()
-        if coding not in ("identity", "", "gzip", "x-gzip", "deflate"):
+    def _read(self, response, file: PartialFile, deadline: float) -> None:
+        coding = response.headers.get("Content-Encoding", "").lower()
+        if set(re.split(r",\s*", coding)) - {"", "identity", *response.CONTENT_DECODERS}:
             raise ClipError("unreachable", f"expected plain bytes. Received: {coding} ones")
-        # 47 is zlib's word for gzip or zlib, whichever the header says.
-        decoder = zlib.decompressobj(47) if coding not in ("identity", "") else None
-        for data in self._chunks(response, deadline):
-            while data:
-                room = self._max_bytes - body.size
-                plain = _plain(data, decoder, room)
-                if len(plain) > room:
-                    raise _too_big(self._max_bytes)
-                body.write(plain)
-                data = decoder.unconsumed_tail if decoder else b""
-        if decoder and not decoder.eof:
-            raise RetryableError("a compressed answer that ends early")
-        if body.total and body.size != body.total:
-            raise RetryableError(f"{body.size:,} of {body.total:,} bytes")
+        size, limit = file.size, self.max_bytes
+        with writing(file.path), open(file.path, "ab") as part:
+            for data in self._chunks(response, deadline):
+                size += len(data)
+                if size + (response.length_remaining or 0) > limit:
+                    raise ClipError("too-big", f"expected at most {limit:,} bytes. Received: more")
+                part.write(data)
+        if file.total and size != file.total:
+            raise RetryableError(f"{size:,} of {file.total:,} bytes")
+        if not size and "Content-Length" not in response.headers:
+            raise RetryableError("no bytes at all")
+        if not size:
+            raise ClipError("not-a-clip", "expected a clip. Received: no bytes at all")
 
-    @staticmethod
-    def _chunks(response, deadline: float) -> Iterator[bytes]:
-        # read1 returns with what has come, so that a slow drip meets the deadline too.
-        while data := response.read1(CHUNK, decode_content=False):
+    def _chunks(self, response, deadline: float) -> Iterator[bytes]:
+        # read1 returns what has come, so a body that drips ends at the deadline too.
+        while data := response.read1(2**16):
             yield data
-            if time.monotonic() > deadline:
+            if self.closed.is_set() or time.monotonic() > deadline:
                 raise RetryableError("no end within the time of an attempt")
 
-    def _drain(self, response, deadline: float) -> None:
-        """Reads a short answer to its end, so that its connection can be used again."""
-        length = response.headers.get("Content-Length", "")
-        if length.isdecimal() and int(length) <= CHUNK:
-            for _ in self._chunks(response, deadline):
-                pass
 
-    def close(self) -> None:
-        """Closes the connections that wait for their next request."""
-        for pool in self._pools.values():
-            pool.clear()
+def _tag(headers, total: int | str | None) -> str:
+    etag = headers.get("ETag", "W/")
+    version = headers.get("Last-Modified") if etag.startswith("W/") else etag
+    if not version or not total or "Content-Encoding" in headers:
+        return ""
+    return f"{hashlib.sha256(version.encode()).hexdigest()[:12]}-{total}"

@@ -5,14 +5,17 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from v2t_lib.captions_file import Record
 from v2t_lib.errors import DataError, writing
+from v2t_lib.fetching.manifest import Manifest
 from v2t_lib.files import replacing
 from v2t_lib.shards.format import write_json
+from v2t_lib.shards.writer import ShardWriter
 from v2t_lib.specs import ClipSpec
 
 SETTINGS_FILE = "fetch.json"
@@ -20,6 +23,47 @@ CLIP_FOLDER = "clips"
 #: Where the clips lie that no split list names.
 NO_SPLIT = "all"
 _RESERVED = (CLIP_FOLDER, NO_SPLIT, "tgif")
+
+
+@dataclasses.dataclass
+class PartialFile:
+    """The file `KEY.TAG.part` of a download under way.
+
+    Attributes:
+        folder: Where it lies.
+        key: The clip's name, fit for files.
+        tag: Version and size of the whole clip, by which another request, of this run or the next,
+            can resume it. It is "" where the server names no version; then no request can.
+    """
+
+    folder: Path
+    key: str
+    tag: str = ""
+
+    @classmethod
+    def found(cls, folder: Path, key: str, name: str) -> "PartialFile":
+        """The partial file that an earlier run left as `name`; a new one if it can't be resumed."""
+        match = re.fullmatch(re.escape(key) + r"\.([0-9a-f]{12}-\d+)\.part", name)
+        return cls(folder, key, match[1] if match else "")
+
+    @property
+    def path(self) -> Path:
+        return self.folder / ".".join(filter(None, (self.key, self.tag, "part")))
+
+    @property
+    def size(self) -> int:
+        """Bytes received so far."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    @property
+    def total(self) -> int:
+        """Bytes of the whole clip; 0 without a tag."""
+        return int(self.tag.rpartition("-")[2] or 0)
+
+    def clear(self, tag: str = "") -> None:
+        """Deletes what was received; what comes next has the tag `tag`."""
+        self.path.unlink(missing_ok=True)
+        self.tag = tag
 
 
 def settle_settings(
@@ -72,6 +116,42 @@ def scratch(out: Path) -> Path:
         if hasattr(os, "getuid") and folder.lstat().st_uid != os.getuid():
             raise PermissionError(f"{folder} belongs to somebody else")
     return folder
+
+
+def recover_shards(logs: Mapping[str, ShardWriter], manifest: Manifest) -> None:
+    """Makes shards and manifest agree: drops the rows of clips that are in no shard.
+
+    Args:
+        logs: The shards of each split, by its name.
+        manifest: Its rows say which shard each clip is in.
+    """
+    shards = collections.defaultdict(lambda: collections.defaultdict(set))
+    for source, row in manifest.known.items():
+        if row.shard:
+            split, _, name = row.shard.partition("/")
+            shards[split][name].add(source)
+    for split, log in logs.items():
+        manifest.forget(log.recover(shards[split]))
+
+
+def recover_files(folder: Path, manifest: Manifest) -> dict[str, str]:
+    """Finds what an earlier run left in a folder of clips.
+
+    Drops the rows whose original is missing or cut off, and deletes such an original.
+
+    Returns:
+        Clip keys to names of files that have no row: downloads whole or begun.
+    """
+    with os.scandir(folder) as entries:
+        sizes = {f"{CLIP_FOLDER}/{entry.name}": entry.stat().st_size for entry in entries}
+    rows = {s: row for s, row in manifest.known.items() if row.file.startswith(f"{CLIP_FOLDER}/")}
+    cut = {source: row.file for source, row in rows.items() if sizes.get(row.file) != row.bytes}
+    manifest.forget(cut)
+    for file in cut.values():
+        (folder / Path(file).name).unlink(missing_ok=True)
+    others = (Path(file).name for file in sizes.keys() - {row.file for row in rows.values()})
+    matches = (re.fullmatch(r"(.+-[0-9a-f]{16})\..+", name) for name in others)
+    return {match[1]: match[0] for match in matches if match}
 
 
 def write_captions(out: Path, records: Sequence[Record], kept: Mapping[str, str]) -> None:
