@@ -31,8 +31,9 @@ def eagerly():
 def learn(captioner, **options):
     """Compiles `captioner`; returns a function that takes one training step, to its loss."""
     compile_for_training(captioner, TrainingOptions(warmup_share=0.1, **options), 20)
-    frames = tiny.frames(3)
-    return lambda: float(captioner.train_on_batch((frames, TOKENS[:, :-1]), TOKENS[:, 1:])[0])
+    captioner.optimizer.build(captioner.trainable_variables)
+    frames, tokens = tiny.frames(3), TOKENS[:, : captioner.caption_spec.length + 1]
+    return lambda: float(captioner.train_on_batch((frames, tokens[:, :-1]), tokens[:, 1:])[0])
 
 
 def end_of(path):

@@ -15,11 +15,11 @@ ENCODER = {"widths": (8, 12), "strides": ((1, 2, 2), (2, 2, 2)), "residual_from"
 DECODER = {"units": 24, "embedding_size": 16, "attention_units": 12}
 
 
-def captioner(encoder="conv3d", decoder=None, **options) -> Captioner:
+def captioner(encoder="conv3d", decoder=None, caption=CAPTION, **options) -> Captioner:
     config = ENCODER if encoder != "blind" else {}
     return Captioner(
         CLIP,
-        CAPTION,
+        caption,
         VOCABULARY,
         encoders.get(encoder, **config),
         decoder or DECODER,

@@ -1,5 +1,6 @@
 """What `v2t train`'s options do to a run: each test fails where its option has no effect."""
 
+import contextlib
 import dataclasses
 import itertools
 
@@ -7,12 +8,13 @@ import keras
 import numpy as np
 import pytest
 from helpers import tiny
-from helpers.runs import TOKENS, Killed, assert_same_end, learn
+from helpers.runs import TOKENS, Killed, assert_same_end, eagerly, learn
 
 from v2t_lib.cli import main
 from v2t_lib.errors import ModelError
 from v2t_lib.models.captioner import Captioner, load, save
 from v2t_lib.models.encoders import registry as encoders
+from v2t_lib.specs import CaptionSpec
 from v2t_lib.text.vocabulary import Vocabulary
 from v2t_lib.training.callbacks import ResumableState
 from v2t_lib.training.recipe import DecoderOptions, Recipe, TrainingOptions
@@ -24,6 +26,7 @@ def weights(captioner):
     return np.concatenate([np.ravel(w) for w in captioner.get_weights()])
 
 
+@pytest.mark.usefixtures("eager")
 def test_accumulated_gradients_make_one_step():
     captioner = tiny.captioner("blind")
     step, seen = learn(captioner, accumulate=3), [weights(captioner)]
@@ -34,6 +37,23 @@ def test_accumulated_gradients_make_one_step():
     assert changed == [False, False, True, False, False, True]
 
 
+def test_compiled_steps_are_those_taken_one_by_one():
+    """Losses, weights and averages, with all that counts steps or draws at random."""
+    ends = []
+    for way in (contextlib.nullcontext, eagerly):
+        keras.utils.set_random_seed(0)
+        captioner = tiny.captioner("blind", tiny.DECODER | {"dropout": 0.3}, CaptionSpec(length=3))
+        with way():
+            step = learn(captioner, accumulate=2, ema=0.9, scheduled_sampling=0.9)
+            assert captioner.run_eagerly == (way is eagerly)
+            losses = [step() for _ in range(6)]
+        averages = captioner.optimizer._model_variables_moving_average
+        ends.append((losses, captioner.get_weights(), [np.asarray(one) for one in averages]))
+    for compiled, eager in zip(*(keras.tree.flatten(end) for end in ends), strict=True):
+        np.testing.assert_allclose(compiled, eager, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.usefixtures("eager")
 def test_half_precision_scales_the_loss_and_keeps_whole_weights():
     encoder = encoders.get("conv3d", **tiny.ENCODER, dtype="mixed_float16")
     captioner = Captioner(
@@ -41,7 +61,7 @@ def test_half_precision_scales_the_loss_and_keeps_whole_weights():
     )
     step = learn(captioner, learning_rate=1e-2)
     assert isinstance(captioner.optimizer, keras.optimizers.LossScaleOptimizer)
-    losses = [step() for _ in range(12)]
+    losses = [step() for _ in range(6)]
     assert np.isfinite(losses).all() and losses[-1] < losses[0]
     assert {keras.backend.standardize_dtype(w.dtype) for w in captioner.weights} == {"float32"}
     logits = captioner((tiny.frames(3), TOKENS[:, :-1]))
@@ -95,6 +115,7 @@ def test_a_warm_start_knows_what_the_older_model_knew():
         warm_start(wide, old)
 
 
+@pytest.mark.usefixtures("eager")
 def test_averages_are_judged_and_kept_and_a_kill_loses_no_option(shards, tmp_path, monkeypatch):
     """Moving averages, accumulation, own words, dropout and half precision, killed and resumed."""
     options = TrainingOptions(
@@ -111,7 +132,7 @@ def test_averages_are_judged_and_kept_and_a_kill_loses_no_option(shards, tmp_pat
     def run(out, resume=False):
         keras.utils.set_random_seed(0)
         captioner = Captioner(
-            *(tiny.CLIP, tiny.CAPTION, tiny.VOCABULARY),
+            *(tiny.CLIP, CaptionSpec(length=3), tiny.VOCABULARY),
             encoders.get("blind", dtype=options.precision),
             tiny.DECODER | {"dropout": 0.3},
             dtype=options.precision,
@@ -187,6 +208,7 @@ def test_several_devices_need_jax(tmp_path, capsys):
     assert "KERAS_BACKEND=jax" in printed
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_run_starts_from_a_model(shards, tmp_path):
     """Its encoder, sizes and words, without being asked for them."""
     keras.utils.set_random_seed(1)

@@ -100,7 +100,7 @@ def test_the_blind_twin_has_the_same_decoder_and_sees_nothing(finished):
 def short(data, path, resume=False, val=None, callbacks=(), **options):
     """Two epochs of three steps of a small decoder with dropout, without graphs."""
     keras.utils.set_random_seed(0)
-    captioner = tiny.captioner("blind", decoder=DECODER)
+    captioner = tiny.captioner("blind", DECODER, CaptionSpec(length=3))
     given = dataclasses.replace(OPTIONS, **({"epochs": 2} | options))
     with eagerly():
         return fit(captioner, data / "train", path, given, val, resume, callbacks=callbacks)
@@ -116,7 +116,7 @@ def test_the_best_epochs_weights_are_kept_and_a_resumed_run_knows_how_good_they_
     note.on_epoch_end = lambda *_: seen.append(note.model.get_weights())
 
     def run(epochs, resume=False):
-        short(data, path, resume, data / "val", [note], epochs=epochs)
+        short(data, path, resume, data / "val", [note], epochs=epochs, batch_size=32)
         return v2t.load(path).get_weights()
 
     for kept, best in ((run(3), 1), (run(4, resume=True), 1), (run(5, resume=True), 4)):
