@@ -15,7 +15,8 @@ from v2t_lib.datasets.shapes import write_shapes
 from v2t_lib.demo import demo
 from v2t_lib.evaluation import summary
 from v2t_lib.models.captioner import save
-from v2t_lib.training.recipe import RECIPES
+from v2t_lib.specs import CaptionSpec
+from v2t_lib.training.recipe import RECIPES, TrainingOptions
 from v2t_lib.workspace import CLIPS
 
 pytestmark = pytest.mark.usefixtures("no_java")
@@ -78,7 +79,7 @@ def test_every_step_by_hand(tmp_path, capsys):
         listed = ["--split", f"{data}/{split}.txt"]
         assert main(["pack", captions, *listed, *arguments]) == 0
         assert json.loads(capsys.readouterr().out)["left_out"] == {}
-    sizes = ["--batch", "8", "--epochs", "4", "--length", "6", "--learning-rate", "0.01"]
+    sizes = ["--batch", "8", "--epochs", "4", "--length", "4", "--learning-rate", "0.01"]
     assert main(["train", f"{shards}/train", "--val", f"{shards}/val", "--out", run, *sizes]) == 0
     printed = capsys.readouterr()
     assert printed.out.strip() == f"{run}/captioner.keras" and "truth:" in printed.err
@@ -108,6 +109,7 @@ def test_pack_goes_on_past_bad_clips_and_names_them(drawn, tmp_path, capsys):
     assert "left out train-00002.gif: corrupt" in printed.err
 
 
+@pytest.mark.usefixtures("eager")
 def test_caption_reports_a_bad_file_and_goes_on(drawn, model, tmp_path, capsys):
     bad = tmp_path / "bad.gif"
     bad.write_bytes(b"GIF89a")
@@ -127,6 +129,7 @@ def test_caption_reports_a_bad_file_and_goes_on(drawn, model, tmp_path, capsys):
     assert capsys.readouterr().out.startswith(f"{files[0]}\t")
 
 
+@pytest.mark.usefixtures("eager")
 def test_inspect_shows_what_it_can_read_and_names_the_rest(model, tmp_path, capsys):
     files = [str(tmp_path / name) for name in ("a.gif", "none.gif", "b.gif")]
     for number in (0, 2):
@@ -187,6 +190,7 @@ def test_captions_without_spaces_are_said_and_can_be_scored_by_character(tmp_pat
     assert found[()] < 0.01 and found["--characters",] == pytest.approx(12 / 14)
 
 
+@pytest.mark.usefixtures("eager")
 def test_caption_and_pack_take_every_format_whatever_its_name(model, tmp_path, capsys):
     data = corpus()
     clips = {
@@ -226,11 +230,16 @@ def test_problems_are_one_line_and_exit_one(arguments, message, tmp_path, model,
     assert printed.out == "" and message in printed.err and "Traceback" not in printed.err
 
 
+@pytest.mark.usefixtures("eager")
 def test_demo_leaves_what_it_promises(tmp_path, monkeypatch):
-    training = dataclasses.replace(RECIPES["shapes"].training, epochs=1)
-    monkeypatch.setitem(
-        RECIPES, "shapes", dataclasses.replace(RECIPES["shapes"], training=training)
+    recipe = dataclasses.replace(
+        RECIPES["shapes"],
+        clip=tiny.CLIP,
+        caption=CaptionSpec(length=5),
+        encoder_options=tiny.ENCODER,
+        training=TrainingOptions(epochs=1),
     )
+    monkeypatch.setitem(RECIPES, "shapes", recipe)
     monkeypatch.setitem(CLIPS, "shapes", 100)
     scores = demo(tmp_path, seed=1)
     assert scores.keys() >= SCORES and scores["clips"] == 8

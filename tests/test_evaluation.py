@@ -12,6 +12,8 @@ from v2t_lib.shards.pack import pack
 from v2t_lib.shards.reader import Example, iter_examples
 from v2t_lib.training.losses import sequence_loss
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 GRID = (2, 2, 2)
 
 

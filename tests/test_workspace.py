@@ -1,10 +1,12 @@
 import dataclasses
+import shutil
 
 import keras
 import numpy as np
 import pytest
 from helpers import tiny
 from helpers.clips import write_gif
+from helpers.runs import eagerly
 
 import v2t_lib as v2t
 from v2t_lib import workspace as module
@@ -12,10 +14,12 @@ from v2t_lib.errors import DataError
 from v2t_lib.training.recipe import RECIPES, DecoderOptions, Recipe, TrainingOptions
 from v2t_lib.workspace import Workspace
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 TINY = Recipe(
     clip=tiny.CLIP,
-    caption=dataclasses.replace(tiny.CAPTION, length=9),
-    training=TrainingOptions(epochs=1, batch_size=8),
+    caption=dataclasses.replace(tiny.CAPTION, length=4),
+    training=TrainingOptions(epochs=1, batch_size=16),
     encoder_options=tiny.ENCODER,
     decoder=DecoderOptions(**tiny.DECODER),
 )
@@ -24,7 +28,15 @@ TINY = Recipe(
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     workspace = Workspace(root=tmp_path_factory.mktemp("root"), recipe=TINY, clips=60)
-    return workspace, workspace.captioner()
+    with eagerly():
+        return workspace, workspace.captioner()
+
+
+def untrained(trained, root, **options) -> Workspace:
+    """A workspace in `root` that has the data of `trained` but no model."""
+    workspace = Workspace(root=root, **({"recipe": TINY, "clips": 60} | options))
+    shutil.copytree(trained[0].home, workspace.home, ignore=shutil.ignore_patterns("run"))
+    return workspace
 
 
 def test_each_step_makes_what_it_needs_and_finds_what_is_there(trained, monkeypatch):
@@ -43,14 +55,14 @@ def test_each_step_makes_what_it_needs_and_finds_what_is_there(trained, monkeypa
     assert set(again.shards()) == {"train", "val", "test", "unseen"}
 
 
-def test_a_run_that_was_cut_off_goes_on(tmp_path):
-    recipe = dataclasses.replace(TINY, training=TrainingOptions(epochs=2, batch_size=8))
+def test_a_run_that_was_cut_off_goes_on(trained, tmp_path):
+    recipe = dataclasses.replace(TINY, training=TrainingOptions(epochs=2, batch_size=16))
 
     class Stop(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             self.model.stop_training = True
 
-    workspace = Workspace(root=tmp_path, recipe=recipe, clips=60)
+    workspace = untrained(trained, tmp_path, recipe=recipe)
     workspace.captioner(callbacks=[Stop()])
     epochs = []
     note = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: epochs.append(epoch))
@@ -60,14 +72,13 @@ def test_a_run_that_was_cut_off_goes_on(tmp_path):
     assert [row.split(",")[0] for row in rows[1:]] == ["0", "1"]
 
 
-def test_a_run_comes_back_from_its_copy(tmp_path):
-    home = Workspace(root=tmp_path / "one", recipe=TINY, copy_to=tmp_path / "drive")
-    first = home.captioner()
-    trained = []
-    note = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: trained.append(epoch))
-    again = Workspace(root=tmp_path / "two", recipe=TINY, copy_to=tmp_path / "drive")
+def test_a_run_comes_back_from_its_copy(trained, tmp_path):
+    first = untrained(trained, tmp_path / "one", copy_to=tmp_path / "drive").captioner()
+    epochs = []
+    note = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: epochs.append(epoch))
+    again = untrained(trained, tmp_path / "two", copy_to=tmp_path / "drive")
     second = again.captioner(callbacks=[note])
-    assert not trained
+    assert not epochs
     for one, other in zip(first.get_weights(), second.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 

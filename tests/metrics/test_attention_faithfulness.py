@@ -105,6 +105,7 @@ def test_deletion_tells_heat_that_matters_from_heat_that_does_not(peak, drop):
     assert (low > 0.5) if drop else (high <= 0)
 
 
+@pytest.mark.usefixtures("eager")
 def test_deletion_runs_on_a_captioner_and_repeats_itself():
     captioner, frames = tiny.captioner(), tiny.frames(2)
     captions = captioner.explain_frames(frames, ["a red star spins", "the blue circle"])

@@ -101,12 +101,12 @@ def test_round_trip_in_a_new_process(trained, tmp_path):
     script = (
         "import sys, json, numpy as np, v2t_lib as v2t\n"
         "model = v2t.load(sys.argv[1])\n"
-        "captions = model.caption_frames(np.load(sys.argv[2]), beam=3)\n"
+        "captions = model.caption_frames(np.load(sys.argv[2]))\n"
         "print(json.dumps([[c.text, c.log_prob, c.attention.tolist()] for c in captions]))\n"
     )
     arguments = [sys.executable, "-c", script, tmp_path / "m.keras", tmp_path / "frames.npy"]
     printed = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout
-    here = captioner.caption_frames(frames, beam=3)
+    here = captioner.caption_frames(frames)
     for (text, log_prob, attention), caption in zip(json.loads(printed), here, strict=True):
         assert text == caption.text
         assert log_prob == pytest.approx(caption.log_prob, abs=1e-4)

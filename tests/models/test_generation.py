@@ -70,6 +70,7 @@ def test_specials_are_never_written():
     assert np.asarray(found.tokens)[0].tolist() == [END, PAD, PAD]
 
 
+@pytest.mark.usefixtures("eager")
 def test_width_one_equals_greedy_and_clips_do_not_mix():
     captioner, frames = tiny.captioner(), tiny.frames(5)
     one_beam = beam_of_width_one(captioner, frames)

@@ -82,6 +82,7 @@ def test_features_that_change_are_not_kept(shards):
     assert not list(shards.glob("features-*"))
 
 
+@pytest.mark.usefixtures("eager")
 def test_training_on_features_is_training_on_clips(shards, tmp_path, monkeypatch):
     """The losses agree within float16's digits, and what is saved captions clips."""
     losses, options = [], TrainingOptions(epochs=1, batch_size=3)

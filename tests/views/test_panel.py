@@ -11,6 +11,8 @@ from v2t_lib.models.captioner import save
 from v2t_lib.views.caption_view import CaptionView
 from v2t_lib.views.panel import NOTHING, TRUTH, uploaded
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 
 @pytest.fixture(scope="module")
 def captioner():
