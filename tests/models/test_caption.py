@@ -113,9 +113,13 @@ def test_a_word_that_is_not_there_is_refused(tmp_path, suffix, word, why):
 
 
 @pytest.mark.parametrize("suffix", SAVERS)
-def test_a_caption_without_words_has_no_animation(tmp_path, suffix):
+def test_a_caption_without_words_is_shown_without_heat(tmp_path, suffix):
+    caption, path = made(np.zeros((0, 2, 2, 2))), tmp_path / f"a{suffix}"
+    SAVERS[suffix](caption, path)
+    for frame, _ in iter_frames(path.read_bytes()):
+        assert np.abs(frame[:60].astype(int) - 90).max() <= 3
     with pytest.raises(ValueError, match="Received: one without words"):
-        SAVERS[suffix](made(np.zeros((0, 2, 2, 2))), tmp_path / f"a{suffix}")
+        SAVERS[suffix](caption, path, word=0)
 
 
 def test_a_sheet_has_a_row_a_word_and_a_column_a_key_frame(tmp_path):

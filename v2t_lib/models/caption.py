@@ -83,7 +83,7 @@ class Caption:
         Args:
             path: A file name that ends in `.gif`; the folder is made if there is none.
             word: The word's number, from 0, or the word itself (where it occurs first); by default
-                the one with the most concentrated attention.
+                the one with the most concentrated attention. A caption without words has no heat.
             width: Most pixels across each half. Small frames are enlarged by a whole factor.
 
         Raises:
@@ -114,10 +114,12 @@ class Caption:
         """Pictures uint8 `(T, height, 2 * width, 3)` and the seconds `(T,)` that each is shown."""
         from v2t_lib.views import animation
 
-        number = self._number_of(word)
-        pictures = animation.side_by_side(
-            self.frames, self.words, self.attention[number], number, width
-        )
+        if not self.words and word is None:  # the clip without heat
+            number, attention = -1, np.zeros(self.attention.shape[1:], np.float32)
+        else:
+            number = self._number_of(word)
+            attention = self.attention[number]
+        pictures = animation.side_by_side(self.frames, self.words, attention, number, width)
         return pictures, animation.frame_durations(self.seconds)
 
     def _number_of(self, word: int | str | None) -> int:
