@@ -6,7 +6,7 @@ from pathlib import Path
 
 from v2t_lib.evaluation import Prediction, evaluate, summary, write_predictions
 from v2t_lib.shards.format import write_json
-from v2t_lib.training.recipe import RECIPES
+from v2t_lib.training.recipes import registry as recipes
 from v2t_lib.views.inspector import save_page
 from v2t_lib.workspace import Workspace
 
@@ -47,7 +47,7 @@ def demo(out: str | Path, seed: int = 0, full: bool = False) -> dict:
         What `scores.json` holds.
     """
     started, out = time.monotonic(), Path(out)
-    size = {"recipe": RECIPES["shapes_full"], "clips": FULL_CLIPS} if full else {}
+    size = {"recipe": recipes.get("shapes_full"), "clips": FULL_CLIPS} if full else {}
     workspace = Workspace("shapes", root=out, out=out, seed=seed, **size)
     _say(started, f"drawing {workspace.clips} captioned GIFs")
     workspace.captions()

@@ -1,28 +1,17 @@
-"""Frozen descriptions of what goes into the model: the clip's size and the caption's length."""
+"""What goes into the model and what comes out: the clip's size and the caption's length."""
 
 import dataclasses
 
-
-def _check_positive(spec: object) -> None:
-    for field in dataclasses.fields(spec):
-        value = getattr(spec, field.name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(
-                f"expected {type(spec).__name__}.{field.name} to be a whole number of at least 1. "
-                f"Received: {value!r}"
-            )
+from v2t_lib.options import Options, option
 
 
 @dataclasses.dataclass(frozen=True)
-class ClipSpec:
-    """The clip the model sees: `frames` pictures of `height` x `width` pixels, RGB, uint8."""
+class ClipSpec(Options):
+    """The clip the model sees: uint8 RGB frames of one size, evenly spaced in time."""
 
-    frames: int = 16
-    height: int = 112
-    width: int = 112
-
-    def __post_init__(self):
-        _check_positive(self)
+    frames: int = option(16, "frames sampled from each clip", "frames", at_least=1)
+    height: int = option(112, "height of a frame", "pixels", at_least=1)
+    width: int = option(112, "width of a frame", "pixels", at_least=1)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -31,14 +20,18 @@ class ClipSpec:
 
 
 @dataclasses.dataclass(frozen=True)
-class CaptionSpec:
-    """The caption the model writes: at most `length` tokens, the last of them END.
+class CaptionSpec(Options):
+    """How long captions get, and which words the vocabulary keeps."""
 
-    A word has to occur `min_count` times in the training captions to enter the vocabulary.
-    """
-
-    length: int = 20
-    min_count: int = 1
-
-    def __post_init__(self):
-        _check_positive(self)
+    length: int = option(
+        20,
+        "longest caption, the end token included; words beyond it are cut from training captions",
+        "tokens",
+        at_least=2,
+    )
+    min_count: int = option(
+        1,
+        "times a word has to occur in the training captions to enter the vocabulary",
+        "occurrences",
+        at_least=1,
+    )

@@ -41,6 +41,7 @@ class Captioner(keras.Model):
         decoder: Keyword arguments of `AttentionDecoder`, but for `vocabulary_size`.
         doubly_stochastic: Weight of the penalty that asks every cell to be looked at once over
             the sentence (arXiv 1502.03044, section 4.2.1); 0 for none.
+        recipe: How it was built and trained, as `Recipe.to_dict` has it; None where unknown.
 
     Call arguments:
         inputs: `(clips, tokens)`: uint8 `(batch, T, H, W, 3)` and int32 `(batch, L)`.
@@ -57,12 +58,13 @@ class Captioner(keras.Model):
         encoder: layers.Layer,
         decoder: dict | None = None,
         doubly_stochastic: float = 0.0,
+        recipe: dict | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.clip_spec, self.caption_spec = clip_spec, caption_spec
         self.vocabulary, self.doubly_stochastic = vocabulary, doubly_stochastic
-        self.encoder = encoder
+        self.encoder, self.recipe = encoder, recipe
         self.decoder_options = dict(decoder or {})
         self.decoder = AttentionDecoder(
             len(vocabulary), **self.decoder_options, dtype=self.dtype_policy
@@ -250,19 +252,19 @@ class Captioner(keras.Model):
             "encoder": keras.saving.serialize_keras_object(self.encoder),
             "decoder": self.decoder_options,
             "doubly_stochastic": self.doubly_stochastic,
+            "recipe": self.recipe,
         }
 
     @classmethod
     def from_config(cls, config):
         config = dict(config)
-        known = {encoder.__name__: encoder for encoder in encoders.ENCODERS.values()}
         if config.pop("format", None) != FORMAT:
             raise ModelError(f"expected a model of format {FORMAT}. Received: another version's")
         return cls(
             clip_spec=ClipSpec(**config.pop("clip_spec")),
             caption_spec=CaptionSpec(**config.pop("caption_spec")),
             vocabulary=Vocabulary(tuple(config.pop("vocabulary"))),
-            encoder=keras.saving.deserialize_keras_object(config.pop("encoder"), known),
+            encoder=encoders.deserialize(config.pop("encoder")),
             **config,
         )
 

@@ -1,103 +1,176 @@
 """Recipe: everything that decides how a captioner is built and trained, in one frozen object."""
 
 import dataclasses
+import json
 
+from v2t_lib.options import Options, option
 from v2t_lib.specs import CaptionSpec, ClipSpec
 
 
 @dataclasses.dataclass(frozen=True)
-class DecoderOptions:
+class DecoderOptions(Options):
     """Sizes of `AttentionDecoder`, and its dropout."""
 
-    units: int = 512
-    embedding_size: int = 256
-    attention_units: int = 512
-    dropout: float = 0.0
+    units: int = option(512, "size of the LSTM's state", "units", at_least=1)
+    embedding_size: int = option(
+        256, "size of the word embeddings and of the layer before the logits", "units", at_least=1
+    )
+    attention_units: int = option(
+        512, "size of the space in which attention compares query and memory", "units", at_least=1
+    )
+    dropout: float = option(
+        0.0,
+        "share of the word embeddings and of the layer before the logits that is dropped",
+        "share",
+        at_least=0,
+        below=1,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainingOptions:
-    """How to train; the defaults suit clips of TGIF's size on one GPU.
+class TrainingOptions(Options):
+    """How to train: AdamW with warmup and cosine decay, and what is kept of the run."""
 
-    Attributes:
-        accumulate: Batches whose gradients make one step of the optimiser.
-        ema: Momentum of the exponential moving average of the weights, which is what is evaluated
-            and saved; 0 for none.
-        scheduled_sampling: Share of input words replaced by the model's own by the end of training
-            (arXiv 1506.03099); 0 for none.
-        doubly_stochastic: Weight of the doubly stochastic attention penalty (see `Captioner`).
-        precision: A Keras dtype policy: `mixed_float16` scales the loss.
-    """
-
-    epochs: int = 20
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    warmup_share: float = 0.05
-    weight_decay: float = 0.02
-    clip_norm: float = 1.0
-    label_smoothing: float = 0.0
-    accumulate: int = 1
-    ema: float = 0.0
-    scheduled_sampling: float = 0.0
-    doubly_stochastic: float = 0.0
-    precision: str = "float32"
-    seed: int = 0
-    checkpoint_steps: int = 500
-    keep_checkpoints: int = 3
+    epochs: int = option(20, "passes over the training captions", "epochs", at_least=1)
+    batch_size: int = option(
+        32, "captions of a batch, each with its clip", "captions", at_least=1, flag="batch"
+    )
+    learning_rate: float = option(
+        1e-3, "AdamW's learning rate at its highest, after the warmup", "rate", above=0
+    )
+    warmup_share: float = option(
+        0.05,
+        "share of all steps in which the learning rate rises from 0; it then falls along a cosine",
+        "share",
+        at_least=0,
+        at_most=1,
+    )
+    weight_decay: float = option(
+        0.02, "AdamW's weight decay, times the learning rate, a step", "rate", at_least=0
+    )
+    clip_norm: float = option(
+        1.0, "longer gradients, all weights' together, are scaled to this norm", "norm", above=0
+    )
+    label_smoothing: float = option(
+        0.0,
+        "share of each target word's probability that is spread over the whole vocabulary",
+        "share",
+        at_least=0,
+        below=1,
+    )
+    accumulate: int = option(
+        1,
+        "batches whose mean gradient makes one step of the optimiser, where memory is short",
+        "batches",
+        at_least=1,
+    )
+    ema: float = option(
+        0.0,
+        "momentum of the weights' exponential moving average, which is then what is evaluated and "
+        "saved; 0.999 suits long runs, 0 is none",
+        "momentum",
+        at_least=0,
+        below=1,
+    )
+    scheduled_sampling: float = option(
+        0.0,
+        "share of the decoder's input words that are drawn from its own predictions by the end of "
+        "training (arXiv 1506.03099); it grows linearly from 0",
+        "share",
+        at_least=0,
+        at_most=1,
+    )
+    doubly_stochastic: float = option(
+        0.0,
+        "weight of the penalty that asks attention to cover every cell over the sentence "
+        "(arXiv 1502.03044); 0 is none",
+        "weight",
+        at_least=0,
+    )
+    precision: str = option(
+        "float32",
+        "Keras dtype policy: mixed_float16 is for GPUs and scales the loss, mixed_bfloat16 also "
+        "for CPUs that have it",
+        "policy",
+        choices=("float32", "mixed_float16", "mixed_bfloat16"),
+    )
+    seed: int = option(
+        0,
+        "seed of the weights, the order of the data and all else that is drawn",
+        "number",
+        at_least=0,
+        below=2**32,
+    )
+    checkpoint_steps: int = option(
+        500, "steps between two checkpoints; each epoch ends with one too", "steps", at_least=1
+    )
+    keep_checkpoints: int = option(
+        3, "how many of the last checkpoints are kept", "checkpoints", at_least=1
+    )
 
 
 @dataclasses.dataclass(frozen=True)
-class Recipe:
+class Recipe(Options):
     """What the model sees, how it is built and how it is trained.
 
     Attributes:
-        clip: What clips are decoded to.
-        caption: Caption length and the vocabulary's minimum count.
-        encoder: A name in `encoders.ENCODERS`.
-        encoder_options: Keyword arguments of the encoder.
+        clip: What clips are decoded to; `train` takes the shards' instead.
+        caption: Caption length, and the vocabulary's minimum count.
+        encoder: A registered encoder's name: `v2t encoders` lists them.
+        encoder_options: The encoder's keyword arguments, values as in JSON; lists become tuples.
         decoder: Sizes and dropout of the decoder.
         training: How to train.
+
+    Raises:
+        ValueError: A part of another type, or encoder options that JSON can't hold.
     """
 
     clip: ClipSpec = dataclasses.field(default_factory=ClipSpec)
     caption: CaptionSpec = dataclasses.field(default_factory=CaptionSpec)
-    encoder: str = "conv3d"
+    encoder: str = option(
+        "conv3d",
+        "encoder that turns clips into the memory attention reads; `v2t encoders` lists them",
+        "name",
+    )
     encoder_options: dict = dataclasses.field(default_factory=dict)
     decoder: DecoderOptions = dataclasses.field(default_factory=DecoderOptions)
     training: TrainingOptions = dataclasses.field(default_factory=TrainingOptions)
 
+    def __post_init__(self):
+        super().__post_init__()
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if not isinstance(value, field.type):
+                raise ValueError(
+                    f"expected Recipe.{field.name} to be a {field.type.__name__}. "
+                    f"Received: {value!r}"
+                )
+        try:
+            json.dumps(self.encoder_options)
+        except (TypeError, ValueError):
+            raise ValueError(
+                "expected Recipe.encoder_options to hold numbers, strings, lists and the like. "
+                f"Received: {self.encoder_options!r}"
+            ) from None
+        object.__setattr__(self, "encoder_options", _with_tuples(self.encoder_options))
 
-SHAPES = Recipe(
-    clip=ClipSpec(frames=8, height=48, width=48),
-    caption=CaptionSpec(length=14),
-    training=TrainingOptions(epochs=8, batch_size=32, learning_rate=3e-3),
-    encoder_options={
-        "widths": (32, 48, 96),
-        "strides": ((2, 2, 2), (1, 2, 2), (1, 2, 2)),
-        "residual_from": 1,
-    },
-    decoder=DecoderOptions(units=160, embedding_size=64, attention_units=64),
-)
-REAL_CLIPS = Recipe(
-    clip=ClipSpec(frames=16, height=112, width=112),
-    caption=CaptionSpec(length=20, min_count=3),
-    training=TrainingOptions(epochs=10, batch_size=32),
-)
-#: By the name that `v2t train --recipe` takes.
-RECIPES = {
-    "shapes": SHAPES,
-    # What `v2t demo --full` takes an hour for: a wider model, averaged weights.
-    "shapes_full": dataclasses.replace(
-        SHAPES,
-        training=TrainingOptions(epochs=12, batch_size=32, learning_rate=3e-3, ema=0.998),
-        decoder=DecoderOptions(units=256, embedding_size=96, attention_units=96, dropout=0.1),
-    ),
-    # Enough for every line to run, and no more.
-    "smoke": dataclasses.replace(
-        SHAPES,
-        clip=ClipSpec(frames=4, height=24, width=24),
-        training=TrainingOptions(epochs=2, batch_size=16, learning_rate=3e-3),
-    ),
-    "tgif": REAL_CLIPS,
-    "folder": REAL_CLIPS,
-}
+    def to_dict(self) -> dict:
+        """The recipe in JSON's types, as a `.keras` file and `v2t recipes --json` hold it."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "Recipe":
+        """The recipe that `to_dict` describes, `captioner.recipe` say."""
+        parts = {
+            field.name: field.type(**values[field.name])
+            for field in dataclasses.fields(cls)
+            if issubclass(field.type, Options)
+        }
+        return cls(**values | parts)
+
+
+def _with_tuples(value):
+    """Dicts stay dicts and lists become tuples, so that equal recipes compare equal."""
+    if isinstance(value, dict):
+        return {name: _with_tuples(part) for name, part in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, list | tuple) else value

@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import itertools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -15,6 +15,7 @@ import pandas as pd
 from v2t_lib.errors import DataError
 from v2t_lib.models.captioner import JIT_COMPILE, Captioner, load
 from v2t_lib.models.encoders import registry as encoders
+from v2t_lib.models.encoders.blind import BlindEncoder
 from v2t_lib.shards.format import clip_spec
 from v2t_lib.shards.reader import (
     batches,
@@ -24,7 +25,7 @@ from v2t_lib.shards.reader import (
     steps_an_epoch,
 )
 from v2t_lib.text import checks
-from v2t_lib.text.vocabulary import Vocabulary
+from v2t_lib.text.vocabulary import SPECIALS, Vocabulary
 from v2t_lib.training.callbacks import (
     EmaWeights,
     KeepBest,
@@ -35,7 +36,7 @@ from v2t_lib.training.callbacks import (
 from v2t_lib.training.checkpoints import Checkpoints, Mirror
 from v2t_lib.training.feature_cache import cached_features
 from v2t_lib.training.losses import sequence_accuracy, sequence_loss
-from v2t_lib.training.recipe import Recipe, TrainingOptions
+from v2t_lib.training.recipe import DecoderOptions, Recipe, TrainingOptions
 from v2t_lib.training.warm_start import grow, warm_start
 
 MODEL_FILE, BLIND_FILE = "captioner.keras", "blind.keras"
@@ -85,7 +86,7 @@ def compile_for_training(captioner: Captioner, options: TrainingOptions, steps: 
 
 def _watching(captioner: Captioner, val: str | Path) -> list[keras.callbacks.Callback]:
     """Captions of a few held-out clips each epoch; a blind model's would be all alike."""
-    if isinstance(captioner.encoder, encoders.BlindEncoder):
+    if isinstance(captioner.encoder, BlindEncoder):
         return []
     sample = list(itertools.islice(iter_examples(val), 32))
     frames = np.stack([example.frames for example in sample])
@@ -165,10 +166,26 @@ def fit(
     return pd.DataFrame(state.rows)
 
 
-def _sizes(encoder: keras.layers.Layer) -> dict:
-    """The arguments that an encoder was made with, without its name and precision."""
-    config = encoder.get_config()
-    return {name: config[name] for name in config.keys() - {"name", "dtype", "trainable"}}
+def _built_as(recipe: Recipe, old: Captioner) -> Recipe:
+    """The recipe with encoder and decoder of an older model; dropout and training stay."""
+    name, options = encoders.recipe_of(old.encoder)
+    decoder = old.decoder_options | {"dropout": recipe.decoder.dropout}
+    return dataclasses.replace(
+        recipe, encoder=name, encoder_options=options, decoder=DecoderOptions(**decoder)
+    )
+
+
+def _blind(recipe: Recipe, memory_size: int) -> Recipe:
+    """The blind twin's recipe: the same decoder, and a third of the epochs, more than it needs."""
+    training = recipe.training
+    return dataclasses.replace(
+        recipe,
+        encoder="blind",
+        encoder_options={"memory_size": memory_size},
+        training=dataclasses.replace(
+            training, epochs=-(-training.epochs // 3), doubly_stochastic=0.0
+        ),
+    )
 
 
 def train(
@@ -184,14 +201,14 @@ def train(
 ) -> Captioner:
     """Trains a captioner and its blind twin; writes `captioner.keras`, `blind.keras`, histories.
 
-    The twin has the same decoder and an encoder that sees nothing (`BlindEncoder`); a third of the
-    epochs is more than it needs. Within `distribution.spread` both train on several devices.
+    The twin has the same decoder and an encoder that sees nothing (`BlindEncoder`): its loss is
+    what the captioner's has to beat. Within `distribution.spread` both train on several devices.
 
     Args:
         shards: Training shards, whose clip size the model takes; the vocabulary is made from
             their captions alone.
         out: The run's directory.
-        recipe: How the model is built and trained.
+        recipe: How the model is built and trained; every option's default when left out.
         val: Shards to choose the best epoch by; by the training loss when left out.
         resume: Continue the run in `out`.
         copy_to: A second directory, on a mounted drive say, that gets a copy of the run as it
@@ -201,47 +218,50 @@ def train(
             are kept and those of the new captions added.
 
     Raises:
-        DataError: Shards of another clip size, or too few captions for a batch.
+        ValueError: No encoder has the recipe's name or options.
+        DataError: Shards of another clip size, too few captions for a batch, or a vocabulary
+            without a word.
         TrainingError: Interrupted, or the loss is not finite.
     """
-    recipe = recipe or Recipe()
-    options, out, spec = recipe.training, Path(out), clip_spec(shards)
+    out, spec = Path(out), clip_spec(shards)
+    recipe = dataclasses.replace(recipe or Recipe(), clip=spec)
     if val is not None and clip_spec(val) != spec:
         raise DataError(f"{val}: expected clips of {spec}. Received: {clip_spec(val)}")
     out.mkdir(parents=True, exist_ok=True)
     captions = read_captions_of(shards)
     checks.warn(captions, recipe.caption.length)
     vocabulary = Vocabulary.from_captions(captions, recipe.caption.min_count)
-    encoder = functools.partial(encoders.get, recipe.encoder, **recipe.encoder_options)
-    decoder = dataclasses.asdict(recipe.decoder)
     old = load(start_from) if start_from else None
     if old is not None:
-        vocabulary = grow(old.vocabulary, vocabulary)
-        encoder = functools.partial(type(old.encoder), **_sizes(old.encoder))
-        decoder = old.decoder_options | {"dropout": recipe.decoder.dropout}
+        vocabulary, recipe = grow(old.vocabulary, vocabulary), _built_as(recipe, old)
+    if len(vocabulary) == len(SPECIALS):
+        raise DataError(
+            f"{shards}: expected words that occur at least {recipe.caption.min_count} times in its "
+            "captions. Received: none; lower min_count"
+        )
 
-    def make(encoder: Callable[..., keras.layers.Layer], doubly_stochastic: float) -> Captioner:
+    def make(recipe: Recipe) -> Captioner:
+        options = recipe.training
         keras.utils.set_random_seed(options.seed)
         return Captioner(
             spec,
             recipe.caption,
             vocabulary,
-            encoder(dtype=options.precision),
-            decoder,
-            doubly_stochastic=doubly_stochastic,
+            encoders.get(recipe.encoder, **recipe.encoder_options, dtype=options.precision),
+            dataclasses.asdict(recipe.decoder),
+            doubly_stochastic=options.doubly_stochastic,
+            recipe=recipe.to_dict(),
             dtype=options.precision,
         )
 
     with contextlib.closing(Mirror(out, Path(copy_to) if copy_to else None)) as mirror:
         if resume:
             mirror.fetch()
-        captioner = make(encoder, options.doubly_stochastic)
+        captioner = make(recipe)
         if old is not None:
             warm_start(captioner, old)
         # First, so that its loss is there to compare with while the captioner trains.
-        size = captioner.encoder.memory_size
-        twin = make(functools.partial(encoders.get, "blind", memory_size=size), 0.0)
-        brief = dataclasses.replace(options, epochs=-(-options.epochs // 3))
-        fit(twin, shards, out / BLIND_FILE, brief, val, resume, mirror)
-        fit(captioner, shards, out / MODEL_FILE, options, val, resume, mirror, callbacks)
+        blind = _blind(recipe, captioner.encoder.memory_size)
+        fit(make(blind), shards, out / BLIND_FILE, blind.training, val, resume, mirror)
+        fit(captioner, shards, out / MODEL_FILE, recipe.training, val, resume, mirror, callbacks)
     return captioner

@@ -1,0 +1,69 @@
+"""Recipes: by name, as JSON, and in the models that were made by them."""
+
+import dataclasses
+import json
+
+import pytest
+from helpers import tiny
+from helpers.processes import loaded_by
+
+from v2t_lib.models.captioner import load
+from v2t_lib.models.encoders import registry as encoders
+from v2t_lib.specs import CaptionSpec
+from v2t_lib.training.recipe import DecoderOptions, Recipe, TrainingOptions
+from v2t_lib.training.recipes import registry as recipes
+from v2t_lib.training.train import train
+
+
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_each_says_what_it_is_for_and_comes_back_from_json(name):
+    recipe = recipes.get(name)
+    assert len(recipes.RECIPES[name].__doc__.split()) > 3
+    assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+    encoders.get(recipe.encoder, **recipe.encoder_options)
+
+
+def test_the_default_is_every_options_default():
+    assert recipes.get("default") == Recipe()
+
+
+def test_unknown_names_are_told_with_those_there_are():
+    with pytest.raises(ValueError, match=r"a recipe among default, .*tgif\. Received: 'shape'"):
+        recipes.get("shape")
+
+
+def test_a_recipe_from_outside_the_package_is_one_function(monkeypatch):
+    list(recipes.RECIPES)
+    monkeypatch.setattr(recipes.RECIPES, "_found", dict(recipes.RECIPES._found))
+
+    @recipes.register_recipe("mine")
+    def mine():
+        """A recipe of somebody else."""
+        return Recipe(caption=CaptionSpec(length=5))
+
+    assert "mine" in recipes.RECIPES and recipes.get("mine").caption.length == 5
+    recipes.register_recipe("mine")(mine)  # as a notebook's cell that is run again
+    with pytest.raises(ValueError, match=r"not taken yet for a recipe\. Received: 'shapes'"):
+        recipes.register_recipe("shapes")(mine)
+
+
+def test_recipes_load_neither_tensorflow_nor_keras():
+    code = "from v2t_lib.training.recipes import registry as r\n[r.get(n) for n in r.RECIPES]"
+    assert loaded_by(code) == "heavy: []\n"
+
+
+def test_a_model_file_remembers_its_recipe(shards, tmp_path):
+    recipe = Recipe(
+        caption=tiny.CAPTION,
+        encoder="r2plus1d",
+        encoder_options=tiny.ENCODER,
+        decoder=DecoderOptions(**tiny.DECODER),
+        training=TrainingOptions(epochs=1, batch_size=8, doubly_stochastic=0.5),
+    )
+    train(shards, tmp_path, recipe)
+    remembered = load(tmp_path / "captioner.keras").recipe
+    assert Recipe.from_dict(remembered) == dataclasses.replace(recipe, clip=tiny.CLIP)
+    blind = Recipe.from_dict(load(tmp_path / "blind.keras").recipe)
+    assert (blind.encoder, blind.encoder_options) == ("blind", {"memory_size": 12})
+    assert blind.decoder == recipe.decoder and blind.training.doubly_stochastic == 0
+    assert tiny.captioner().recipe is None

@@ -1,0 +1,102 @@
+"""Options: dataclass fields that carry their help, unit and range, checked when they are set."""
+
+import contextlib
+import dataclasses
+import math
+from typing import Any
+
+_KINDS = {int: "a whole number", float: "a number", str: "a name"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """What one field holds: the command line's flag, its help and the check come from here.
+
+    Attributes:
+        default: The value when left out; its type, int, float or str, is the field's.
+        help: What the value does, for a reader who meets it for the first time.
+        unit: What the value counts or measures, one word.
+        at_least: Lowest value, or None; likewise `above`, `at_most` and `below`.
+        choices: The names allowed; any for an empty tuple.
+        flag: The flag's name where it isn't the field's.
+    """
+
+    default: int | float | str
+    help: str
+    unit: str
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+    choices: tuple[str, ...] = ()
+    flag: str = ""
+
+    @property
+    def range(self) -> str:
+        """The range in words: "at least 0 and below 1"; empty for names."""
+        ends = ("at_least", "above", "at_most", "below")
+        given = [(end, getattr(self, end)) for end in ends if getattr(self, end) is not None]
+        return " and ".join(f"{end.replace('_', ' ')} {value}" for end, value in given)
+
+    @property
+    def expected(self) -> str:
+        """What is allowed, in words: "a number, at least 0 and below 1"."""
+        if self.choices:
+            return f"one of {', '.join(self.choices)}"
+        return ", ".join(filter(None, (_KINDS[type(self.default)], self.range)))
+
+    def parse(self, text: str) -> int | float | str:
+        """The value that a command line's `text` stands for.
+
+        Raises:
+            ValueError: It isn't one of this option's values.
+        """
+        value: Any = text
+        with contextlib.suppress(ValueError):
+            value = type(self.default)(text)
+        if not self.allows(value):
+            raise ValueError(f"expected {self.expected}. Received: {text!r}")
+        return value
+
+    def allows(self, value: object) -> bool:
+        """Whether `value` is of the field's type and within the range."""
+        if isinstance(self.default, str):
+            return isinstance(value, str) and value != "" and value in (self.choices or (value,))
+        kinds = (int, float) if isinstance(self.default, float) else (int,)
+        if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value):
+            return False
+        return (
+            (self.at_least is None or value >= self.at_least)
+            and (self.above is None or value > self.above)
+            and (self.at_most is None or value <= self.at_most)
+            and (self.below is None or value < self.below)
+        )
+
+
+def option(default, help: str, unit: str, **limits):
+    """A dataclass field with a default; `limits` are `Option`'s ends, choices and flag."""
+    about = Option(default, help, unit, **limits)
+    return dataclasses.field(default=default, metadata={"option": about})
+
+
+class Options:
+    """Base of the frozen dataclasses that hold options: refuses values outside their range.
+
+    Raises:
+        ValueError: A value of another type, or outside the range.
+    """
+
+    @classmethod
+    def about(cls) -> dict[str, Option]:
+        """The fields made by `option`, by name."""
+        fields = dataclasses.fields(cls)
+        return {field.name: field.metadata["option"] for field in fields if field.metadata}
+
+    def __post_init__(self):
+        for name, option in self.about().items():
+            value = getattr(self, name)
+            if not option.allows(value):
+                raise ValueError(
+                    f"expected {type(self).__name__}.{name} to be {option.expected}. "
+                    f"Received: {value!r}"
+                )

@@ -1,0 +1,16 @@
+"""The recipe registry: functions that return a `Recipe`, their docstrings saying what it is for."""
+
+from v2t_lib.registry import Registry
+from v2t_lib.training.recipe import Recipe
+
+RECIPES = Registry("a recipe", "v2t_lib.training.recipes")
+register_recipe = RECIPES.register
+
+
+def get(name: str) -> Recipe:
+    """The recipe called `name`.
+
+    Raises:
+        ValueError: No recipe has this name.
+    """
+    return RECIPES[name]()
