@@ -5,9 +5,10 @@ from helpers import tiny
 
 from v2t_lib.errors import ModelError
 from v2t_lib.models.captioner import Captioner, load, save
-from v2t_lib.models.encoders import catalogue
 from v2t_lib.models.encoders import registry as encoders
-from v2t_lib.models.encoders.conv3d import ConvUnit
+from v2t_lib.models.encoders.conv_unit import ConvUnit
+from v2t_lib.models.encoders.cost import cost, table
+from v2t_lib.models.encoders.grid import GridEncoder
 from v2t_lib.specs import ClipSpec
 
 SMALL = {"widths": (8, 12), "strides": ((1, 2, 2), (2, 2, 2)), "residual_from": 1}
@@ -35,19 +36,12 @@ def test_c3ds_memory_fits_the_grid():
         encoders.get("c3d", widths=(4,), depths=(1,))
 
 
-@pytest.mark.parametrize("name", encoders.ENCODERS)
-def test_the_catalogue_says_what_the_layers_are(name):
-    assert catalogue.COSTS[name] == encoders.cost(encoders.get(name), catalogue.SPEC)
-    assert catalogue.COSTS.keys() == encoders.ENCODERS.keys()
-    assert f"{name} " in catalogue.table()
-
-
 def test_cost_by_hand():
     """A unit of 3 to 4 channels, halving 2 x 8 x 8 with 2 x 3 x 3, and one of 4 to 4 behind it."""
     encoder = encoders.get("conv3d", widths=(4,), strides=((2, 2, 2),), residual_from=0)
-    cost = encoders.cost(encoder, ClipSpec(2, 8, 8))
-    assert cost.grid == (1, 4, 4) and cost.memory_size == 4
-    assert cost.flop == 2 * (18 * 3 + 27 * 4) * 4 * 16
+    found = cost(encoder, ClipSpec(2, 8, 8))
+    assert found.grid == (1, 4, 4) and found.memory_size == 4
+    assert found.flop == 2 * (18 * 3 + 27 * 4) * 4 * 16
 
 
 FRAMES = ("mobilenet_v3_small", "mobilenet_v3_large", "efficientnet_v2_b0", "convnext_tiny")
@@ -123,7 +117,7 @@ def test_factorised_convolutions_have_fewer_weights():
     for encoder in (whole, split):
         encoder.build((None, *tiny.CLIP.shape))
     kernels = [[w.shape for w in e.weights if len(w.shape) == 5] for e in (whole, split)]
-    # Where time is halved, kernels are 2 moments long.
+    # Where time is halved, kernels are 2 frames long.
     sizes = [{tuple(shape[:3]) for shape in shapes if shape[-2] != 1} for shapes in kernels]
     assert sizes == [{(3, 3, 3), (2, 3, 3)}, {(1, 3, 3), (3, 1, 1), (2, 1, 1)}]
     assert split.count_params() < whole.count_params()
@@ -145,8 +139,8 @@ def test_cells_are_in_row_major_order_and_local():
 def test_a_cell_sees_what_lies_around_its_own_middle(name, axis):
     """With equal weights the middle of what a cell sees is half a pixel before its own, not 7.5.
 
-    "Same" padding in every stage would shift it by 0.5 + 1 + 2 + 4 pixels; 3 moments wide strides
-    by 0.5 + 1 frames.
+    SAME padding in every stage would shift it by 0.5 + 1 + 2 + 4 pixels, and temporal kernels of 3
+    with stride 2 by 0.5 + 1 frames.
     """
     sizes = [(48, 16, 16), (2, 112, 16)][axis]
     encoder = encoders.get(name, widths=(1, 1, 1, 1))
@@ -217,8 +211,10 @@ def test_config_round_trip(name):
 def test_unknown_names_and_uneven_configs_are_refused():
     with pytest.raises(ValueError, match=r"conv3d.*Received: 'vit'"):
         encoders.get("vit")
-    with pytest.raises(ValueError, match=r"a picture network .* with frozen.*'conv3d'"):
+    with pytest.raises(ValueError, match=r"of conv3d among widths, .*residual_from\. .*: frozen"):
         encoders.get("conv3d", frozen=True)
+    with pytest.raises(ValueError, match=r"of conv3d like its own, .*Received: {'widths': 3}"):
+        encoders.get("conv3d", widths=3)
     with pytest.raises(ValueError, match="2 widths, 1 strides"):
         encoders.get("conv3d", widths=(8, 8), strides=((1, 2, 2),))
 
@@ -228,3 +224,40 @@ def test_mixed_precision_computes_in_half_and_keeps_float32_weights():
     memory = encoder(tiny.frames(1))
     assert keras.backend.standardize_dtype(memory.dtype) == "bfloat16"
     assert {keras.backend.standardize_dtype(w.dtype) for w in encoder.weights} == {"float32"}
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    """What a test registers is forgotten after it."""
+    list(encoders.ENCODERS)
+    monkeypatch.setattr(encoders.ENCODERS, "_found", dict(encoders.ENCODERS._found))
+
+
+def test_an_encoder_from_outside_the_package_is_one_class(registered, tmp_path):
+    @encoders.register_encoder("mine")
+    class MyEncoder(GridEncoder):
+        strides = ((2, 4, 4),)
+
+        def __init__(self, width=6, **kwargs):
+            super().__init__(**kwargs)
+            self.memory_size = width
+            self.units = [ConvUnit(width, self.strides[0], dtype=self.dtype_policy)]
+
+        def get_config(self):
+            return super().get_config() | {"width": self.memory_size}
+
+    assert "mine" in encoders.ENCODERS and encoders.options(MyEncoder) == {"width": 6}
+    encoder = encoders.get("mine", width=5)
+    assert encoders.recipe_of(encoder) == ("mine", {"width": 5})
+    found = cost(encoder, tiny.CLIP)
+    assert (found.grid, found.memory_size) == ((2, 4, 4), 5)
+    assert found.flop == 2 * (2 * 9 * 3 * 5) * 32  # kernels 2 x 3 x 3, 3 to 5 channels, 32 cells
+    assert "2x4x4 x 5" in table({"mine": found}, tiny.CLIP)
+    captioner = Captioner(tiny.CLIP, tiny.CAPTION, tiny.VOCABULARY, encoder, tiny.DECODER)
+    save(captioner, tmp_path / "m.keras")
+    assert type(load(tmp_path / "m.keras").encoder) is MyEncoder
+    with pytest.raises(ValueError, match=r"not taken yet for an encoder\. Received: 'conv3d'"):
+        encoders.register_encoder("conv3d")(MyEncoder)
+    del encoders.ENCODERS._found["mine"]
+    with pytest.raises(ModelError, match=r"a registered encoder\. Received: v2t_lib>MyEncoder"):
+        load(tmp_path / "m.keras")

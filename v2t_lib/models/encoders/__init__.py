@@ -1,5 +1,5 @@
 """Encoders: uint8 clips `(batch, T, H, W, 3)` to a memory `(batch, S, D)`.
 
-May import Keras 3 and `specs`.
-Start reading at `registry`, then `conv3d`; one file a family.
+May import Keras 3 and the ground modules.
+Start reading at `conv3d`, then `grid`; one file a family, found by `registry`.
 """

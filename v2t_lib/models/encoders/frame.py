@@ -1,41 +1,44 @@
-"""Encoders that look at each frame with a picture network, then convolve in space and time."""
+"""Encoders that run an image network on each frame, then convolve over time."""
+
+import math
 
 import keras
 from keras import ops
 
 from v2t_lib.errors import ModelError
-from v2t_lib.models.encoders.conv3d import ConvUnit, GridEncoder
+from v2t_lib.models.encoders.conv_unit import ConvUnit
+from v2t_lib.models.encoders.grid import GridEncoder
 from v2t_lib.specs import ClipSpec
 
-#: The picture network is cut where it has shrunk a frame this much: finer than its end, so that
-#: there are cells to look at.
+#: Pixels per cell: the image network is cut at this stride, half its last one, which leaves a grid
+#: fine enough for attention.
 STRIDE = 16
 
 
 class FrameEncoder(GridEncoder):
-    """A picture network of `keras.applications` over frames, and two light convolutions in time.
+    """An image network of `keras.applications` on each frame, then two 3D convolutions that each
+    halve time.
 
-    Clips may also come as what the picture network makes of them, `features`: of a frozen one
-    these need to be computed only once. A model file holds all weights; loading it downloads
-    nothing.
+    Instead of clips it also takes what `features` made of them: those of a frozen image network
+    need to be computed only once. A `.keras` file holds all weights; loading it downloads nothing.
 
     Args:
-        weights: `"imagenet"` downloads the picture network's weights (or takes them from Keras's
-            cache); None begins at random.
-        frozen: Leave the picture network as it is, and train what follows alone.
+        weights: `"imagenet"` downloads the image network's weights, or takes them from Keras's
+            cache; None starts from random ones.
+        frozen: Keep the image network's weights as they are and train only what follows.
         width: `D`, the size of a memory cell.
 
     Call arguments:
         clips: uint8 `(batch, T, H, W, 3)`, or floats `(batch, T, h', w', C)` from `features`.
-        training: As for `GridEncoder`.
+        training: As in `GridEncoder`.
 
     Raises:
-        ModelError: ImageNet's weights can't be had.
+        ModelError: The ImageNet weights can't be downloaded.
     """
 
-    #: The function in `keras.applications`; subclasses name theirs.
+    #: The function's name in `keras.applications`; subclasses set it.
     application = ""
-    #: Whether odd sizes lose their last row when halved, instead of being padded.
+    #: Whether halving an odd size rounds down; else it is padded, which rounds up.
     floors = False
     strides = ((2, 1, 1), (2, 1, 1))
 
@@ -48,9 +51,14 @@ class FrameEncoder(GridEncoder):
         self.units = [ConvUnit(width, s, dtype=self.dtype_policy) for s in self.strides]
 
     def grid(self, spec: ClipSpec) -> tuple[int, int, int]:
-        """`(T', h', w')`: the cells a clip of `spec` turns into."""
-        steps = -(-spec.frames // 4)
+        """`(T', h', w')`: the cells that a clip of `spec` becomes."""
+        steps, _, _ = super().grid(spec)
         return (steps, *(self._cells(size) for size in (spec.height, spec.width)))
+
+    def flop(self, spec: ClipSpec) -> int:
+        """As `GridEncoder`'s, with the image network's convolutions and dense layers."""
+        per_frame = sum(map(_layer_flop, _leaves(self.backbone)))
+        return spec.frames * per_frame + self._units_flop((None, *self.feature_shape))
 
     def _cells(self, size: int) -> int:
         return size // STRIDE if self.floors else -(-size // STRIDE)
@@ -64,18 +72,19 @@ class FrameEncoder(GridEncoder):
         super().build(shape)
 
     def _cut(self, picture: tuple[int, int, int]) -> keras.Model:
-        """The picture network up to the last layer whose cells are `STRIDE` pixels wide."""
+        """The image network up to the last layer whose cells are `STRIDE` pixels wide."""
         make = getattr(keras.applications, self.application)
         before = keras.config.dtype_policy()
-        keras.config.set_dtype_policy(self.dtype_policy)  # it takes no policy of its own
+        keras.config.set_dtype_policy(self.dtype_policy)  # `make` takes no policy of its own
         try:
             whole = make(include_top=False, weights=self._weights, input_shape=picture)
         except Exception as error:
             if self._weights is None or isinstance(error, ValueError):
                 raise
             raise ModelError(
-                f"expected ImageNet's weights for {self.application}. Received: {error}; train "
-                "where there is a network, or begin at random: weights=None, --weights random"
+                f"expected ImageNet's weights for {self.application}. Received: {error}; train on "
+                "a machine with network access, or start from random weights: weights=None, "
+                "--weights random"
             ) from error
         finally:
             keras.config.set_dtype_policy(before)
@@ -85,11 +94,10 @@ class FrameEncoder(GridEncoder):
 
     def compute_output_shape(self, input_shape):
         batch, frames, *picture = input_shape
-        cells = self.grid(ClipSpec(frames, *picture[:2]))
-        return (batch, cells[0] * cells[1] * cells[2], self.memory_size)
+        return (batch, math.prod(self.grid(ClipSpec(frames, *picture[:2]))), self.memory_size)
 
     def features(self, clips, training=False):
-        """What the picture network makes of uint8 clips: `(batch, T, h', w', C)`."""
+        """What the image network makes of uint8 clips: `(batch, T, h', w', C)`."""
         frames = ops.cast(ops.reshape(clips, (-1, *clips.shape[2:])), self.compute_dtype)
         cells = self.backbone(frames, training=training and not self.frozen)
         return ops.reshape(cells, (-1, clips.shape[1], *cells.shape[1:]))
@@ -100,39 +108,24 @@ class FrameEncoder(GridEncoder):
         return self._memory(ops.cast(clips, self.compute_dtype), training)
 
     def get_config(self):
-        # Not where the weights came from: whoever reads this has them, in the same file.
+        # `weights` is left out: whoever reads this config has the weights in the same file.
         return super().get_config() | {"frozen": self.frozen, "width": self.memory_size}
 
 
 def _plane(layer) -> tuple | None:
+    """`(height, width)` of a layer's output; None where it has none."""
     shape = getattr(layer.output, "shape", ())
     return tuple(shape[1:3]) if len(shape) == 4 else None
 
 
-@keras.saving.register_keras_serializable("v2t_lib")
-class MobileNetV3SmallEncoder(FrameEncoder):
-    """`FrameEncoder` with MobileNetV3Small (arXiv 1905.02244)."""
-
-    application = "MobileNetV3Small"
+def _leaves(model):
+    for layer in model.layers:
+        yield from _leaves(layer) if hasattr(layer, "layers") else (layer,)
 
 
-@keras.saving.register_keras_serializable("v2t_lib")
-class MobileNetV3LargeEncoder(FrameEncoder):
-    """`FrameEncoder` with MobileNetV3Large (arXiv 1905.02244)."""
-
-    application = "MobileNetV3Large"
-
-
-@keras.saving.register_keras_serializable("v2t_lib")
-class EfficientNetV2B0Encoder(FrameEncoder):
-    """`FrameEncoder` with EfficientNetV2B0 (arXiv 2104.00298)."""
-
-    application = "EfficientNetV2B0"
-
-
-@keras.saving.register_keras_serializable("v2t_lib")
-class ConvNeXtTinyEncoder(FrameEncoder):
-    """`FrameEncoder` with ConvNeXtTiny (arXiv 2201.03545)."""
-
-    application = "ConvNeXtTiny"
-    floors = True
+def _layer_flop(layer) -> int:
+    """A kernel's entries are each used once a cell of the output."""
+    kernel = getattr(layer, "kernel", None)
+    if kernel is None:
+        return 0
+    return 2 * math.prod(kernel.shape) * math.prod(layer.output.shape[1:-1])

@@ -1,0 +1,87 @@
+"""What encoders that see share: a grid of cells, normalised, with position embeddings."""
+
+import math
+
+import keras
+from keras import layers, ops
+
+from v2t_lib.models.encoders.conv_unit import ConvUnit
+from v2t_lib.specs import ClipSpec
+
+
+class GridEncoder(layers.Layer):
+    """Base of the encoders that see: units in turn, layer normalisation, position embeddings.
+
+    A subclass sets `units`, its layers from frames to cells; `strides`, a `(time, height, width)`
+    for each unit that has one; and `memory_size`, `D`.
+
+    Call arguments:
+        clips: `(batch, T, H, W, 3)`, uint8 values 0 to 255.
+        training: Whether batch normalisation uses the batch's statistics.
+
+    Returns:
+        `(batch, S, D)` in the compute dtype: `S = T' * h' * w'` cells in row-major order of
+        `grid(clip_spec)`, each with the sum of three position embeddings, one each for its time,
+        row and column.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.norm = layers.LayerNormalization(dtype=self.dtype_policy)
+
+    def grid(self, spec: ClipSpec) -> tuple[int, int, int]:
+        """`(T', h', w')`: the cells that a clip of `spec` becomes."""
+        return tuple(
+            _divided(size, [stride[axis] for stride in self.strides])
+            for axis, size in enumerate((spec.frames, spec.height, spec.width))
+        )
+
+    def flop(self, spec: ClipSpec) -> int:
+        """Multiplications and additions of the convolutions, forward, for one clip of `spec`."""
+        return self._units_flop((None, *spec.shape))
+
+    def _units_flop(self, shape) -> int:
+        flop = 0
+        for unit in self.units:
+            flop += unit.flop(shape) if isinstance(unit, ConvUnit) else 0
+            shape = unit.compute_output_shape(shape)
+        return flop
+
+    def build(self, input_shape):
+        shape = tuple(input_shape)
+        for unit in self.units:
+            unit.build(shape)
+            shape = unit.compute_output_shape(shape)
+        self.norm.build(shape)
+        self.positions = [
+            self.add_weight(
+                shape=tuple(n if a == axis else 1 for a in (1, 2, 3)) + (shape[-1],),
+                initializer=keras.initializers.RandomNormal(stddev=0.1),
+                name=f"position_{name}",
+            )
+            for axis, n, name in zip((1, 2, 3), shape[1:4], ("time", "y", "x"), strict=True)
+        ]
+
+    def compute_output_shape(self, input_shape):
+        for unit in self.units:
+            input_shape = unit.compute_output_shape(input_shape)
+        return (input_shape[0], math.prod(input_shape[1:4]), input_shape[-1])
+
+    def call(self, clips, training=False):
+        return self._memory(ops.cast(clips, self.compute_dtype) / 127.5 - 1.0, training)
+
+    def _memory(self, x, training):
+        """`(batch, T, H, W, channels)` through the units to `(batch, S, D)`."""
+        for unit in self.units:
+            x = unit(x, training=training) if isinstance(unit, ConvUnit) else unit(x)
+        x = self.norm(x)  # (B,T',h',w',D)
+        for table in self.positions:
+            x = x + ops.cast(table, x.dtype)
+        cells = math.prod(x.shape[1:4])
+        return ops.reshape(x, (-1, cells, x.shape[-1]))  # (B,S,D)
+
+
+def _divided(size: int, strides: list[int]) -> int:
+    for stride in strides:
+        size = -(-size // stride)
+    return size
