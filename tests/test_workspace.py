@@ -10,8 +10,10 @@ from helpers.runs import eagerly
 
 import v2t_lib as v2t
 from v2t_lib import workspace as module
+from v2t_lib.datasets import shapes, tgif
 from v2t_lib.errors import DataError
-from v2t_lib.training.recipe import RECIPES, DecoderOptions, Recipe, TrainingOptions
+from v2t_lib.training.recipe import DecoderOptions, Recipe, TrainingOptions
+from v2t_lib.training.recipes import registry as recipes
 from v2t_lib.workspace import Workspace
 
 pytestmark = pytest.mark.usefixtures("eager")
@@ -41,8 +43,8 @@ def untrained(trained, root, **options) -> Workspace:
 
 def test_each_step_makes_what_it_needs_and_finds_what_is_there(trained, monkeypatch):
     workspace, captioner = trained
-    for name in ("train", "pack", "write_shapes"):
-        monkeypatch.setattr(module, name, lambda *a, n=name, **k: pytest.fail(f"{n} called again"))
+    for home, name in ((module, "train"), (module, "pack"), (shapes, "write_shapes")):
+        monkeypatch.setattr(home, name, lambda *a, n=name, **k: pytest.fail(f"{n} called again"))
     again = Workspace(root=workspace.root, recipe=TINY, clips=60)
     examples = again.examples("test", 2)
     assert len(examples) == 2 and examples[0].frames.shape == tiny.CLIP.shape
@@ -112,7 +114,7 @@ def test_a_share_of_tgif_is_the_same_share_of_every_split(tmp_path, monkeypatch)
     (folder / "tgif-v1.0.tsv").write_text("".join(rows))
     for name, numbers in (("train", range(80)), ("val", range(80, 90)), ("test", range(90, 100))):
         (folder / f"{name}.txt").write_text("".join(f"http://host/{n}.gif\n" for n in numbers))
-    monkeypatch.setattr(module, "get_release", lambda out: (folder / "tgif-v1.0.tsv", {}))
+    monkeypatch.setattr(tgif, "get_release", lambda out, base: (folder / "tgif-v1.0.tsv", {}))
     asked = []
     monkeypatch.setattr(module, "fetch", lambda *a, **k: asked.append((a, k)))
     workspace = Workspace("tgif", tmp_path, recipe=TINY, clips=50)
@@ -125,7 +127,7 @@ def test_a_share_of_tgif_is_the_same_share_of_every_split(tmp_path, monkeypatch)
 
 
 def test_recipes(monkeypatch, tmp_path):
-    assert Workspace(root=tmp_path).recipe == RECIPES["shapes"]
+    assert Workspace(root=tmp_path).recipe == recipes.get("shapes")
     drawn, quick = Workspace(root=tmp_path), Workspace(root=tmp_path, quick=True)
     assert quick.recipe == drawn.recipe and quick.clips < drawn.clips
     tgif = [Workspace("tgif", tmp_path, quick=quick) for quick in (False, True)]
@@ -133,17 +135,17 @@ def test_recipes(monkeypatch, tmp_path):
     homes = {
         Workspace(root=tmp_path, seed=seed, recipe=recipe, clips=clips).home
         for seed in (0, 1)
-        for recipe in (RECIPES["shapes"], TINY)
+        for recipe in (recipes.get("shapes"), TINY)
         for clips in (60, 70)
     }
     assert len(homes) == 8
     monkeypatch.setenv("V2T_SMOKE", "1")
     small = v2t.Workspace("tgif", tmp_path)
-    assert small.recipe == RECIPES["smoke"] and small.clips < quick.clips
+    assert small.recipe == recipes.get("smoke") and small.clips < quick.clips
 
 
 def test_bad_names_are_told(tmp_path):
-    with pytest.raises(DataError, match=r"among shapes, tgif, my_folder\. Received: 'tgiff'"):
+    with pytest.raises(DataError, match=r"among my_folder, shapes, tgif\. Received: 'tgiff'"):
         Workspace("tgiff", tmp_path)
     with pytest.raises(DataError, match=r"expected `folder` to hold captions\.tsv"):
         Workspace("my_folder", tmp_path, tmp_path)

@@ -1,4 +1,4 @@
-"""The workspace: one folder in which a step finds what the steps before it made, or makes it."""
+"""The workspace: one folder in which each step finds what earlier steps made, or makes it."""
 
 import dataclasses
 import itertools
@@ -10,24 +10,17 @@ import keras
 import pandas as pd
 
 from v2t_lib.captions_file import Record, read_captions, select, split_records
-from v2t_lib.datasets.shapes import write_shapes
-from v2t_lib.datasets.tgif import LICENCE, get_release
-from v2t_lib.errors import DataError
+from v2t_lib.datasets.registry import DATASETS, DataSet
 from v2t_lib.fetching.fetch import fetch
 from v2t_lib.models.captioner import Captioner, load
 from v2t_lib.shards.pack import pack
 from v2t_lib.shards.reader import Example, iter_examples
-from v2t_lib.training.recipe import RECIPES, Recipe
+from v2t_lib.training.recipe import Recipe
+from v2t_lib.training.recipes import registry as recipes
 from v2t_lib.training.train import BLIND_FILE, MODEL_FILE, train
 
-#: How a folder of clips without split lists of its own is cut, by clip.
+#: How clips without split lists of their own are split.
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
-
-
-#: The recipe of each data set.
-RECIPE_OF = {"shapes": "shapes", "tgif": "tgif", "my_folder": "folder"}
-#: How many clips are drawn, or fetched at most; 0 for all there are.
-CLIPS = {"shapes": 8000, "tgif": 5000, "my_folder": 0}
 QUICK_CLIPS, SMOKE_CLIPS = 5000, 150
 
 
@@ -42,7 +35,7 @@ def device() -> str:
     if gpus:
         return f"{len(gpus)} GPU{'s' if len(gpus) > 1 else ''} ({', '.join(map(str, gpus))})"
     return (
-        "No GPU: the embedded data trains in minutes all the same; real clips want one. "
+        "No GPU: drawn clips train in minutes all the same; real clips need one. "
         "In Colab: Runtime > Change runtime type > T4 GPU."
     )
 
@@ -52,19 +45,22 @@ class Workspace:
     """A folder for one data set: its clips, shards and trained model, made when first asked for.
 
     Args:
-        dataset: "shapes", drawn here; "tgif", fetched; or "my_folder", clips that you have.
+        dataset: A registered data set: "shapes", drawn here; "tgif", downloaded; or "my_folder".
         root: Where everything goes.
         folder: For "my_folder": a folder with `captions.tsv`, and `train.txt`, `val.txt` and
             `test.txt` where the split is yours.
         recipe: How the model is built and trained; the data set's own when left out, "smoke" where
             `V2T_SMOKE=1`.
-        clips: How many clips are drawn, or fetched at most, 0 for all there are; the data set's
+        clips: How many clips are drawn, or taken at most, 0 for all there are; the data set's
             usual number when left out.
-        quick: Draw only as many clips as show something in minutes.
+        quick: Take at most as many clips as show something in minutes.
         out: Where the model goes; into `root` when left out.
         copy_to: A second directory, on a mounted drive say, that gets a copy of the run as it
-            grows, and from which a run comes back that `root` lacks.
+            grows, and from which a run that `root` lacks is restored.
         seed: Of the drawn data and of training.
+
+    Raises:
+        DataError: No data set has this name, or `folder` lacks its captions file.
     """
 
     dataset: str = "shapes"
@@ -78,21 +74,19 @@ class Workspace:
     seed: int = 0
 
     def __post_init__(self):
-        if self.dataset not in RECIPE_OF:
-            raise DataError(
-                f"expected a data set among {', '.join(RECIPE_OF)}. Received: {self.dataset!r}"
-            )
-        if self.dataset == "my_folder" and not (Path(self.folder) / "captions.tsv").is_file():
-            raise DataError(
-                "expected `folder` to hold captions.tsv, one `source<TAB>caption` a row. "
-                f"Received: {str(self.folder)!r}"
-            )
+        kind = DATASETS[self.dataset]
+        kind(self.folder)  # refuses a folder without its captions file, before anything is made
         if self.recipe is None:
-            name = "smoke" if smoke() else RECIPE_OF[self.dataset]
-            object.__setattr__(self, "recipe", RECIPES[name])
+            recipe = recipes.get("smoke" if smoke() else kind.recipe)
+            object.__setattr__(self, "recipe", recipe)
         if self.clips is None:
-            usual = QUICK_CLIPS if self.quick and self.dataset == "shapes" else CLIPS[self.dataset]
+            usual = min(kind.usual_clips, QUICK_CLIPS) if self.quick else kind.usual_clips
             object.__setattr__(self, "clips", SMOKE_CLIPS if smoke() else usual)
+
+    @property
+    def source(self) -> DataSet:
+        """The data set, as this workspace asks for it."""
+        return DATASETS[self.dataset](folder=self.folder, clips=self.clips, seed=self.seed)
 
     @property
     def home(self) -> Path:
@@ -107,47 +101,38 @@ class Workspace:
         return Path(self.out) if self.out else self.home / "run"
 
     def captions(self) -> Path:
-        """The captions file; draws the clips, or gets TGIF's release, where there is none yet."""
-        if self.dataset == "my_folder":
-            return Path(self.folder) / "captions.tsv"
-        if self.dataset == "tgif":
-            print(LICENCE, file=sys.stderr)
-            return get_release(self.home)[0]
-        path = self.home / "data" / "captions.tsv"
-        return path if path.exists() else write_shapes(path.parent, self.clips, self.seed)
+        """The captions file; draws the clips, or downloads the release, where there is none yet."""
+        source = self.source
+        if source.fetchable:
+            print(source.licence, file=sys.stderr)
+        return source.captions(self.home)
 
     def records(self) -> dict[str, list[Record]]:
-        """Every split's clips; the drawn data has a split "unseen" too."""
+        """Every split's clips; drawn data has a split "unseen" too."""
         captions = self.captions()
-        records = read_captions(captions)
-        lists = {path.stem: path for path in sorted(captions.parent.glob("*.txt"))}
-        if not lists.keys() >= SHARES.keys():
-            split = split_records(records, SHARES, self.seed)
-            return {name: [r for r in split if r.split == name] for name in SHARES}
-        # For a share of a real data set, the same share of every split.
-        share = min(1.0, self.clips / len(records)) if self.dataset == "tgif" else 1.0
-        chosen = {name: select(records, path) for name, path in lists.items()}
-        return {
-            name: of_split[: max(1, round(share * len(of_split)))]
-            for name, of_split in chosen.items()
-        }
+        records, lists = read_captions(captions), self.source.split_lists(captions)
+        splits = {name: select(records, path) for name, path in lists.items()}
+        if not splits:
+            drawn = split_records(records, SHARES, self.seed)
+            splits = {name: [r for r in drawn if r.split == name] for name in SHARES}
+        # Of some of the clips, the same share of every split.
+        share = min(1.0, self.clips / len(records)) if self.clips else 1.0
+        return {name: of[: max(1, round(share * len(of)))] for name, of in splits.items()}
 
     def shards(self) -> dict[str, Path]:
         """Every split's shards; packs, or fetches and packs, what isn't there yet.
 
-        Drawn clips and yours are packed from where they lie; TGIF's are not kept.
+        Clips on this disk are packed from where they lie; fetched ones are kept in shards alone.
         """
-        folder = self.home / "shards"
-        if self.dataset == "tgif":
-            records = [record for split in self.records().values() for record in split]
-            fetch(records, self.captions(), folder, spec=self.recipe.clip)
-            return {split: folder / split for split in SHARES}
-        shards = {}
-        for split, records in self.records().items():
-            shards[split] = folder / split
-            if not (folder / split / "dataset.json").exists():
-                pack(records, self.captions(), folder / split, self.recipe.clip)
-        return shards
+        splits, captions, folder = self.records(), self.captions(), self.home / "shards"
+        if self.source.remote:
+            records = [record for split in splits.values() for record in split]
+            fetch(records, captions, folder, spec=self.recipe.clip)
+        else:
+            for split, records in splits.items():
+                if not (folder / split / "dataset.json").exists():
+                    pack(records, captions, folder / split, self.recipe.clip)
+        return {split: folder / split for split in splits}
 
     def examples(self, split: str = "test", count: int = 8) -> list[Example]:
         """The first clips of a split, as the model sees them."""

@@ -7,7 +7,7 @@ from helpers import scripted_server as scripted
 from helpers.clips import write_gif
 
 from v2t_lib.captions_file import read_captions, select
-from v2t_lib.cli import main
+from v2t_lib.cli.main import main
 from v2t_lib.datasets import tgif
 from v2t_lib.datasets.tgif import get_release
 from v2t_lib.errors import DataError

@@ -1,227 +1,26 @@
 """The embedded data: captioned GIFs that the library draws itself, with ground-truth masks.
 
-One or two coloured shapes move, grow, shrink, spin or blink over a textured background with grey
-distractors. Of two shapes each keeps to its own half, and the left one is named first, so that a
-caption can be decided from the clip alone. Some colour-shape-behaviour combinations never occur
-in train, val or test; the split `unseen` is made of them.
+Some colour-shape-behaviour combinations never occur in train, val or test; the split `unseen` is
+made of them.
 """
 
-import dataclasses
-import io
-import math
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
-from v2t_lib.datasets.shapes_grammar import (
-    COLOURS,
-    MOVES,
-    PHRASING_SHARES,
-    SEEN,
-    SHAPES,
-    UNSEEN,
-    Thing,
-    describe,
-)
+from v2t_lib.datasets.registry import DataSet, register_dataset
+from v2t_lib.datasets.shapes_drawing import draw, encode_gif
+from v2t_lib.datasets.shapes_grammar import PHRASING_SHARES
 from v2t_lib.files import replacing
 
 #: Share of the clips in every split but train, which takes the rest.
 SHARES = {"val": 0.04, "test": 0.08, "unseen": 0.04}
 SPLITS = ("train", *SHARES)
 MASK_COLOURS = ((0, 0, 0), (255, 0, 0), (0, 255, 0))
-
-
-@dataclasses.dataclass(frozen=True)
-class Drawing:
-    """One drawn clip.
-
-    Attributes:
-        things: The objects, from left to right.
-        captions: The captions, one in each phrasing.
-        pictures: uint8 `(N, H, W)`, palette indices.
-        masks: uint8 `(N, H, W)`, 0 for the background, k for the k-th object.
-        palette: uint8 `(colours, 3)`.
-        delays: The time each picture is shown, in milliseconds, `N` of them.
-    """
-
-    things: tuple[Thing, ...]
-    captions: tuple[str, ...]
-    pictures: np.ndarray
-    masks: np.ndarray
-    palette: np.ndarray
-    delays: list[int]
-
-
-def _background(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Eight muted tones and a picture of them, with grey distractors."""
-    light = rng.uniform(30, 215)
-    tones = light + np.linspace(-22, 22, 8)[:, None] + rng.uniform(-9, 9, 3)
-    y, x = np.mgrid[0:height, 0:width]
-    angle = rng.uniform(0, 2 * math.pi)
-    slope = (x * math.cos(angle) + y * math.sin(angle)) / max(height, width)
-    kind = rng.integers(4)
-    if kind == 0:
-        level = np.full((height, width), 4.0)
-    elif kind == 1:
-        level = 3.5 + 3.0 * slope
-    elif kind == 2:
-        level = 3.5 + 1.5 * np.sign(np.sin(slope * rng.uniform(15, 50)))
-    else:
-        tile = int(rng.integers(8, 20))
-        level = 3.5 + 1.5 * ((x // tile + y // tile) % 2)
-    level += rng.normal(0, rng.uniform(0, 0.6), (height, width))
-    for _ in range(rng.integers(0, 5)):
-        top, left = rng.integers(0, height - 4), rng.integers(0, width - 4)
-        size = rng.integers(2, 8, 2)
-        level[top : top + size[0], left : left + size[1]] = rng.integers(0, 8)
-    return np.clip(level, 0, 7).astype(np.uint8), np.clip(tones, 0, 255)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Track:
-    """One object over the clip; `phase` below is time as a fraction of the clip."""
-
-    thing: Thing
-    centre: tuple[float, float]
-    radius: float
-    reach: float
-    beyond: float
-    turn: float
-    tilt: float
-    cycles: float
-    enters: float
-
-    def at(self, phase: float) -> tuple[float, float, float, float]:
-        """`(x, y, radius, angle)` in pixels and radians; radius 0 where nothing shows."""
-        x, y = self.centre
-        radius, angle = self.radius, self.tilt
-        verb, *way = self.thing.behaviour.split()
-        if verb == "moves":
-            along_x, along_y = MOVES[way[0]]
-            way_on = self.reach * (phase - 0.5) - self.beyond * (1 - phase)
-            x, y = x + along_x * way_on, y + along_y * way_on
-        elif verb == "grows":
-            radius *= 0.5 + 0.5 * phase
-        elif verb == "shrinks":
-            radius *= 1.0 - 0.5 * phase
-        elif verb == "spins":
-            angle += self.turn * phase
-        elif (phase * self.cycles) % 1.0 > 0.6:
-            radius = 0.0
-        return x, y, radius if phase >= self.enters else 0.0, angle
-
-
-def _track(
-    rng: np.random.Generator, thing: Thing, left: float, right: float, height: int, canvas: int
-) -> _Track:
-    """Places an object so that its whole way lies between `left` and `right`.
-
-    Some come late, some come in from beyond the canvas's edge where that lies behind them.
-    """
-    width = right - left
-    radius = rng.uniform(0.31, 0.38) * min(width, height * 0.7)
-    verb, *way = thing.behaviour.split()
-    room_x, room_y = width - 2 * radius, height - 2 * radius
-    reach = beyond = 0.0
-    if verb == "moves":
-        across = MOVES[way[0]][0] != 0
-        reach = rng.uniform(0.75, 1.0) * (room_x if across else min(room_y, 0.7 * height))
-        room_x, room_y = (room_x - reach, room_y) if across else (room_x, room_y - reach)
-        open_behind = {"left": right == canvas, "right": left == 0}.get(way[0], True)
-        if open_behind and rng.random() < 0.25:
-            beyond = 2 * radius
-    return _Track(
-        thing=thing,
-        centre=(
-            (left + right) / 2 + rng.uniform(-0.5, 0.5) * room_x,
-            height / 2 + rng.uniform(-0.5, 0.5) * room_y,
-        ),
-        radius=radius,
-        reach=reach,
-        beyond=beyond,
-        turn=float(rng.choice([-1, 1]) * rng.uniform(math.pi, 1.5 * math.pi)),
-        tilt=rng.uniform(-0.15, 0.15),
-        cycles=rng.uniform(2.2, 3.6),
-        enters=rng.uniform(0.0, 0.2) if rng.random() < 0.3 else 0.0,
-    )
-
-
-def _stamp(mask: np.ndarray, track: _Track, phase: float, value: int) -> None:
-    x, y, radius, angle = track.at(phase)
-    if not radius:
-        return
-    height, width = mask.shape
-    top, bottom = max(0, int(y - radius)), min(height, int(y + radius) + 2)
-    left, right = max(0, int(x - radius)), min(width, int(x + radius) + 2)
-    down = ((np.arange(top, bottom) - y) / radius)[:, None]
-    along = ((np.arange(left, right) - x) / radius)[None, :]
-    cos, sin = math.cos(angle), math.sin(angle)
-    inside = SHAPES[track.thing.shape](along * cos + down * sin, down * cos - along * sin)
-    mask[top:bottom, left:right][inside] = value
-
-
-def _things(rng: np.random.Generator, unseen: bool) -> tuple[Thing, ...]:
-    count = 1 if rng.random() < 0.6 else 2
-    things = [SEEN[i] for i in rng.integers(len(SEEN), size=count)]
-    if unseen:
-        things[int(rng.integers(count))] = UNSEEN[int(rng.integers(len(UNSEEN)))]
-    return tuple(things)
-
-
-def draw(rng: np.random.Generator, *, unseen: bool = False) -> Drawing:
-    """Draws one clip; `unseen` puts a combination into it that training never shows."""
-    things = _things(rng, unseen)
-    height, width = (int(n) for n in rng.integers(80, 113, 2))
-    background, tones = _background(rng, height, width)
-    edges = np.linspace(0, width, len(things) + 1)
-    tracks = [_track(rng, t, edges[k], edges[k + 1], height, width) for k, t in enumerate(things)]
-    delays = (10 * rng.integers(4, 13, int(rng.integers(14, 25)))).tolist()
-    starts = np.cumsum([0, *delays])
-    phases = (starts[:-1] + np.array(delays) / 2) / starts[-1]
-    masks = np.zeros((len(delays), height, width), np.uint8)
-    for mask, phase in zip(masks, phases, strict=True):
-        for number, track in enumerate(tracks, start=1):
-            _stamp(mask, track, phase, number)
-    pictures = np.where(masks > 0, masks + np.uint8(7), background)
-    if rng.random() < 0.3:
-        spots = rng.integers(0, pictures.size, int(0.002 * pictures.size))
-        pictures.flat[spots] = rng.integers(0, 8, len(spots))
-    paint = [np.array(COLOURS[t.colour]) + rng.uniform(-12, 12, 3) for t in things]
-    palette = np.clip(np.vstack([tones, *paint]), 0, 255).astype(np.uint8)
-    captions = tuple(describe(things, phrasing) for phrasing in range(len(PHRASING_SHARES)))
-    return Drawing(things, captions, pictures, masks, palette, delays)
-
-
-def encode_gif(pictures: np.ndarray, palette: np.ndarray, delays: list[int]) -> bytes:
-    """Writes palette pictures as an optimised GIF: partial frames, unchanged pixels transparent.
-
-    Args:
-        pictures: uint8 `(N, H, W)`, indices into `palette`.
-        palette: uint8 `(colours, 3)`.
-        delays: `N` delays in milliseconds.
-    """
-    frames = []
-    for picture in pictures:
-        frame = Image.fromarray(picture)
-        frame.putpalette(palette.astype(np.uint8).tobytes())
-        frames.append(frame)
-    file = io.BytesIO()
-    frames[0].save(
-        file,
-        "GIF",
-        save_all=True,
-        append_images=frames[1:],
-        duration=delays,
-        loop=0,
-        disposal=1,
-        optimize=True,
-    )
-    return file.getvalue()
 
 
 def split_sizes(clips: int) -> dict[str, int]:
@@ -234,7 +33,7 @@ def _draw_files(out: Path, split: str, numbers: range, seed: int) -> list[tuple[
     """Draws clips into `out`; their captions-file rows."""
     rows = []
     for number in numbers:
-        # Split and number decide a clip, so that more clips never change those there were.
+        # Seeded by split and number, so that drawing more clips leaves earlier ones as they are.
         rng = np.random.default_rng([seed, SPLITS.index(split), number])
         drawing = draw(rng, unseen=split == "unseen")
         name = f"{split}-{number:05d}.gif"
@@ -254,8 +53,11 @@ def write_shapes(out: str | Path, clips: int, seed: int = 0, workers: int | None
     """Draws `clips` clips into `out` and returns the captions file.
 
     Writes `*.gif`, `captions.tsv`, `train.txt`, `val.txt`, `test.txt`, `unseen.txt` and, for the
-    last two, `masks/*.gif`: the object named first red, the second green. What a clip shows hangs
-    on seed, split and number alone.
+    last two, `masks/*.gif`: the object named first red, the second green. A clip depends on seed,
+    split and number alone.
+
+    Raises:
+        ValueError: Fewer than 5 clips.
     """
     sizes = split_sizes(clips)
     if min(sizes.values()) < 1:
@@ -282,3 +84,17 @@ def write_shapes(out: str | Path, clips: int, seed: int = 0, workers: int | None
     with replacing(out / "captions.tsv") as temporary:
         temporary.write_text("".join(f"{a}\t{b}\n" for a, b in captions), encoding="utf-8")
     return out / "captions.tsv"
+
+
+@register_dataset("shapes")
+class Shapes(DataSet):
+    """Drawn clips, which need no download and teach every step in minutes."""
+
+    licence = "Drawn by this library: yours to use as you like"
+    recipe = "shapes"
+    usual_clips = 8000
+    splits = SPLITS
+
+    def captions(self, home: Path) -> Path:
+        path = home / "data" / "captions.tsv"
+        return path if path.exists() else write_shapes(path.parent, self.clips, self.seed)

@@ -7,6 +7,7 @@ import time
 import urllib.error
 from pathlib import Path
 
+from v2t_lib.datasets.registry import DataSet, register_dataset
 from v2t_lib.errors import DataError, writing
 
 #: The commit of raingo/TGIF-Release that published the data; no file below has changed since.
@@ -90,3 +91,17 @@ def _check_rows(path: Path, expected: int, url: str) -> None:
             "one that this version knows: look at what changed, or run `v2t fetch` on a captions "
             "file of your own"
         )
+
+
+@register_dataset("tgif")
+class TGIF(DataSet):
+    """Animated GIFs from Tumblr, a sentence each: 102,068 clips, about 123 GB to download."""
+
+    licence = LICENCE
+    recipe = "tgif"
+    usual_clips = 5000
+    fetchable = True
+    remote = True
+
+    def captions(self, home: Path) -> Path:
+        return get_release(home, self.mirror or RELEASE)[0]

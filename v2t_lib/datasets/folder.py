@@ -1,0 +1,28 @@
+"""A folder of your own clips as a data set."""
+
+from pathlib import Path
+
+from v2t_lib.datasets.registry import DataSet, register_dataset
+from v2t_lib.errors import DataError
+
+
+@register_dataset("my_folder")
+class MyFolder(DataSet):
+    """Your clips: `captions.tsv`, and `train.txt`, `val.txt`, `test.txt` if the split is yours.
+
+    Raises:
+        DataError: The folder has no `captions.tsv`.
+    """
+
+    licence = "Your own clips, under whatever terms you have them"
+    recipe = "folder"
+
+    def __post_init__(self):
+        if not (Path(self.folder) / "captions.tsv").is_file():
+            raise DataError(
+                "expected `folder` to hold captions.tsv, one `source<TAB>caption` a row. "
+                f"Received: {str(self.folder)!r}"
+            )
+
+    def captions(self, home: Path) -> Path:
+        return Path(self.folder) / "captions.tsv"

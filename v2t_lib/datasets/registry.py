@@ -1,0 +1,68 @@
+"""The data set registry: where captioned clips come from, by the name that notebooks take."""
+
+import dataclasses
+from pathlib import Path
+from typing import ClassVar
+
+from v2t_lib.errors import DataError
+from v2t_lib.registry import Registry
+
+DATASETS = Registry("a data set", "v2t_lib.datasets", DataError)
+register_dataset = DATASETS.register
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSet:
+    """Captioned clips of one origin, as asked for. A subclass with `captions` is a data set.
+
+    Args:
+        folder: Your folder, for a data set that is one.
+        clips: How many clips to draw, for a data set that is drawn.
+        seed: Of what is drawn.
+        mirror: The URL, ending in a slash, that a release's files are taken from instead.
+
+    Attributes:
+        licence: What may be done with the clips, in a sentence.
+        recipe: The name of the recipe that suits it.
+        usual_clips: How many clips a workspace takes unless told otherwise; 0 for all.
+        splits: The split lists that may lie beside the captions file, each NAME.txt.
+        fetchable: Whether `v2t fetch NAME` gets it: a published release.
+        remote: Whether captions name URLs, which are fetched and packed at once; else the clips
+            lie beside the captions file.
+    """
+
+    folder: str | Path = ""
+    clips: int = 0
+    seed: int = 0
+    mirror: str = ""
+
+    licence: ClassVar[str] = ""
+    recipe: ClassVar[str] = "default"
+    usual_clips: ClassVar[int] = 0
+    splits: ClassVar[tuple[str, ...]] = ("train", "val", "test")
+    fetchable: ClassVar[bool] = False
+    remote: ClassVar[bool] = False
+
+    def captions(self, home: Path) -> Path:
+        """The captions file, written or downloaded into `home` where it isn't there yet, with its
+        split lists beside it.
+
+        Raises:
+            DataError: It can't be had.
+        """
+        raise NotImplementedError
+
+    def split_lists(self, captions: Path) -> dict[str, Path]:
+        """The split lists beside a captions file, by split; empty where there are none.
+
+        Raises:
+            DataError: Some are there and others missing.
+        """
+        lists = {name: captions.with_name(f"{name}.txt") for name in self.splits}
+        found = {name: path for name, path in lists.items() if path.exists()}
+        if found and found != lists:
+            raise DataError(
+                f"expected all of {', '.join(p.name for p in lists.values())} in {captions.parent},"
+                f" or none. Received: {', '.join(p.name for p in found.values())}"
+            )
+        return found
