@@ -10,14 +10,14 @@ from helpers.clip_corpus import corpus
 from helpers.clips import write_gif
 from helpers.video_corpus import video
 
-from v2t_lib.cli import main
-from v2t_lib.datasets.shapes import write_shapes
+from v2t_lib.cli.main import main
+from v2t_lib.datasets.shapes import Shapes, write_shapes
 from v2t_lib.demo import demo
 from v2t_lib.evaluation import summary
 from v2t_lib.models.captioner import save
 from v2t_lib.specs import CaptionSpec
-from v2t_lib.training.recipe import RECIPES, TrainingOptions
-from v2t_lib.workspace import CLIPS
+from v2t_lib.training.recipe import TrainingOptions
+from v2t_lib.training.recipes import registry as recipes
 
 pytestmark = pytest.mark.usefixtures("no_java")
 
@@ -233,14 +233,14 @@ def test_problems_are_one_line_and_exit_one(arguments, message, tmp_path, model,
 @pytest.mark.usefixtures("eager")
 def test_demo_leaves_what_it_promises(tmp_path, monkeypatch):
     recipe = dataclasses.replace(
-        RECIPES["shapes"],
+        recipes.get("shapes"),
         clip=tiny.CLIP,
         caption=CaptionSpec(length=5),
         encoder_options=tiny.ENCODER,
         training=TrainingOptions(epochs=1),
     )
-    monkeypatch.setitem(RECIPES, "shapes", recipe)
-    monkeypatch.setitem(CLIPS, "shapes", 100)
+    monkeypatch.setattr(recipes, "get", lambda name: recipe)
+    monkeypatch.setattr(Shapes, "usual_clips", 100)
     scores = demo(tmp_path, seed=1)
     assert scores.keys() >= SCORES and scores["clips"] == 8
     assert json.loads((tmp_path / "scores.json").read_text()) == scores

@@ -6,7 +6,7 @@ import shlex
 import pytest
 from helpers.project import NAMES, REPOSITORY, ROOT, SLUG
 
-from v2t_lib.cli import main
+from v2t_lib.cli.main import main
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

@@ -19,7 +19,7 @@ from helpers.video_corpus import video
 from PIL import Image
 
 from v2t_lib.captions_file import read_captions, select
-from v2t_lib.cli import main
+from v2t_lib.cli.main import main
 from v2t_lib.errors import DataError
 from v2t_lib.fetching.downloader import RetryPolicy
 from v2t_lib.fetching.fetch import fetch, part_of
@@ -289,7 +289,7 @@ import sys
 from v2t_lib.fetching import fetch
 from v2t_lib.shards import pack as packing
 from v2t_lib.shards import writer as shardlog
-from v2t_lib.cli import main
+from v2t_lib.cli.main import main
 fetch.ShardWriter.__init__.__defaults__ = (5,)
 sys.exit(main(sys.argv[1:]))
 """

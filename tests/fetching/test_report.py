@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from v2t_lib.cli import main
+from v2t_lib.cli.main import main
 from v2t_lib.errors import VERDICTS, DataError
 from v2t_lib.fetching.layout import SETTINGS_FILE
 from v2t_lib.fetching.manifest import Manifest, Row

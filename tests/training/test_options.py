@@ -10,7 +10,7 @@ import pytest
 from helpers import tiny
 from helpers.runs import TOKENS, Killed, assert_same_end, eagerly, learn
 
-from v2t_lib.cli import main
+from v2t_lib.cli.main import main
 from v2t_lib.errors import ModelError
 from v2t_lib.models.captioner import Captioner, load, save
 from v2t_lib.models.encoders import registry as encoders

@@ -12,7 +12,7 @@ from helpers.runs import TOKENS, Killed
 from helpers.scripts import A, B, nothing, scripted
 from keras import ops
 
-from v2t_lib.cli import main
+from v2t_lib.cli.main import main
 from v2t_lib.errors import ModelError, TrainingError
 from v2t_lib.metrics import coco as metrics
 from v2t_lib.models.captioner import load, save

@@ -1,0 +1,40 @@
+"""`v2t encoders`: what each encoder makes of a clip, and what that costs."""
+
+import dataclasses
+import json
+
+from v2t_lib.cli.flags import add_clip_size, add_json, clip_spec
+
+HELP = (
+    "List the encoders and what each costs. Memory, parameters and operations are computed from "
+    "the layers, which takes some seconds; nothing is downloaded."
+)
+
+
+def add_arguments(parser):
+    add_clip_size(parser)
+    add_json(parser)
+
+
+def run(args) -> int:
+    from tqdm import tqdm
+
+    from v2t_lib.models.encoders import registry as encoders
+    from v2t_lib.models.encoders.cost import cost, table
+
+    spec, names = clip_spec(args), list(encoders.ENCODERS)
+    about = {name: encoders.ENCODERS[name].__doc__.split("\n\n")[0] for name in names}
+    options = {name: encoders.options(encoders.ENCODERS[name]) for name in names}
+    progress = tqdm(names, unit="encoder", leave=False)
+    costs = {name: cost(encoders.get(name), spec) for name in progress}
+    if args.json:
+        rows = {
+            name: {"help": about[name], **dataclasses.asdict(costs[name]), "options": options[name]}
+            for name in names
+        }
+        print(json.dumps(rows))
+        return 0
+    print(table(costs, spec))
+    for name in names:
+        print(f"{name}: {about[name]} Options: {', '.join(options[name])}")
+    return 0

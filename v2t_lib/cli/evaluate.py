@@ -1,0 +1,55 @@
+"""`v2t evaluate`: captions held-out shards and scores the captions."""
+
+import json
+from pathlib import Path
+
+from v2t_lib.cli.flags import add_json, add_model
+from v2t_lib.cli.score import say_why_no_meteor
+
+HELP = (
+    "Caption held-out shards and score the captions. The figures are over the clips in the shards; "
+    "to count clips that could not be fetched, as TGIF's protocol does, give what --out writes to "
+    "`v2t score`."
+)
+
+
+def add_arguments(parser):
+    parser.add_argument("shards", type=Path, help="held-out shards")
+    parser.add_argument(
+        "--out", type=Path, metavar="predictions.tsv", help="where the captions go, one a clip"
+    )
+    parser.add_argument(
+        "--unseen",
+        type=Path,
+        metavar="SHARDS",
+        help="drawn clips with combinations that training never showed, for a figure of their own",
+    )
+    parser.add_argument(
+        "--training",
+        type=Path,
+        metavar="SHARDS",
+        help="training shards, to count how many captions are copies of training captions",
+    )
+    add_model(parser, beam=4)
+    add_json(parser)
+
+
+def run(args) -> int:
+    from v2t_lib.evaluation import evaluate, summary, write_predictions
+    from v2t_lib.models.captioner import load
+    from v2t_lib.training.train import BLIND_FILE
+
+    twin = args.model.with_name(BLIND_FILE)
+    scores, predictions = evaluate(
+        load(args.model),
+        args.shards,
+        blind=load(twin) if twin.exists() else None,
+        unseen=args.unseen,
+        training=args.training,
+        beam=args.beam,
+    )
+    if args.out:
+        write_predictions(predictions, args.out)
+    say_why_no_meteor(scores)
+    print(json.dumps(scores) if args.json else summary(scores))
+    return 0

@@ -1,0 +1,97 @@
+"""Flags that several commands share, and flags made from the fields of options classes."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from v2t_lib.options import Option, Options
+from v2t_lib.specs import ClipSpec
+
+
+class WrongUsage(Exception):
+    """Arguments that don't fit together; `main` exits with 2."""
+
+
+def number(at_least: int) -> Callable[[str], int]:
+    """An argument's type: whole numbers from `at_least` on."""
+    return _parser_of(Option(at_least, "", "", at_least=at_least))
+
+
+def _parser_of(option: Option) -> Callable[[str], object]:
+    def parse(text: str):
+        try:
+            return option.parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parse
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """`--json`, for a command that prints a result."""
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def add_model(parser: argparse.ArgumentParser, beam: int) -> None:
+    """`--model` and `--beam`, whose default is `beam`."""
+    parser.add_argument(
+        "--model", type=Path, required=True, metavar="M.keras", help="a trained captioner"
+    )
+    parser.add_argument(
+        "--beam",
+        type=number(1),
+        default=beam,
+        metavar="BEAMS",
+        help="captions that the beam search keeps at each word; 1 is greedy search "
+        "(default: %(default)s)",
+    )
+
+
+def add_clip_size(parser: argparse.ArgumentParser) -> None:
+    """`--frames` and `--size`, which `clip_spec` reads."""
+    about = ClipSpec.about()
+    parser.add_argument("--frames", **_argument(about["frames"], about["frames"].default))
+    size = about["height"]
+    parser.add_argument(
+        "--size",
+        type=_parser_of(size),
+        default=size.default,
+        metavar="PIXELS",
+        help=f"height and width of a frame; {size.range} (default: {size.default})",
+    )
+
+
+def clip_spec(args: argparse.Namespace) -> ClipSpec:
+    """The clip size that was asked for."""
+    return ClipSpec(args.frames, args.size, args.size)
+
+
+def flag(name: str, option: Option) -> str:
+    """The flag of a field: `--learning-rate` for `learning_rate`."""
+    return "--" + (option.flag or name.replace("_", "-"))
+
+
+def add_options(parser: argparse.ArgumentParser, title: str, options: Options):
+    """A group with a flag for each field of an options class; `options` has the defaults shown."""
+    group = parser.add_argument_group(title)
+    for name, option in options.about().items():
+        argument = _argument(option, getattr(options, name)) | {"default": None, "dest": name}
+        group.add_argument(flag(name, option), **argument)
+    return group
+
+
+def given(args: argparse.Namespace, options: Options) -> dict:
+    """The fields of an options class whose flags were given."""
+    values = {name: getattr(args, name) for name in options.about()}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _argument(option: Option, default) -> dict:
+    limits = f"; {option.range}" if option.range else ""
+    shown = f"{default:g}" if isinstance(default, float) else default
+    return {
+        "type": _parser_of(option),
+        "default": default,
+        "metavar": f"{{{','.join(option.choices)}}}" if option.choices else option.unit.upper(),
+        "help": f"{option.help}{limits} (default: {shown})".replace("%", "%%"),
+    }

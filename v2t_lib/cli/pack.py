@@ -1,0 +1,70 @@
+"""`v2t pack`: decodes local clips into shards."""
+
+import json
+import sys
+from pathlib import Path
+
+from v2t_lib.cli.flags import add_clip_size, add_json, clip_spec, number
+
+HELP = (
+    "Decode local clips into shards, which training reads. A clip that can't be decoded is left "
+    "out and named."
+)
+
+
+def add_arguments(parser):
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "captions",
+        type=Path,
+        nargs="?",
+        help="captions file, one `source<TAB>caption` a row, paths relative to the file",
+    )
+    what.add_argument(
+        "--merge",
+        type=Path,
+        nargs="+",
+        metavar="SHARDS",
+        help="join these folders of shards instead",
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="SHARDS", help="folder for the shards"
+    )
+    parser.add_argument(
+        "--split", type=Path, metavar="LIST", help="only the sources in this file, one a line"
+    )
+    add_clip_size(parser)
+    parser.add_argument(
+        "--workers", type=number(1), help="decoding processes (default: one a core)"
+    )
+    add_json(parser)
+
+
+def run(args) -> int:
+    from v2t_lib.captions_file import read_captions, select
+    from v2t_lib.shards.merge import merge
+    from v2t_lib.shards.pack import pack
+
+    if args.merge:
+        described = merge(args.merge, args.out)
+    else:
+        records = read_captions(args.captions)
+        if args.split:
+            records = select(records, args.split)
+        described = pack(records, args.captions, args.out, clip_spec(args), args.workers)
+    left_out = described["left_out"]
+    for entry in left_out:
+        print(f"left out {entry['source']}: {entry['kind']}: {entry['why']}", file=sys.stderr)
+    kinds = sorted({entry["kind"] for entry in left_out})
+    counts = {kind: sum(entry["kind"] == kind for entry in left_out) for kind in kinds}
+    if args.json:
+        names = ("clips", "captions", "bytes")
+        print(json.dumps({name: described[name] for name in names} | {"left_out": counts}))
+    else:
+        why = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+        print(
+            f"{args.out}: {described['clips']} clips, {described['captions']} captions, "
+            f"{described['bytes'] / 2**20:.1f} MB; left out {len(left_out)}"
+            + (f" ({why})" if why else "")
+        )
+    return 0

@@ -1,0 +1,88 @@
+"""A recipe from flags: one it starts from, and a flag for each field of its options classes."""
+
+import argparse
+import dataclasses
+import json
+
+from v2t_lib.cli.flags import add_options, flag, given
+from v2t_lib.training.recipe import Recipe
+from v2t_lib.training.recipes import registry as recipes
+
+#: The parts of a recipe that flags change, with their title in the help; clips are the shards'.
+PARTS = {"caption": "captions", "decoder": "decoder", "training": "training"}
+
+
+def _encoder_option(text: str) -> tuple[str, object]:
+    name, _, value = text.partition("=")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected NAME=VALUE with a JSON value, 'widths=[32,64]' say. Received: {text!r}"
+        ) from None
+
+
+def add_recipe(parser: argparse.ArgumentParser, default: str = "default") -> None:
+    """`--recipe`, and a flag for each of its fields but the clip's size."""
+    base = recipes.get(default)
+    parser.add_argument(
+        "--recipe",
+        choices=list(recipes.RECIPES),
+        default=default,
+        metavar="NAME",
+        help="options to start from, of which other flags replace one each; `v2t recipes` lists "
+        f"them (default: {default}, whose values are shown below)",
+    )
+    group = add_options(parser, "encoder", base)
+    group.add_argument(
+        "--encoder-option",
+        type=_encoder_option,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an option of the encoder, VALUE in JSON: 'widths=[32,64]'; give it again for "
+        "another; `v2t encoders` lists them",
+    )
+    group.add_argument(
+        "--weights",
+        choices=("random", "imagenet"),
+        help="what an image network starts from; imagenet weights are downloaded (default: random)",
+    )
+    group.add_argument(
+        "--frozen",
+        action="store_true",
+        help="keep an image network's weights as they are; its features are then computed once "
+        "and stored beside the shards",
+    )
+    for part, title in PARTS.items():
+        add_options(parser, title, getattr(base, part))
+
+
+def recipe_from(args: argparse.Namespace) -> Recipe:
+    """The recipe that was named, with what the flags say in place of its own."""
+    base = recipes.get(args.recipe)
+    parts = {part: getattr(base, part) for part in PARTS}
+    parts = {name: dataclasses.replace(part, **given(args, part)) for name, part in parts.items()}
+    recipe = dataclasses.replace(base, **given(args, base), **parts)
+    # Another encoder has options of its own.
+    options = dict(base.encoder_options) if recipe.encoder == base.encoder else {}
+    options |= args.encoder_option
+    if args.weights == "random":
+        options.pop("weights", None)
+    elif args.weights:
+        options["weights"] = args.weights
+    if args.frozen:
+        options["frozen"] = True
+    return dataclasses.replace(recipe, encoder_options=options)
+
+
+def flags_of(recipe: Recipe, base: Recipe) -> list[str]:
+    """The flags that make `recipe` of `base`."""
+    flags = []
+    for mine, other in [(recipe, base)] + [(getattr(recipe, p), getattr(base, p)) for p in PARTS]:
+        for name, option in mine.about().items():
+            if getattr(mine, name) != getattr(other, name):
+                flags += [flag(name, option), str(getattr(mine, name))]
+    for name, value in recipe.encoder_options.items():
+        flags += ["--encoder-option", f"{name}={json.dumps(value, separators=(',', ':'))}"]
+    return flags

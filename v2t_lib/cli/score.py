@@ -1,0 +1,72 @@
+"""`v2t score`: scores predictions by TGIF's protocol."""
+
+import json
+import sys
+from pathlib import Path
+
+from v2t_lib.cli.flags import add_json
+
+HELP = (
+    "Score any predictions by TGIF's official protocol. Both files are UTF-8 TSV, one "
+    "`source<TAB>caption` a row. The first prediction a clip counts; a clip without one has an "
+    "empty caption, and the figures over the others are printed beside. METEOR needs a Java and "
+    "the package pycocoevalcap."
+)
+
+
+def add_arguments(parser):
+    parser.add_argument("predictions", type=Path, metavar="PREDICTIONS.tsv")
+    parser.add_argument("references", type=Path, metavar="REFERENCES.tsv")
+    parser.add_argument(
+        "--split", type=Path, metavar="LIST", help="only the sources in this file, one a line"
+    )
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="B.tsv",
+        help="other predictions, to print how far PREDICTIONS is above them, paired by clip",
+    )
+    parser.add_argument(
+        "--per-clip",
+        type=Path,
+        metavar="OUT.csv",
+        help="where a table of every clip's scores goes, best and worst in turn",
+    )
+    add_json(parser)
+
+
+def say_why_no_meteor(scores: dict) -> None:
+    if scores["no_meteor"]:
+        print(f"no METEOR: {scores['no_meteor']}", file=sys.stderr)
+
+
+def run(args) -> int:
+    from v2t_lib.captions_file import read_captions, read_predictions, select
+    from v2t_lib.metrics.corpus_scores import score_corpus
+    from v2t_lib.metrics.score_report import report, summary, write_clips
+    from v2t_lib.text import checks
+
+    records = read_captions(args.references, keep_repeats=True)
+    if args.split:
+        records = select(records, args.split)
+    references = {record.source: record.captions for record in records}
+    if not args.characters:
+        checks.warn([caption for record in records for caption in record.captions])
+
+    def count(path):
+        counted = score_corpus(read_predictions(path), references, by_character=args.characters)
+        if counted.without_references:
+            print(
+                f"{path}: predictions for clips without references don't count: "
+                f"{len(counted.without_references)}, {counted.without_references[0]!r} for one",
+                file=sys.stderr,
+            )
+        return counted
+
+    scored = count(args.predictions)
+    result = report(scored, count(args.against) if args.against else None)
+    say_why_no_meteor(result)
+    if args.per_clip:
+        write_clips(scored, args.per_clip)
+    print(json.dumps(result) if args.json else summary(result))
+    return 0

@@ -1,0 +1,80 @@
+"""`v2t train`: trains a captioner on shards."""
+
+import contextlib
+import sys
+from pathlib import Path
+
+from v2t_lib.cli.flags import WrongUsage, number
+from v2t_lib.cli.recipe_flags import add_recipe, recipe_from
+
+HELP = (
+    "Train a captioner on shards. Writes RUN/captioner.keras, and RUN/blind.keras, the same "
+    "decoder trained without seeing clips, whose loss is what the captioner's has to beat. After "
+    "a stop the same command with --resume continues."
+)
+
+
+def add_arguments(parser):
+    parser.add_argument(
+        "shards", type=Path, help="training shards, from `v2t pack` or `v2t fetch --shards`"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="the run's folder")
+    parser.add_argument(
+        "--val",
+        type=Path,
+        metavar="SHARDS",
+        help="held-out shards that choose the best epoch; without them the training loss does",
+    )
+    parser.add_argument("--resume", action="store_true", help="continue the run in RUN")
+    parser.add_argument(
+        "--copy-to",
+        type=Path,
+        metavar="DIR",
+        help="a second folder, on a mounted drive say, that gets a copy of the run as it grows; "
+        "--resume restores from there what RUN lacks",
+    )
+    parser.add_argument(
+        "--start-from",
+        type=Path,
+        metavar="M.keras",
+        help="fine-tune this model: its encoder, sizes, weights and words, to which new words "
+        "are added",
+    )
+    parser.add_argument(
+        "--scst",
+        type=number(1),
+        metavar="EPOCHS",
+        help="then train these epochs more for CIDEr itself (arXiv 1612.00563), into "
+        "RUN/scst.keras; for clips with several captions each",
+    )
+    parser.add_argument(
+        "--devices",
+        type=number(1),
+        default=1,
+        metavar="N",
+        help="GPUs of this machine that share each batch evenly; more than one needs Keras on "
+        "JAX: KERAS_BACKEND=jax v2t train ... --devices 2 (default: 1)",
+    )
+    add_recipe(parser)
+
+
+def run(args) -> int:
+    recipe = recipe_from(args)
+
+    from v2t_lib.models.distribution import spread
+    from v2t_lib.models.encoders import registry as encoders
+    from v2t_lib.training.scst import SCST_FILE, train_scst
+    from v2t_lib.training.train import MODEL_FILE, train
+
+    try:
+        encoders.get(recipe.encoder, **recipe.encoder_options)
+    except ValueError as error:
+        raise WrongUsage(error) from None
+    options = recipe.training
+    stages = {"resume": args.resume, "copy_to": args.copy_to}
+    with contextlib.redirect_stdout(sys.stderr), spread(args.devices, options.batch_size):
+        train(args.shards, args.out, recipe, val=args.val, start_from=args.start_from, **stages)
+        if args.scst:
+            train_scst(args.out, args.shards, args.scst, args.val, options, **stages)
+    print(args.out / (SCST_FILE if args.scst else MODEL_FILE))
+    return 0
