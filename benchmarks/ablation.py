@@ -26,13 +26,15 @@ from v2t_lib.models import captioner as captioner_module
 from v2t_lib.models.captioner import Captioner, load
 from v2t_lib.models.decoder import AttentionDecoder
 from v2t_lib.models.encoders import registry as encoders
+from v2t_lib.models.encoders.conv3d import Conv3DEncoder
 from v2t_lib.shards.reader import read_captions_of
 from v2t_lib.text.vocabulary import Vocabulary
-from v2t_lib.training.recipe import RECIPES, Recipe
+from v2t_lib.training.recipe import Recipe
+from v2t_lib.training.recipes import registry as recipes
 from v2t_lib.training.train import fit
 from v2t_lib.workspace import Workspace
 
-FULL = RECIPES["shapes_full"]
+FULL = recipes.get("shapes_full")
 
 
 class StateAlone(AttentionDecoder):
@@ -45,8 +47,8 @@ class StateAlone(AttentionDecoder):
         return context, weights, state._replace(h=h, c=c)
 
 
-@keras.saving.register_keras_serializable("ablation")
-class NoPlaces(encoders.Conv3DEncoder):
+@encoders.register_encoder("no_positions")
+class NoPlaces(Conv3DEncoder):
     """Cells don't know where and when they are, but for what padding tells them."""
 
     def build(self, input_shape):
@@ -56,16 +58,16 @@ class NoPlaces(encoders.Conv3DEncoder):
             table.trainable = False
 
 
-@keras.saving.register_keras_serializable("ablation")
-class OffCentre(encoders.Conv3DEncoder):
+@encoders.register_encoder("off_centre")
+class OffCentre(Conv3DEncoder):
     """Cells see what lies around a point half a cell away, as "same" padding alone has it."""
 
     def _last_stride(self):
         return -1
 
 
-@keras.saving.register_keras_serializable("ablation")
-class LongSteps(encoders.Conv3DEncoder):
+@encoders.register_encoder("long_kernels")
+class LongSteps(Conv3DEncoder):
     """Where time is halved a kernel is three moments long, the third being the next step's own."""
 
     def _unit(self, width, strides=(1, 1, 1), **options):
@@ -75,13 +77,13 @@ class LongSteps(encoders.Conv3DEncoder):
         return unit
 
 
-@keras.saving.register_keras_serializable("ablation")
+@encoders.register_encoder("off_centre_long_kernels")
 class OffCentreLongSteps(OffCentre, LongSteps):
     """Both: the encoder as it was before either was mended."""
 
 
-@keras.saving.register_keras_serializable("ablation")
-class NormalisedFirst(encoders.Conv3DEncoder):
+@encoders.register_encoder("normalised_first")
+class NormalisedFirst(Conv3DEncoder):
     """Batch normalisation in the first stage too, whose cells are the most."""
 
     def _unit(self, width, strides=(1, 1, 1), **options):
@@ -93,7 +95,7 @@ class Variant:
     """What is changed: a part of the model, or the recipe."""
 
     decoder: type = AttentionDecoder
-    encoder: type = encoders.Conv3DEncoder
+    encoder: str = "conv3d"
     doubly_stochastic: float = 0.0
     change: Callable[[Recipe], Recipe] = lambda recipe: recipe
 
@@ -120,11 +122,11 @@ def with_full_decoder(recipe: Recipe) -> Recipe:
 VARIANTS = {
     "as it is": Variant(),
     "query without the last word": Variant(decoder=StateAlone),
-    "no position embeddings": Variant(encoder=NoPlaces),
-    "cells off centre": Variant(encoder=OffCentre),
-    "steps see three moments": Variant(encoder=LongSteps),
-    "off centre, three moments": Variant(encoder=OffCentreLongSteps),
-    "first stage normalised": Variant(encoder=NormalisedFirst),
+    "no position embeddings": Variant(encoder="no_positions"),
+    "cells off centre": Variant(encoder="off_centre"),
+    "steps see three moments": Variant(encoder="long_kernels"),
+    "off centre, three moments": Variant(encoder="off_centre_long_kernels"),
+    "first stage normalised": Variant(encoder="normalised_first"),
     "no residual units": Variant(change=without_residual),
     "doubly stochastic, 0.1": Variant(doubly_stochastic=0.1),
     "averaged weights": Variant(change=with_average),
@@ -138,13 +140,12 @@ COLUMNS = ("  exact", " unseen", "colour, shape", "behaviour", "mass on object")
 def trained(variant: Variant, recipe: Recipe, shards: dict[str, Path]) -> Captioner:
     """The variant's best weights."""
     captioner_module.AttentionDecoder = variant.decoder
-    encoders.ENCODERS["conv3d"] = variant.encoder
     keras.utils.set_random_seed(recipe.training.seed)
     made = Captioner(
         recipe.clip,
         recipe.caption,
         Vocabulary.from_captions(read_captions_of(shards["train"])),
-        variant.encoder(**recipe.encoder_options),
+        encoders.get(variant.encoder, **recipe.encoder_options),
         dataclasses.asdict(recipe.decoder),
         doubly_stochastic=variant.doubly_stochastic,
     )
@@ -184,7 +185,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="the recipe's own when left out")
     parser.add_argument("--seeds", type=int, default=1, help="runs of each variant")
     arguments = parser.parse_args()
-    usual = FULL if arguments.full else RECIPES["shapes"]
+    usual = FULL if arguments.full else recipes.get("shapes")
     shards = Workspace(
         root=arguments.root, recipe=usual, clips=FULL_CLIPS if arguments.full else None
     ).shards()

@@ -18,14 +18,16 @@ from timing import medians
 from v2t_lib.datasets.shapes_grammar import THINGS, describe
 from v2t_lib.models.captioner import JIT_COMPILE, Captioner
 from v2t_lib.models.encoders import registry as encoders
-from v2t_lib.models.encoders.catalogue import COSTS, SPEC
+from v2t_lib.models.encoders.cost import cost
+from v2t_lib.specs import ClipSpec
 from v2t_lib.text.vocabulary import Vocabulary
-from v2t_lib.training.recipe import RECIPES, TrainingOptions
+from v2t_lib.training.recipe import TrainingOptions
+from v2t_lib.training.recipes import registry as recipes
 from v2t_lib.training.train import compile_for_training
 
-DEMO = RECIPES["shapes"]
+DEMO = recipes.get("shapes")
 CAPTION, DECODER = DEMO.caption, dataclasses.asdict(DEMO.decoder)
-BATCH, CHANNELS = 8, 64
+SPEC, BATCH, CHANNELS = ClipSpec(), 8, 64
 
 
 def best_convolution(rng):
@@ -44,7 +46,7 @@ def best_convolution(rng):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="ENCODER", help="default: all that see")
-    names = parser.parse_args().names or [name for name in COSTS if name != "blind"]
+    names = parser.parse_args().names or [name for name in encoders.ENCODERS if name != "blind"]
     rng = np.random.default_rng(0)
     words = Vocabulary.from_captions(describe((t,), p) for t in THINGS for p in range(3))
     frames = rng.integers(0, 256, (BATCH, *SPEC.shape), dtype=np.uint8)
@@ -58,7 +60,8 @@ def main():
             step=lambda model=model: model.train_on_batch((frames, tokens), tokens),
             limit=limit,
         )
-        own, best = 3 * BATCH * COSTS[name].flop / seconds["step"], work / seconds["limit"]
+        flop = cost(model.encoder, SPEC).flop
+        own, best = 3 * BATCH * flop / seconds["step"], work / seconds["limit"]
         print(
             f"{name:20s} {seconds['step']:6.2f} s a step, {BATCH / seconds['step']:5.1f} clips/s, "
             f"{own / 1e9:4.0f} GFLOP/s, {own / best:.0%} of one Conv3D's {best / 1e9:.0f} "

@@ -29,10 +29,10 @@ SIZES = ["--frames", "4", "--size", "16", "--workers", "2"]
 # Small shards, so that kills also meet their sealing.
 SMALL_SHARDS = """
 import sys
-from v2t_lib import cli
+from v2t_lib.cli.main import main
 from v2t_lib.fetching import fetch
 fetch.ShardWriter.__init__.__defaults__ = (7,)
-sys.exit(cli.main(sys.argv[1:]))
+sys.exit(main(sys.argv[1:]))
 """
 
 

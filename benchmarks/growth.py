@@ -19,9 +19,9 @@ from v2t_lib.captions_file import read_captions
 from v2t_lib.datasets.shapes import write_shapes
 from v2t_lib.shards.format import describe
 from v2t_lib.shards.pack import pack
-from v2t_lib.training.recipe import RECIPES
+from v2t_lib.training.recipes import registry as recipes
 
-DEMO = RECIPES["shapes"]
+DEMO = recipes.get("shapes")
 CAPTION, CLIP = DEMO.caption, DEMO.clip
 CLIPS, SIZES, BATCH = 1000, (1000, 3000, 10_000, 30_000), 32
 

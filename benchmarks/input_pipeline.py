@@ -24,10 +24,10 @@ from v2t_lib.shards.format import shard_paths
 from v2t_lib.shards.pack import pack
 from v2t_lib.shards.reader import batches, read_captions_of
 from v2t_lib.text.vocabulary import Vocabulary
-from v2t_lib.training.recipe import RECIPES
+from v2t_lib.training.recipes import registry as recipes
 from v2t_lib.training.train import compile_for_training
 
-DEMO = RECIPES["shapes"]
+DEMO = recipes.get("shapes")
 CAPTION, CLIP, DECODER, ENCODER, TRAINING = (
     DEMO.caption,
     DEMO.clip,

@@ -26,12 +26,12 @@ from v2t_lib.files import replacing
 from v2t_lib.metrics.corpus_scores import CorpusScores, score_corpus
 from v2t_lib.metrics.score_report import report
 from v2t_lib.models.captioner import load
-from v2t_lib.training.recipe import RECIPES
+from v2t_lib.training.recipes import registry as recipes
 from v2t_lib.training.scst import SCST_FILE, train_scst
 from v2t_lib.training.train import MODEL_FILE
 from v2t_lib.workspace import Workspace
 
-DEMO = RECIPES["shapes"]
+DEMO = recipes.get("shapes")
 
 
 def paraphrased(root: Path) -> Workspace:

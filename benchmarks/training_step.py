@@ -19,10 +19,10 @@ from v2t_lib.models.captioner import JIT_COMPILE, Captioner
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.specs import ClipSpec
 from v2t_lib.text.vocabulary import Vocabulary
-from v2t_lib.training.recipe import RECIPES
+from v2t_lib.training.recipes import registry as recipes
 from v2t_lib.training.train import compile_for_training
 
-DEMO = RECIPES["shapes"]
+DEMO = recipes.get("shapes")
 CAPTION, CLIP, DECODER, ENCODER, TRAINING = (
     DEMO.caption,
     DEMO.clip,
