@@ -24,14 +24,8 @@ class CaptionSpec(Options):
     """How long captions get, and which words the vocabulary keeps."""
 
     length: int = option(
-        20,
-        "longest caption, the end token included; words beyond it are cut from training captions",
-        "tokens",
-        at_least=2,
+        20, "most tokens in a caption, the end token included", "tokens", at_least=2
     )
     min_count: int = option(
-        1,
-        "times a word has to occur in the training captions to enter the vocabulary",
-        "occurrences",
-        at_least=1,
+        1, "times a word has to occur in training captions to be learnt", "occurrences", at_least=1
     )

@@ -1,4 +1,5 @@
-"""`v2t caption`: sentences for clips."""
+"""Caption clips. A file that can't be read is reported, and the others get their captions; the exit
+code is then 1."""
 
 import json
 import sys
@@ -6,19 +7,10 @@ import sys
 from v2t_lib.cli.flags import add_json, add_model
 from v2t_lib.errors import V2TError
 
-HELP = (
-    "Caption clips. A file that can't be read is reported and the others get their captions; the "
-    "exit code is then 1."
-)
-
 
 def add_arguments(parser):
-    parser.add_argument(
-        "files",
-        nargs="+",
-        metavar="FILE",
-        help="a GIF, APNG, WebP, MP4, MOV, WebM or AVI: a path or URL",
-    )
+    text = "a GIF, APNG, WebP, MP4, MOV, WebM or AVI: a path or URL"
+    parser.add_argument("files", nargs="+", metavar="FILE", help=text)
     add_model(parser, beam=1)
     add_json(parser)
 

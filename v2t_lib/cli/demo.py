@@ -1,4 +1,5 @@
-"""`v2t demo`: the whole path on drawn clips."""
+"""Run the whole path on drawn clips. Draws, packs, trains, scores and reports in minutes on two
+cores, without a network; what is already there is kept."""
 
 import contextlib
 import json
@@ -7,29 +8,12 @@ from pathlib import Path
 
 from v2t_lib.cli.flags import add_json, number
 
-HELP = (
-    "Run the whole path on drawn clips. Draws, packs, trains, scores and reports in minutes on two "
-    "cores, without a network; what is already there is kept."
-)
-
 
 def add_arguments(parser):
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("runs/demo"),
-        metavar="DIR",
-        help="where report, model, scores and data go (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--seed",
-        type=number(0),
-        default=0,
-        help="seed of the clips and of training (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--full", action="store_true", help="three times the clips, a wider model, about an hour"
-    )
+    add = parser.add_argument
+    add("--out", type=Path, default="runs/demo", metavar="DIR", help="default: %(default)s")
+    add("--seed", type=number(0), default=0, help="of clips and training (default: %(default)s)")
+    add("--full", action="store_true", help="three times the clips, a wider model, about an hour")
     add_json(parser)
 
 

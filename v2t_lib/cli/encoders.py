@@ -1,14 +1,10 @@
-"""`v2t encoders`: what each encoder makes of a clip, and what that costs."""
+"""List the encoders and what each costs. Memory, parameters and operations are computed from the
+layers, which takes some seconds; nothing is downloaded."""
 
 import dataclasses
 import json
 
 from v2t_lib.cli.flags import add_clip_size, add_json, clip_spec
-
-HELP = (
-    "List the encoders and what each costs. Memory, parameters and operations are computed from "
-    "the layers, which takes some seconds; nothing is downloaded."
-)
 
 
 def add_arguments(parser):

@@ -1,4 +1,6 @@
-"""`v2t evaluate`: captions held-out shards and scores the captions."""
+"""Caption held-out shards and score the captions. The figures are over the clips in the shards; to
+count clips that could not be fetched, as TGIF's protocol does, give what --out writes to
+`v2t score`."""
 
 import json
 from pathlib import Path
@@ -6,30 +8,15 @@ from pathlib import Path
 from v2t_lib.cli.flags import add_json, add_model
 from v2t_lib.cli.score import say_why_no_meteor
 
-HELP = (
-    "Caption held-out shards and score the captions. The figures are over the clips in the shards; "
-    "to count clips that could not be fetched, as TGIF's protocol does, give what --out writes to "
-    "`v2t score`."
-)
-
 
 def add_arguments(parser):
-    parser.add_argument("shards", type=Path, help="held-out shards")
-    parser.add_argument(
-        "--out", type=Path, metavar="predictions.tsv", help="where the captions go, one a clip"
-    )
-    parser.add_argument(
-        "--unseen",
-        type=Path,
-        metavar="SHARDS",
-        help="drawn clips with combinations that training never showed, for a figure of their own",
-    )
-    parser.add_argument(
-        "--training",
-        type=Path,
-        metavar="SHARDS",
-        help="training shards, to count how many captions are copies of training captions",
-    )
+    add = parser.add_argument
+    add("shards", type=Path, help="held-out shards")
+    add("--out", type=Path, metavar="predictions.tsv", help="where the captions go")
+    text = "drawn clips of combinations that training never showed, scored apart"
+    add("--unseen", type=Path, metavar="SHARDS", help=text)
+    text = "training shards: counts captions that are copied from them"
+    add("--training", type=Path, metavar="SHARDS", help=text)
     add_model(parser, beam=4)
     add_json(parser)
 

@@ -1,4 +1,5 @@
-"""`v2t fetch`: downloads clips and gives every source a verdict."""
+"""Download clips, check each and pack it. Every source gets one verdict in DIR/manifest.tsv. After
+a stop the same command continues; finished clips are not downloaded again."""
 
 import argparse
 import json
@@ -6,11 +7,7 @@ import sys
 from pathlib import Path
 
 from v2t_lib.cli.flags import WrongUsage, add_clip_size, add_json, clip_spec, number
-
-HELP = (
-    "Download clips, check each and pack it. Every source gets one verdict in DIR/manifest.tsv. "
-    "After a stop the same command continues; finished clips are not downloaded again."
-)
+from v2t_lib.errors import DataError
 
 
 def _share(text: str) -> tuple[int, int]:
@@ -21,55 +18,36 @@ def _share(text: str) -> tuple[int, int]:
 
 
 def add_arguments(parser):
-    what = parser.add_mutually_exclusive_group(required=True)
+    what, add = parser.add_mutually_exclusive_group(required=True), parser.add_argument
     what.add_argument(
         "captions",
         nargs="?",
-        help="captions file, one `source<TAB>caption` a row, sources being URLs or paths; or the "
-        "name of a published data set: tgif",
+        help="captions file of URLs or paths; or a published data set, tgif say",
     )
-    what.add_argument(
-        "--report", type=Path, metavar="DIR", help="only count what DIR has, and draw it"
-    )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where clips or shards go")
-    parser.add_argument(
-        "--split",
-        action="append",
-        metavar="LIST",
-        help="only the sources in this file, one a line, or in a published split: train, val or "
-        "test; give it again for another one",
-    )
-    parser.add_argument(
-        "--limit", type=number(1), metavar="CLIPS", help="only the first clips of all"
-    )
-    parser.add_argument(
-        "--part",
-        type=_share,
-        metavar="I/N",
-        help="only the Ith of N equal shares of the sources, into DIR/part-I-of-N: one a machine",
-    )
-    parser.add_argument(
-        "--shards", action="store_true", help="pack clips into DIR/SPLIT, and keep no originals"
-    )
+    what.add_argument("--report", type=Path, metavar="DIR", help="only count what DIR has, draw it")
+    add("--out", type=Path, metavar="DIR", help="where manifest, clips and shards go")
+    text = "only the sources of this split list, or published split: train, val or test; repeatable"
+    add("--split", action="append", metavar="LIST", help=text)
+    add("--limit", type=number(1), metavar="CLIPS", help="only this many clips, the first")
+    text = "only the Ith of N equal shares of the sources, into DIR/part-I-of-N: one a machine"
+    add("--part", type=_share, metavar="I/N", help=text)
+    add("--shards", action="store_true", help="pack into DIR/SPLIT, and keep no originals")
+    add("--keep", action="store_true", help="with --shards: keep originals too")
     add_clip_size(parser)
-    parser.add_argument("--keep", action="store_true", help="with --shards: keep originals too")
-    parser.add_argument(
-        "--workers", type=number(1), help="decoding processes (default: one a core)"
-    )
-    parser.add_argument(
+    add("--workers", type=number(1), help="decoding processes (default: one a core)")
+    add(
         "--connections",
         type=number(1),
         default=32,
         help="downloads at a time (default: %(default)s)",
     )
-    parser.add_argument(
-        "--per-host",
-        type=number(1),
-        default=8,
-        help="downloads at a time from one host (default: %(default)s)",
+    add(
+        "--per-host", type=number(1), default=8, help="of them from one host (default: %(default)s)"
     )
-    parser.add_argument(
-        "--mirror", metavar="URL", help="where a published data set's files are, ending in a slash"
+    add(
+        "--mirror",
+        metavar="URL",
+        help="URL ending in / that a published data set's files are under",
     )
     add_json(parser)
 
@@ -80,12 +58,18 @@ def _plan(args):
     from v2t_lib.datasets.registry import DATASETS
 
     captions, lists = args.captions, args.split or []
-    if captions in DATASETS and DATASETS[captions].fetchable:
+    published = [name for name in DATASETS if DATASETS[name].fetchable]
+    if captions in published:
         source = DATASETS[captions](mirror=args.mirror or "")
         print(source.licence, file=sys.stderr)
         captions = source.captions(args.out)
         splits = source.split_lists(captions)
         lists = [splits.get(name, name) for name in lists] or splits.values()
+    elif not Path(captions).exists():
+        raise DataError(
+            f"expected a captions file, or a data set among {', '.join(published)}. "
+            f"Received: {captions!r}, which is neither"
+        )
     records = read_captions(captions)
     if lists:
         records = [record for listed in lists for record in select(records, listed)]

@@ -1,6 +1,7 @@
 """Flags that several commands share, and flags made from the fields of options classes."""
 
 import argparse
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,31 +35,18 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def add_model(parser: argparse.ArgumentParser, beam: int) -> None:
     """`--model` and `--beam`, whose default is `beam`."""
-    parser.add_argument(
-        "--model", type=Path, required=True, metavar="M.keras", help="a trained captioner"
-    )
-    parser.add_argument(
-        "--beam",
-        type=number(1),
-        default=beam,
-        metavar="BEAMS",
-        help="captions that the beam search keeps at each word; 1 is greedy search "
-        "(default: %(default)s)",
-    )
+    add = parser.add_argument
+    add("--model", type=Path, required=True, metavar="M.keras", help="a trained captioner")
+    text = f"captions that beam search keeps at each word, 1 for greedy search (default: {beam})"
+    add("--beam", type=number(1), default=beam, metavar="BEAMS", help=text)
 
 
 def add_clip_size(parser: argparse.ArgumentParser) -> None:
     """`--frames` and `--size`, which `clip_spec` reads."""
-    about = ClipSpec.about()
-    parser.add_argument("--frames", **_argument(about["frames"], about["frames"].default))
-    size = about["height"]
-    parser.add_argument(
-        "--size",
-        type=_parser_of(size),
-        default=size.default,
-        metavar="PIXELS",
-        help=f"height and width of a frame; {size.range} (default: {size.default})",
-    )
+    frames, size = ClipSpec.about()["frames"], ClipSpec.about()["height"]
+    parser.add_argument("--frames", **_argument(frames, frames.default))
+    square = dataclasses.replace(size, help="height and width of a frame")
+    parser.add_argument("--size", **_argument(square, size.default))
 
 
 def clip_spec(args: argparse.Namespace) -> ClipSpec:

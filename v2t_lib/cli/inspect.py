@@ -1,15 +1,11 @@
-"""`v2t inspect`: a page that shows captions with their attention."""
+"""Write one HTML page with each word's attention over the clip. It opens in any browser and needs
+nothing beside it."""
 
 import sys
 from pathlib import Path
 
 from v2t_lib.cli.flags import add_model
 from v2t_lib.errors import V2TError
-
-HELP = (
-    "Write one HTML page that shows each word's attention over the clip. It opens in any browser "
-    "and needs nothing beside it."
-)
 
 
 def add_arguments(parser):

@@ -9,7 +9,8 @@ from v2t_lib import __version__
 from v2t_lib.cli.flags import WrongUsage
 from v2t_lib.errors import V2TError
 
-#: In the order of `v2t --help`; each is a module with `HELP`, `add_arguments` and `run`.
+#: In the order of `v2t --help`; each is a module with `add_arguments` and `run`,
+#: whose docstring is its help.
 COMMANDS = ("demo", "shapes", "fetch", "pack", "train", "caption", "inspect", "evaluate", "score",
             "encoders", "recipes")  # fmt: skip
 EPILOG = """\
@@ -41,10 +42,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in COMMANDS:
         command = importlib.import_module(f"v2t_lib.cli.{name}")
-        summary = command.HELP.split(". ")[0].rstrip(".")
-        sub = commands.add_parser(
-            name, help=summary[0].lower() + summary[1:], description=command.HELP
-        )
+        about = " ".join(command.__doc__.split())
+        summary = about[0].lower() + about[1 : about.index(".")]
+        sub = commands.add_parser(name, help=summary, description=about)
         sub.set_defaults(run=command.run)
         command.add_arguments(sub)
     return parser

@@ -1,4 +1,5 @@
-"""`v2t pack`: decodes local clips into shards."""
+"""Decode local clips into shards, which training reads. A clip that can't be decoded is left out
+and named."""
 
 import json
 import sys
@@ -6,37 +7,17 @@ from pathlib import Path
 
 from v2t_lib.cli.flags import add_clip_size, add_json, clip_spec, number
 
-HELP = (
-    "Decode local clips into shards, which training reads. A clip that can't be decoded is left "
-    "out and named."
-)
-
 
 def add_arguments(parser):
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument(
-        "captions",
-        type=Path,
-        nargs="?",
-        help="captions file, one `source<TAB>caption` a row, paths relative to the file",
-    )
-    what.add_argument(
-        "--merge",
-        type=Path,
-        nargs="+",
-        metavar="SHARDS",
-        help="join these folders of shards instead",
-    )
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="SHARDS", help="folder for the shards"
-    )
-    parser.add_argument(
-        "--split", type=Path, metavar="LIST", help="only the sources in this file, one a line"
-    )
+    what, add = parser.add_mutually_exclusive_group(required=True), parser.add_argument
+    text = "captions file, one `source<TAB>caption` a row, paths relative to the file"
+    what.add_argument("captions", type=Path, nargs="?", help=text)
+    text = "join these folders of shards instead"
+    what.add_argument("--merge", type=Path, nargs="+", metavar="SHARDS", help=text)
+    add("--out", type=Path, required=True, metavar="SHARDS", help="folder for the shards")
+    add("--split", type=Path, metavar="LIST", help="only the sources in this file, one a line")
     add_clip_size(parser)
-    parser.add_argument(
-        "--workers", type=number(1), help="decoding processes (default: one a core)"
-    )
+    add("--workers", type=number(1), help="decoding processes (default: one a core)")
     add_json(parser)
 
 

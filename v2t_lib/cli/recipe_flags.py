@@ -24,36 +24,18 @@ def _encoder_option(text: str) -> tuple[str, object]:
 
 def add_recipe(parser: argparse.ArgumentParser, default: str = "default") -> None:
     """`--recipe`, and a flag for each of its fields but the clip's size."""
-    base = recipes.get(default)
-    parser.add_argument(
-        "--recipe",
-        choices=list(recipes.RECIPES),
-        default=default,
-        metavar="NAME",
-        help="options to start from, of which other flags replace one each; `v2t recipes` lists "
-        f"them (default: {default}, whose values are shown below)",
-    )
+    base, names = recipes.get(default), list(recipes.RECIPES)
+    text = "options to start from, of which other flags replace one each; `v2t recipes` lists them"
+    text += f" (default: {default}, whose values are shown below)"
+    parser.add_argument("--recipe", choices=names, default=default, metavar="NAME", help=text)
     group = add_options(parser, "encoder", base)
-    group.add_argument(
-        "--encoder-option",
-        type=_encoder_option,
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="an option of the encoder, VALUE in JSON: 'widths=[32,64]'; give it again for "
-        "another; `v2t encoders` lists them",
-    )
-    group.add_argument(
-        "--weights",
-        choices=("random", "imagenet"),
-        help="what an image network starts from; imagenet weights are downloaded (default: random)",
-    )
-    group.add_argument(
-        "--frozen",
-        action="store_true",
-        help="keep an image network's weights as they are; its features are then computed once "
-        "and stored beside the shards",
-    )
+    text = "an option of the encoder, VALUE in JSON: 'widths=[32,64]'; repeatable"
+    kind = {"type": _encoder_option, "action": "append", "default": []}
+    group.add_argument("--encoder-option", **kind, metavar="NAME=VALUE", help=text)
+    text = "what an image network starts from; imagenet weights are downloaded (default: random)"
+    group.add_argument("--weights", choices=("random", "imagenet"), help=text)
+    text = "keep an image network's weights as they are; its features are computed once and stored"
+    group.add_argument("--frozen", action="store_true", help=text)
     for part, title in PARTS.items():
         add_options(parser, title, getattr(base, part))
 

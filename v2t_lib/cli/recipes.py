@@ -1,4 +1,5 @@
-"""`v2t recipes`: the recipes that `v2t train --recipe` takes."""
+"""List the recipes that `v2t train` starts from. Each comes with the clips it is made for and the
+flags that stand for it: those that make it of the default recipe."""
 
 import json
 import shlex
@@ -7,11 +8,6 @@ import textwrap
 from v2t_lib.cli.flags import add_json
 from v2t_lib.cli.recipe_flags import flags_of
 from v2t_lib.training.recipes import registry as recipes
-
-HELP = (
-    "List the recipes that `v2t train` starts from. Each comes with the clips it is made for and "
-    "the flags that stand for it: those that make it of the default recipe."
-)
 
 
 def add_arguments(parser):

@@ -1,4 +1,7 @@
-"""`v2t score`: scores predictions by TGIF's protocol."""
+"""Score any predictions by TGIF's official protocol. Both files are UTF-8 TSV, one
+`source<TAB>caption` a row. The first prediction a clip counts; a clip without one has an empty
+caption, and the figures over the others are printed beside. METEOR needs a Java and the package
+pycocoevalcap."""
 
 import json
 import sys
@@ -6,32 +9,16 @@ from pathlib import Path
 
 from v2t_lib.cli.flags import add_json
 
-HELP = (
-    "Score any predictions by TGIF's official protocol. Both files are UTF-8 TSV, one "
-    "`source<TAB>caption` a row. The first prediction a clip counts; a clip without one has an "
-    "empty caption, and the figures over the others are printed beside. METEOR needs a Java and "
-    "the package pycocoevalcap."
-)
-
 
 def add_arguments(parser):
-    parser.add_argument("predictions", type=Path, metavar="PREDICTIONS.tsv")
-    parser.add_argument("references", type=Path, metavar="REFERENCES.tsv")
-    parser.add_argument(
-        "--split", type=Path, metavar="LIST", help="only the sources in this file, one a line"
-    )
-    parser.add_argument(
-        "--against",
-        type=Path,
-        metavar="B.tsv",
-        help="other predictions, to print how far PREDICTIONS is above them, paired by clip",
-    )
-    parser.add_argument(
-        "--per-clip",
-        type=Path,
-        metavar="OUT.csv",
-        help="where a table of every clip's scores goes, best and worst in turn",
-    )
+    add = parser.add_argument
+    add("predictions", type=Path, metavar="PREDICTIONS.tsv")
+    add("references", type=Path, metavar="REFERENCES.tsv")
+    add("--split", type=Path, metavar="LIST", help="only the sources in this file, one a line")
+    text = "other predictions: prints how far PREDICTIONS is above them, paired by clip"
+    add("--against", type=Path, metavar="B.tsv", help=text)
+    text = "where a table of every clip goes, best and worst in turn"
+    add("--per-clip", type=Path, metavar="OUT.csv", help=text)
     add_json(parser)
 
 

@@ -1,28 +1,16 @@
-"""`v2t shapes`: draws the embedded data."""
+"""Draw captioned GIFs of moving shapes, with split lists and masks. Prints the captions file, which
+`v2t pack` takes."""
 
 from pathlib import Path
 
 from v2t_lib.cli.flags import number
 
-HELP = (
-    "Draw captioned GIFs of moving shapes, with split lists and masks. Prints the captions file, "
-    "which `v2t pack` takes."
-)
-
 
 def add_arguments(parser):
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="where clips and captions go"
-    )
-    parser.add_argument(
-        "--clips", type=number(1), required=True, help="how many to draw, all splits together"
-    )
-    parser.add_argument(
-        "--seed",
-        type=number(0),
-        default=0,
-        help="another seed, other clips (default: %(default)s)",
-    )
+    add = parser.add_argument
+    add("--out", type=Path, required=True, metavar="DIR", help="where clips and captions go")
+    add("--clips", type=number(1), required=True, help="how many, all splits together")
+    add("--seed", type=number(0), default=0, help="another seed, other clips (default: 0)")
 
 
 def run(args) -> int:

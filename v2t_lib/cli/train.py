@@ -1,4 +1,6 @@
-"""`v2t train`: trains a captioner on shards."""
+"""Train a captioner on shards. Writes RUN/captioner.keras, and RUN/blind.keras, the same decoder
+trained without seeing clips, whose loss is what the captioner's has to beat. After a stop the same
+command with --resume continues."""
 
 import contextlib
 import sys
@@ -7,54 +9,25 @@ from pathlib import Path
 from v2t_lib.cli.flags import WrongUsage, number
 from v2t_lib.cli.recipe_flags import add_recipe, recipe_from
 
-HELP = (
-    "Train a captioner on shards. Writes RUN/captioner.keras, and RUN/blind.keras, the same "
-    "decoder trained without seeing clips, whose loss is what the captioner's has to beat. After "
-    "a stop the same command with --resume continues."
-)
-
 
 def add_arguments(parser):
-    parser.add_argument(
-        "shards", type=Path, help="training shards, from `v2t pack` or `v2t fetch --shards`"
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="the run's folder")
-    parser.add_argument(
-        "--val",
-        type=Path,
-        metavar="SHARDS",
-        help="held-out shards that choose the best epoch; without them the training loss does",
-    )
-    parser.add_argument("--resume", action="store_true", help="continue the run in RUN")
-    parser.add_argument(
-        "--copy-to",
-        type=Path,
-        metavar="DIR",
-        help="a second folder, on a mounted drive say, that gets a copy of the run as it grows; "
-        "--resume restores from there what RUN lacks",
-    )
-    parser.add_argument(
-        "--start-from",
-        type=Path,
-        metavar="M.keras",
-        help="fine-tune this model: its encoder, sizes, weights and words, to which new words "
-        "are added",
-    )
-    parser.add_argument(
-        "--scst",
-        type=number(1),
-        metavar="EPOCHS",
-        help="then train these epochs more for CIDEr itself (arXiv 1612.00563), into "
-        "RUN/scst.keras; for clips with several captions each",
-    )
-    parser.add_argument(
-        "--devices",
-        type=number(1),
-        default=1,
-        metavar="N",
-        help="GPUs of this machine that share each batch evenly; more than one needs Keras on "
-        "JAX: KERAS_BACKEND=jax v2t train ... --devices 2 (default: 1)",
-    )
+    add = parser.add_argument
+    add("shards", type=Path, help="training shards, from `v2t pack` or `v2t fetch --shards`")
+    add("--out", type=Path, required=True, metavar="RUN", help="the run's folder")
+    text = "held-out shards that choose the best epoch; without them the training loss does"
+    add("--val", type=Path, metavar="SHARDS", help=text)
+    add("--resume", action="store_true", help="continue the run in RUN")
+    text = "a second folder, on a mounted drive say, that gets a copy of the run as it grows"
+    text += "; --resume restores from there what RUN lacks"
+    add("--copy-to", type=Path, metavar="DIR", help=text)
+    text = "fine-tune a model: its encoder, sizes, weights and words, to which new words are added"
+    add("--start-from", type=Path, metavar="M.keras", help=text)
+    text = "then train for CIDEr itself (arXiv 1612.00563), into RUN/scst.keras; for clips with"
+    text += " several captions each"
+    add("--scst", type=number(1), metavar="EPOCHS", help=text)
+    text = "GPUs of this machine that share each batch evenly; more than one needs Keras on JAX,"
+    text += " KERAS_BACKEND=jax v2t train ... --devices 2 (default: 1)"
+    add("--devices", type=number(1), default=1, metavar="N", help=text)
     add_recipe(parser)
 
 

@@ -1,5 +1,6 @@
 """A folder of your own clips as a data set."""
 
+import dataclasses
 from pathlib import Path
 
 from v2t_lib.datasets.registry import DataSet, register_dataset
@@ -7,6 +8,7 @@ from v2t_lib.errors import DataError
 
 
 @register_dataset("my_folder")
+@dataclasses.dataclass(frozen=True)
 class MyFolder(DataSet):
     """Your clips: `captions.tsv`, and `train.txt`, `val.txt`, `test.txt` if the split is yours.
 

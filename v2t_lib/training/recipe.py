@@ -13,17 +13,13 @@ class DecoderOptions(Options):
 
     units: int = option(512, "size of the LSTM's state", "units", at_least=1)
     embedding_size: int = option(
-        256, "size of the word embeddings and of the layer before the logits", "units", at_least=1
+        256, "size of word embeddings and of the layer before the logits", "units", at_least=1
     )
     attention_units: int = option(
         512, "size of the space in which attention compares query and memory", "units", at_least=1
     )
     dropout: float = option(
-        0.0,
-        "share of the word embeddings and of the layer before the logits that is dropped",
-        "share",
-        at_least=0,
-        below=1,
+        0.0, "dropout of word embeddings and before the logits", "share", at_least=0, below=1
     )
 
 
@@ -33,80 +29,55 @@ class TrainingOptions(Options):
 
     epochs: int = option(20, "passes over the training captions", "epochs", at_least=1)
     batch_size: int = option(
-        32, "captions of a batch, each with its clip", "captions", at_least=1, flag="batch"
+        32, "captions in a batch, each with its clip", "captions", at_least=1, flag="batch"
     )
-    learning_rate: float = option(
-        1e-3, "AdamW's learning rate at its highest, after the warmup", "rate", above=0
-    )
+    learning_rate: float = option(1e-3, "AdamW's peak learning rate", "rate", above=0)
     warmup_share: float = option(
-        0.05,
-        "share of all steps in which the learning rate rises from 0; it then falls along a cosine",
-        "share",
-        at_least=0,
-        at_most=1,
+        0.05, "share of the steps in which the rate rises from 0", "share", at_least=0, at_most=1
     )
-    weight_decay: float = option(
-        0.02, "AdamW's weight decay, times the learning rate, a step", "rate", at_least=0
-    )
-    clip_norm: float = option(
-        1.0, "longer gradients, all weights' together, are scaled to this norm", "norm", above=0
-    )
+    weight_decay: float = option(0.02, "AdamW's weight decay", "rate", at_least=0)
+    clip_norm: float = option(1.0, "largest norm of a step's whole gradient", "norm", above=0)
     label_smoothing: float = option(
-        0.0,
-        "share of each target word's probability that is spread over the whole vocabulary",
-        "share",
-        at_least=0,
-        below=1,
+        0.0, "share of a target spread over all words", "share", at_least=0, below=1
     )
     accumulate: int = option(
-        1,
-        "batches whose mean gradient makes one step of the optimiser, where memory is short",
-        "batches",
-        at_least=1,
+        1, "batches to a step of the optimiser, where memory is short", "batches", at_least=1
     )
     ema: float = option(
         0.0,
-        "momentum of the weights' exponential moving average, which is then what is evaluated and "
-        "saved; 0.999 suits long runs, 0 is none",
+        "momentum of the weights' exponential moving average, which is evaluated and saved in "
+        "their place; 0.999 suits long runs, 0 is none",
         "momentum",
         at_least=0,
         below=1,
     )
     scheduled_sampling: float = option(
         0.0,
-        "share of the decoder's input words that are drawn from its own predictions by the end of "
-        "training (arXiv 1506.03099); it grows linearly from 0",
+        "share of the decoder's input words that it has written itself by the end of training, "
+        "growing from 0 (arXiv 1506.03099)",
         "share",
         at_least=0,
         at_most=1,
     )
     doubly_stochastic: float = option(
         0.0,
-        "weight of the penalty that asks attention to cover every cell over the sentence "
-        "(arXiv 1502.03044); 0 is none",
+        "weight of the penalty that asks attention to cover every cell (arXiv 1502.03044)",
         "weight",
         at_least=0,
     )
     precision: str = option(
         "float32",
-        "Keras dtype policy: mixed_float16 is for GPUs and scales the loss, mixed_bfloat16 also "
-        "for CPUs that have it",
+        "Keras dtype policy; mixed_float16 is for GPUs, mixed_bfloat16 also for CPUs that have it",
         "policy",
         choices=("float32", "mixed_float16", "mixed_bfloat16"),
     )
     seed: int = option(
-        0,
-        "seed of the weights, the order of the data and all else that is drawn",
-        "number",
-        at_least=0,
-        below=2**32,
+        0, "seed of weights, batch order and all else drawn", "number", at_least=0, below=2**32
     )
     checkpoint_steps: int = option(
-        500, "steps between two checkpoints; each epoch ends with one too", "steps", at_least=1
+        500, "steps between checkpoints; each epoch ends with one too", "steps", at_least=1
     )
-    keep_checkpoints: int = option(
-        3, "how many of the last checkpoints are kept", "checkpoints", at_least=1
-    )
+    keep_checkpoints: int = option(3, "last checkpoints to keep", "checkpoints", at_least=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,11 +98,7 @@ class Recipe(Options):
 
     clip: ClipSpec = dataclasses.field(default_factory=ClipSpec)
     caption: CaptionSpec = dataclasses.field(default_factory=CaptionSpec)
-    encoder: str = option(
-        "conv3d",
-        "encoder that turns clips into the memory attention reads; `v2t encoders` lists them",
-        "name",
-    )
+    encoder: str = option("conv3d", "encoder's name; `v2t encoders` lists them", "name")
     encoder_options: dict = dataclasses.field(default_factory=dict)
     decoder: DecoderOptions = dataclasses.field(default_factory=DecoderOptions)
     training: TrainingOptions = dataclasses.field(default_factory=TrainingOptions)
@@ -145,13 +112,6 @@ class Recipe(Options):
                     f"expected Recipe.{field.name} to be a {field.type.__name__}. "
                     f"Received: {value!r}"
                 )
-        try:
-            json.dumps(self.encoder_options)
-        except (TypeError, ValueError):
-            raise ValueError(
-                "expected Recipe.encoder_options to hold numbers, strings, lists and the like. "
-                f"Received: {self.encoder_options!r}"
-            ) from None
         object.__setattr__(self, "encoder_options", _with_tuples(self.encoder_options))
 
     def to_dict(self) -> dict:
@@ -170,7 +130,14 @@ class Recipe(Options):
 
 
 def _with_tuples(value):
-    """Dicts stay dicts and lists become tuples, so that equal recipes compare equal."""
+    """JSON's values with tuples for its lists, so that equal recipes compare equal."""
     if isinstance(value, dict):
         return {name: _with_tuples(part) for name, part in value.items()}
-    return tuple(map(_with_tuples, value)) if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple):
+        return tuple(map(_with_tuples, value))
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise ValueError(
+        "expected Recipe.encoder_options to hold numbers, strings, lists and the like. "
+        f"Received: {value!r}"
+    )

@@ -37,6 +37,7 @@ class C3DEncoder(GridEncoder):
                 f"{len(widths)} widths, {len(depths)} depths, {len(strides)} strides"
             )
         self.widths, self.depths = tuple(widths), tuple(depths)
+        self.memory_size = self.widths[-1]
         self.strides = tuple(tuple(s) for s in strides)
         self.units = []
         for stage, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True)):
@@ -46,11 +47,6 @@ class C3DEncoder(GridEncoder):
                 self.units.append(
                     layers.MaxPooling3D(pool, padding="same", dtype=self.dtype_policy)
                 )
-
-    @property
-    def memory_size(self) -> int:
-        """`D`, the size of a memory cell."""
-        return self.widths[-1]
 
     def get_config(self):
         return super().get_config() | {

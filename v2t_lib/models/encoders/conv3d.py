@@ -42,7 +42,7 @@ class Conv3DEncoder(GridEncoder):
                 "expected as many strides as widths. "
                 f"Received: {len(widths)} widths, {len(strides)} strides"
             )
-        self.widths = tuple(widths)
+        self.widths, self.memory_size = tuple(widths), widths[-1]
         self.strides = tuple(tuple(s) for s in strides)
         self.residual_from = residual_from
         self.units, last = [], self._last_stride()
@@ -61,11 +61,6 @@ class Conv3DEncoder(GridEncoder):
     def _last_stride(self):
         """The last stage with a spatial stride; -1 where none has one."""
         return max((n for n, stride in enumerate(self.strides) if stride[1:] != (1, 1)), default=-1)
-
-    @property
-    def memory_size(self) -> int:
-        """`D`, the size of a memory cell."""
-        return self.widths[-1]
 
     def get_config(self):
         return super().get_config() | {
