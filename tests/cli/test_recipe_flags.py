@@ -4,10 +4,12 @@ import argparse
 import dataclasses
 
 import pytest
+from helpers import tiny
 
 from v2t_lib.cli.flags import flag
 from v2t_lib.cli.main import main
 from v2t_lib.cli.recipe_flags import PARTS, add_recipe, flags_of, recipe_from
+from v2t_lib.models.captioner import load
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.models.encoders.blind import BlindEncoder
 from v2t_lib.training.recipe import Recipe
@@ -119,7 +121,10 @@ def test_no_word_that_occurs_often_enough_is_refused(shards, tmp_path, capsys):
     assert "words that occur at least 999 times" in capsys.readouterr().err
 
 
-def test_the_command_trains_with_an_encoder_from_outside(shards, tmp_path, monkeypatch, capsys):
+@pytest.mark.usefixtures("eager")
+def test_an_encoder_from_outside_trains_and_the_model_remembers_the_recipe(
+    shards, tmp_path, monkeypatch, capsys
+):
     list(encoders.ENCODERS)
     monkeypatch.setattr(encoders.ENCODERS, "_found", dict(encoders.ENCODERS._found))
 
@@ -128,7 +133,13 @@ def test_the_command_trains_with_an_encoder_from_outside(shards, tmp_path, monke
         """Sees nothing, by another name."""
 
     run = tmp_path / "run"
-    small = ["--epochs", "1", "--batch", "8", "--units", "8", "--length", "5"]
-    command = ["train", str(shards), "--out", str(run), "--encoder", "mine", *small]
-    assert main([*command, "--encoder-option", "memory_size=3"]) == 0
+    flags = ["--encoder", "mine", "--encoder-option", "memory_size=3", "--epochs", "1"]
+    flags += ["--batch", "8", "--units", "8", "--length", "5", "--doubly-stochastic", "0.5"]
+    assert main(["train", str(shards), "--out", str(run), *flags]) == 0
     assert capsys.readouterr().out == f"{run / 'captioner.keras'}\n"
+    remembered, blind = (
+        Recipe.from_dict(load(run / f"{name}.keras").recipe) for name in ("captioner", "blind")
+    )
+    assert remembered == dataclasses.replace(made(*flags), clip=tiny.CLIP)
+    assert (blind.encoder, blind.encoder_options) == ("blind", {"memory_size": 3})
+    assert blind.decoder == remembered.decoder and blind.training.doubly_stochastic == 0

@@ -19,11 +19,8 @@ def _share(text: str) -> tuple[int, int]:
 
 def add_arguments(parser):
     what, add = parser.add_mutually_exclusive_group(required=True), parser.add_argument
-    what.add_argument(
-        "captions",
-        nargs="?",
-        help="captions file of URLs or paths; or a published data set, tgif say",
-    )
+    text = "captions file of URLs or paths; or a published data set, tgif say"
+    what.add_argument("captions", nargs="?", help=text)
     what.add_argument("--report", type=Path, metavar="DIR", help="only count what DIR has, draw it")
     add("--out", type=Path, metavar="DIR", help="where manifest, clips and shards go")
     text = "only the sources of this split list, or published split: train, val or test; repeatable"
@@ -35,20 +32,9 @@ def add_arguments(parser):
     add("--keep", action="store_true", help="with --shards: keep originals too")
     add_clip_size(parser)
     add("--workers", type=number(1), help="decoding processes (default: one a core)")
-    add(
-        "--connections",
-        type=number(1),
-        default=32,
-        help="downloads at a time (default: %(default)s)",
-    )
-    add(
-        "--per-host", type=number(1), default=8, help="of them from one host (default: %(default)s)"
-    )
-    add(
-        "--mirror",
-        metavar="URL",
-        help="URL ending in / that a published data set's files are under",
-    )
+    add("--connections", type=number(1), default=32, help="downloads at a time (default: 32)")
+    add("--per-host", type=number(1), default=8, help="of them from one host (default: 8)")
+    add("--mirror", metavar="URL", help="where a published data set's files are, ending in /")
     add_json(parser)
 
 
