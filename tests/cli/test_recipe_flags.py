@@ -5,6 +5,7 @@ import dataclasses
 
 import pytest
 from helpers import tiny
+from helpers.registries import forget_afterwards
 
 from v2t_lib.cli.flags import flag
 from v2t_lib.cli.main import main
@@ -125,8 +126,7 @@ def test_no_word_that_occurs_often_enough_is_refused(shards, tmp_path, capsys):
 def test_an_encoder_from_outside_trains_and_the_model_remembers_the_recipe(
     shards, tmp_path, monkeypatch, capsys
 ):
-    list(encoders.ENCODERS)
-    monkeypatch.setattr(encoders.ENCODERS, "_found", dict(encoders.ENCODERS._found))
+    forget_afterwards(monkeypatch, encoders.ENCODERS)
 
     @encoders.register_encoder("mine")
     class MyEncoder(BlindEncoder):

@@ -1,6 +1,7 @@
 import pytest
 from helpers import tiny
 from helpers.clips import write_gif
+from helpers.registries import forget_afterwards
 
 from v2t_lib.cli.main import main
 from v2t_lib.datasets.registry import DATASETS, DataSet, register_dataset
@@ -34,8 +35,7 @@ def test_split_lists_are_those_of_the_data_sets_splits_all_or_none(tmp_path):
 @pytest.fixture
 def mine(monkeypatch):
     """A data set from outside the package, forgotten after the test."""
-    list(DATASETS)
-    monkeypatch.setattr(DATASETS, "_found", dict(DATASETS._found))
+    forget_afterwards(monkeypatch, DATASETS)
 
     @register_dataset("mine")
     class Mine(DataSet):

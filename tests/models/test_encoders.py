@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 from helpers import tiny
+from helpers.registries import forget_afterwards
 
 from v2t_lib.errors import ModelError
 from v2t_lib.models.captioner import Captioner, load, save
@@ -226,14 +227,9 @@ def test_mixed_precision_computes_in_half_and_keeps_float32_weights():
     assert {keras.backend.standardize_dtype(w.dtype) for w in encoder.weights} == {"float32"}
 
 
-@pytest.fixture
-def registered(monkeypatch):
-    """What a test registers is forgotten after it."""
-    list(encoders.ENCODERS)
-    monkeypatch.setattr(encoders.ENCODERS, "_found", dict(encoders.ENCODERS._found))
+def test_an_encoder_from_outside_the_package_is_one_class(monkeypatch, tmp_path):
+    forget_afterwards(monkeypatch, encoders.ENCODERS)
 
-
-def test_an_encoder_from_outside_the_package_is_one_class(registered, tmp_path):
     @encoders.register_encoder("mine")
     class MyEncoder(GridEncoder):
         strides = ((2, 4, 4),)

@@ -5,6 +5,7 @@ import json
 import pytest
 from helpers import tiny
 from helpers.processes import loaded_by
+from helpers.registries import forget_afterwards
 
 from v2t_lib.models.captioner import load, save
 from v2t_lib.models.encoders import registry as encoders
@@ -31,8 +32,7 @@ def test_unknown_names_are_told_with_those_there_are():
 
 
 def test_a_recipe_from_outside_the_package_is_one_function(monkeypatch):
-    list(recipes.RECIPES)
-    monkeypatch.setattr(recipes.RECIPES, "_found", dict(recipes.RECIPES._found))
+    forget_afterwards(monkeypatch, recipes.RECIPES)
 
     @recipes.register_recipe("mine")
     def mine():
