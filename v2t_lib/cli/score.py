@@ -15,6 +15,8 @@ def add_arguments(parser):
     add("predictions", type=Path, metavar="PREDICTIONS.tsv")
     add("references", type=Path, metavar="REFERENCES.tsv")
     add("--split", type=Path, metavar="LIST", help="only the sources in this file, one a line")
+    text = "cut Chinese, Japanese, Thai and other scripts without spaces into characters"
+    add("--characters", action="store_true", help=text)
     text = "other predictions: prints how far PREDICTIONS is above them, paired by clip"
     add("--against", type=Path, metavar="B.tsv", help=text)
     text = "where a table of every clip goes, best and worst in turn"

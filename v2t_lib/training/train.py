@@ -231,7 +231,7 @@ def train(
     if len(vocabulary) == len(SPECIALS):
         raise DataError(
             f"{shards}: expected words that occur at least {recipe.caption.min_count} times in its "
-            "captions. Received: none; lower min_count"
+            "captions. Received: none; lower min_count, or look into the captions"
         )
 
     def make(recipe: Recipe) -> Captioner:
