@@ -38,7 +38,7 @@ FULL = recipes.get("shapes_full")
 
 
 class StateAlone(AttentionDecoder):
-    """The attention asks with the LSTM's state only, as in arXiv 1502.03044."""
+    """The query is h alone, as in arXiv 1502.03044."""
 
     def _advance(self, embedded, state):
         query = ops.concatenate([ops.zeros_like(embedded), state.h], axis=-1)
@@ -48,8 +48,8 @@ class StateAlone(AttentionDecoder):
 
 
 @encoders.register_encoder("no_positions")
-class NoPlaces(Conv3DEncoder):
-    """Cells don't know where and when they are, but for what padding tells them."""
+class NoPositions(Conv3DEncoder):
+    """No position embeddings."""
 
     def build(self, input_shape):
         super().build(input_shape)
@@ -60,15 +60,15 @@ class NoPlaces(Conv3DEncoder):
 
 @encoders.register_encoder("off_centre")
 class OffCentre(Conv3DEncoder):
-    """Cells see what lies around a point half a cell away, as "same" padding alone has it."""
+    """SAME padding in every stage, which shifts cell centres by up to half a cell."""
 
     def _last_stride(self):
         return -1
 
 
 @encoders.register_encoder("long_kernels")
-class LongSteps(Conv3DEncoder):
-    """Where time is halved a kernel is three moments long, the third being the next step's own."""
+class LongKernels(Conv3DEncoder):
+    """Strided temporal kernels of 3 as well, whose windows overlap."""
 
     def _unit(self, width, strides=(1, 1, 1), **options):
         unit = super()._unit(width, strides, **options)
@@ -78,13 +78,13 @@ class LongSteps(Conv3DEncoder):
 
 
 @encoders.register_encoder("off_centre_long_kernels")
-class OffCentreLongSteps(OffCentre, LongSteps):
-    """Both: the encoder as it was before either was mended."""
+class OffCentreLongKernels(OffCentre, LongKernels):
+    """Both: shifted centres and overlapping windows."""
 
 
 @encoders.register_encoder("normalised_first")
 class NormalisedFirst(Conv3DEncoder):
-    """Batch normalisation in the first stage too, whose cells are the most."""
+    """Batch normalisation in the first stage too."""
 
     def _unit(self, width, strides=(1, 1, 1), **options):
         return super()._unit(width, strides, **options | {"normalised": True})
@@ -108,8 +108,8 @@ def without_residual(recipe: Recipe) -> Recipe:
     )
 
 
-def with_average(recipe: Recipe) -> Recipe:
-    """The weights' moving average, as long as the full run's."""
+def with_ema(recipe: Recipe) -> Recipe:
+    """The weights' exponential moving average, with the full run's momentum."""
     ema = FULL.training.ema
     return dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, ema=ema))
 
@@ -121,15 +121,15 @@ def with_full_decoder(recipe: Recipe) -> Recipe:
 
 VARIANTS = {
     "as it is": Variant(),
-    "query without the last word": Variant(decoder=StateAlone),
+    "query of h alone": Variant(decoder=StateAlone),
     "no position embeddings": Variant(encoder="no_positions"),
-    "cells off centre": Variant(encoder="off_centre"),
-    "steps see three moments": Variant(encoder="long_kernels"),
-    "off centre, three moments": Variant(encoder="off_centre_long_kernels"),
-    "first stage normalised": Variant(encoder="normalised_first"),
+    "cell centres shifted": Variant(encoder="off_centre"),
+    "temporal kernels of 3": Variant(encoder="long_kernels"),
+    "shifted, kernels of 3": Variant(encoder="off_centre_long_kernels"),
+    "batch norm in the first stage": Variant(encoder="normalised_first"),
     "no residual units": Variant(change=without_residual),
     "doubly stochastic, 0.1": Variant(doubly_stochastic=0.1),
-    "averaged weights": Variant(change=with_average),
+    "EMA of the weights": Variant(change=with_ema),
     "wider decoder, dropout": Variant(change=with_full_decoder),
 }
 

@@ -46,7 +46,7 @@ class Option:
         return ", ".join(filter(None, (_KINDS[type(self.default)], self.range)))
 
     def parse(self, text: str) -> int | float | str:
-        """The value that a command line's `text` stands for.
+        """A command line's `text` as a value.
 
         Raises:
             ValueError: It isn't one of this option's values.

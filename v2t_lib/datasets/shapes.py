@@ -4,16 +4,18 @@ Some colour-shape-behaviour combinations never occur in train, val or test; the 
 made of them.
 """
 
+import io
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 from v2t_lib.datasets.registry import DataSet, register_dataset
-from v2t_lib.datasets.shapes_drawing import draw, encode_gif
+from v2t_lib.datasets.shapes_drawing import draw
 from v2t_lib.datasets.shapes_grammar import PHRASING_SHARES
 from v2t_lib.files import replacing
 
@@ -21,6 +23,33 @@ from v2t_lib.files import replacing
 SHARES = {"val": 0.04, "test": 0.08, "unseen": 0.04}
 SPLITS = ("train", *SHARES)
 MASK_COLOURS = ((0, 0, 0), (255, 0, 0), (0, 255, 0))
+
+
+def encode_gif(pictures: np.ndarray, palette: np.ndarray, delays: list[int]) -> bytes:
+    """Writes palette pictures as an optimised GIF: partial frames, unchanged pixels transparent.
+
+    Args:
+        pictures: uint8 `(N, H, W)`, indices into `palette`.
+        palette: uint8 `(colours, 3)`.
+        delays: `N` delays in milliseconds.
+    """
+    frames = []
+    for picture in pictures:
+        frame = Image.fromarray(picture)
+        frame.putpalette(palette.astype(np.uint8).tobytes())
+        frames.append(frame)
+    file = io.BytesIO()
+    frames[0].save(
+        file,
+        "GIF",
+        save_all=True,
+        append_images=frames[1:],
+        duration=delays,
+        loop=0,
+        disposal=1,
+        optimize=True,
+    )
+    return file.getvalue()
 
 
 def split_sizes(clips: int) -> dict[str, int]:

@@ -6,11 +6,9 @@ clip alone decides the caption.
 """
 
 import dataclasses
-import io
 import math
 
 import numpy as np
-from PIL import Image
 
 from v2t_lib.datasets.shapes_grammar import (
     COLOURS,
@@ -72,7 +70,16 @@ def _background(rng: np.random.Generator, height: int, width: int) -> tuple[np.n
 
 @dataclasses.dataclass(frozen=True)
 class _Track:
-    """One object over the clip; `phase` below is time as a fraction of the clip."""
+    """One object's path, in pixels and radians; `phase` is time as a fraction of the clip.
+
+    Attributes:
+        reach: How far it moves.
+        beyond: How far outside its path it starts, beyond the canvas.
+        turn: How far a spinning object turns.
+        tilt: Its angle at the start.
+        cycles: How often a blinking object blinks.
+        enters: The phase in which it appears.
+    """
 
     thing: Thing
     centre: tuple[float, float]
@@ -91,8 +98,8 @@ class _Track:
         verb, *way = self.thing.behaviour.split()
         if verb == "moves":
             along_x, along_y = MOVES[way[0]]
-            way_on = self.reach * (phase - 0.5) - self.beyond * (1 - phase)
-            x, y = x + along_x * way_on, y + along_y * way_on
+            shift = self.reach * (phase - 0.5) - self.beyond * (1 - phase)
+            x, y = x + along_x * shift, y + along_y * shift
         elif verb == "grows":
             radius *= 0.5 + 0.5 * phase
         elif verb == "shrinks":
@@ -107,9 +114,9 @@ class _Track:
 def _track(
     rng: np.random.Generator, thing: Thing, left: float, right: float, height: int, canvas: int
 ) -> _Track:
-    """Places an object so that its whole way lies between `left` and `right`.
+    """Places an object so that its whole path stays between `left` and `right`.
 
-    Some come late, some come in from beyond the canvas's edge where that lies behind them.
+    Some objects appear late, some enter from outside the canvas where its edge is behind them.
     """
     width = right - left
     radius = rng.uniform(0.31, 0.38) * min(width, height * 0.7)
@@ -183,30 +190,3 @@ def draw(rng: np.random.Generator, *, unseen: bool = False) -> Drawing:
     palette = np.clip(np.vstack([tones, *paint]), 0, 255).astype(np.uint8)
     captions = tuple(describe(things, phrasing) for phrasing in range(len(PHRASING_SHARES)))
     return Drawing(things, captions, pictures, masks, palette, delays)
-
-
-def encode_gif(pictures: np.ndarray, palette: np.ndarray, delays: list[int]) -> bytes:
-    """Writes palette pictures as an optimised GIF: partial frames, unchanged pixels transparent.
-
-    Args:
-        pictures: uint8 `(N, H, W)`, indices into `palette`.
-        palette: uint8 `(colours, 3)`.
-        delays: `N` delays in milliseconds.
-    """
-    frames = []
-    for picture in pictures:
-        frame = Image.fromarray(picture)
-        frame.putpalette(palette.astype(np.uint8).tobytes())
-        frames.append(frame)
-    file = io.BytesIO()
-    frames[0].save(
-        file,
-        "GIF",
-        save_all=True,
-        append_images=frames[1:],
-        duration=delays,
-        loop=0,
-        disposal=1,
-        optimize=True,
-    )
-    return file.getvalue()

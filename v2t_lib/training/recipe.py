@@ -46,7 +46,7 @@ class TrainingOptions(Options):
     ema: float = option(
         0.0,
         "momentum of the weights' exponential moving average, which is evaluated and saved in "
-        "their place; 0.999 suits long runs, 0 is none",
+        "their place; 0.999 suits long runs, 0 turns it off",
         "momentum",
         at_least=0,
         below=1,
