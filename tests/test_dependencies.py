@@ -29,8 +29,8 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
     if path.stem != "__init__"
 }
-#: The packages that decoding processes start with: nothing here may load Keras or TensorFlow.
-LIGHT = ("specs", "errors", "files", "tsv", "captions_file", "text", "clips", "shards.format",
+#: What decoding processes and `v2t --help` start with: nothing here may load Keras or TensorFlow.
+LIGHT = ("options", "registry", "cli", "training.recipe", "specs", "errors", "files", "tsv", "captions_file", "text", "clips", "shards.format",
          "shards.pack", "shards.merge", "shards.writer", "fetching", "datasets")  # fmt: skip
 
 

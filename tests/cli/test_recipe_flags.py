@@ -120,6 +120,7 @@ def test_no_word_that_occurs_often_enough_is_refused(shards, tmp_path, capsys):
     command = ["train", str(shards), "--out", str(tmp_path / "run"), "--min-count", "999"]
     assert main(command) == 1
     assert "words that occur at least 999 times" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.usefixtures("eager")

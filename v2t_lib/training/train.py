@@ -221,7 +221,6 @@ def train(
     recipe = dataclasses.replace(recipe or Recipe(), clip=spec)
     if val is not None and clip_spec(val) != spec:
         raise DataError(f"{val}: expected clips of {spec}. Received: {clip_spec(val)}")
-    out.mkdir(parents=True, exist_ok=True)
     captions = read_captions_of(shards)
     checks.warn(captions, recipe.caption.length)
     vocabulary = Vocabulary.from_captions(captions, recipe.caption.min_count)
@@ -248,6 +247,7 @@ def train(
             dtype=options.precision,
         )
 
+    out.mkdir(parents=True, exist_ok=True)
     with contextlib.closing(Mirror(out, Path(copy_to) if copy_to else None)) as mirror:
         if resume:
             mirror.fetch()
