@@ -70,6 +70,7 @@ def test_help_teaches_and_wrong_usage_is_two(capsys):
     assert stop.value.code == 2
 
 
+@pytest.mark.usefixtures("eager")
 def test_every_step_by_hand(tmp_path, capsys):
     data, shards, run = (str(tmp_path / name) for name in ("data", "shards", "run"))
     assert main(["shapes", "--out", data, "--clips", "40"]) == 0
@@ -79,7 +80,7 @@ def test_every_step_by_hand(tmp_path, capsys):
         listed = ["--split", f"{data}/{split}.txt"]
         assert main(["pack", captions, *listed, *arguments]) == 0
         assert json.loads(capsys.readouterr().out)["left_out"] == {}
-    sizes = ["--batch", "8", "--epochs", "4", "--length", "4", "--learning-rate", "0.01"]
+    sizes = ["--batch", "8", "--epochs", "3", "--length", "5", "--learning-rate", "0.01"]
     assert main(["train", f"{shards}/train", "--val", f"{shards}/val", "--out", run, *sizes]) == 0
     printed = capsys.readouterr()
     assert printed.out.strip() == f"{run}/captioner.keras" and "truth:" in printed.err
