@@ -70,6 +70,7 @@ def test_help_teaches_and_wrong_usage_is_two(capsys):
     assert stop.value.code == 2
 
 
+@pytest.mark.usefixtures("eager")
 def test_every_step_by_hand(tmp_path, capsys):
     data, shards, run = (str(tmp_path / name) for name in ("data", "shards", "run"))
     assert main(["shapes", "--out", data, "--clips", "40"]) == 0
@@ -79,7 +80,7 @@ def test_every_step_by_hand(tmp_path, capsys):
         listed = ["--split", f"{data}/{split}.txt"]
         assert main(["pack", captions, *listed, *arguments]) == 0
         assert json.loads(capsys.readouterr().out)["left_out"] == {}
-    sizes = ["--batch", "8", "--epochs", "4", "--length", "4", "--learning-rate", "0.01"]
+    sizes = ["--batch", "8", "--epochs", "3", "--length", "5", "--units", "24"]
     assert main(["train", f"{shards}/train", "--val", f"{shards}/val", "--out", run, *sizes]) == 0
     printed = capsys.readouterr()
     assert printed.out.strip() == f"{run}/captioner.keras" and "truth:" in printed.err
@@ -88,7 +89,7 @@ def test_every_step_by_hand(tmp_path, capsys):
     assert main(["evaluate", f"{shards}/test", *arguments, "--beam", "2"]) == 0
     scores = json.loads(capsys.readouterr().out)
     assert scores.keys() >= SCORES and scores["clips"] == 3
-    assert scores["blind_loss"] > 0 and scores["pointing_chance"] > 0
+    assert scores["blind_loss"] > 0
     assert len(predictions.read_text().splitlines()) == 3
     assert main(["score", str(predictions), captions, "--split", f"{data}/test.txt", "--json"]) == 0
     again = json.loads(capsys.readouterr().out)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from helpers import tiny
 from helpers.clips import write_gif
+from PIL import Image
 
 from v2t_lib.captions_file import read_captions
 from v2t_lib.evaluation import Prediction, evaluate, exact_by, mean_loss, write_predictions
@@ -80,6 +81,37 @@ def test_exact_match_by_what_the_clips_show():
         "moves left": {"clips": 1, "exact_match": 1.0},
         "spins": {"clips": 3, "exact_match": pytest.approx(2 / 3)},
     }
+
+
+def test_masks_and_unseen_combinations_have_their_scores(shards, tmp_path, monkeypatch, no_java):
+    """ "red" and "spins" look at the object, which fills two of eight cells, "star" elsewhere."""
+    write_gif(tmp_path / "0.gif", 0)
+    (tmp_path / "masks").mkdir()
+    mask = Image.new("RGB", (32, 32))
+    mask.paste((255, 0, 0), (0, 0, 16, 16))
+    mask.save(tmp_path / "masks" / "0.gif")
+    (tmp_path / "captions.tsv").write_text("0.gif\ta red star spins\n")
+    records = read_captions(tmp_path / "captions.tsv")
+    pack(records, tmp_path / "captions.tsv", tmp_path / "drawn", tiny.CLIP, workers=1)
+    attention = np.zeros((4, *GRID))
+    for word, cell in enumerate([(1, 1, 1), (0, 0, 0), (0, 1, 1), (1, 0, 0)]):
+        attention[(word, *cell)] = 1
+    words, frames = ("a", "red", "star", "spins"), tiny.frames(1)[0]
+    caption = Caption(" ".join(words), words, np.ones(4), 0.0, attention, frames, np.arange(4))
+    texts = iter([caption.text] * 4 + ["something else"] * 2)  # for one clip, then for five
+
+    def scripted(frames, beam=1, seconds=None):
+        return [dataclasses.replace(caption, text=next(texts)) for _ in frames]
+
+    captioner = tiny.captioner()
+    monkeypatch.setattr(captioner, "caption_frames", scripted, raising=False)
+    scores, _ = evaluate(captioner, tmp_path / "drawn", unseen=shards, beam=1)
+    assert scores["exact_match"] == 1 and scores["unseen_combinations"] == 3 / 5
+    assert scores["pointing"] == scores["mass_on_object"] == 1 / 2
+    assert scores["pointing_behaviour"] == 1
+    assert scores["pointing_chance"] == scores["pointing_behaviour_chance"] == 1 / 4
+    assert set(scores["exact_match_by"]["behaviour"]) == {"spins"}
+    assert scores["deletion"] is not None
 
 
 def test_scores_of_a_scripted_captioner(shards, monkeypatch, tmp_path, no_java):

@@ -42,6 +42,11 @@ def test_two_clips_can_be_learnt_by_heart(trained):
     for width in (1, 3):
         captions = captioner.caption_frames(frames, beam=width)
         assert [caption.text for caption in captions] == list(tiny.SENTENCES[:2])
+    explained = captioner.explain_frames(frames, tiny.SENTENCES[:2])
+    for given, found in zip(explained, captions, strict=True):
+        assert given.words == found.words
+        np.testing.assert_allclose(given.probs, found.probs, rtol=1e-4)
+        np.testing.assert_allclose(given.attention, found.attention, rtol=1e-3, atol=1e-5)
 
 
 def test_captions_carry_their_evidence(trained):

@@ -18,6 +18,7 @@ from v2t_lib.metrics import coco as metrics
 from v2t_lib.models.captioner import load, save
 from v2t_lib.models.generation import sample
 from v2t_lib.shards.reader import clip_batches, iter_examples
+from v2t_lib.specs import CaptionSpec
 from v2t_lib.text.vocabulary import END, PAD, START
 from v2t_lib.training.cider_reward import CiderReward
 from v2t_lib.training.losses import sentence_loss, sequence_loss
@@ -113,10 +114,11 @@ OPTIONS = TrainingOptions(batch_size=2, learning_rate=1e-2, checkpoint_steps=2)
 def trained(shards, tmp_path_factory):
     """A captioner that has learnt two sentences for every clip, of which `shards` holds one."""
     keras.utils.set_random_seed(0)
-    captioner = tiny.captioner()
+    captioner = tiny.captioner(caption=CaptionSpec(length=3))
     clips = np.stack([example.frames for example in iter_examples(shards) for _ in range(2)])
     numbers = [int(example.source[0]) + k for example in iter_examples(shards) for k in range(2)]
-    tokens = tiny.tokens(*(tiny.SENTENCES[number % 3] for number in numbers))
+    texts = [tiny.SENTENCES[number % 3] for number in numbers]
+    tokens = np.stack([tiny.VOCABULARY.pack(text, 3) for text in texts])
     memory = np.asarray(captioner.encoder(clips))
     decoder = Policy(captioner, 1e-2, 1.0)
     for _ in range(60):
