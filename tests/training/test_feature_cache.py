@@ -22,7 +22,7 @@ from v2t_lib.shards.writer import ShardWriter
 from v2t_lib.specs import ClipSpec
 from v2t_lib.training import feature_cache as features
 from v2t_lib.training.feature_cache import cached_features
-from v2t_lib.training.recipe import TrainingOptions
+from v2t_lib.training.recipe import DecoderOptions, Recipe, TrainingOptions
 from v2t_lib.training.train import fit, train
 
 SPEC = ClipSpec(3, 32, 32)
@@ -131,6 +131,7 @@ def merged(records, captions, folder: Path) -> Path:
     return folder / "shards"
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("made", [fetched, merged])
 def test_a_frozen_network_trains_on_fetched_and_merged_shards_too(shards, tmp_path, made):
     captions = tmp_path / "captions.tsv"
@@ -142,6 +143,7 @@ def test_a_frozen_network_trains_on_fetched_and_merged_shards_too(shards, tmp_pa
     assert ShardDataset.open(kept.parent).info.clips == 6
 
 
+@pytest.mark.usefixtures("eager")
 def test_what_describes_a_data_set_is_read_once_a_run(shards, tmp_path, monkeypatch):
     val = tmp_path / "val"
     shutil.copytree(shards.folder, val)
@@ -152,16 +154,14 @@ def test_what_describes_a_data_set_is_read_once_a_run(shards, tmp_path, monkeypa
         return read_text(path, *args, **options)
 
     monkeypatch.setattr(Path, "read_text", counted)
-    captioner = train(
-        shards.folder,
-        tmp_path / "run",
-        val=val,
+    recipe = Recipe(
+        caption=tiny.CAPTION,
         encoder="mobilenet_v3_small",
         encoder_options={"width": 8, "frozen": True},
-        decoder_options=tiny.DECODER,
-        caption_spec=tiny.CAPTION,
-        options=TrainingOptions(epochs=1, batch_size=3),
+        decoder=DecoderOptions(**tiny.DECODER),
+        training=TrainingOptions(epochs=1, batch_size=3),
     )
+    captioner = train(shards.folder, tmp_path / "run", recipe, val=val)
     described = {shards.folder / "dataset.json": 1, val / "dataset.json": 1}
     assert +reads == described  # whoever makes the features has no need to read what they are
     reads.clear()
