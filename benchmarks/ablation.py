@@ -27,7 +27,7 @@ from v2t_lib.models.captioner import Captioner, load
 from v2t_lib.models.decoder import AttentionDecoder
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.models.encoders.conv3d import Conv3DEncoder
-from v2t_lib.shards.reader import read_captions_of
+from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.text.vocabulary import Vocabulary
 from v2t_lib.training.recipe import Recipe
 from v2t_lib.training.recipes import registry as recipes
@@ -144,7 +144,7 @@ def trained(variant: Variant, recipe: Recipe, shards: dict[str, Path]) -> Captio
     made = Captioner(
         recipe.clip,
         recipe.caption,
-        Vocabulary.from_captions(read_captions_of(shards["train"])),
+        Vocabulary.from_captions(ShardDataset.open(shards["train"]).captions()),
         encoders.get(variant.encoder, **recipe.encoder_options),
         dataclasses.asdict(recipe.decoder),
         doubly_stochastic=variant.doubly_stochastic,

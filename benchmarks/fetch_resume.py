@@ -23,7 +23,8 @@ import numpy as np
 from PIL import Image
 
 from v2t_lib.fetching.manifest import Manifest, Row, read_rows
-from v2t_lib.shards.format import shard_paths, whole_examples
+from v2t_lib.shards.example import whole_examples
+from v2t_lib.shards.format import DatasetInfo
 
 SIZES = ["--frames", "4", "--size", "16", "--workers", "2"]
 # Small shards, so that kills also meet their sealing.
@@ -31,7 +32,7 @@ SMALL_SHARDS = """
 import sys
 from v2t_lib.cli.main import main
 from v2t_lib.fetching import fetch
-fetch.ShardWriter.__init__.__defaults__ = (7,)
+fetch.ShardWriter.clips_per_shard = 7
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -97,7 +98,8 @@ def content(out: Path) -> tuple[dict, dict]:
     known = {r.source: {k: v for k, v in vars(r).items() if k not in changing} for r in rows}
     if not (out / "all").is_dir():
         return known, {str(p.relative_to(out)): p.read_bytes() for p in out.glob("clips/*.gif")}
-    examples = [(s, e) for path in shard_paths(out / "all") for e, s, _, _ in whole_examples(path)]
+    shards = [out / "all" / shard.name for shard in DatasetInfo.load(out / "all").shards]
+    examples = [(e.source, e.serialised) for path in shards for e in whole_examples(path)]
     assert len(dict(examples)) == len(examples), "a clip twice"
     return known, dict(examples)
 

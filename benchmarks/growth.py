@@ -6,6 +6,7 @@ process of its own. The limit is a flat line: a clip's time within a tenth and p
 tenth of those at 10,000 clips, where every buffer is full.
 """
 
+import dataclasses
 import json
 import os
 import resource
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from v2t_lib.captions_file import read_captions
 from v2t_lib.datasets.shapes import write_shapes
-from v2t_lib.shards.format import describe
+from v2t_lib.shards.format import DatasetInfo
 from v2t_lib.shards.pack import pack
 from v2t_lib.training.recipes import registry as recipes
 
@@ -28,23 +29,24 @@ CLIPS, SIZES, BATCH = 1000, (1000, 3000, 10_000, 30_000), 32
 
 def repeat(shards: Path, times: int, out: Path) -> None:
     """The same clips again and again, in shards of their own."""
-    described = describe(shards)
+    info = DatasetInfo.load(shards)
     copies = []
     out.mkdir()
     for copy in range(times):
-        for shard in described["shards"]:
-            copies.append(shard | {"name": f"{copy:03d}-{shard['name']}"})
-            os.link(shards / shard["name"], out / copies[-1]["name"])
-    described |= {"shards": copies, "captions": described["captions"] * times}
-    (out / "dataset.json").write_text(json.dumps(described))
+        for shard in info.shards:
+            copies.append(dataclasses.replace(shard, name=f"{copy:03d}-{shard.name}"))
+            os.link(shards / shard.name, out / copies[-1].name)
+    counts = {"clips": info.clips * times, "captions": info.captions * times}
+    dataclasses.replace(info, shards=tuple(copies), **counts).save(out)
 
 
 def read(shards: str) -> None:
-    from v2t_lib.shards.reader import batches, read_captions_of
+    from v2t_lib.shards.reader import ShardDataset
     from v2t_lib.text.vocabulary import Vocabulary
 
-    words = Vocabulary.from_captions(read_captions_of(shards))
-    data = batches(shards, words, CAPTION, BATCH, seed=0)
+    dataset = ShardDataset.open(shards)
+    words = Vocabulary.from_captions(dataset.captions())
+    data = dataset.batches(words, CAPTION, BATCH, seed=0)
     begun = time.perf_counter()
     steps = sum(1 for _ in data)
     seconds = time.perf_counter() - begun

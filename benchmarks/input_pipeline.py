@@ -20,9 +20,8 @@ from v2t_lib.captions_file import read_captions, select
 from v2t_lib.datasets.shapes import write_shapes
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.encoders import registry as encoders
-from v2t_lib.shards.format import shard_paths
 from v2t_lib.shards.pack import pack
-from v2t_lib.shards.reader import batches, read_captions_of
+from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.text.vocabulary import Vocabulary
 from v2t_lib.training.recipes import registry as recipes
 from v2t_lib.training.train import compile_for_training
@@ -38,10 +37,10 @@ CAPTION, CLIP, DECODER, ENCODER, TRAINING = (
 CLIPS, BATCH, STEPS = 2400, 32, 30
 
 
-def bare(shards: Path):
+def bare(shards: ShardDataset):
     """Decodes every strip, already in memory, and throws it away."""
     features = {"clip": tf.io.FixedLenFeature([], tf.string)}
-    records = tf.data.TFRecordDataset(shard_paths(shards))
+    records = tf.data.TFRecordDataset([str(shards.folder / s.name) for s in shards.info.shards])
     strips = [tf.io.parse_single_example(r, features)["clip"].numpy() for r in records]
     data = tf.data.Dataset.from_tensor_slices(strips).map(
         lambda s: tf.io.decode_jpeg(s, channels=3, dct_method="INTEGER_ACCURATE"),
@@ -69,9 +68,10 @@ def main():
         captions = write_shapes(folder / "drawn", CLIPS)
         records = select(read_captions(captions), folder / "drawn" / "train.txt")
         pack(records, captions, folder / "shards", CLIP)
-        words = Vocabulary.from_captions(read_captions_of(folder / "shards"))
-        data = batches(folder / "shards", words, CAPTION, BATCH, seed=0)
-        count, decode = bare(folder / "shards")
+        shards = ShardDataset.open(folder / "shards")
+        words = Vocabulary.from_captions(shards.captions())
+        data = shards.batches(words, CAPTION, BATCH, seed=0)
+        count, decode = bare(shards)
         seconds = medians(5, pipeline=lambda: count_of(data), bare=decode)
         print(
             f"{count} clips of {CLIP.shape}: pipeline {count / seconds['pipeline']:.0f} clips/s, "

@@ -30,9 +30,9 @@ MODULES = {
     if path.stem != "__init__"
 }
 #: What decoding processes and `v2t --help` start with: nothing here may load Keras or TensorFlow.
-LIGHT = ("options", "registry", "specs", "errors", "files", "tsv", "captions_file", "text", "clips",
-         "shards.format", "shards.pack", "shards.merge", "shards.writer", "fetching", "datasets",
-         "training.recipe", "cli")  # fmt: skip
+LIGHT = ("options", "registry", "cli", "training.recipe", "specs", "errors", "files", "tsv",
+         "captions_file", "text", "clips", "shards.example", "shards.format", "shards.merge",
+         "shards.pack", "shards.workers", "shards.writer", "fetching", "datasets")  # fmt: skip
 
 
 def imports_of(source: str) -> set[str]:

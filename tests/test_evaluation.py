@@ -9,8 +9,9 @@ from PIL import Image
 from v2t_lib.captions_file import read_captions
 from v2t_lib.evaluation import Prediction, evaluate, exact_by, mean_loss, write_predictions
 from v2t_lib.models.caption import Caption
+from v2t_lib.shards.example import Example
 from v2t_lib.shards.pack import pack
-from v2t_lib.shards.reader import Example, iter_examples
+from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.training.losses import sequence_loss
 
 pytestmark = pytest.mark.usefixtures("eager")
@@ -28,14 +29,14 @@ def shards(tmp_path_factory):
     (folder / "captions.tsv").write_text("".join(rows))
     records = read_captions(folder / "captions.tsv")
     pack(records, folder / "captions.tsv", folder / "shards", tiny.CLIP, workers=1)
-    return folder / "shards"
+    return ShardDataset.open(folder / "shards")
 
 
 @pytest.mark.parametrize("batch", [2, 64])
 def test_the_loss_is_the_mean_over_all_tokens(shards, monkeypatch, batch):
     monkeypatch.setattr("v2t_lib.evaluation.BATCH", batch)
     captioner = tiny.captioner()
-    examples = [(e.frames, text) for e in iter_examples(shards) for text in e.captions]
+    examples = [(e.frames, text) for e in shards.examples() for text in e.captions]
     frames = np.stack([frames for frames, _ in examples])
     tokens = tiny.tokens(*(text for _, text in examples))
     expected = float(sequence_loss(tokens[:, 1:], captioner((frames, tokens[:, :-1]))))
@@ -43,7 +44,7 @@ def test_the_loss_is_the_mean_over_all_tokens(shards, monkeypatch, batch):
 
 
 def test_the_loss_on_the_wrong_clips_shows_every_caption_one_clip_from_before(shards):
-    captioner, examples = tiny.captioner(), list(iter_examples(shards))
+    captioner, examples = tiny.captioner(), list(shards.examples())
     for lag in (1, 2):
         shown = [
             (examples[number - lag].frames, text)

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from v2t_lib.evaluation import Prediction, evaluate, summary, write_predictions
-from v2t_lib.shards.format import write_json
+from v2t_lib.files import write_json
 from v2t_lib.training.recipes import registry as recipes
 from v2t_lib.views.inspector import save_page
 from v2t_lib.workspace import Workspace

@@ -18,8 +18,8 @@ from v2t_lib.metrics.corpus_scores import intervals, score_corpus
 from v2t_lib.metrics.diversity import diagnose, diversity
 from v2t_lib.models.caption import Caption
 from v2t_lib.models.captioner import JIT_COMPILE, Captioner
-from v2t_lib.shards.format import clip_spec
-from v2t_lib.shards.reader import Example, iter_examples, read_captions_of
+from v2t_lib.shards.example import Example
+from v2t_lib.shards.reader import ShardDataset, Shards
 from v2t_lib.text.vocabulary import PAD, normalise, tokenise
 from v2t_lib.training.losses import sequence_loss
 
@@ -42,14 +42,15 @@ class Prediction:
         return caption.text in {normalise(text) for text in example.captions}
 
 
-def predict(captioner: Captioner, shards: str | Path, beam: int) -> list[Prediction]:
+def predict(captioner: Captioner, shards: Shards, beam: int) -> list[Prediction]:
     """Captions every clip of `shards`, greedily and with `beam` beams."""
-    if clip_spec(shards) != captioner.clip_spec:
+    shards = ShardDataset.open(shards)
+    if shards.info.clip_spec != captioner.clip_spec:
         raise DataError(
-            f"{shards}: expected clips of {captioner.clip_spec}, as the model was trained on. "
-            f"Received: {clip_spec(shards)}; pack again at the model's size"
+            f"{shards.folder}: expected clips of {captioner.clip_spec}, as the model was trained "
+            f"on. Received: {shards.info.clip_spec}; pack again at the model's size"
         )
-    examples, predictions = iter_examples(shards), []
+    examples, predictions = shards.examples(), []
     with tqdm(unit="clip", desc="caption") as progress:
         while batch := list(itertools.islice(examples, BATCH)):
             frames = np.stack([example.frames for example in batch])
@@ -61,10 +62,10 @@ def predict(captioner: Captioner, shards: str | Path, beam: int) -> list[Predict
     return predictions
 
 
-def _shown(shards: str | Path, lag: int) -> Iterator[tuple[np.ndarray, str]]:
+def _shown(shards: ShardDataset, lag: int) -> Iterator[tuple[np.ndarray, str]]:
     """Every caption with the frames of the clip `lag` before its own, the first with the last."""
     frames, waiting = collections.deque(), []
-    for example in iter_examples(shards):
+    for example in shards.examples():
         frames.append(example.frames)
         waiting.append(example.captions)
         if len(frames) > lag:
@@ -73,7 +74,7 @@ def _shown(shards: str | Path, lag: int) -> Iterator[tuple[np.ndarray, str]]:
         yield from zip(itertools.repeat(frames.popleft()), captions)
 
 
-def mean_loss(captioner: Captioner, shards: str | Path, lag: int = 0) -> float:
+def mean_loss(captioner: Captioner, shards: Shards, lag: int = 0) -> float:
     """The sequence loss over every caption of `shards`, in nats a token.
 
     Args:
@@ -85,7 +86,7 @@ def mean_loss(captioner: Captioner, shards: str | Path, lag: int = 0) -> float:
     captioner.compile(loss=sequence_loss, jit_compile=JIT_COMPILE)
     length = captioner.caption_spec.length
     total = tokens = 0.0
-    shown = _shown(shards, lag)
+    shown = _shown(ShardDataset.open(shards), lag)
     with tqdm(unit="caption", desc="loss") as progress:
         while batch := list(itertools.islice(shown, BATCH)):
             frames = np.stack([frames for frames, _ in batch])
@@ -141,11 +142,11 @@ def _losses(captioner: Captioner, blind: Captioner | None, shards, clips: int) -
 
 def evaluate(
     captioner: Captioner,
-    shards: str | Path,
+    shards: Shards,
     *,
     blind: Captioner | None = None,
-    unseen: str | Path | None = None,
-    training: str | Path | None = None,
+    unseen: Shards | None = None,
+    training: Shards | None = None,
     beam: int = 4,
 ) -> tuple[dict, list[Prediction]]:
     """Scores a captioner on held-out shards.
@@ -164,6 +165,7 @@ def evaluate(
         and intervals of `corpus_scores`, and in `doubts` what a reader should be told; and the
         predictions on `shards`.
     """
+    shards = ShardDataset.open(shards)
     predictions = predict(captioner, shards, beam)
     captions = {p.example.source: p.beam.text for p in predictions}
     references = {p.example.source: p.example.captions for p in predictions}
@@ -180,7 +182,9 @@ def evaluate(
         **_losses(captioner, blind, shards, len(predictions)),
         **pointing(greedy, masks),
         "deletion": deletion(captioner, greedy[:DELETION_CLIPS]),
-        **diversity(list(captions.values()), read_captions_of(training) if training else None),
+        **diversity(
+            list(captions.values()), ShardDataset.open(training).captions() if training else None
+        ),
         **scored.scores(),
         "no_meteor": scored.no_meteor,
         "intervals": intervals(scored),

@@ -1,6 +1,7 @@
 """Atomic writes: a file is replaced as a whole or not at all."""
 
 import contextlib
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,3 +18,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(path.name + ".tmp")
     yield temporary
     os.replace(temporary, path)
+
+
+def write_json(path: str | Path, value: dict) -> None:
+    """Writes JSON, whole or not at all."""
+    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

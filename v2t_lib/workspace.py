@@ -13,8 +13,10 @@ from v2t_lib.captions_file import Record, read_captions, select, split_records
 from v2t_lib.datasets.registry import DATASETS, DataSet
 from v2t_lib.fetching.fetch import fetch
 from v2t_lib.models.captioner import Captioner, load
+from v2t_lib.shards.example import Example
+from v2t_lib.shards.format import is_finished
 from v2t_lib.shards.pack import pack
-from v2t_lib.shards.reader import Example, iter_examples
+from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.training.recipe import Recipe
 from v2t_lib.training.recipes import registry as recipes
 from v2t_lib.training.train import BLIND_FILE, MODEL_FILE, train
@@ -130,13 +132,14 @@ class Workspace:
             fetch(records, captions, folder, spec=self.recipe.clip)
         else:
             for split, records in splits.items():
-                if not (folder / split / "dataset.json").exists():
+                if not is_finished(folder / split):
                     pack(records, captions, folder / split, self.recipe.clip)
         return {split: folder / split for split in splits}
 
     def examples(self, split: str = "test", count: int = 8) -> list[Example]:
         """The first clips of a split, as the model sees them."""
-        return list(itertools.islice(iter_examples(self.shards()[split]), count))
+        examples = ShardDataset.open(self.shards()[split]).examples()
+        return list(itertools.islice(examples, count))
 
     def train(self, callbacks=(), resume: bool = False) -> Captioner:
         """Trains a captioner and its blind twin into `run`, and loads the best weights."""

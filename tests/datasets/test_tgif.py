@@ -11,7 +11,7 @@ from v2t_lib.cli.main import main
 from v2t_lib.datasets import tgif
 from v2t_lib.datasets.tgif import get_release
 from v2t_lib.errors import DataError
-from v2t_lib.shards.format import describe
+from v2t_lib.shards.format import DatasetInfo
 
 
 @pytest.fixture
@@ -105,6 +105,6 @@ def test_the_word_tgif_stands_for_it_all(release, tmp_path, capsys):
     }
     assert main(command) == 0
     assert capsys.readouterr().out.startswith(f"{out}: you have 12 of 12\n")
-    assert [describe(out / name)["clips"] for name in ("train", "val", "test")] == [6, 3, 3]
-    assert describe(out / "train")["captions"] == 7
+    assert [DatasetInfo.load(out / name).clips for name in ("train", "val", "test")] == [6, 3, 3]
+    assert DatasetInfo.load(out / "train").captions == 7
     assert all(server.times(f"/clips/{n}.gif") == 1 for n in range(12))

@@ -24,8 +24,7 @@ from v2t_lib.errors import DataError
 from v2t_lib.fetching.downloader import RetryPolicy
 from v2t_lib.fetching.fetch import fetch, part_of
 from v2t_lib.fetching.manifest import Row, read_rows
-from v2t_lib.shards.format import describe
-from v2t_lib.shards.reader import iter_examples
+from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.specs import ClipSpec
 
 SPEC = ClipSpec(frames=2, height=8, width=8)
@@ -68,7 +67,7 @@ def fetched(path: Path, out: Path, **options) -> dict[str, Row]:
 
 
 def sources_in(shards: Path) -> list[str]:
-    return sorted(example.source for example in iter_examples(shards))
+    return sorted(example.source for example in ShardDataset.open(shards).examples())
 
 
 def files_in(out: Path) -> set[str]:
@@ -127,7 +126,7 @@ def test_every_source_gets_its_verdict(server, gifs, tmp_path):
     assert all(row.why for row in rows.values() if row.verdict != "ok")
     good = sorted(source for source, (verdict, _) in expected.items() if verdict == "ok")
     assert sources_in(out / "all") == good
-    left_out = {e["source"]: e["kind"] for e in describe(out / "all")["left_out"]}
+    left_out = {e.source: e.kind for e in ShardDataset.open(out / "all").info.left_out}
     assert left_out == {s: v for s, (v, _) in expected.items() if v != "ok"}
     assert (tmp_path / "here.gif").exists()
     assert not list(tmp_path.glob("v2t-fetch-*")) and not (out / "clips").exists()
@@ -287,10 +286,8 @@ def test_a_full_disk_stops_it_and_room_lets_it_go_on(server, gifs, tmp_path, dis
 PROGRAM = """
 import sys
 from v2t_lib.fetching import fetch
-from v2t_lib.shards import pack as packing
-from v2t_lib.shards import writer as shardlog
 from v2t_lib.cli.main import main
-fetch.ShardWriter.__init__.__defaults__ = (5,)
+fetch.ShardWriter.clips_per_shard = 5
 sys.exit(main(sys.argv[1:]))
 """
 

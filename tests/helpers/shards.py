@@ -1,36 +1,40 @@
 """Shards of clips that are a few bytes each."""
 
 from v2t_lib.captions_file import Record
-from v2t_lib.shards.format import PackedClip, shard_paths, whole_examples
+from v2t_lib.shards.example import PackedClip, StoredExample, clip_example, whole_examples
+from v2t_lib.shards.format import DatasetInfo
 from v2t_lib.shards.writer import ShardWriter
 from v2t_lib.specs import ClipSpec
 
 SPEC = ClipSpec(frames=2, height=4, width=4)
 
 
-def record(number: int) -> Record:
-    return Record(f"key-{number}", f"http://a/{number}.gif", ("a caption",) * (1 + number % 2))
+def source(number: int) -> str:
+    return f"http://a/{number}.gif"
 
 
-def packed(number: int) -> PackedClip:
-    return PackedClip(bytes([number]) * 50, [0.0, 1.0], b"\1" if number == 3 else b"")
+def stored(number: int) -> StoredExample:
+    record = Record(f"key-{number}", source(number), ("a caption",) * (1 + number % 2))
+    masks = b"\1" if number == 3 else b""
+    return clip_example(record, PackedClip(bytes([number]) * 50, [0.0, 1.0], masks))
 
 
 def fill(folder, numbers, rows, clips=3) -> ShardWriter:
     """Adds clips as fetching does; `rows` gets what the manifest would have."""
-    log = ShardWriter(folder, SPEC, clips)
+    log = ShardWriter(folder, SPEC)
+    log.clips_per_shard = clips
     log.recover(rows)
     for number in numbers:
-        name = log.append(record(number), packed(number))
-        rows.setdefault(name, set()).add(record(number).source)
+        rows.setdefault(log.append(stored(number)), set()).add(source(number))
         if log.full:
             log.seal()
     return log
 
 
 def sources_in(folder) -> list[str]:
-    return [s for path in shard_paths(folder) for _, s, _, _ in whole_examples(path)]
+    shards = DatasetInfo.load(folder).shards
+    return [example.source for s in shards for example in whole_examples(folder / s.name)]
 
 
 def all_of(*numbers) -> list[str]:
-    return [record(number).source for number in numbers]
+    return [source(number) for number in numbers]

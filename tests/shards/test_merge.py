@@ -1,13 +1,13 @@
 import pytest
-from helpers.shards import SPEC, all_of, fill, packed, record, sources_in
+from helpers.shards import SPEC, all_of, fill, sources_in, stored
 
 from v2t_lib.errors import DataError
-from v2t_lib.shards.format import describe
+from v2t_lib.shards.format import DatasetInfo, LeftOut
 from v2t_lib.shards.merge import merge
 from v2t_lib.shards.writer import ShardWriter
 from v2t_lib.specs import ClipSpec
 
-LEFT_OUT = [{"source": "x", "kind": "gone", "why": "HTTP 404"}]
+LEFT_OUT = (LeftOut("x", "gone", "HTTP 404"),)
 
 
 @pytest.fixture
@@ -22,12 +22,14 @@ def parts(tmp_path):
 def test_parts_join_and_stay(parts, tmp_path):
     out = tmp_path / "whole"
     merged = merge(parts, out)
-    assert describe(out) == merged and sources_in(out) == all_of(*range(7))
-    assert (merged["clips"], merged["captions"], merged["masks"]) == (7, 10, 1)
-    assert merged["left_out"] == LEFT_OUT * 2
-    assert [shard["name"] for shard in merged["shards"]] == [f"{n:05d}.tfrecord" for n in range(3)]
+    assert DatasetInfo.load(out) == merged and sources_in(out) == all_of(*range(7))
+    assert (merged.clips, merged.captions, merged.masks) == (7, 10, 1)
+    assert merged.left_out == LEFT_OUT * 2
+    names = [shard.name for shard in merged.shards]
+    assert names == [f"{n:05d}.tfrecord" for n in range(3)]
+    assert {path.name for path in out.iterdir()} == {"dataset.json", *names}
     for folder in parts:
-        describe(folder)
+        DatasetInfo.load(folder)
     with pytest.raises(DataError, match="expected an empty directory"):
         merge(parts, out)
 
@@ -36,7 +38,7 @@ def test_without_hard_links_shards_are_copied(parts, tmp_path, monkeypatch):
     def no_links(source, target):
         raise OSError("not on this file system")
 
-    monkeypatch.setattr("v2t_lib.shards.merge.os.link", no_links)
+    monkeypatch.setattr("v2t_lib.shards.writer.os.link", no_links)
     merge(parts, tmp_path / "whole")
     (parts[0] / "00000.tfrecord").unlink()
     assert sources_in(tmp_path / "whole") == all_of(*range(7))
@@ -50,8 +52,8 @@ def test_a_clip_twice_is_refused(parts, tmp_path):
 
 def test_clips_of_another_size_and_cut_shards_are_refused(parts, tmp_path):
     log = ShardWriter(tmp_path / "three", ClipSpec(2, 8, 8))
-    log.append(record(9), packed(9))
-    log.finish([])
+    log.append(stored(9))
+    log.finish()
     with pytest.raises(DataError, match=r"clips of one size.*\(2, 4, 4, 3\) in"):
         merge([*parts, tmp_path / "three"], tmp_path / "whole")
     assert ClipSpec(2, 4, 4) == SPEC

@@ -7,9 +7,9 @@ from helpers.clips import write_gif
 from v2t_lib.captions_file import read_captions
 from v2t_lib.errors import DataError
 from v2t_lib.shards.pack import pack
-from v2t_lib.shards.reader import batches, iter_examples, read_captions_of, sources_of_batch
+from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.specs import CaptionSpec
-from v2t_lib.text.vocabulary import Vocabulary
+from v2t_lib.text.vocabulary import Vocabulary, normalise
 
 LONG = "A dog's RED t-shirt, seen twice; an unknown word and much more than fits!"
 
@@ -27,7 +27,14 @@ def shards(tmp_path_factory):
     (folder / "captions.tsv").write_text("".join(rows))
     records = read_captions(folder / "captions.tsv")
     pack(records, folder / "captions.tsv", folder / "shards", tiny.CLIP, workers=1)
-    return folder / "shards"
+    return ShardDataset.open(folder / "shards")
+
+
+def test_a_folder_opens_once(shards):
+    assert ShardDataset.open(shards) is shards
+    assert ShardDataset.open(str(shards.folder)) == shards
+    with pytest.raises(DataError, match="expected shards with a dataset"):
+        ShardDataset.open(shards.folder.parent)
 
 
 def drawn(shards, seed, epochs=1, batch=3, skip=0):
@@ -35,8 +42,8 @@ def drawn(shards, seed, epochs=1, batch=3, skip=0):
     return [
         [
             (clips.numpy(), tokens.numpy(), targets.numpy())
-            for (clips, tokens), targets in batches(
-                shards, tiny.VOCABULARY, tiny.CAPTION, **options, epoch=epoch
+            for (clips, tokens), targets in shards.batches(
+                tiny.VOCABULARY, tiny.CAPTION, **options, epoch=epoch
             )
         ]
         for epoch in range(epochs)
@@ -49,7 +56,7 @@ def test_every_caption_is_an_example_and_targets_are_shifted(shards):
     clips, tokens, targets = (np.concatenate(parts) for parts in zip(*epoch, strict=True))
     assert clips.shape == (9, *tiny.CLIP.shape) and clips.dtype == np.uint8
     np.testing.assert_array_equal(tokens[:, 1:], targets[:, :-1])
-    examples = list(iter_examples(shards))
+    examples = list(shards.examples())
     pairs = [(e.frames, text) for e in examples for text in e.captions]
     for (frames, text), clip, row, target in zip(pairs, clips, tokens, targets, strict=True):
         np.testing.assert_array_equal(clip, frames)
@@ -81,15 +88,21 @@ def test_an_epoch_can_be_entered_midway(shards):
 
 
 def test_a_batchs_clips_can_be_named(shards):
-    frames = {example.source: example.frames for example in iter_examples(shards)}
+    frames = {example.source: example.frames for example in shards.examples()}
     for epoch, rows in enumerate(drawn(shards, seed=3, epochs=2)):
         for number, (clips, *_) in enumerate(rows):
-            sources = sources_of_batch(shards, 3, 3, epoch, number)
+            sources = shards.sources_of_batch(3, 3, epoch, number)
             np.testing.assert_array_equal(clips, np.stack([frames[s] for s in sources]))
 
 
+def test_sentences_are_normalised(shards):
+    sentences = list(shards.sentences())
+    assert [len(of_clip) for of_clip in sentences] == [1, 2, 1, 2, 1, 2]
+    assert sentences[1] == [normalise(tiny.SENTENCES[1]), normalise(LONG)]
+
+
 def test_captions_make_the_vocabulary(shards):
-    captions = read_captions_of(shards)
+    captions = shards.captions()
     assert len(captions) == 9 and captions[2] == LONG
     vocabulary = Vocabulary.from_captions(captions, min_count=2)
     assert "dog's" in vocabulary.words and "t-shirt" in vocabulary.words
@@ -97,4 +110,4 @@ def test_captions_make_the_vocabulary(shards):
 
 def test_batches_larger_than_the_data_are_refused(shards):
     with pytest.raises(DataError, match="Received: 9"):
-        batches(shards, tiny.VOCABULARY, CaptionSpec(5), 10, seed=0)
+        shards.batches(tiny.VOCABULARY, CaptionSpec(5), 10, seed=0)

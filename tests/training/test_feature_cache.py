@@ -1,5 +1,8 @@
+import collections
 import dataclasses
 import json
+import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -9,15 +12,18 @@ from helpers import tiny
 from helpers.clips import write_gif
 
 from v2t_lib.captions_file import read_captions
+from v2t_lib.fetching.fetch import fetch
 from v2t_lib.models.captioner import Captioner, load
 from v2t_lib.models.encoders import registry as encoders
+from v2t_lib.shards.merge import merge
 from v2t_lib.shards.pack import pack
-from v2t_lib.shards.reader import batches, iter_examples
+from v2t_lib.shards.reader import ShardDataset
+from v2t_lib.shards.writer import ShardWriter
 from v2t_lib.specs import ClipSpec
 from v2t_lib.training import feature_cache as features
 from v2t_lib.training.feature_cache import cached_features
-from v2t_lib.training.recipe import TrainingOptions
-from v2t_lib.training.train import fit
+from v2t_lib.training.recipe import DecoderOptions, Recipe, TrainingOptions
+from v2t_lib.training.train import fit, train
 
 SPEC = ClipSpec(3, 32, 32)
 
@@ -25,7 +31,7 @@ SPEC = ClipSpec(3, 32, 32)
 @pytest.fixture
 def shards(tmp_path, monkeypatch):
     """Six clips in three shards, one of them with two captions."""
-    monkeypatch.setattr("v2t_lib.shards.pack.CLIPS_PER_SHARD", 2)
+    monkeypatch.setattr(ShardWriter, "clips_per_shard", 2)
     rows = []
     for number in range(6):
         write_gif(tmp_path / f"{number}.gif", number)
@@ -33,7 +39,7 @@ def shards(tmp_path, monkeypatch):
     captions = tmp_path / "captions.tsv"
     captions.write_text("".join([*rows, rows[0].replace("red", "green")]))
     pack(read_captions(captions), captions, tmp_path / "shards", SPEC, workers=1)
-    return tmp_path / "shards"
+    return ShardDataset.open(tmp_path / "shards")
 
 
 def encoder(**options):
@@ -44,29 +50,44 @@ def encoder(**options):
 
 def test_features_are_those_of_the_clips_and_made_once(shards, monkeypatch):
     frozen, asked = encoder(), []
-    whole = features.FeatureWriter.predict_on_batch
-    monkeypatch.setattr(
-        features.FeatureWriter,
-        "predict_on_batch",
-        lambda self, clips: asked.append(len(clips)) or whole(self, clips),
-    )
+    whole, stop = features.FeatureWriter.predict_on_batch, [3]
+
+    def predict(self, clips):
+        asked.append(len(clips))
+        if len(asked) in stop:
+            raise KeyboardInterrupt
+        return whole(self, clips)
+
+    monkeypatch.setattr(features.FeatureWriter, "predict_on_batch", predict)
+    with pytest.raises(KeyboardInterrupt):
+        cached_features(frozen, shards)
+    # Interrupted in the third shard: the two before it stay.
     out = cached_features(frozen, shards)
-    about = json.loads((out / "dataset.json").read_text())
+    assert asked == [2, 2, 2, 2] and out == ShardDataset.open(out.folder)
+    about = json.loads((out.folder / "dataset.json").read_text())
     assert about["clip_spec"] == dataclasses.asdict(SPEC)
     assert about["features"]["network"] == "MobileNetV3Small"
-    made = batches(out, tiny.VOCABULARY, tiny.CAPTION, 4)
+    assert {path.name for path in out.folder.iterdir()} == {
+        "dataset.json",
+        *(shard["name"] for shard in about["shards"]),
+    }
+    made = out.batches(tiny.VOCABULARY, tiny.CAPTION, 4)
     got = np.concatenate([clips for (clips, _), _ in made])
-    frames = [example.frames for example in iter_examples(shards) for _ in example.captions]
+    frames = [example.frames for example in shards.examples() for _ in example.captions]
     expected = np.asarray(frozen.features(np.stack(frames)))
     assert got.dtype == np.float16 and got.shape == (7, *frozen.feature_shape)
     np.testing.assert_allclose(got, expected, rtol=2e-3, atol=2e-3)
-    assert asked == [2, 2, 2]
-    # Interrupted before the end: what is there stays.
-    (out / "dataset.json").unlink()
-    (out / about["shards"][1]["name"]).unlink()
-    assert cached_features(frozen, shards) == out and asked == [2, 2, 2, 2]
-    assert json.loads((out / "dataset.json").read_text()) == about
-    assert cached_features(frozen, shards) == out and asked == [2, 2, 2, 2]
+    assert cached_features(frozen, shards) == out and len(asked) == 4
+
+
+def test_features_of_clips_that_have_changed_are_computed_again(shards):
+    frozen = encoder()
+    before = cached_features(frozen, shards)
+    info = dataclasses.replace(shards.info, fingerprint="of other clips")
+    after = cached_features(frozen, ShardDataset(shards.folder, info))
+    assert after.folder == before.folder
+    assert after.info.fingerprint != before.info.fingerprint
+    assert after.info.shards == before.info.shards
 
 
 def test_other_weights_have_other_features(shards):
@@ -78,8 +99,8 @@ def test_other_weights_have_other_features(shards):
 
 def test_features_that_change_are_not_kept(shards):
     for name in ("mobilenet_v3_small", "conv3d"):
-        assert cached_features(encoders.get(name), shards) == shards
-    assert not list(shards.glob("features-*"))
+        assert cached_features(encoders.get(name), shards) is shards
+    assert not list(shards.folder.glob("features-*"))
 
 
 @pytest.mark.usefixtures("eager")
@@ -95,3 +116,54 @@ def test_training_on_features_is_training_on_clips(shards, tmp_path, monkeypatch
         losses.append(fit(captioner, shards, path, options)["loss"])
     pd.testing.assert_series_equal(*losses, rtol=1e-3)
     assert load(path).caption_frames(np.zeros((1, *SPEC.shape), np.uint8))
+
+
+def fetched(records, captions, folder: Path) -> Path:
+    fetch(records, captions, folder, spec=SPEC, workers=1)
+    return folder / "all"
+
+
+def merged(records, captions, folder: Path) -> Path:
+    parts = {folder / "a": records[:4], folder / "b": records[4:]}
+    for part, its_records in parts.items():
+        pack(its_records, captions, part, SPEC, workers=1)
+    merge(list(parts), folder / "shards")
+    return folder / "shards"
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("made", [fetched, merged])
+def test_a_frozen_network_trains_on_fetched_and_merged_shards_too(shards, tmp_path, made):
+    captions = tmp_path / "captions.tsv"
+    folder = made(read_captions(captions), captions, tmp_path / "made")
+    captioner = Captioner(SPEC, tiny.CAPTION, tiny.VOCABULARY, encoder(), tiny.DECODER)
+    options = TrainingOptions(epochs=1, batch_size=3)
+    assert np.isfinite(fit(captioner, folder, tmp_path / "captioner.keras", options)["loss"]).all()
+    (kept,) = folder.glob("features-*/dataset.json")
+    assert ShardDataset.open(kept.parent).info.clips == 6
+
+
+@pytest.mark.usefixtures("eager")
+def test_what_describes_a_data_set_is_read_once_a_run(shards, tmp_path, monkeypatch):
+    val = tmp_path / "val"
+    shutil.copytree(shards.folder, val)
+    reads, read_text = collections.Counter(), Path.read_text
+
+    def counted(path, *args, **options):
+        reads[path] += path.name == "dataset.json"
+        return read_text(path, *args, **options)
+
+    monkeypatch.setattr(Path, "read_text", counted)
+    recipe = Recipe(
+        caption=tiny.CAPTION,
+        encoder="mobilenet_v3_small",
+        encoder_options={"width": 8, "frozen": True},
+        decoder=DecoderOptions(**tiny.DECODER),
+        training=TrainingOptions(epochs=1, batch_size=3),
+    )
+    captioner = train(shards.folder, tmp_path / "run", recipe, val=val)
+    described = {shards.folder / "dataset.json": 1, val / "dataset.json": 1}
+    assert +reads == described  # whoever makes the features has no need to read what they are
+    reads.clear()
+    kept = [cached_features(captioner.encoder, folder).folder for folder in (shards.folder, val)]
+    assert +reads == described | {folder / "dataset.json": 1 for folder in kept}

@@ -17,7 +17,7 @@ from v2t_lib.errors import ModelError, TrainingError
 from v2t_lib.metrics import coco as metrics
 from v2t_lib.models.captioner import load, save
 from v2t_lib.models.generation import sample
-from v2t_lib.shards.reader import clip_batches, iter_examples
+from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.specs import CaptionSpec
 from v2t_lib.text.vocabulary import END, PAD, START
 from v2t_lib.training.cider_reward import CiderReward
@@ -89,19 +89,20 @@ def test_what_earned_more_than_usual_becomes_more_probable_and_what_earned_less_
 
 
 def test_batches_hold_every_clip_once_with_all_its_captions(shards):
-    first = list(clip_batches(shards, 2, seed=0, epoch=0))
-    assert [len(clips) for clips, _ in clip_batches(shards, 3)] == [3, 3, 2]
-    assert [len(clips) for clips, _ in clip_batches(shards, 3, seed=0)] == [3, 3]
+    shards = ShardDataset.open(shards)
+    first = list(shards.clip_batches(2, seed=0, epoch=0))
+    assert [len(clips) for clips, _ in shards.clip_batches(3)] == [3, 3, 2]
+    assert [len(clips) for clips, _ in shards.clip_batches(3, seed=0)] == [3, 3]
     assert first[0][0].dtype == np.uint8 and first[0][0].shape[1:] == tiny.CLIP.shape
     texts = [[texts for _, batch in epoch for texts in batch] for epoch in (
         first,
-        clip_batches(shards, 2, seed=0, epoch=1),
-        clip_batches(shards, 3),
+        shards.clip_batches(2, seed=0, epoch=1),
+        shards.clip_batches(3),
     )]  # fmt: skip
     assert texts[2] == [[tiny.SENTENCES[number % 3]] for number in range(8)]
     assert sorted(texts[0]) == sorted(texts[1]) == sorted(texts[2])
     assert texts[0] != texts[1] and texts[0] != texts[2]
-    rest = list(clip_batches(shards, 2, seed=0, epoch=0, skip=1))
+    rest = list(shards.clip_batches(2, seed=0, epoch=0, skip=1))
     for (clips, sentences), (others, same) in zip(rest, first[1:], strict=True):
         np.testing.assert_array_equal(clips, others)
         assert sentences == same
@@ -115,8 +116,9 @@ def trained(shards, tmp_path_factory):
     """A captioner that has learnt two sentences for every clip, of which `shards` holds one."""
     keras.utils.set_random_seed(0)
     captioner = tiny.captioner(caption=CaptionSpec(length=3))
-    clips = np.stack([example.frames for example in iter_examples(shards) for _ in range(2)])
-    numbers = [int(example.source[0]) + k for example in iter_examples(shards) for k in range(2)]
+    examples = list(ShardDataset.open(shards).examples())
+    clips = np.stack([example.frames for example in examples for _ in range(2)])
+    numbers = [int(example.source[0]) + k for example in examples for k in range(2)]
     texts = [tiny.SENTENCES[number % 3] for number in numbers]
     tokens = np.stack([tiny.VOCABULARY.pack(text, 3) for text in texts])
     memory = np.asarray(captioner.encoder(clips))

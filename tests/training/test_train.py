@@ -21,7 +21,7 @@ from v2t_lib.errors import DataError, ModelError, TrainingError
 from v2t_lib.evaluation import evaluate, mean_loss
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.shards.pack import pack
-from v2t_lib.shards.reader import sources_of_batch
+from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.specs import CaptionSpec, ClipSpec
 from v2t_lib.training.callbacks import ResumableState, SampleCaptions
 from v2t_lib.training.recipe import DecoderOptions, Recipe, TrainingOptions
@@ -248,7 +248,8 @@ def test_a_loss_that_is_no_number_stops_and_names_the_clips(data, tmp_path, monk
     monkeypatch.setattr(ResumableState, "on_train_batch_end", broken)
     with pytest.raises(TrainingError, match="Received: nan at epoch 2") as error:
         short(data, tmp_path / "captioner.keras")
-    names = sources_of_batch(data / "train", OPTIONS.batch_size, OPTIONS.seed, epoch=1, number=1)
+    shards = ShardDataset.open(data / "train")
+    names = shards.sources_of_batch(OPTIONS.batch_size, OPTIONS.seed, epoch=1, number=1)
     assert len(names) == 16 and ", ".join(names) in str(error.value)
     numbers = sorted(int(p.stem) for p in (tmp_path / ".captioner-checkpoints").glob("*.npz"))
     assert numbers == [2, 3]

@@ -1,6 +1,7 @@
 """Decode local clips into shards, which training reads. A clip that can't be decoded is left out
 and named."""
 
+import collections
 import json
 import sys
 from pathlib import Path
@@ -27,25 +28,23 @@ def run(args) -> int:
     from v2t_lib.shards.pack import pack
 
     if args.merge:
-        described = merge(args.merge, args.out)
+        info = merge(args.merge, args.out)
     else:
         records = read_captions(args.captions)
         if args.split:
             records = select(records, args.split)
-        described = pack(records, args.captions, args.out, clip_spec(args), args.workers)
-    left_out = described["left_out"]
-    for entry in left_out:
-        print(f"left out {entry['source']}: {entry['kind']}: {entry['why']}", file=sys.stderr)
-    kinds = sorted({entry["kind"] for entry in left_out})
-    counts = {kind: sum(entry["kind"] == kind for entry in left_out) for kind in kinds}
+        info = pack(records, args.captions, args.out, clip_spec(args), args.workers)
+    for entry in info.left_out:
+        print(f"left out {entry.source}: {entry.kind}: {entry.why}", file=sys.stderr)
+    counts = collections.Counter(sorted(entry.kind for entry in info.left_out))
     if args.json:
         names = ("clips", "captions", "bytes")
-        print(json.dumps({name: described[name] for name in names} | {"left_out": counts}))
+        print(json.dumps({name: getattr(info, name) for name in names} | {"left_out": counts}))
     else:
         why = ", ".join(f"{count} {kind}" for kind, count in counts.items())
         print(
-            f"{args.out}: {described['clips']} clips, {described['captions']} captions, "
-            f"{described['bytes'] / 2**20:.1f} MB; left out {len(left_out)}"
+            f"{args.out}: {info.clips} clips, {info.captions} captions, "
+            f"{info.bytes / 2**20:.1f} MB; left out {len(info.left_out)}"
             + (f" ({why})" if why else "")
         )
     return 0

@@ -24,7 +24,9 @@ from v2t_lib.fetching.downloader import DEFAULT_POLICY, Download, Downloads, Ret
 from v2t_lib.fetching.layout import CLIP_FOLDER, NO_SPLIT, PartialFile
 from v2t_lib.fetching.manifest import MANIFEST_FILE, Manifest, Row, read_rows
 from v2t_lib.fetching.verdict import Judged, judge
-from v2t_lib.shards.pack import Workers
+from v2t_lib.shards.example import clip_example
+from v2t_lib.shards.format import LeftOut
+from v2t_lib.shards.workers import Workers
 from v2t_lib.shards.writer import ShardWriter
 from v2t_lib.specs import ClipSpec
 
@@ -153,7 +155,7 @@ class _Run:
         elif self._keep and judged.ok:
             file = os.path.relpath(arrived.path, self._out)
         if log and judged.packed:
-            shard = f"{record.split or NO_SPLIT}/{log.append(record, judged.packed)}"
+            shard = f"{record.split or NO_SPLIT}/{log.append(clip_example(record, judged.packed))}"
         self._write(record, judged.facts, arrived.download, shard=shard, file=file)
         if log and log.full:
             log.seal()
@@ -184,8 +186,7 @@ class _Run:
         left_out, kept = collections.defaultdict(list), {}
         for row in read_rows(self._manifest.path):
             if row.verdict != "ok":
-                entry = {"source": row.source, "kind": row.verdict, "why": row.why}
-                left_out[row.split].append(entry)
+                left_out[row.split].append(LeftOut(row.source, row.verdict, row.why))
             elif row.file:
                 kept[row.source] = row.file
         for split, log in self._logs.items():

@@ -13,8 +13,7 @@ from pathlib import Path
 from v2t_lib.captions_file import Record
 from v2t_lib.errors import DataError, writing
 from v2t_lib.fetching.manifest import Manifest
-from v2t_lib.files import replacing
-from v2t_lib.shards.format import write_json
+from v2t_lib.files import replacing, write_json
 from v2t_lib.shards.writer import ShardWriter
 from v2t_lib.specs import ClipSpec
 

@@ -5,7 +5,7 @@ import hashlib
 
 from v2t_lib.clips.decode import decode_clip, read_clip
 from v2t_lib.errors import ClipError
-from v2t_lib.shards.format import PackedClip
+from v2t_lib.shards.example import PackedClip
 from v2t_lib.shards.pack import packed
 from v2t_lib.specs import ClipSpec
 

@@ -1,5 +1,5 @@
 """Decoded clips with their captions as TFRecords, and the `dataset.json` that describes them.
 
-May import `clips`, `text` and the ground modules; TensorFlow in functions of `format` only.
-Start reading at `format` for what is on disk, then `pack` and `reader`.
+May import `clips`, `text` and the ground modules; TensorFlow in `reader` and `example` only.
+Start reading at `format` and `example` for what is on disk, then `writer` and `reader`.
 """

@@ -1,96 +1,66 @@
-"""Merging: several shard directories, as many machines fill them, to one."""
+"""Merging: several folders of shards, as many machines fill them, to one."""
 
-import dataclasses
-import os
-import shutil
+import collections
 from collections.abc import Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
-from v2t_lib.errors import DataError, writing
-from v2t_lib.files import replacing
-from v2t_lib.shards.format import FORMAT, clip_spec, describe, whole_examples, write_json
+from v2t_lib.errors import DataError
+from v2t_lib.shards.example import whole_examples
+from v2t_lib.shards.format import DatasetInfo, fingerprint
+from v2t_lib.shards.writer import ShardWriter
 
 
-def merge(folders: Sequence[str | Path], out: str | Path) -> dict:
-    """Joins shard directories; theirs stay as they are, and share the disk space where it can be.
+def merge(folders: Sequence[str | Path], out: str | Path) -> DatasetInfo:
+    """Joins folders of shards, which stay as they are and share the disk space where they can.
 
-    Every example is read: none may be cut, and none be there twice.
+    Every example is read, to be sure that none is damaged and none is there twice.
 
     Args:
-        folders: The directories, each with its `dataset.json`.
-        out: The directory to write.
-
-    Returns:
-        What `dataset.json` holds.
+        folders: The folders, each with its `dataset.json`.
+        out: The folder to write.
 
     Raises:
-        DataError: Clips of different sizes, a clip twice, a cut shard, or `out` is a data set.
+        DataError: Clips of different sizes, a clip twice, a damaged shard, or `out` is a data set.
     """
-    folders, out = [Path(folder) for folder in folders], Path(out)
-    if (out / "dataset.json").exists():
-        raise DataError(
-            f"{out}: expected an empty directory. Received: another data set's shards; "
-            "name another directory or remove this one"
-        )
-    specs = {folder: clip_spec(folder) for folder in folders}
-    for folder, spec in specs.items():
-        if spec != specs[folders[0]]:
+    parts = [(Path(folder), DatasetInfo.load(folder)) for folder in folders]
+    home, first = parts[0]
+    for folder, info in parts:
+        if (info.clip_spec, info.features) != (first.clip_spec, first.features):
             raise DataError(
-                f"expected clips of one size. Received: {specs[folders[0]].shape} in "
-                f"{folders[0]}, {spec.shape} in {folder}"
+                f"expected clips of one size. Received: {first.clip_spec.shape} in {home}, "
+                f"{info.clip_spec.shape} in {folder}"
             )
-    described = [describe(folder) for folder in folders]
-    _check_sources(folders, described)
-    out.mkdir(parents=True, exist_ok=True)
-    shards = []
-    for folder, each in zip(folders, described, strict=True):
-        for shard in each["shards"]:
-            name = f"{len(shards):05d}.tfrecord"
-            _place(folder / shard["name"], out / name)
-            shards.append(shard | {"name": name})
-    counts = ("clips", "captions", "masks", "bytes")
-    merged = {
-        "format": FORMAT,
-        "clip_spec": dataclasses.asdict(specs[folders[0]]),
-        **{name: sum(each[name] for each in described) for name in counts},
-        "left_out": [entry for each in described for entry in each["left_out"]],
-        "shards": shards,
-    }
-    with writing(out / "dataset.json"):
-        write_json(out / "dataset.json", merged)
-    return merged
+    plan = fingerprint("merged", *(info.fingerprint for _, info in parts))
+    writer = ShardWriter(Path(out), first.clip_spec, plan, first.features)
+    writer.recover()
+    for number, (path, counts) in enumerate(_count(parts)):
+        if not writer.has(number):
+            writer.adopt(path, counts)
+    return writer.finish([entry for _, info in parts for entry in info.left_out])
 
 
-def _check_sources(folders: Sequence[Path], described: Sequence[dict]) -> None:
+def _count(parts: Sequence[tuple[Path, DatasetInfo]]) -> list[tuple[Path, collections.Counter]]:
+    """Every shard with what it holds, after checking that it is whole and no clip comes twice."""
     homes: dict[str, Path] = {}
-    total = sum(each["clips"] for each in described)
-    with tqdm(total=total, unit="clip", desc="merge") as progress:
-        for folder, each in zip(folders, described, strict=True):
-            for shard in each["shards"]:
-                path, clips = folder / shard["name"], 0
-                for _, source, _, _ in whole_examples(path):
-                    if source in homes:
-                        raise DataError(
-                            f"expected every clip once. Received: {source!r} in {homes[source]} "
-                            f"and in {path}"
-                        )
-                    homes[source] = path
-                    clips += 1
-                    progress.update()
-                if clips != shard["clips"]:
+    counted = []
+    with tqdm(total=sum(i.clips for _, i in parts), unit="clip", desc="merge") as progress:
+        for path, clips in [(f / s.name, s.clips) for f, info in parts for s in info.shards]:
+            counts = collections.Counter()
+            for example in whole_examples(path):
+                if example.source in homes:
                     raise DataError(
-                        f"{path}: expected {shard['clips']} clips. Received: {clips}, then "
-                        "something else; pack again"
+                        f"expected every clip once. Received: {example.source!r} in "
+                        f"{homes[example.source]} and in {path}"
                     )
-
-
-def _place(shard: Path, target: Path) -> None:
-    """Links a shard where the file system can, and copies it where it can't."""
-    with writing(target), replacing(target) as temporary:
-        temporary.unlink(missing_ok=True)
-        try:
-            os.link(shard, temporary)
-        except OSError:
-            shutil.copyfile(shard, temporary)
+                homes[example.source] = path
+                counts.update(example.counts)
+                progress.update()
+            if counts["clips"] != clips:
+                raise DataError(
+                    f"{path}: expected {clips} clips. Received: {counts['clips']}, then something "
+                    "else; pack again"
+                )
+            counted.append((path, counts))
+    return counted

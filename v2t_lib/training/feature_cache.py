@@ -1,11 +1,10 @@
-"""What a frozen picture network makes of every clip, computed once and kept in shards."""
+"""Features of a frozen image network: computed once for every clip, then kept in shards."""
 
 import dataclasses
 import hashlib
 import itertools
-import json
+import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -13,8 +12,10 @@ from tqdm import tqdm
 
 from v2t_lib.models.distribution import split
 from v2t_lib.models.encoders.frame import FrameEncoder
-from v2t_lib.shards.format import clip_spec, describe, feature_example, write_json, write_records
-from v2t_lib.shards.reader import Example, iter_examples
+from v2t_lib.shards.example import StoredExample, feature_example
+from v2t_lib.shards.format import DatasetInfo, Features, fingerprint, is_finished
+from v2t_lib.shards.reader import Example, ShardDataset, Shards
+from v2t_lib.shards.writer import ShardWriter
 
 BATCH = 16
 
@@ -33,70 +34,61 @@ class FeatureWriter(keras.Model):
 
 
 def _digest(encoder: FrameEncoder) -> str:
-    """Eight letters that change with the picture network's weights."""
+    """Eight hexadecimal digits that change with the image network's weights."""
     digest = hashlib.sha256()
     for weight in encoder.backbone.get_weights():
         digest.update(np.ascontiguousarray(weight).tobytes())
     return digest.hexdigest()[:8]
 
 
-def _rows(
-    examples: Iterator[Example], count: int, model: FeatureWriter, progress
-) -> Iterator[bytes]:
-    for first in range(0, count, BATCH):
-        batch = list(itertools.islice(examples, min(BATCH, count - first)))
+def _featured(examples: Iterator[Example], model: FeatureWriter) -> Iterator[StoredExample]:
+    while batch := list(itertools.islice(examples, BATCH)):
         cells = model.predict_on_batch(split(np.stack([example.frames for example in batch])))
         for example, features in zip(batch, cells, strict=True):
             yield feature_example(example.source, example.captions, features)
-            progress.update()
 
 
-def cached_features(encoder: keras.layers.Layer, shards: str | Path) -> Path:
-    """Shards with the features of the clips in `shards`, made where they aren't there yet; `shards`
-    themselves for an encoder without a frozen picture network, whose features change.
+def _compute(encoder: FrameEncoder, shards: ShardDataset, writer: ShardWriter) -> DatasetInfo:
+    """Computes the features a shard for a shard, so that their order by seed is the clips'."""
+    writer.recover()
+    model, examples = FeatureWriter(encoder), shards.examples()
+    with tqdm(total=shards.info.clips, unit="clip", desc="features") as progress:
+        for number, shard in enumerate(shards.info.shards):
+            of_shard = itertools.islice(examples, shard.clips)
+            if writer.has(number):
+                progress.update(sum(1 for _ in of_shard))
+                continue
+            for stored in _featured(of_shard, model):
+                writer.append(stored)
+                progress.update()
+            writer.seal()
+    return writer.finish()
 
-    They lie in `shards`, in a directory named after the picture network and its weights; its
-    `dataset.json` names both and the clip spec, and is written last. Interrupted, the work goes on
-    with the shard it was in.
+
+def cached_features(encoder: keras.layers.Layer, shards: Shards) -> ShardDataset:
+    """The features of the clips in `shards`, computed where they aren't there yet.
+
+    They are kept in `shards`, in a folder named after the image network and its weights; its
+    `dataset.json` names both. Interrupted, the next call continues after the last whole shard.
 
     Args:
         encoder: A built encoder.
         shards: Clips of the size that the encoder was built for.
+
+    Returns:
+        Shards of features; `shards` themselves for an encoder without a frozen image network,
+        whose features change as it trains.
     """
+    shards = ShardDataset.open(shards)
     if not (isinstance(encoder, FrameEncoder) and encoder.frozen):
-        return Path(shards)
-    described, digest = describe(shards), _digest(encoder)
-    out = Path(shards) / f"features-{encoder.application}-{digest}"
-    if (out / "dataset.json").exists():
-        return out
-    out.mkdir(exist_ok=True)
-    model, examples, made = FeatureWriter(encoder), iter_examples(shards), []
-    with tqdm(total=described["clips"], unit="clip", desc="features") as progress:
-        for shard in described["shards"]:
-            path = out / shard["name"]
-            if path.exists():
-                progress.update(sum(1 for _ in itertools.islice(examples, shard["clips"])))
-            else:
-                write_records(path, _rows(examples, shard["clips"], model, progress))
-            made.append(shard | {"bytes": path.stat().st_size})
-    about = {
-        "network": encoder.application,
-        "weights": digest,
-        "shape": list(encoder.feature_shape),
-    }
-    write_json(
-        out / "dataset.json",
-        {
-            "format": described["format"],
-            "plan": hashlib.sha256(json.dumps([described["plan"], about]).encode()).hexdigest(),
-            "clip_spec": dataclasses.asdict(clip_spec(shards)),
-            "clips": described["clips"],
-            "captions": described["captions"],
-            "masks": 0,
-            "bytes": sum(shard["bytes"] for shard in made),
-            "left_out": [],
-            "shards": made,
-            "features": about,
-        },
-    )
-    return out
+        return shards
+    features = Features(encoder.application, _digest(encoder), tuple(encoder.feature_shape))
+    folder = shards.folder / f"features-{features.network}-{features.weights}"
+    plan = fingerprint(shards.info.fingerprint, dataclasses.asdict(features))
+    if is_finished(folder):
+        info = DatasetInfo.load(folder)
+        if info.fingerprint == plan:
+            return ShardDataset(folder, info)
+        shutil.rmtree(folder)  # of clips that have changed since
+    writer = ShardWriter(folder, shards.info.clip_spec, plan, features)
+    return ShardDataset(folder, _compute(encoder, shards, writer))

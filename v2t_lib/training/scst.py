@@ -16,8 +16,7 @@ from v2t_lib.files import replacing
 from v2t_lib.models.captioner import JIT_COMPILE, Captioner, CaptionWriter, load, save
 from v2t_lib.models.distribution import split
 from v2t_lib.models.generation import greedy, sample
-from v2t_lib.shards.format import describe
-from v2t_lib.shards.reader import clip_batches, sentences_of
+from v2t_lib.shards.reader import ShardDataset, Shards
 from v2t_lib.text.vocabulary import PAD, START, Vocabulary
 from v2t_lib.training.callbacks import StopSignal
 from v2t_lib.training.checkpoints import Checkpoints, Mirror
@@ -70,9 +69,9 @@ class Policy(keras.Model):
 class Judge:
     """Rewards of written tokens; END is a word like others, lest sentences break off."""
 
-    def __init__(self, vocabulary: Vocabulary, length: int, shards: Path):
+    def __init__(self, vocabulary: Vocabulary, length: int, shards: ShardDataset):
         self.vocabulary, self.length = vocabulary, length
-        self.reward = CiderReward(map(self.tokens, sentences_of(shards)))
+        self.reward = CiderReward(map(self.tokens, shards.sentences()))
 
     def tokens(self, sentences: Sequence[str]) -> list[list[int]]:
         rows = (self.vocabulary.pack(sentence, self.length)[1:] for sentence in sentences)
@@ -164,9 +163,9 @@ class Stage:
 
 def train_scst(
     run: str | Path,
-    shards: str | Path,
+    shards: Shards,
     epochs: int,
-    val: str | Path | None = None,
+    val: Shards | None = None,
     options: TrainingOptions | None = None,
     resume: bool = False,
     copy_to: str | Path | None = None,
@@ -198,11 +197,12 @@ def train_scst(
     options, run = options or TrainingOptions(), Path(run)
     path, history = run / SCST_FILE, run / "scst.csv"
     batch = options.batch_size
-    steps = describe(shards)["clips"] // batch
+    shards = ShardDataset.open(shards)
+    steps = shards.info.clips // batch
     if not steps:
         raise DataError(
-            f"{shards}: expected at least one batch of {batch} clips. "
-            f"Received: {describe(shards)['clips']}; ask for smaller batches"
+            f"{shards.folder}: expected at least one batch of {batch} clips. "
+            f"Received: {shards.info.clips}; ask for smaller batches"
         )
     with contextlib.closing(Mirror(run, Path(copy_to) if copy_to else None)) as mirror:
         checkpoints = Checkpoints(
@@ -212,12 +212,12 @@ def train_scst(
             mirror.fetch()
         captioner = load(run / MODEL_FILE)
         judge = Judge(captioner.vocabulary, captioner.caption_spec.length, shards)
-        val = cached_features(captioner.encoder, val or shards)
         shards = cached_features(captioner.encoder, shards)
+        val = cached_features(captioner.encoder, val) if val else shards
         stage = Stage(captioner, judge, options, steps)
 
         def close_epoch() -> None:
-            if stage.close_epoch(stage.score(clip_batches(val, batch))):
+            if stage.close_epoch(stage.score(val.clip_batches(batch))):
                 save(captioner, path)
             rows = pd.DataFrame(stage.about["rows"])
             with replacing(history) as temporary:
@@ -235,7 +235,7 @@ def train_scst(
         with StopSignal() as stop:
             while (done := stage.about["done"]) < epochs * steps:
                 epoch, skip = divmod(done, steps)
-                batches = clip_batches(shards, batch, options.seed, epoch, skip)
+                batches = shards.clip_batches(batch, options.seed, epoch, skip)
                 name = f"self-critical {epoch + 1}/{epochs}"
                 progress = tqdm(batches, name, steps, initial=skip, unit="batch")
                 for clips, sentences in progress:

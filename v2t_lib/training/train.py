@@ -16,14 +16,7 @@ from v2t_lib.errors import DataError
 from v2t_lib.models.captioner import JIT_COMPILE, Captioner, load
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.models.encoders.blind import BlindEncoder
-from v2t_lib.shards.format import clip_spec
-from v2t_lib.shards.reader import (
-    batches,
-    iter_examples,
-    read_captions_of,
-    sources_of_batch,
-    steps_an_epoch,
-)
+from v2t_lib.shards.reader import ShardDataset, Shards
 from v2t_lib.text import checks
 from v2t_lib.text.vocabulary import SPECIALS, Vocabulary
 from v2t_lib.training.callbacks import (
@@ -84,21 +77,21 @@ def compile_for_training(captioner: Captioner, options: TrainingOptions, steps: 
     )
 
 
-def _watching(captioner: Captioner, val: str | Path) -> list[keras.callbacks.Callback]:
+def _watching(captioner: Captioner, val: ShardDataset) -> list[keras.callbacks.Callback]:
     """Captions of a few held-out clips each epoch; a blind model's would be all alike."""
     if isinstance(captioner.encoder, BlindEncoder):
         return []
-    sample = list(itertools.islice(iter_examples(val), 32))
+    sample = list(itertools.islice(val.examples(), 32))
     frames = np.stack([example.frames for example in sample])
     return [SampleCaptions(frames, [example.captions[0] for example in sample])]
 
 
 def fit(
     captioner: Captioner,
-    shards: str | Path,
+    shards: Shards,
     path: Path,
     options: TrainingOptions,
-    val: str | Path | None = None,
+    val: Shards | None = None,
     resume: bool = False,
     mirror: Mirror | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -121,12 +114,13 @@ def fit(
         path.with_name(f".{path.stem}-checkpoints"), options.keep_checkpoints, mirror
     )
     batch, seed = options.batch_size, options.seed
-    sample, shards = val, cached_features(captioner.encoder, shards)
-    val = val and cached_features(captioner.encoder, val)
+    sample = val and ShardDataset.open(val)
+    shards = cached_features(captioner.encoder, shards)
+    val = sample and cached_features(captioner.encoder, sample)
     data = functools.partial(
-        batches, shards, captioner.vocabulary, captioner.caption_spec, batch, seed
+        shards.batches, captioner.vocabulary, captioner.caption_spec, batch, seed
     )
-    steps = steps_an_epoch(shards, batch)
+    steps = shards.steps(batch)
     compile_for_training(captioner, options, steps * options.epochs)
     with StopSignal() as stop:
         state = ResumableState(
@@ -135,7 +129,7 @@ def fit(
             steps,
             options.checkpoint_steps,
             order={"seed": seed, "batch_size": batch, "steps": steps},
-            name_clips=functools.partial(sources_of_batch, shards, batch, seed),
+            name_clips=functools.partial(shards.sources_of_batch, batch, seed),
             stop=stop,
         )
         if resume:
@@ -146,7 +140,7 @@ def fit(
         watched, val_data, ours = "loss", None, []
         if val is not None:
             watched, ours = "val_loss", _watching(captioner, sample)
-            val_data = batches(val, captioner.vocabulary, captioner.caption_spec, batch)
+            val_data = val.batches(captioner.vocabulary, captioner.caption_spec, batch)
         best = min((row[watched] for row in state.rows), default=float("inf"))
         ours.append(KeepBest(path, watched, best, mirror))
         if options.ema:
@@ -183,11 +177,11 @@ def _blind(recipe: Recipe, memory_size: int) -> Recipe:
 
 
 def train(
-    shards: str | Path,
+    shards: Shards,
     out: str | Path,
     recipe: Recipe | None = None,
     *,
-    val: str | Path | None = None,
+    val: Shards | None = None,
     resume: bool = False,
     copy_to: str | Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -217,11 +211,12 @@ def train(
             without a word.
         TrainingError: Interrupted, or the loss is not finite.
     """
-    out, spec = Path(out), clip_spec(shards)
+    shards, val = ShardDataset.open(shards), val and ShardDataset.open(val)
+    out, spec = Path(out), shards.info.clip_spec
     recipe = dataclasses.replace(recipe or Recipe(), clip=spec)
-    if val is not None and clip_spec(val) != spec:
-        raise DataError(f"{val}: expected clips of {spec}. Received: {clip_spec(val)}")
-    captions = read_captions_of(shards)
+    if val is not None and val.info.clip_spec != spec:
+        raise DataError(f"{val.folder}: expected clips of {spec}. Received: {val.info.clip_spec}")
+    captions = shards.captions()
     checks.warn(captions, recipe.caption.length)
     vocabulary = Vocabulary.from_captions(captions, recipe.caption.min_count)
     old = load(start_from) if start_from else None
@@ -229,8 +224,8 @@ def train(
         vocabulary, recipe = grow(old.vocabulary, vocabulary), _built_as(recipe, old)
     if len(vocabulary) == len(SPECIALS):
         raise DataError(
-            f"{shards}: expected words that occur at least {recipe.caption.min_count} times in its "
-            "captions. Received: none; lower min_count, or look into the captions"
+            f"{shards.folder}: expected words that occur at least {recipe.caption.min_count} times "
+            "in its captions. Received: none; lower min_count, or look into the captions"
         )
 
     def make(recipe: Recipe) -> Captioner:
