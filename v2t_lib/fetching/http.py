@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 from v2t_lib import __version__
-from v2t_lib.clips.sniff import MAX_BYTES
+from v2t_lib.clips.limits import MAX_BYTES
 from v2t_lib.errors import ClipError, writing
 
 CHUNK = 2**20
