@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 from helpers.apng_corpus import apng, rgba
 from helpers.clip_corpus import corpus
-from helpers.gif_writer import control, gif, image, pattern, screen
+from helpers.gif_writer import PALETTE, control, gif, image, pattern, screen
 from helpers.video_corpus import video
 from PIL import Image
 
 from v2t_lib.clips import decode as clips
 from v2t_lib.clips import limits
-from v2t_lib.clips import sniff as sniffing
 from v2t_lib.clips.decode import decode_clip, iter_frames, read_clip, sample_times
 from v2t_lib.errors import ClipError
 from v2t_lib.specs import ClipSpec
@@ -177,10 +176,10 @@ def test_what_comes_before_a_fault_counts():
         assert len(shown) == 3
 
 
-def big_gif(frames: int, size: tuple[int, int], box: tuple[int, int]) -> bytes:
+def big_gif(frames: int, size: tuple[int, int], box: tuple[int, int], before=b"") -> bytes:
     block = bytearray(image(np.zeros((1, 1), np.uint8)))
     block[5:9] = np.array(box, "<u2").tobytes()
-    return gif(*[bytes(block)] * frames, head=screen(size))
+    return gif(*[before + bytes(block)] * frames, head=screen(size))
 
 
 def sized(data: bytes, at: int, width: int, height: int, form: str) -> bytes:
@@ -202,8 +201,8 @@ def bombs() -> dict[str, bytes]:
         "gif-frame": big_gif(2, (9, 9), (65535, 65535)),
         "gif-later-frame": gif(image(pattern(0, 9, 9)), big_gif(1, (9, 9), (65535, 300))[37:]),
         "gif-frames": big_gif(limits.MAX_FRAMES + 1, (1, 1), (1, 1)),
-        "gif-in-all": big_gif(66, (2896, 2896), (2896, 2896)),
-        "gif-canvas-in-all": big_gif(66, (2896, 2896), (1, 1)),
+        # Each frame needs those before it, for its first pixel is transparent.
+        "gif-in-all": big_gif(80, (2896, 2896), (2896, 2896), control(5, 1, 0)),
         "png": sized(png, 16, 2**31 - 1, 2**31 - 1, ">u4"),
         "apng": sized(film, 16, 60000, 60000, ">u4"),
         "webp": webp[:24] + b"\xff\xff\xff" * 2 + webp[30:],
@@ -217,6 +216,25 @@ def bombs() -> dict[str, bytes]:
 def test_a_bomb_is_refused(name):
     # FFmpeg knows a frame's size when it decodes it, and calls one that is too big broken.
     assert refused(bombs()[name]).kind == ("corrupt" if name == "avi" else "too-big")
+
+
+def test_what_is_too_big_says_how_to_mend_it():
+    data = big_gif(80, (2896, 2896), (2896, 2896), control(5, 1, 0))
+    assert "at most 64 frames of 2896 x 2896 to decode. Received: 75" in refused(data).message
+    for name in ("gif-in-all", "gif-canvas", "png", "gif-frames"):
+        assert "first: ffmpeg -i IN" in refused(bombs()[name]).message
+
+
+def test_a_large_screen_recording_is_decoded_by_what_changes():
+    # 400 frames of full HD are 830 million pixels, but all the little boxes only a few thousand.
+    whole = control(5) + image(np.zeros((1080, 1920), np.uint8))
+    boxes = [control(5) + image(np.full((4, 4), 5, np.uint8), (4 * n, 8)) for n in range(400)]
+    data = gif(whole, *boxes, head=screen((1920, 1080)))
+    clip = decode_clip(data, ClipSpec(frames=4, height=270, width=480))
+    assert clip.original.frames == 401
+    # Of 401, a sample at 1/8 is of number 50, whose boxes reach over 200 pixels, or 50 of these.
+    drawn = (clip.frames[:, 2] == PALETTE[5]).all(axis=-1).sum(axis=-1)
+    assert drawn.tolist() == [50, 150, 250, 350]
 
 
 def test_bombs_take_neither_time_nor_memory():
@@ -254,7 +272,7 @@ def test_a_folder_is_no_clip():
 
 
 def test_files_over_the_limit_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(sniffing, "MAX_BYTES", 1000)
+    monkeypatch.setattr(limits, "MAX_BYTES", 1000)
     monkeypatch.setattr(clips, "MAX_BYTES", 1000)
     data = saved(Image.effect_noise((64, 64), 50), "PNG")
     assert refused(data).kind == "too-big"

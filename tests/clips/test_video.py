@@ -1,13 +1,13 @@
 import io
-import struct
+import mmap
 
 import av
 import numpy as np
 import pytest
-from helpers.video_corpus import HEIGHT, SIDE, VIDEOS, WIDTH, drawn_frame, step, video
+from helpers.video_corpus import HEIGHT, SIDE, VIDEOS, WIDTH, drawn_frame, encode, step, video
 
-from v2t_lib.clips import video as videos
-from v2t_lib.clips.decode import decode_clip, iter_frames
+from v2t_lib.clips import decode, limits, packets
+from v2t_lib.clips.decode import decode_clip, iter_frames, read_clip
 from v2t_lib.clips.sniff import sniff
 from v2t_lib.clips.subframe import FrameError
 from v2t_lib.clips.video import Video
@@ -59,55 +59,21 @@ def test_frames_keep_their_own_times(name):
     np.testing.assert_allclose(edges, [step(n) for n in (2, 4, 8, 10)], atol=2)
 
 
-def test_colours_go_by_the_matrix_that_the_file_names():
-    # FFmpeg writes BT.601; a file that says BT.709, or is of HD's height and says nothing, is read
-    # as that. By hand, for RGB (250, 220, 40): Y 204.5, Cb 41.2, Cr 154.2, and back by BT.709.
-    wanted = {"601": (250, 220, 40), "709": (254, 211, 31)}
-    for name, size, matrix, reading in (
-        ("mp4-h264", (640, 480), None, "601"),
-        ("mp4-h264", (640, 480), 1, "709"),
-        ("mp4-h264", (1280, 720), None, "709"),
-        ("mp4-h264", (1280, 720), 5, "601"),
-        ("webm-vp9", (1280, 720), None, "601"),
-    ):
-        options = {} if matrix is None else {"colorspace": matrix}
-        frame, _ = next(iter_frames(video(name, frames=2, size=size, **options)))
-        square = frame[size[1] // 2, SIDE // 2].astype(int)
-        assert np.abs(square - wanted[reading]).max() <= 4, (name, size, matrix, square)
-
-
-def test_a_turned_phone_gives_an_upright_frame():
-    data = video("mp4-h264")
-    upright, turned = ((1, 0, 0, 1), (0, 1, -1, 0))
-
-    def matrix(a, b, c, d):
-        return struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
-
-    at = data.index(matrix(*upright), data.index(b"tkhd"))
-    data = data[:at] + matrix(*turned) + data[at + 36 :]
-    frames = [frame for frame, _ in iter_frames(data)]
-    assert frames[0].shape == (WIDTH, HEIGHT, 3)
-    # Turned by a quarter clockwise, the left edge is up: the square comes down from there.
-    for number in (0, 11):
-        wanted = np.rot90(drawn_frame(number), -1)
-        assert np.abs(frames[number].astype(int) - wanted).mean() < 2
-
-
 def test_what_comes_before_a_packet_that_does_not_decode_counts(monkeypatch):
     data = video("avi-mpeg4")
     whole = [frame for frame, _ in iter_frames(data)]
     source = Video("avi", data)
     decoding = source._frames
 
-    def until_the_seventh():
-        for number, frame in enumerate(decoding()):
+    def until_the_seventh(goals):
+        for number, (key, frame) in enumerate(decoding(goals)):
             if number == 6 and len(source.durations) > 6:
                 raise FrameError(6, "broken")
-            yield frame
+            yield key, frame
 
     monkeypatch.setattr(source, "_frames", until_the_seventh)
     with pytest.raises(FrameError) as error:
-        list(source.render([1, 8]))
+        list(source.render(range(9)))
     shorter = source.cut_at(error.value)
     assert shorter.fault == "broken" and len(shorter.durations) == 6
     for number, picture in zip((1, 5), shorter.render([1, 5]), strict=True):
@@ -131,7 +97,7 @@ def test_no_other_exception_escapes(part, monkeypatch):
         raise ValueError("no such pixels")
 
     if part == "conversion":
-        monkeypatch.setattr(source, "_to_rgb", convert)
+        monkeypatch.setattr(source._picture, "_reformat", convert)
         with pytest.raises(ClipError, match="corrupt: expected a known pixel format"):
             list(source.render([0]))
     else:
@@ -170,8 +136,68 @@ def test_one_frame_is_a_still():
         decode_clip(video("mp4-h264", frames=1), SPEC)
 
 
-def test_a_larger_frame_than_the_header_has_counts_for_the_limit(monkeypatch):
-    monkeypatch.setattr(videos, "MAX_VIDEO_PIXELS", 12 * WIDTH * HEIGHT)
+def test_what_has_to_be_decoded_is_limited(monkeypatch):
+    monkeypatch.setattr(limits, "MAX_VIDEO_DECODED", 12 * WIDTH * HEIGHT)
     assert len(list(iter_frames(video("avi-mjpeg")))) == 12
+    data = video("avi-mjpeg", frames=13)
+    with pytest.raises(ClipError) as error:
+        next(iter_frames(data))
+    assert error.value.kind == "too-big"
+    assert "at most 12 frames of 96 x 64 to decode (1 s at 10 a second)" in error.value.message
+    assert "Received: 13" in error.value.message
+    assert "ffmpeg -i IN -vf scale=-2:480 -g 30 OUT.mp4" in error.value.message
+    # Of these 13, each a key frame, 4 are decoded.
+    assert decode_clip(data, SPEC).original.frames == 13
+    # Frames that turn out larger than the header states count as they are.
+    source = Video("avi", video("avi-mjpeg", frames=12))
+    source.size = (WIDTH // 2, HEIGHT)
+    assert len(list(source.render(range(12)))) == 12
+    monkeypatch.setattr(limits, "MAX_VIDEO_DECODED", 12 * WIDTH * HEIGHT - 1)
     with pytest.raises(ClipError, match="too-big"):
-        decode_clip(video("avi-mjpeg", frames=13), SPEC)
+        list(source.render(range(12)))
+
+
+def test_too_many_frames_are_refused_with_a_way_out(monkeypatch):
+    monkeypatch.setattr(packets, "MAX_VIDEO_FRAMES", 11)
+    with pytest.raises(ClipError, match=r"too-big: .* at most 11 frames.*ffmpeg -i IN -t 60 OUT"):
+        decode_clip(video("mp4-h264"), SPEC)
+
+
+@pytest.mark.parametrize("names", [("cover", "film"), ("film", "cover")])
+def test_the_best_stream_is_shown_not_the_poster(names):
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as out:
+        streams = {}
+        for name in names:
+            codec, form, width = {
+                "cover": ("mjpeg", "yuvj420p", 192),
+                "film": ("libx264", "yuv420p", 96),
+            }[name]
+            streams[name] = out.add_stream(codec, rate=10)
+            streams[name].width, streams[name].height, streams[name].pix_fmt = width, 64, form
+        for number in range(8):
+            picture = av.VideoFrame.from_ndarray(drawn_frame(number), format="rgb24")
+            out.mux(streams["film"].encode(picture))
+            if number == 0:
+                out.mux(streams["cover"].encode(picture.reformat(192, 64, "yuvj420p")))
+        for stream in streams.values():
+            out.mux(stream.encode(None))
+    frames = [frame for frame, _ in iter_frames(file.getvalue())]
+    assert len(frames) == 8 and frames[0].shape == (64, 96, 3)
+
+
+def test_a_large_local_file_is_not_read_into_memory(tmp_path, monkeypatch):
+    data = video("mp4-h264", frames=30, gop_size=10)
+    (tmp_path / "phone.mp4").write_bytes(data)
+    monkeypatch.setattr(decode, "MAX_BYTES", 1000)
+    monkeypatch.setattr(packets, "KEEP_BYTES", 1000)
+    mapped = read_clip(tmp_path / "phone.mp4")
+    assert isinstance(mapped, mmap.mmap) and len(mapped) == len(data)
+    np.testing.assert_array_equal(decode_clip(mapped, SPEC).frames, decode_clip(data, SPEC).frames)
+
+
+def test_a_long_plain_video_is_no_placeholder():
+    plain = [np.full((64, 96, 3), 120, np.uint8)] * 110
+    with pytest.raises(ClipError, match="placeholder"):
+        decode_clip(encode("mp4", "libx264", "yuv420p", plain[:90]), SPEC)
+    assert decode_clip(encode("mp4", "libx264", "yuv420p", plain), SPEC).original.frames == 110

@@ -1,6 +1,7 @@
 """Draws videos for the tests: a light square that crosses two dark tones, one step a frame."""
 
 import io
+import struct
 
 import av
 import numpy as np
@@ -13,17 +14,22 @@ VIDEOS = {
     "mov-mjpeg": ("mov", "mjpeg", "yuvj420p"),
     "webm-vp8": ("webm", "libvpx", "yuv420p"),
     "webm-vp9": ("webm", "libvpx-vp9", "yuv420p"),
+    "webm-vp9-alpha": ("webm", "libvpx-vp9", "yuva420p"),
     "avi-mpeg4": ("avi", "mpeg4", "yuv420p"),
     "avi-mjpeg": ("avi", "mjpeg", "yuvj420p"),
     "avi-h264": ("avi", "libx264", "yuv420p"),
+    "avif-av1": ("avif", "libsvtav1", "yuv420p"),
 }
-_OPTIONS = {"libx265": {"x265-params": "log-level=none:pools=none:frame-threads=1"}}
+_OPTIONS = {
+    "libx265": {"x265-params": "log-level=none:pools=none:frame-threads=1"},
+    "libsvtav1": {"crf": "15", "preset": "10"},
+}
 WIDTH, HEIGHT, SIDE, RATE = 96, 64, 16, 10
 
 
 def step(number: int) -> int:
-    """Where the square's left edge is in a frame, in pixels."""
-    return 6 * number
+    """The square's left edge in a frame, in pixels."""
+    return 6 * number % (WIDTH - SIDE)
 
 
 def drawn_frame(number: int, width: int = WIDTH, height: int = HEIGHT) -> np.ndarray:
@@ -35,25 +41,42 @@ def drawn_frame(number: int, width: int = WIDTH, height: int = HEIGHT) -> np.nda
     return picture
 
 
-def video(
-    name: str, frames: int = 12, times: list[int] | None = None, size=(WIDTH, HEIGHT), **context
+def encode(
+    container: str,
+    codec: str,
+    pixels: str,
+    pictures,
+    times: list[int] | None = None,
+    options: dict | None = None,
+    **context,
 ) -> bytes:
-    """A video of `VIDEOS`; `times`, in hundredths of a second, replace an even rate."""
-    container, codec, pixels = VIDEOS[name]
+    """Encodes a video.
+
+    Args:
+        container: As FFmpeg names it.
+        codec: The encoder.
+        pixels: The pixel format.
+        pictures: uint8 RGB or RGBA arrays of one size, or frames of PyAV.
+        times: When each frame shows, in hundredths of a second; by default at an even `RATE`.
+        options: The encoder's own options.
+        **context: Attributes of PyAV's codec context.
+    """
     file = io.BytesIO()
     # The same bytes every time: no random numbers in the file, no threads that race.
     with av.open(file, "w", format=container, options={"fflags": "+bitexact"}) as out:
         stream = out.add_stream(codec, rate=100 if times else RATE)
-        stream.width, stream.height = size
         stream.pix_fmt = pixels
-        # For the rounding of codecs to be smaller than what the tests look for.
-        stream.bit_rate = 2_000_000
-        stream.codec_context.options = dict(_OPTIONS.get(codec, {}))
+        stream.codec_context.options = _OPTIONS.get(codec, {}) | (options or {})
         stream.codec_context.thread_count = 1
         for key, value in context.items():
             setattr(stream.codec_context, key, value)
-        for number in range(frames):
-            frame = av.VideoFrame.from_ndarray(drawn_frame(number, *size), format="rgb24")
+        for number, picture in enumerate(pictures):
+            frame = picture
+            if isinstance(picture, np.ndarray):
+                form = "rgba" if picture.shape[-1] == 4 else "rgb24"
+                frame = av.VideoFrame.from_ndarray(picture, format=form)
+            if number == 0:
+                stream.width, stream.height = frame.width, frame.height
             if times:
                 frame.pts = times[number]
             out.mux(stream.encode(frame))
@@ -61,6 +84,45 @@ def video(
     return file.getvalue()
 
 
+def video(
+    name: str, frames: int = 12, times: list[int] | None = None, size=(WIDTH, HEIGHT), **encoding
+) -> bytes:
+    """A drawn video of `VIDEOS`; for `times` and `encoding` see `encode`."""
+    pictures = (drawn_frame(number, *size) for number in range(frames))
+    if not name.startswith("avif"):
+        # For the rounding of codecs to be smaller than what the tests look for.
+        encoding = {"bit_rate": 2_000_000} | encoding
+    return encode(*VIDEOS[name], pictures, times, **encoding)
+
+
 def video_corpus() -> dict[str, bytes]:
-    """Every video of `VIDEOS`, by name."""
-    return {name: video(name) for name in VIDEOS}
+    """Every video of `VIDEOS`, and HDR, by name."""
+    hdr = {"color_trc": 18, "color_primaries": 9, "colorspace": 9}
+    pictures = [drawn_frame(number) for number in range(6)]
+    hlg = encode("mov", "libx265", "yuv420p10le", pictures, **hdr)
+    return {name: video(name) for name in VIDEOS} | {"mov-hevc-hlg": hlg}
+
+
+def with_display_matrix(data: bytes, a: int, b: int, c: int, d: int) -> bytes:
+    """An MP4 whose pixels at (x, y) are displayed at (a x + c y, b x + d y)."""
+
+    def matrix(a, b, c, d):
+        return struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
+
+    at = data.index(matrix(1, 0, 0, 1), data.index(b"tkhd"))
+    return data[:at] + matrix(a, b, c, d) + data[at + 36 :]
+
+
+def with_empty_frames(data: bytes, count: int) -> bytes:
+    """An AVI with empty chunks after its frames, as recorders write where nothing changes."""
+
+    def number(at: int) -> int:
+        return struct.unpack_from("<I", data, at)[0]
+
+    frames = data.index(b"movi") - 8
+    end = frames + 8 + number(frames + 4)
+    out = bytearray(data[:end] + b"00dc\0\0\0\0" * count + data[end:])
+    header, stream = data.index(b"avih") + 8, data.index(b"strh") + 8
+    for at, more in ((4, 8), (frames + 4, 8), (header + 16, 1), (stream + 32, 1)):
+        struct.pack_into("<I", out, at, number(at) + more * count)
+    return bytes(out)

@@ -4,22 +4,21 @@ Reading decodes no pixels; rendering decodes only the subframes that the request
 """
 
 import dataclasses
-import io
+import itertools
 import struct
-import warnings
 from collections.abc import Iterator, Sequence
 
-from PIL import ExifTags, Image
+from PIL import Image
 
 from v2t_lib.clips.apng import read_png
+from v2t_lib.clips.background import BACKGROUND, flatten
 from v2t_lib.clips.gif import GifSubframe, read_gif
-from v2t_lib.clips.limits import check_canvas, check_frames
+from v2t_lib.clips.limits import MAX_FRAMES, check_animation, check_canvas, check_frames
+from v2t_lib.clips.still import read_still
 from v2t_lib.clips.subframe import CLEAR, KEEP, RESTORE, FrameError, Subframe
 from v2t_lib.clips.webp import read_webp
 from v2t_lib.errors import ClipError
 
-#: Transparent pixels show this colour.
-BACKGROUND = (255, 255, 255)
 #: Delays up to 10 ms are usually a mistake; browsers show such frames for 100 ms.
 TOO_SHORT_MS, DEFAULT_MS = 10, 100
 
@@ -55,16 +54,26 @@ class Animation:
 
         Raises:
             FrameError: A subframe that was needed doesn't decode.
+            ClipError: `too-big` where too much has to be decoded.
         """
+        starts = [self._independent(a + 1, b) for a, b in itertools.pairwise([-1, *numbers])]
+        self._check(numbers, starts)
         canvas, at = _Canvas(self), 0
-        for goal in numbers:
-            start = self._independent(at, goal)
+        for start, goal in zip(starts, numbers, strict=True):
             if start > at:
                 canvas.clear((0, 0, *self.size))
             for number in range(start, goal):
                 canvas.advance(number, self.subframes[number])
             yield from canvas.render(goal, self.subframes[goal])
             at = goal + 1
+
+    def _check(self, numbers: Sequence[int], starts: Sequence[int]) -> None:
+        """Checks how many pixels rendering decodes, clears and converts."""
+        pixels = len(numbers) * self.size[0] * self.size[1]
+        for start, goal in zip(starts, numbers, strict=True):
+            for subframe in self.subframes[start : goal + 1]:
+                pixels += subframe.size[0] * subframe.size[1]
+        check_animation(pixels, self.size)
 
     def _independent(self, first: int, last: int) -> int:
         """The last subframe from `first` to `last` that depends on none before it."""
@@ -139,42 +148,20 @@ class _Canvas:
     def _rgb(self) -> Image.Image:
         if self._picture.mode == "P":
             return self._picture.convert("RGB")
-        alpha = self._picture.getchannel("A")
-        if alpha.getextrema()[0] == 255:
-            return self._picture.convert("RGB")
-        shown = Image.new("RGB", self._picture.size, BACKGROUND)
-        shown.paste(self._picture, mask=alpha)
-        return shown
-
-
-def _read_still(data: bytes) -> Iterator:
-    """Yields the size of a JPEG or BMP, then its one subframe."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = Image.open(io.BytesIO(data), formats=("JPEG", "BMP"))
-        # Orientations 5 to 8 swap width and height when `Subframe.draw` applies them.
-        rotated = picture.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ClipError("too-big", f"expected a smaller picture. Received: {error}") from None
-    except Exception:
-        return  # Pillow raises many kinds of exception; each means that there is no picture.
-    size = picture.size[::-1] if rotated else picture.size
-    yield size
-    yield Subframe((0, 0, *size), 0, KEEP, False, data)
+        return flatten(self._picture)
 
 
 _READERS = {
     "gif": read_gif,
     "png": read_png,
     "webp": read_webp,
-    "jpeg": _read_still,
-    "bmp": _read_still,
+    "jpeg": read_still,
+    "bmp": read_still,
 }
 
 
 def read_animation(kind: str, data: bytes) -> Animation:
-    """Reads the subframes and checks all limits; decodes no pixels.
+    """Reads the subframes and checks their number and sizes; decodes no pixels.
 
     Where the file is cut off or breaks its format's rules, the subframes before that are used.
 
@@ -185,19 +172,17 @@ def read_animation(kind: str, data: bytes) -> Animation:
     Raises:
         ClipError: `corrupt` where there are no subframes; `too-big`.
     """
-    size, subframes, pixels, fault = None, [], 0, ""
+    size, subframes, fault = None, [], ""
     try:
         for found in _READERS[kind](data):
             if size is None:
                 size = found
                 check_canvas(*size)
                 continue
-            width, height = found.size
-            pixels += max(width * height, size[0] * size[1])
             subframes.append(found)
-            check_frames(len(subframes), pixels)
-            if width * height:
-                check_canvas(width, height)
+            check_frames(len(subframes), MAX_FRAMES)
+            if all(found.size):
+                check_canvas(*found.size)
     except (IndexError, struct.error):
         fault = "the file is cut off"
     if not subframes:

@@ -3,7 +3,10 @@
 The format is read from the bytes; a file's name doesn't matter.
 """
 
+import contextlib
 import dataclasses
+import mmap
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,7 +15,13 @@ from PIL import Image
 
 from v2t_lib.clips.animation import Animation, read_animation
 from v2t_lib.clips.limits import MAX_BYTES
-from v2t_lib.clips.placeholder import MAX_CHECKED, is_placeholder, is_static
+from v2t_lib.clips.placeholder import (
+    MAX_CHECKED,
+    MAX_CHECKED_PIXELS,
+    MAX_SECONDS,
+    is_placeholder,
+    is_static,
+)
 from v2t_lib.clips.sniff import VIDEOS, sniff
 from v2t_lib.clips.subframe import FrameError
 from v2t_lib.clips.video import Video
@@ -58,15 +67,18 @@ class Clip:
 
 
 def read_clip(source: str | Path) -> bytes:
-    """Reads a clip's file.
+    """Reads a clip's file; one of over `MAX_BYTES`, if a video, is mapped into memory instead.
 
     Raises:
         ClipError: `gone` where there is no file, `unreachable` where it can't be read,
-            `not-a-clip` where it is empty, `too-big` over `MAX_BYTES`.
+            `not-a-clip` where it is empty, `too-big` where an animation is over `MAX_BYTES`.
     """
     try:
         with open(source, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            if os.fstat(file.fileno()).st_size > MAX_BYTES:
+                data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            else:
+                data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise ClipError("gone", f"expected a clip at {source}. Received: no such file") from None
     except (OSError, ValueError) as error:
@@ -74,9 +86,7 @@ def read_clip(source: str | Path) -> bytes:
     if not data:
         raise ClipError("not-a-clip", f"expected a clip in {source}. Received: no bytes at all")
     if len(data) > MAX_BYTES:
-        raise ClipError(
-            "too-big", f"expected at most {MAX_BYTES:,} bytes in {source}. Received: more"
-        )
+        sniff(data)  # Raises for what isn't a video.
     return data
 
 
@@ -109,7 +119,7 @@ def iter_frames(data: bytes | np.ndarray) -> Iterator[tuple[np.ndarray, float]]:
     """Yields each frame at its native size, composited over white, and the seconds it shows.
 
     Args:
-        data: A GIF, APNG, WebP, MP4, MOV, WebM or AVI, a PNG, JPEG or BMP, or uint8
+        data: A GIF, APNG, WebP, AVIF, MP4, MOV, WebM or AVI, a PNG, JPEG or BMP, or uint8
             `(N, H, W, 3)`.
 
     Yields:
@@ -155,7 +165,7 @@ def decode_clip(data: bytes | np.ndarray, spec: ClipSpec) -> Clip:
     A clip with a fault is used up to the fault, as in a browser.
 
     Args:
-        data: A GIF, APNG, animated WebP, MP4, MOV, WebM or AVI, or uint8 `(N, H, W, 3)`.
+        data: A GIF, APNG, animated WebP or AVIF, MP4, MOV, WebM or AVI, or uint8 `(N, H, W, 3)`.
         spec: Frames, height and width.
 
     Raises:
@@ -183,13 +193,17 @@ def decode_clip(data: bytes | np.ndarray, spec: ClipSpec) -> Clip:
 
 def _refuse_placeholder(source: Animation | Video) -> None:
     """Checks more frames at full size, as the samples may have missed movement."""
-    count = len(source.durations)
-    pictures = source.render(range(0, count, -(-count // MAX_CHECKED)))
-    try:
-        if is_placeholder(np.asarray(picture) for picture in pictures):
-            raise ClipError("placeholder", "expected a clip. Received: one tone that never changes")
-    except FrameError:
-        pass  # The frame wasn't sampled, so the clip is still usable.
+    if isinstance(source, Video) and sum(source.durations) > MAX_SECONDS:
+        return
+    count, area = len(source.durations), source.size[0] * source.size[1]
+    step = -(-count // max(1, min(MAX_CHECKED, MAX_CHECKED_PIXELS // area)))
+    found = False
+    # Errors in frames that weren't sampled leave the clip usable.
+    with contextlib.suppress(FrameError, ClipError):
+        pictures = source.render(range(0, count, step))
+        found = is_placeholder(np.asarray(picture) for picture in pictures)
+    if found:
+        raise ClipError("placeholder", "expected a clip. Received: one tone that never changes")
 
 
 def _sample(kind: str, source: Animation | Video | _Array, spec: ClipSpec) -> Clip:

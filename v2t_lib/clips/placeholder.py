@@ -3,15 +3,16 @@
 A placeholder is one plain colour with a line or two of small text, and doesn't move. The rule, in
 levels of 255, on the channel that differs most: no pixel of any frame differs by more than
 `STILL_LEVELS` from the first frame, and at least `UNIFORM_SHARE` of the first frame's pixels are
-within `UNIFORM_LEVELS` of its median colour. At most `MAX_CHECKED` frames, evenly spread, are
-checked.
+within `UNIFORM_LEVELS` of its median colour. At most `MAX_CHECKED` frames, and fewer if they are
+large, are checked, evenly spread. A video of more than `MAX_SECONDS` is no placeholder.
 """
 
 from collections.abc import Iterable
 
 import numpy as np
 
-MAX_CHECKED = 64
+MAX_CHECKED, MAX_CHECKED_PIXELS = 64, 2**26
+MAX_SECONDS = 10
 STILL_LEVELS = 8
 UNIFORM_LEVELS = 16
 UNIFORM_SHARE = 0.9

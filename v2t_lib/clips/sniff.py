@@ -1,6 +1,6 @@
 """The kind of a file, read from its first bytes; its name doesn't matter."""
 
-from v2t_lib.clips.limits import MAX_BYTES
+from v2t_lib.clips.limits import check_file
 from v2t_lib.errors import ClipError
 
 VIDEOS = ("mov", "matroska", "avi")
@@ -15,21 +15,21 @@ _SIGNATURES = (
     ("bmp", 0, b"BM"),
 )
 _MOV_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
-_READ = "GIF, APNG, WebP, MP4, WebM, MOV, AVI"
+_READ = "GIF, APNG, WebP, AVIF, MP4, WebM, MOV, AVI"
 
 
 def sniff(data: bytes) -> str:
     """Returns "gif", "png", "webp", "jpeg", "bmp" or one of `VIDEOS`.
 
-    MP4 and MOV share the name "mov" and WebM is "matroska", as in FFmpeg.
+    MP4, MOV and AVIF share the name "mov" and WebM is "matroska", as in FFmpeg.
 
     Raises:
-        ClipError: `not-a-clip` for any other file, `too-big` over `MAX_BYTES`.
+        ClipError: `not-a-clip` for any other file, `too-big` for pictures over `MAX_BYTES`.
     """
-    if len(data) > MAX_BYTES:
-        raise ClipError("too-big", f"expected at most {MAX_BYTES:,} bytes. Received: {len(data):,}")
     for name, at, signature in _SIGNATURES:
         if data[at : at + len(signature)] == signature:
+            if name not in VIDEOS:
+                check_file(len(data))
             return name
     if data[4:8] in _MOV_BOXES:
         return "mov"

@@ -1,164 +1,181 @@
-"""Video: decodes MP4, MOV, WebM and AVI through PyAV, with each frame's own time."""
+"""Video: decodes MP4, MOV, WebM, AVI and animated AVIF through PyAV, with each frame's own time.
 
-import io
+The times of all frames are read first, without decoding. Then only what the requested frames need
+is decoded, from the key frame before each; so a long video takes little more time and memory than
+a short one.
+"""
+
+import contextlib
+import itertools
+import math
+from collections import deque
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 from PIL import Image
 
-from v2t_lib.clips.limits import MAX_PIXELS, MAX_VIDEO_PIXELS, check_canvas, check_frames
+from v2t_lib.clips.background import flatten
+from v2t_lib.clips.limits import check_canvas, check_video
+from v2t_lib.clips.packets import DECODER_OPTIONS, Packets, choose_stream, find_alpha, open_video
 from v2t_lib.clips.subframe import FrameError
-from v2t_lib.errors import ClipError
+from v2t_lib.clips.timeline import Timeline
+from v2t_lib.clips.video_picture import PictureConverter
 
-#: Number of streams that get the limits below when a file is opened; more than any clip has.
-_STREAMS = 16
-_LIMITS = {"max_pixels": str(MAX_PIXELS), "threads": "1"}
-#: FFmpeg's numbers for the BT.709 colour matrix and an unspecified one. Browsers take the latter
-#: for BT.709 from this height up, except in WebM.
-_BT709, _UNSPECIFIED, _HD_HEIGHT = 1, 2, 720
-#: Frames a second where the file states none.
-_RATE = 25
+#: Decoders that read the transparency of WebM, which FFmpeg's own ignore.
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+
+
+class _SeekError(Exception):
+    """Decoding from a key frame failed; decoding from the start may succeed."""
 
 
 class Video:
-    """One video stream: its compressed packets and the times of their frames.
+    """One video stream of a file.
 
     Args:
         kind: "mov", "matroska" or "avi", as `sniff` returns it.
-        data: The file.
+        data: The file: bytes, or a memory map of it.
+        index: The stream's number in the file; by default the best one is chosen.
 
     Attributes:
         size: Width and height in pixels.
-        durations: Seconds that each frame shows.
-        fault: Why the file ends early, where it is cut off; else empty.
 
     Raises:
         ClipError: `not-a-clip` where there is no video stream, `corrupt`, `too-big`.
     """
 
-    def __init__(self, kind: str, data: bytes):
-        # Imported here: loading PyAV takes as long as decoding ten GIFs.
-        from av.video.reformatter import VideoReformatter
-
-        # Setting one up takes longer than converting a small frame, so it serves all frames.
-        self._to_rgb = VideoReformatter().reformat
-        self._kind, self._container = kind, _open(kind, data)
-        streams = self._container.streams.video
-        if not streams:
-            raise ClipError("not-a-clip", "expected a video. Received: a file without pictures")
-        self._stream, self._context = streams[0], streams[0].codec_context
-        if self._context is None:
-            raise ClipError("not-a-clip", "expected a known video codec. Received: another")
-        # Clips are decoded in parallel, not the frames of one clip.
-        self._context.thread_count = 1
-        self._context.options = dict(_LIMITS)
-        self.size = self._context.width, self._context.height
+    def __init__(self, kind: str, data: bytes, index: int | None = None):
+        container = open_video(kind, data)
+        stream = choose_stream(container) if index is None else container.streams[index]
+        self._stream, self._context = stream, _decoder(stream)
+        self._picture = PictureConverter(kind, stream.codec_context)
+        self.size = stream.codec_context.width, stream.codec_context.height
         check_canvas(*self.size)
-        self.fault = ""
-        self._packets = self._demux()
-        self._set_times()
+        self._packets = Packets(kind, data, container, stream)
+        self._stamped = kind != "avi" and stream.time_base and self._packets.have_stamps()
+        self._set_timeline()
+        alpha = find_alpha(container, stream) if index is None else None
+        self._alpha = None if alpha is None else Video(kind, data, alpha)
 
-    def _demux(self) -> list:
-        packets, pixels = [], self._context.width * self._context.height
-        try:
-            for packet in self._container.demux(self._stream):
-                if packet.size:
-                    packets.append(packet)
-                    check_frames(len(packets), len(packets) * pixels, MAX_VIDEO_PIXELS)
-        except ClipError:
-            raise
-        except Exception as error:
-            self.fault = str(error)
-        if not packets:
-            raise ClipError("corrupt", f"expected frames. Received: {self.fault or 'none'}")
-        return packets
+    def _set_timeline(self) -> None:
+        self._delay = 0 if self._stamped else self._reorder_delay()
+        delay = None if self._stamped else self._delay
+        self._timeline = Timeline(self._packets, self._stream, delay)
 
-    def _set_times(self) -> None:
-        """Sets durations, and a key for each frame: its time stamp, or else its number."""
-        shown = [packet for packet in self._packets if not packet.is_discard]
-        keys, unit = {packet.pts for packet in shown}, self._stream.time_base
-        # AVI stores a frame rate and no time stamps; those FFmpeg makes up don't fit the frames.
-        self._stamped = None not in keys and unit and self._kind != "avi"
-        if not self._stamped:
-            keys, unit = range(len(shown)), 1 / (self._stream.average_rate or _RATE)
-        self._keys = sorted(keys)
-        if not self._keys:
-            raise ClipError("corrupt", "expected frames. Received: none that are to be shown")
-        gaps = np.diff(self._keys).tolist()
-        last = shown[-1].duration if self._stamped else 0
-        gaps.append(last or (gaps[-1] if gaps else 1))
-        self.durations = [float(gap * unit) for gap in gaps]
+    def _reorder_delay(self) -> int:
+        """How many packets more than its own the decoder needs before it returns a frame."""
+        self._context.flush_buffers()
+        with contextlib.suppress(Exception):
+            for number, packet in enumerate(self._packets):
+                if self._context.decode(packet):
+                    return number
+        return 0
+
+    @property
+    def durations(self) -> list[float]:
+        """Seconds that each frame shows."""
+        return self._timeline.durations
+
+    @property
+    def fault(self) -> str:
+        """Why the file ends early, where it is cut off; else empty."""
+        return self._packets.fault
 
     def cut_at(self, error: FrameError) -> "Video":
         """The video that ends before a packet that doesn't decode."""
-        self._packets, self.fault = self._packets[: error.number], error.reason
-        self._set_times()
+        self._packets.cut(error.number, error.reason)
+        self._set_timeline()
         return self
 
     def render(self, numbers: Sequence[int]) -> Iterator[Image.Image]:
-        """Yields the frames of these numbers, ascending, as RGB pictures.
+        """Yields the frames of these numbers, ascending, as upright RGB pictures over white.
 
         Where a packet decodes to no frame, without an error, the frame before it is repeated.
 
         Raises:
             FrameError: A packet doesn't decode; its number is the packet's.
+            ClipError: `too-big` where too much has to be decoded.
         """
-        goals, shown = list(numbers)[::-1], None
-        for index, frame in enumerate(self._frames()):
-            key = frame.pts if self._stamped else index
-            while goals and key is not None and key >= self._keys[goals[-1]]:
-                exact = key == self._keys[goals.pop()]
+        if self._alpha is None:
+            yield from self._render(numbers)
+            return
+        for picture, alpha in zip(self._render(numbers), self._alpha.render(numbers), strict=True):
+            picture.putalpha(alpha.convert("L"))
+            yield flatten(picture)
+
+    def _render(self, numbers: Sequence[int]) -> Iterator[Image.Image]:
+        done = 0
+        try:
+            for picture in self._decode(numbers, [self._timeline.start(n) for n in numbers]):
+                yield picture
+                done += 1
+        except _SeekError:
+            yield from self._decode(numbers[done:], [0] * (len(numbers) - done))
+
+    def _decode(self, numbers: Sequence[int], starts: Sequence[int]) -> Iterator[Image.Image]:
+        """Yields the frames of these numbers, each decoded from its start if not from earlier."""
+        keys, area = self._timeline.keys, self.size[0] * self.size[1]
+        pixels = area * self._timeline.count(numbers, starts)
+        rate = len(self.durations) / sum(self.durations)
+        goals, shown = deque(zip(numbers, starts, strict=True)), None
+        check_video(pixels, self.size, rate)
+        for key, frame in self._frames(goals):
+            # Frames may be larger than the header states.
+            pixels += max(0, frame.width * frame.height - area)
+            check_video(pixels, self.size, rate)
+            while goals and key >= keys[goals[0][0]]:
+                exact = key == keys[goals.popleft()[0]]
                 yield self._picture(frame if exact or shown is None else shown)
             if not goals:
                 return
             shown = frame
-        if shown is None:
+        if goals and shown is None:
             raise FrameError(0, "nothing decodes")
         for _ in goals:
             yield self._picture(shown)
 
-    def _frames(self) -> Iterator:
+    def _frames(self, goals: deque) -> Iterator[tuple[float, object]]:
+        """Decodes packets; yields the key of each frame, and the frame.
+
+        Args:
+            goals: The requested frames, each with its start. The caller removes those it has, and
+                packets before the start of the first that is left are skipped.
+
+        Raises:
+            FrameError: A packet doesn't decode.
+            _SeekError: The same, or no key frame comes first, after packets were skipped.
+        """
+        landing, skipped = None, False
         self._context.flush_buffers()
-        pixels = 0
-        for number, packet in enumerate([*self._packets, None]):
+        for number, packet in enumerate(itertools.chain(self._packets, [None])):
+            if number < goals[0][1]:
+                landing, skipped = number + 1, True
+                continue
+            if number == landing:
+                self._context.flush_buffers()
             try:
                 frames = self._context.decode(packet)
             except Exception as error:
                 if packet is None:
-                    return  # Only frames that the decoder held back are lost.
-                raise FrameError(number, error) from None
-            for frame in frames:
-                # Frames may be larger than the header states.
-                pixels += frame.width * frame.height
-                check_frames(number, pixels, MAX_VIDEO_PIXELS)
-                yield frame
-
-    def _picture(self, frame) -> Image.Image:
-        hd = frame.height >= _HD_HEIGHT and self._kind != "matroska"
-        options = {}
-        if frame.colorspace == _BT709 or (frame.colorspace == _UNSPECIFIED and hd):
-            # Some versions of PyAV ignore the first where the second is equal; RGB has no matrix.
-            options = {"src_colorspace": "itu709", "dst_colorspace": "itu601"}
-        try:
-            pixels = self._to_rgb(frame, format="rgb24", **options).to_ndarray()
-        except Exception as error:
-            raise ClipError(
-                "corrupt", f"expected a known pixel format. Received: {error}"
-            ) from None
-        picture = Image.fromarray(pixels)
-        return picture.rotate(frame.rotation, expand=True) if frame.rotation else picture
+                    break  # Only frames that the decoder held back are lost.
+                raise _SeekError if skipped else FrameError(number, error) from None
+            for place, frame in enumerate(frames):
+                key = frame.pts if self._stamped else number - self._delay + place
+                if landing is not None:
+                    if key != self._timeline.stamps[landing] or not frame.key_frame:
+                        raise _SeekError
+                    landing = None
+                yield -math.inf if key is None else key, frame
+        if landing is not None:
+            raise _SeekError
 
 
-def _open(kind: str, data: bytes):
+def _decoder(stream):
+    """A decoder of the stream that yields its transparency too."""
     import av
 
-    try:
-        return av.open(
-            io.BytesIO(data),
-            format=kind,
-            metadata_errors="replace",
-            stream_options=[dict(_LIMITS) for _ in range(_STREAMS)],
-        )
-    except Exception as error:
-        # PyAV raises FFmpeg's errors, Python's and its own; callers expect one kind.
-        raise ClipError("corrupt", f"expected a video. Received: {error}") from None
+    context = stream.codec_context
+    if stream.metadata.get("alpha_mode") == "1" and context.name in _ALPHA_DECODERS:
+        context = av.CodecContext.create(_ALPHA_DECODERS[context.name], "r")
+    context.thread_count = 1
+    context.options = dict(DECODER_OPTIONS)
+    return context
