@@ -27,7 +27,7 @@ DISTRIBUTIONS = {"PIL": "pillow", "tensorflow_io": "tensorflow-io"}
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts): path
     for path in sorted(PACKAGE.rglob("*.py"))
-    if path.stem != "__init__"
+    if path.stem not in ("__init__", "__main__")
 }
 #: What decoding processes and `v2t --help` start with: nothing here may load Keras or TensorFlow.
 LIGHT = ("options", "registry", "cli", "training.recipe", "specs", "errors", "files", "tsv",
