@@ -1,4 +1,4 @@
-"""The fuzzing itself: that it sees what it is there to see. `.ci/run` runs 2,000 cases of it."""
+"""Tests the fuzzer: it reports every kind of failure. `.ci/run` runs 2,000 of its cases."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ import pytest
 
 
 def troubled(data: bytes) -> str:
-    """Stands for a decoder with every fault: which, the length of what it gets decides."""
+    """A decoder with every fault; the length of its input decides which."""
     fault = len(data) % 5
     if fault == 0:
         raise KeyError("none of a decoder's business")

@@ -134,7 +134,7 @@ def test_only_what_is_needed_is_decoded(name, monkeypatch):
     assert 4 <= counting.count <= 2 * GOP + 8
 
 
-def test_key_frames_that_are_none_do_no_harm():
+def test_wrong_key_frame_flags_do_no_harm():
     data = VIDEOS["b-frames"]()
     source = Video("mov", data)
     every = pictures(source, range(FRAMES))

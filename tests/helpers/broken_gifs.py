@@ -1,11 +1,11 @@
-"""Draws GIFs with a fault, which browsers get round or don't."""
+"""Draws GIFs with a fault."""
 
 from helpers.gif_corpus import FRAME, SMALL, WHOLE
 from helpers.gif_writer import control, gif, image, lzw, pack_codes, screen
 
 
 def broken_gifs() -> dict[str, bytes]:
-    """GIFs with a fault that browsers get round, or don't."""
+    """GIFs with a fault, by name; browsers show some of them nevertheless."""
     half = lzw(WHOLE[1][:9], 3)
     return {
         "short-data": gif(FRAME[0], control() + image(WHOLE[1], bits=3, data=half), FRAME[2]),

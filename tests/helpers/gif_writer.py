@@ -1,4 +1,4 @@
-"""Writes GIFs byte by byte, for no library writes the corners that the decoder is tested on."""
+"""Writes GIFs byte by byte, as no library writes the corner cases that the tests need."""
 
 import struct
 

@@ -44,7 +44,7 @@ def webp(frames, size=(WIDTH, HEIGHT), lossless=True, background=(255, 0, 0, 255
 
 
 def webp_corpus() -> dict[str, bytes]:
-    # The bytes of the lossy ones hang on the encoder: the goldens keep them as they were taken.
+    # The bytes of lossy files depend on the encoder, so the goldens keep those they were made of.
     places = [((0, 0), WIDTH, HEIGHT), ((4, 2), 12, 9), ((8, 6), 13, 10), ((0, 4), 20, 6)]
     clips = {}
     for dispose in range(2):

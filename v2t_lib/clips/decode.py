@@ -116,7 +116,10 @@ def _open(data: bytes | np.ndarray) -> Animation | Video | _Array:
 
 
 def iter_frames(data: bytes | np.ndarray) -> Iterator[tuple[np.ndarray, float]]:
-    """Yields each frame at its native size, composited over white, and the seconds it shows.
+    """Yields each frame at its native size and the seconds it shows.
+
+    Frames are as a browser shows them: transparent pixels lie over white, HDR is mapped to SDR, and
+    what a phone recorded turned or mirrored is upright.
 
     Args:
         data: A GIF, APNG, WebP, AVIF, MP4, MOV, WebM or AVI, a PNG, JPEG or BMP, or uint8

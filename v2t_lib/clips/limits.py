@@ -91,6 +91,7 @@ def check_video(pixels: int, size: tuple[int, int], rate: float) -> None:
         raise ClipError(
             "too-big",
             f"expected at most {most:,} frames of {width} x {height} to decode "
-            f"({most / rate:.0f} s at {rate:.0f} a second). Received: {received:,}, as its key "
-            f"frames are far apart; {_SHRINK} -g 30 OUT.mp4",
+            f"({most / rate:.0f} s at {rate:.0f} a second). Received: {received:,}; "
+            "scale it down first, with a key frame every 30 frames: "
+            "ffmpeg -i IN -vf scale=-2:480 -g 30 OUT.mp4",
         )

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import mmap
 import operator
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -15,10 +16,12 @@ _STREAMS = 16
 DECODER_OPTIONS = {"max_pixels": str(MAX_PIXELS), "threads": "1"}
 #: Files up to this size in bytes keep their packets in memory; larger ones are read again.
 KEEP_BYTES = 2**25
+#: After so many bytes read, a mapped file is taken out of the memory of the process.
+_RELEASE_BYTES = 2**25
 
 
 class Packet(NamedTuple):
-    """What is kept of a packet that has been read."""
+    """The facts of a packet: times in the stream's unit, and flags."""
 
     pts: int | None
     dts: int | None
@@ -40,14 +43,9 @@ def open_video(kind: str, data: bytes):
     # Imported here: loading PyAV takes as long as decoding ten GIFs.
     import av
 
-    file = data
-    if isinstance(data, bytes):
-        file = io.BytesIO(data)
-    else:
-        data.seek(0)
     try:
         return av.open(
-            file,
+            _MappedFile(data) if isinstance(data, mmap.mmap) else io.BytesIO(data),
             format=kind,
             metadata_errors="replace",
             stream_options=[dict(DECODER_OPTIONS) for _ in range(_STREAMS)],
@@ -57,8 +55,29 @@ def open_video(kind: str, data: bytes):
         raise ClipError("corrupt", f"expected a video. Received: {error}") from None
 
 
+class _MappedFile:
+    """A file object over a memory map, with a position of its own."""
+
+    def __init__(self, data: mmap.mmap):
+        self._data, self._at = data, 0
+
+    def read(self, size: int) -> bytes:
+        before, chunk = self._at, self._data[self._at : self._at + size]
+        self._at += len(chunk)
+        if before // _RELEASE_BYTES < self._at // _RELEASE_BYTES and hasattr(mmap, "MADV_DONTNEED"):
+            self._data.madvise(mmap.MADV_DONTNEED)
+        return chunk
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._at = (0, self._at, len(self._data))[whence] + offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+
 def choose_stream(container):
-    """The stream to show: no cover or poster where there is a video, else the largest picture.
+    """Chooses the stream to show: a video rather than a cover or poster, and the largest one.
 
     Raises:
         ClipError: `not-a-clip` where no stream has pictures that FFmpeg can decode.
@@ -136,8 +155,6 @@ class Packets:
             for packet in container.demux(stream):
                 if packet.size:
                     yield packet
-        except ClipError:
-            raise
         except Exception as error:
             self.fault = str(error)
 
