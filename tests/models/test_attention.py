@@ -39,6 +39,12 @@ def test_weights_sum_to_one_and_are_zero_under_the_mask():
     np.testing.assert_allclose(np.asarray(context)[1], memory[1, 0], rtol=1e-5)
 
 
+def test_masked_cells_get_no_weight_however_high_they_score():
+    query, memory = np.array([[0.5, -0.5]], "float32"), np.array([[[-9.0, -9], [9, 9]]], "float32")
+    _, weights = by_hand()(query, memory, memory_mask=np.array([[True, False]]))
+    np.testing.assert_array_equal(np.asarray(weights), [[1, 0]])
+
+
 def test_masked_cells_have_no_say():
     rng = np.random.default_rng(1)
     query, memory = rng.normal(size=(1, 4)), rng.normal(size=(1, 5, 6))
@@ -81,7 +87,8 @@ def test_softmax_is_float32_under_mixed_precision(policy):
     np.testing.assert_allclose(np.asarray(weights).sum(), 1, rtol=1e-4)
 
 
-def test_config_round_trip():
+def test_config_round_trip_and_a_name_in_files_that_no_move_of_the_module_changes():
+    assert keras.saving.get_registered_name(BahdanauAttention) == "v2t_lib>BahdanauAttention"
     attention = BahdanauAttention(5, name="look")
     assert BahdanauAttention.from_config(attention.get_config()).get_config() == (
         attention.get_config()

@@ -1,12 +1,13 @@
 import math
 
+import keras
 import numpy as np
 import pytest
 from helpers import tiny
 from helpers.scripts import A, B, C, nothing, scripted
 from keras import ops
 
-from v2t_lib.models.generation import beam, forced, greedy
+from v2t_lib.models.generation import beam, forced, greedy, sample
 from v2t_lib.text.vocabulary import END, PAD, START, UNK
 
 SENTENCE = {(0, START): {B: 0.9}, (1, B): {A: 0.8}, (2, A): {C: 0.7}, (3, C): {END: 0.9}}
@@ -60,6 +61,57 @@ def test_length_exponent_lets_longer_captions_win():
     for exponent, words in ((0.0, [END, PAD, PAD, PAD]), (1.0, [A, B, END, PAD])):
         found = beam(scripted(table), nothing(1), 1, 4, 2, length_exponent=exponent)
         assert np.asarray(found.tokens)[0].tolist() == words
+
+
+@pytest.mark.parametrize("exponent", [0.45, 0.55])
+def test_beams_are_compared_by_log_probability_over_length_to_the_exponent(exponent):
+    """A END, of -2 nats, waits two steps for B C A END, of -2 * sqrt(2); they tie at 0.5."""
+    nats = -2 * math.sqrt(2)
+    table = {
+        (0, START): {A: math.exp(-1), B: math.exp(nats / 2)},
+        (1, A): {END: math.exp(-1)},
+        (1, B): {C: math.exp(nats / 2)},
+        (2, None): {A: 1.0},
+        (3, None): {END: 1.0},
+    }
+    found = beam(scripted(table), nothing(1), 1, 4, 2, length_exponent=exponent)
+    expected = [A, END, PAD, PAD] if exponent < 0.5 else [B, C, A, END]
+    assert np.asarray(found.tokens)[0].tolist() == expected
+
+
+def test_a_caption_cut_short_never_wins_over_a_whole_one():
+    """B goes on for certain and never ends; A END has a tenth of its probability."""
+    table = {(0, START): {B: 0.9, A: 0.09}, (1, A): {END: 1.0}, (2, None): {END: 1.0}}
+    table |= {(position, B): {B: 1.0} for position in (1, 2)}
+    found = beam(scripted(table), nothing(1), 1, 3, 2)
+    assert np.asarray(found.tokens)[0].tolist() == [A, END, PAD]
+    endless = {(position, None): {B: 0.6, A: 0.4} for position in range(3)}
+    found = beam(scripted(endless), nothing(1), 1, 3, 2)
+    assert np.asarray(found.tokens)[0].tolist() == [B, B, B]
+
+
+def test_forced_words_have_their_own_probabilities_and_padding_none():
+    shares = np.array([[[0, 0, 0.05, 0.2, 0.4, 0.2, 0.15], [0, 0, 0.7, 0.1, 0.1, 0.1, 0]]] * 2)
+    shares = np.concatenate([shares, shares[:, 1:]], axis=1)
+    logits = np.log(np.maximum(shares, 1e-9)).astype("float32") + 3
+    targets, weights = np.array([[A, END, PAD], [UNK, END, PAD]], "int32"), np.ones((2, 3, 1))
+    found = forced(logits, weights, targets)
+    given = np.asarray(found.log_probs)
+    np.testing.assert_allclose(np.exp(given), [[0.4, 0.7, 1], [0.2, 0.7, 1]], rtol=1e-3)
+    assert (given[:, 2] == 0).all()
+    # The unknown word can be read, but is no alternative: search can't write it.
+    np.testing.assert_array_equal(np.asarray(found.alternatives)[:, 0, :3], [[A, B, C]] * 2)
+
+
+def test_sentences_are_drawn_as_often_as_they_are_probable():
+    table = {(0, START): {A: 0.7, B: 0.3}, (1, A): {END: 1.0}, (1, B): {B: 0.5, END: 0.5}}
+    table |= {(2, None): {END: 1.0}}
+    found = sample(scripted(table), nothing(2000), 2000, 3, keras.random.SeedGenerator(0))
+    tokens, log_probs = np.asarray(found.tokens), np.asarray(found.log_probs)
+    rows, counts = np.unique(tokens, axis=0, return_counts=True)
+    assert rows.tolist() == [[A, END, PAD], [B, END, PAD], [B, B, END]]
+    np.testing.assert_allclose(counts / 2000, [0.7, 0.15, 0.15], atol=0.03)
+    np.testing.assert_allclose(np.exp(log_probs[tokens[:, 0] == A].sum(1)), 0.7, rtol=1e-3)
 
 
 def test_specials_are_never_written():

@@ -3,7 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from v2t_lib.training.losses import sequence_accuracy, sequence_loss
+from v2t_lib.text.vocabulary import END, PAD
+from v2t_lib.training.losses import sentence_loss, sequence_accuracy, sequence_loss
 
 # Two rows over three tokens (0 is PAD): logits whose softmax is simple to work out.
 TRUE = np.array([[2, 1], [1, 0]], "int32")
@@ -46,3 +47,17 @@ def test_stable_in_float16():
 
 def test_nothing_but_padding_is_zero():
     assert float(sequence_loss(np.zeros((2, 2), "int32"), LOGITS)) == 0.0
+
+
+def test_a_single_token_counts_once():
+    one = np.array([[2, 0], [0, 0]])
+    assert float(sequence_loss(one, LOGITS)) == pytest.approx(-math.log(0.5), rel=1e-5)
+    assert float(sequence_accuracy(one, LOGITS)) == 1
+
+
+def test_a_sentences_loss_is_the_sum_over_its_tokens():
+    logits = np.random.default_rng(0).normal(size=(3, 6, 11)).astype("float32")
+    targets = np.array([[4, 5, END, PAD, PAD, PAD]] * 2 + [[4, END, PAD, PAD, PAD, PAD]], "int32")
+    losses = np.asarray(sentence_loss(targets, logits))
+    assert losses.shape == (3,)
+    assert losses.sum() / 8 == pytest.approx(float(sequence_loss(targets, logits)), rel=1e-5)

@@ -9,19 +9,16 @@ import pandas as pd
 import pytest
 from helpers import tiny
 from helpers.runs import TOKENS, Killed
-from helpers.scripts import A, B, nothing, scripted
 from keras import ops
 
 from v2t_lib.cli.main import main
 from v2t_lib.errors import ModelError, TrainingError
 from v2t_lib.metrics import coco as metrics
 from v2t_lib.models.captioner import load, save
-from v2t_lib.models.generation import sample
 from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.specs import CaptionSpec
-from v2t_lib.text.vocabulary import END, PAD, START
 from v2t_lib.training.cider_reward import CiderReward
-from v2t_lib.training.losses import sentence_loss, sequence_loss
+from v2t_lib.training.losses import sentence_loss
 from v2t_lib.training.recipe import TrainingOptions
 from v2t_lib.training.scst import Policy, Stage, train_scst
 
@@ -53,25 +50,6 @@ def test_over_one_corpus_the_reward_is_the_scores_cider():
     np.testing.assert_allclose(
         ours, metrics.clip_statistics(captions, references)[:, 12], atol=1e-9
     )
-
-
-def test_sentences_are_drawn_as_often_as_they_are_probable():
-    table = {(0, START): {A: 0.7, B: 0.3}, (1, A): {END: 1.0}, (1, B): {B: 0.5, END: 0.5}}
-    table |= {(2, None): {END: 1.0}}
-    found = sample(scripted(table), nothing(2000), 2000, 3, keras.random.SeedGenerator(0))
-    tokens, log_probs = np.asarray(found.tokens), np.asarray(found.log_probs)
-    rows, counts = np.unique(tokens, axis=0, return_counts=True)
-    assert rows.tolist() == [[A, END, PAD], [B, END, PAD], [B, B, END]]
-    np.testing.assert_allclose(counts / 2000, [0.7, 0.15, 0.15], atol=0.03)
-    np.testing.assert_allclose(np.exp(log_probs[tokens[:, 0] == A].sum(1)), 0.7, rtol=1e-3)
-
-
-def test_a_sentences_loss_is_the_sum_over_its_tokens():
-    logits = np.random.default_rng(0).normal(size=(3, 6, 11)).astype("float32")
-    targets = np.array([[4, 5, END, PAD, PAD, PAD]] * 2 + [[4, END, PAD, PAD, PAD, PAD]], "int32")
-    losses = np.asarray(sentence_loss(targets, logits))
-    assert losses.shape == (3,)
-    assert losses.sum() / 8 == pytest.approx(float(sequence_loss(targets, logits)), rel=1e-5)
 
 
 @pytest.mark.usefixtures("eager")
