@@ -1,9 +1,7 @@
-import os
-import signal
-
 import numpy as np
 import pytest
 from helpers.clips import write_gif
+from helpers.fatal_decoder import fatal
 from PIL import Image
 
 from v2t_lib.captions_file import read_captions
@@ -136,13 +134,6 @@ def test_nothing_that_decodes_is_an_error(folder):
     (folder / "captions.tsv").write_text("page.gif\ta caption\nnone.gif\tanother\n")
     with pytest.raises(DataError, match=r"2 left out, the first page\.gif \(not-a-clip"):
         packed(folder)
-
-
-def fatal(path, spec):
-    """Stands for a decoder that a clip crashes."""
-    if path.endswith("5.gif"):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return PackedClip(b"", [0.0], path.encode())
 
 
 def test_a_worker_that_dies_costs_one_clip():
