@@ -21,17 +21,19 @@ from keras import ops
 
 from v2t_lib.demo import FULL_CLIPS
 from v2t_lib.evaluation import predict
-from v2t_lib.metrics.attention_faithfulness import pointing
+from v2t_lib.metrics.attention_faithfulness import pointed_words, pointing
+from v2t_lib.metrics.exact_match import exact_match
 from v2t_lib.models import captioner as captioner_module
-from v2t_lib.models.captioner import Captioner, load
+from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.decoder import AttentionDecoder
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.models.encoders.conv3d import Conv3DEncoder
+from v2t_lib.models.saving import load
 from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.text.vocabulary import Vocabulary
+from v2t_lib.training.fit import fit
 from v2t_lib.training.recipe import Recipe
 from v2t_lib.training.recipes import registry as recipes
-from v2t_lib.training.train import fit
 from v2t_lib.workspace import Workspace
 
 FULL = recipes.get("shapes_full")
@@ -157,17 +159,17 @@ def trained(variant: Variant, recipe: Recipe, shards: dict[str, Path]) -> Captio
 
 def figures(captioner: Captioner, shards: dict[str, Path]) -> list[float]:
     """Of greedy captions, in the order of `COLUMNS`."""
-    predictions = predict(captioner, shards["test"], 1)
-    exact, unseen = (
-        sum(p.matches(p.greedy, p.example) for p in rows) / len(rows)
-        for rows in (predictions, predict(captioner, shards["unseen"], 1))
-    )
-    scores = pointing([p.greedy for p in predictions], [p.example.masks for p in predictions])
-    return [
-        exact,
-        unseen,
-        *(scores[name] for name in ("pointing", "pointing_behaviour", "mass_on_object")),
-    ]
+    words, exact = [], []
+    for split in ("test", "unseen"):
+        captions, references = [], []
+        for example, caption, _ in predict(captioner, shards[split], 1):
+            captions.append(caption.text)
+            references.append(example.captions)
+            words += pointed_words(caption, example.masks) if split == "test" else ()
+        exact.append(exact_match(captions, references))
+    scores = pointing(words)
+    names = ("pointing", "pointing_behaviour", "mass_on_object")
+    return [*exact, *(scores[name] for name in names)]
 
 
 def show(name: str, row: list[float]) -> None:

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from timing import matmul, medians
 
-from v2t_lib.models.captioner import JIT_COMPILE
+from v2t_lib.models.compiled import JIT_COMPILE
 from v2t_lib.models.decoder import AttentionDecoder
 from v2t_lib.models.generation import beam, greedy
 from v2t_lib.training.losses import sequence_loss

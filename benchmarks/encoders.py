@@ -16,14 +16,15 @@ import numpy as np
 from timing import medians
 
 from v2t_lib.datasets.shapes_grammar import THINGS, describe
-from v2t_lib.models.captioner import JIT_COMPILE, Captioner
+from v2t_lib.models.captioner import Captioner
+from v2t_lib.models.compiled import JIT_COMPILE
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.models.encoders.cost import cost
 from v2t_lib.specs import ClipSpec
 from v2t_lib.text.vocabulary import Vocabulary
+from v2t_lib.training.compile import compile_for_training
 from v2t_lib.training.recipe import TrainingOptions
 from v2t_lib.training.recipes import registry as recipes
-from v2t_lib.training.train import compile_for_training
 
 DEMO = recipes.get("shapes")
 CAPTION, DECODER = DEMO.caption, dataclasses.asdict(DEMO.decoder)

@@ -23,8 +23,8 @@ from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.shards.pack import pack
 from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.text.vocabulary import Vocabulary
+from v2t_lib.training.compile import compile_for_training
 from v2t_lib.training.recipes import registry as recipes
-from v2t_lib.training.train import compile_for_training
 
 DEMO = recipes.get("shapes")
 CAPTION, CLIP, DECODER, ENCODER, TRAINING = (

@@ -24,11 +24,12 @@ from v2t_lib.datasets.shapes_grammar import PHRASING_SHARES
 from v2t_lib.evaluation import predict
 from v2t_lib.files import replacing
 from v2t_lib.metrics.corpus_scores import CorpusScores, score_corpus
+from v2t_lib.metrics.exact_match import exact_match
 from v2t_lib.metrics.score_report import report
-from v2t_lib.models.captioner import load
+from v2t_lib.models.saving import load
+from v2t_lib.training.fit import MODEL_FILE
 from v2t_lib.training.recipes import registry as recipes
 from v2t_lib.training.scst import SCST_FILE, train_scst
-from v2t_lib.training.train import MODEL_FILE
 from v2t_lib.workspace import Workspace
 
 DEMO = recipes.get("shapes")
@@ -57,10 +58,10 @@ def paraphrased(root: Path) -> Workspace:
 
 def scored(model: Path, shards: Path) -> tuple[CorpusScores, float]:
     """The scores of greedy captions, and the share that equal one of the clip's captions."""
-    predictions = predict(load(model), shards, 1)
-    captions = {p.example.source: p.greedy.text for p in predictions}
-    exact = sum(p.matches(p.greedy, p.example) for p in predictions) / len(predictions)
-    references = {p.example.source: p.example.captions for p in predictions}
+    captions, references = {}, {}
+    for example, caption, _ in predict(load(model), shards, 1):
+        captions[example.source], references[example.source] = caption.text, example.captions
+    exact = exact_match(list(captions.values()), list(references.values()))
     return score_corpus(captions, references), exact
 
 

@@ -72,20 +72,36 @@ def shared_data() -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def shards(tmp_path_factory):
-    """Shards of eight clips of `tiny.CLIP`, one caption each; not to be written to."""
+def _pack(folder, captions_of):
     from helpers import tiny
     from helpers.clips import write_gif
 
     from v2t_lib.captions_file import read_captions
     from v2t_lib.shards.pack import pack
 
-    folder = tmp_path_factory.mktemp("data")
-    for number in range(8):
+    rows = []
+    for number, captions in enumerate(captions_of):
         write_gif(folder / f"{number}.gif", number)
-    rows = [f"{number}.gif\t{tiny.SENTENCES[number % 3]}\n" for number in range(8)]
+        rows += [f"{number}.gif\t{caption}\n" for caption in captions]
     (folder / "captions.tsv").write_text("".join(rows))
     records = read_captions(folder / "captions.tsv")
     pack(records, folder / "captions.tsv", folder / "shards", tiny.CLIP, workers=1)
     return folder / "shards"
+
+
+@pytest.fixture(scope="session")
+def shards(tmp_path_factory):
+    """Shards of eight clips of `tiny.CLIP`, one caption each; not to be written to."""
+    from helpers import tiny
+
+    captions = [tiny.SENTENCES[number % 3 :][:1] for number in range(8)]
+    return _pack(tmp_path_factory.mktemp("data"), captions)
+
+
+@pytest.fixture(scope="session")
+def several_captions(tmp_path_factory):
+    """Shards of five clips of `tiny.CLIP` with one to three captions; not to be written to."""
+    from helpers import tiny
+
+    captions = [tiny.SENTENCES[: 1 + number % 3] for number in range(5)]
+    return _pack(tmp_path_factory.mktemp("several"), captions)

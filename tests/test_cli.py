@@ -14,7 +14,7 @@ from v2t_lib.cli.main import main
 from v2t_lib.datasets.shapes import Shapes, write_shapes
 from v2t_lib.demo import demo
 from v2t_lib.evaluation import summary
-from v2t_lib.models.captioner import save
+from v2t_lib.models.saving import save
 from v2t_lib.specs import CaptionSpec
 from v2t_lib.training.recipe import TrainingOptions
 from v2t_lib.training.recipes import registry as recipes

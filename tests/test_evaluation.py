@@ -1,90 +1,30 @@
 import dataclasses
+import gc
+import weakref
 
+import keras
 import numpy as np
 import pytest
 from helpers import tiny
 from helpers.clips import write_gif
+from helpers.runs import learn
 from PIL import Image
 
+from v2t_lib import evaluation
 from v2t_lib.captions_file import read_captions
-from v2t_lib.evaluation import Prediction, evaluate, exact_by, mean_loss, write_predictions
+from v2t_lib.evaluation import evaluate, write_predictions
+from v2t_lib.metrics.caption_loss import caption_loss
 from v2t_lib.models.caption import Caption
-from v2t_lib.shards.example import Example
 from v2t_lib.shards.pack import pack
-from v2t_lib.shards.reader import ShardDataset
-from v2t_lib.training.losses import sequence_loss
 
 pytestmark = pytest.mark.usefixtures("eager")
 
 GRID = (2, 2, 2)
 
 
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    rows = []
-    for number in range(5):
-        write_gif(folder / f"{number}.gif", number)
-        rows += [f"{number}.gif\t{text}\n" for text in tiny.SENTENCES[: 1 + number % 3]]
-    (folder / "captions.tsv").write_text("".join(rows))
-    records = read_captions(folder / "captions.tsv")
-    pack(records, folder / "captions.tsv", folder / "shards", tiny.CLIP, workers=1)
-    return ShardDataset.open(folder / "shards")
-
-
-@pytest.mark.parametrize("batch", [2, 64])
-def test_the_loss_is_the_mean_over_all_tokens(shards, monkeypatch, batch):
-    monkeypatch.setattr("v2t_lib.evaluation.BATCH", batch)
-    captioner = tiny.captioner()
-    examples = [(e.frames, text) for e in shards.examples() for text in e.captions]
-    frames = np.stack([frames for frames, _ in examples])
-    tokens = tiny.tokens(*(text for _, text in examples))
-    expected = float(sequence_loss(tokens[:, 1:], captioner((frames, tokens[:, :-1]))))
-    assert mean_loss(captioner, shards) == pytest.approx(expected, rel=1e-4)
-
-
-def test_the_loss_on_the_wrong_clips_shows_every_caption_one_clip_from_before(shards):
-    captioner, examples = tiny.captioner(), list(shards.examples())
-    for lag in (1, 2):
-        shown = [
-            (examples[number - lag].frames, text)
-            for number, example in enumerate(examples)
-            for text in example.captions
-        ]
-        frames = np.stack([frames for frames, _ in shown])
-        tokens = tiny.tokens(*(text for _, text in shown))
-        expected = float(sequence_loss(tokens[:, 1:], captioner((frames, tokens[:, :-1]))))
-        assert mean_loss(captioner, shards, lag) == pytest.approx(expected, rel=1e-4)
-    assert mean_loss(captioner, shards) != pytest.approx(expected, rel=1e-4)
-
-
-def test_a_blind_captioner_loses_nothing_on_the_wrong_clips(shards):
-    blind = tiny.captioner("blind")
-    assert mean_loss(blind, shards, lag=2) == pytest.approx(mean_loss(blind, shards), rel=1e-5)
-
-
-def prediction(truth: str, written: str) -> Prediction:
-    example = Example("key", "0.gif", (truth,), None, None, np.zeros((2, 4, 4, 3), bool))
-    caption = Caption(written, (), np.ones(0), 0.0, np.ones((0, *GRID)), None, None)
-    return Prediction(example, caption, caption)
-
-
-def test_exact_match_by_what_the_clips_show():
-    one, two = "a red star spins", "the red star is moving left and the pink cross is spinning"
-    rows = [(one, one), (one, "a red star grows"), (two, two), ("there is a red star growing", one)]
-    by = exact_by([prediction(*row) for row in rows])
-    assert by["objects"] == {
-        "1": {"clips": 3, "exact_match": 1 / 3},
-        "2": {"clips": 1, "exact_match": 1.0},
-    }
-    assert by["behaviour"] == {
-        "grows": {"clips": 1, "exact_match": 0.0},
-        "moves left": {"clips": 1, "exact_match": 1.0},
-        "spins": {"clips": 3, "exact_match": pytest.approx(2 / 3)},
-    }
-
-
-def test_masks_and_unseen_combinations_have_their_scores(shards, tmp_path, monkeypatch, no_java):
+def test_masks_and_unseen_combinations_have_their_scores(
+    several_captions, tmp_path, monkeypatch, no_java
+):
     """ "red" and "spins" look at the object, which fills two of eight cells, "star" elsewhere."""
     write_gif(tmp_path / "0.gif", 0)
     (tmp_path / "masks").mkdir()
@@ -106,7 +46,7 @@ def test_masks_and_unseen_combinations_have_their_scores(shards, tmp_path, monke
 
     captioner = tiny.captioner()
     monkeypatch.setattr(captioner, "caption_frames", scripted, raising=False)
-    scores, _ = evaluate(captioner, tmp_path / "drawn", unseen=shards, beam=1)
+    scores, _ = evaluate(captioner, tmp_path / "drawn", unseen=several_captions, beam=1)
     assert scores["exact_match"] == 1 and scores["unseen_combinations"] == 3 / 5
     assert scores["pointing"] == scores["mass_on_object"] == 1 / 2
     assert scores["pointing_behaviour"] == 1
@@ -115,7 +55,7 @@ def test_masks_and_unseen_combinations_have_their_scores(shards, tmp_path, monke
     assert scores["deletion"] is not None
 
 
-def test_scores_of_a_scripted_captioner(shards, monkeypatch, tmp_path, no_java):
+def test_scores_of_a_scripted_captioner(several_captions, monkeypatch, tmp_path, no_java):
     """Greedy is right for clips 0 and 1 of 5, the beam for all: only the text counts."""
     captioner, blind = tiny.captioner(), tiny.captioner("blind")
     shown = iter(range(5))
@@ -127,19 +67,60 @@ def test_scores_of_a_scripted_captioner(shards, monkeypatch, tmp_path, no_java):
         return [dataclasses.replace(blank, text=text) for text in texts]
 
     monkeypatch.setattr(captioner, "caption_frames", scripted, raising=False)
-    scores, predictions = evaluate(captioner, shards, blind=blind, beam=2, training=shards)
+    options = {"blind": blind, "beam": 2, "training": several_captions}
+    scores, predictions = evaluate(captioner, several_captions, **options)
     assert scores["clips"] == 5
     assert scores["exact_match"] == 2 / 5 and scores["exact_match_beam"] == 1.0
     assert scores["distinct_captions"] == 1 / 5 and scores["seen_in_training"] == 1
     assert scores["BLEU-1"] == pytest.approx(1) and scores["METEOR"] is None
     assert scores["intervals"]["ROUGE-L"] == pytest.approx([1, 1])
     assert scores["perplexity"] == pytest.approx(np.exp(scores["loss"]))
-    assert scores["shuffled_loss"] == pytest.approx(mean_loss(captioner, shards, lag=2))
+    shuffled = caption_loss(captioner, several_captions, lag=2)
+    assert scores["shuffled_loss"] == pytest.approx(shuffled)
     assert any("collapsed: 1 distinct for 5 clips" in doubt for doubt in scores["doubts"])
     assert scores["unseen_combinations"] is None and scores["pointing"] is None
     assert scores["exact_match_by"] is None
     assert scores["deletion"] is None
-    assert scores["blind_loss"] == pytest.approx(mean_loss(blind, shards))
+    assert scores["blind_loss"] == pytest.approx(caption_loss(blind, several_captions))
     write_predictions(predictions, tmp_path / "p" / "predictions.tsv")
     rows = (tmp_path / "p" / "predictions.tsv").read_text().splitlines()
     assert rows == [f"{n}.gif\t{tiny.SENTENCES[0]}" for n in range(5)]
+
+
+@pytest.fixture
+def small_batches(monkeypatch):
+    monkeypatch.setattr(evaluation, "BATCH", 1)
+    monkeypatch.setattr(evaluation, "DELETION_CLIPS", 1)
+
+
+@pytest.mark.usefixtures("small_batches", "no_java")
+def test_frames_are_kept_of_the_clips_shown_alone(several_captions, monkeypatch):
+    captioner, batches, alive = tiny.captioner(), [], []
+    whole = captioner.caption_frames
+
+    def watched(frames, *arguments):
+        gc.collect()
+        alive.append(sum(batch() is not None for batch in batches))
+        batches.append(weakref.ref(frames))
+        return whole(frames, *arguments)
+
+    monkeypatch.setattr(captioner, "caption_frames", watched, raising=False)
+    _, predictions = evaluate(captioner, several_captions, beam=1, shown=2)
+    assert [prediction.shown is None for prediction in predictions] == [False, False, *[True] * 3]
+    assert [p.shown.text for p in predictions[:2]] == [p.greedy for p in predictions[:2]]
+    assert alive == [0, 1, 2, 3, 3]  # the two that are shown, and the one before
+
+
+@pytest.mark.usefixtures("no_java")
+def test_training_goes_on_after_an_evaluation_as_if_there_had_been_none(several_captions):
+    ends = []
+    for evaluated in (False, True):
+        keras.utils.set_random_seed(0)
+        captioner = tiny.captioner("blind", decoder=tiny.DECODER | {"dropout": 0.2})
+        step = learn(captioner)
+        step()
+        if evaluated:
+            evaluate(captioner, several_captions, beam=1)
+        ends.append([step(), step(), *captioner.get_weights(), *captioner.optimizer.variables])
+    for mine, theirs in zip(*ends, strict=True):
+        np.testing.assert_array_equal(np.asarray(mine), np.asarray(theirs))

@@ -30,7 +30,7 @@ _HOMES = {
     "decode_clip": "clips.decode",
     "inspect": "views.inspector",
     "iter_frames": "clips.decode",
-    "load": "models.captioner",
+    "load": "models.saving",
     "panel": "views.panel",
     "sequence_accuracy": "training.losses",
     "sequence_loss": "training.losses",

@@ -20,20 +20,20 @@ def _say(started: float, text: str) -> None:
 
 def _report(out: Path, scores: dict, predictions: list[Prediction]) -> None:
     """`report.html` with the first held-out clips, and a few of them as GIFs."""
-    shown = predictions[:SHOWN]
+    shown = [prediction for prediction in predictions if prediction.shown]
     save_page(
         out / "report.html",
-        [p.greedy for p in shown],
-        names=[p.example.source for p in shown],
-        truths=[" | ".join(p.example.captions) for p in shown],
+        [p.shown for p in shown],
+        names=[p.source for p in shown],
+        truths=[" | ".join(p.references) for p in shown],
         title="Video-to-Text on held-out clips",
         summary=summary(scores),
     )
     for prediction in shown[:12]:
-        caption = prediction.greedy
+        caption = prediction.shown
         if caption.words:
             word = caption.sharpest_word()
-            name = f"{Path(prediction.example.source).stem}-{caption.words[word]}.gif"
+            name = f"{Path(prediction.source).stem}-{caption.words[word]}.gif"
             caption.save_gif(out / "attention" / name, word)
 
 
@@ -62,6 +62,7 @@ def demo(out: str | Path, seed: int = 0, full: bool = False) -> dict:
         blind=workspace.blind(),
         unseen=shards["unseen"],
         training=shards["train"],
+        shown=SHOWN,
     )
     write_predictions(predictions, out / "predictions.tsv")
     write_json(out / "scores.json", scores)

@@ -1,6 +1,5 @@
-"""Held-out figures: captions' scores, loss beside its controls, whether the model looks right."""
+"""Scores of a captioner on held-out shards, clip by clip, in memory that doesn't grow with them."""
 
-import collections
 import dataclasses
 import itertools
 import math
@@ -13,131 +12,87 @@ from tqdm import tqdm
 from v2t_lib.datasets.shapes_grammar import behaviours
 from v2t_lib.errors import DataError
 from v2t_lib.files import replacing
-from v2t_lib.metrics.attention_faithfulness import deletion, pointing
+from v2t_lib.metrics.attention_faithfulness import deletion, pointed_words, pointing
+from v2t_lib.metrics.caption_loss import caption_loss
 from v2t_lib.metrics.corpus_scores import intervals, score_corpus
 from v2t_lib.metrics.diversity import diagnose, diversity
+from v2t_lib.metrics.exact_match import exact_match, exact_match_by
 from v2t_lib.models.caption import Caption
-from v2t_lib.models.captioner import JIT_COMPILE, Captioner
+from v2t_lib.models.captioner import Captioner
 from v2t_lib.shards.example import Example
 from v2t_lib.shards.reader import ShardDataset, Shards
-from v2t_lib.text.vocabulary import PAD, normalise, tokenise
-from v2t_lib.training.losses import sequence_loss
+from v2t_lib.text.vocabulary import tokenise
 
+#: Clips captioned at once.
 BATCH = 64
+#: How many clips away the wrong clip of `shuffled_loss` lies, at most.
+LAG = 64
 #: Clips of the deletion test, which scores each of their words twice.
 DELETION_CLIPS = 128
 
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """A held-out clip with what the model wrote, greedily and with a beam."""
+    """What the model generated for a held-out clip.
 
-    example: Example
-    greedy: Caption
-    beam: Caption
+    Attributes:
+        source: The clip, as the captions file names it.
+        references: Its captions in the data.
+        greedy: The caption of greedy search.
+        beam: The caption of beam search.
+        behaviours: What each object of a drawn clip does; None for other clips.
+        shown: The greedy caption with its frames and attention, of the first clips; else None.
+    """
 
-    @staticmethod
-    def matches(caption: Caption, example: Example) -> bool:
-        """Whether the caption is, word for word, one of the clip's."""
-        return caption.text in {normalise(text) for text in example.captions}
+    source: str
+    references: tuple[str, ...]
+    greedy: str
+    beam: str
+    behaviours: tuple[str, ...] | None
+    shown: Caption | None
 
 
-def predict(captioner: Captioner, shards: Shards, beam: int) -> list[Prediction]:
-    """Captions every clip of `shards`, greedily and with `beam` beams."""
+def predict(
+    captioner: Captioner, shards: Shards, beam: int
+) -> Iterator[tuple[Example, Caption, Caption]]:
+    """Yields every clip of `shards` with its greedy caption and that of `beam` beams.
+
+    Raises:
+        DataError: The shards hold clips of another size than the model's.
+    """
     shards = ShardDataset.open(shards)
     if shards.info.clip_spec != captioner.clip_spec:
         raise DataError(
             f"{shards.folder}: expected clips of {captioner.clip_spec}, as the model was trained "
             f"on. Received: {shards.info.clip_spec}; pack again at the model's size"
         )
-    examples, predictions = shards.examples(), []
+    examples = shards.examples()
     with tqdm(unit="clip", desc="caption") as progress:
         while batch := list(itertools.islice(examples, BATCH)):
             frames = np.stack([example.frames for example in batch])
             seconds = np.stack([example.seconds for example in batch])
             captions = captioner.caption_frames(frames, 1, seconds)
             beams = captions if beam == 1 else captioner.caption_frames(frames, beam, seconds)
-            predictions += map(Prediction, batch, captions, beams)
+            yield from zip(batch, captions, beams, strict=True)
             progress.update(len(batch))
-    return predictions
-
-
-def _shown(shards: ShardDataset, lag: int) -> Iterator[tuple[np.ndarray, str]]:
-    """Every caption with the frames of the clip `lag` before its own, the first with the last."""
-    frames, waiting = collections.deque(), []
-    for example in shards.examples():
-        frames.append(example.frames)
-        waiting.append(example.captions)
-        if len(frames) > lag:
-            yield from zip(itertools.repeat(frames.popleft()), waiting.pop())
-    for captions in waiting:
-        yield from zip(itertools.repeat(frames.popleft()), captions)
-
-
-def mean_loss(captioner: Captioner, shards: Shards, lag: int = 0) -> float:
-    """The sequence loss over every caption of `shards`, in nats a token.
-
-    Args:
-        captioner: The model.
-        shards: The clips.
-        lag: 0, or how many clips before its own the one lies that a caption is judged by: the
-            loss of a model that is shown the wrong clips.
-    """
-    captioner.compile(loss=sequence_loss, jit_compile=JIT_COMPILE)
-    length = captioner.caption_spec.length
-    total = tokens = 0.0
-    shown = _shown(ShardDataset.open(shards), lag)
-    with tqdm(unit="caption", desc="loss") as progress:
-        while batch := list(itertools.islice(shown, BATCH)):
-            frames = np.stack([frames for frames, _ in batch])
-            packed = np.stack([captioner.vocabulary.pack(text, length) for _, text in batch])
-            count = float(np.sum(packed[:, 1:] != PAD))
-            inputs, targets = (frames, packed[:, :-1]), packed[:, 1:]
-            captioner.reset_metrics()  # up to Keras 3.13 at least, earlier batches count on
-            total += count * float(captioner.test_on_batch(inputs, targets))
-            tokens += count
-            progress.update(len(batch))
-    return total / tokens
-
-
-def _exact(predictions: list[Prediction], way: str) -> float:
-    return float(np.mean([p.matches(getattr(p, way), p.example) for p in predictions]))
-
-
-def exact_by(predictions: list[Prediction]) -> dict | None:
-    """Exact match, greedily, of clips with so many objects, and of those with such a behaviour.
-
-    A clip of two objects counts for the behaviours of both. None where no clip is drawn.
-    """
-    groups = {"objects": collections.defaultdict(list), "behaviour": collections.defaultdict(list)}
-    for prediction in predictions:
-        if prediction.example.masks is None:
-            continue
-        shown = behaviours(tokenise(prediction.example.captions[0]))
-        groups["objects"][str(len(shown))].append(prediction)
-        for behaviour in sorted(set(shown)):
-            groups["behaviour"][behaviour].append(prediction)
-    if not groups["objects"]:
-        return None
-    return {
-        kind: {
-            name: {"clips": len(group), "exact_match": _exact(group, "greedy")}
-            for name, group in sorted(parts.items())
-        }
-        for kind, parts in groups.items()
-    }
 
 
 def _losses(captioner: Captioner, blind: Captioner | None, shards, clips: int) -> dict:
-    loss = mean_loss(captioner, shards)
+    loss, lag = caption_loss(captioner, shards), min(LAG, clips // 2)
     return {
         "loss": loss,
         "perplexity": math.exp(loss),
-        "blind_loss": mean_loss(blind, shards) if blind else None,
-        "shuffled_loss": mean_loss(captioner, shards, min(BATCH, clips // 2))
-        if clips > 1
-        else None,
+        "blind_loss": caption_loss(blind, shards) if blind else None,
+        "shuffled_loss": caption_loss(captioner, shards, lag) if lag else None,
     }
+
+
+def _unseen(captioner: Captioner, shards: Shards) -> float:
+    captions, references = [], []
+    for example, greedy, _ in predict(captioner, shards, beam=1):
+        captions.append(greedy.text)
+        references.append(example.captions)
+    return exact_match(captions, references)
 
 
 def evaluate(
@@ -148,16 +103,21 @@ def evaluate(
     unseen: Shards | None = None,
     training: Shards | None = None,
     beam: int = 4,
+    shown: int = 24,
 ) -> tuple[dict, list[Prediction]]:
     """Scores a captioner on held-out shards.
+
+    Clips are read in batches and dropped, so that memory stays the same however many there are.
+    The captioner stays as it is, its optimiser included: training can go on afterwards.
 
     Args:
         captioner: The model.
         shards: Held-out clips.
-        blind: Its blind twin, for the loss that a model reaches without looking.
-        unseen: Shards of combinations that training never showed, scored apart.
-        training: The shards it was trained on, to count the captions it has from there.
-        beam: Number of beams for the captions that are kept and scored.
+        blind: Its blind twin, for the loss of a model without the clips.
+        unseen: Shards of combinations that are not in training, scored apart.
+        training: The training shards, to count the captions that are copied from there.
+        beam: Number of beams of the captions that are scored.
+        shown: How many predictions keep their frames and attention.
 
     Returns:
         The scores, `None` where the data can't say: fractions 0 to 1, losses in nats a token,
@@ -165,32 +125,40 @@ def evaluate(
         and intervals of `corpus_scores`, and in `doubts` what a reader should be told; and the
         predictions on `shards`.
     """
-    shards = ShardDataset.open(shards)
-    predictions = predict(captioner, shards, beam)
-    captions = {p.example.source: p.beam.text for p in predictions}
-    references = {p.example.source: p.example.captions for p in predictions}
-    scored = score_corpus(captions, references)
-    greedy = [prediction.greedy for prediction in predictions]
-    masks = [prediction.example.masks for prediction in predictions]
+    shards, predictions, words, first = ShardDataset.open(shards), [], [], []
+    for example, greedy, best in predict(captioner, shards, beam):
+        drawn, number = example.masks is not None, len(predictions)
+        prediction = Prediction(
+            source=example.source,
+            references=example.captions,
+            greedy=greedy.text,
+            beam=best.text,
+            behaviours=tuple(behaviours(tokenise(example.captions[0]))) if drawn else None,
+            shown=greedy if number < shown else None,
+        )
+        predictions.append(prediction)
+        words += pointed_words(greedy, example.masks)
+        first += [greedy] if number < DELETION_CLIPS else []
+    greedy, texts = [p.greedy for p in predictions], [p.beam for p in predictions]
+    references, sources = [p.references for p in predictions], [p.source for p in predictions]
+    figures = score_corpus(
+        dict(zip(sources, texts, strict=True)), dict(zip(sources, references, strict=True))
+    )
     scores = {
         "clips": len(predictions),
-        "exact_match": _exact(predictions, "greedy"),
-        "exact_match_beam": _exact(predictions, "beam"),
+        "exact_match": exact_match(greedy, references),
+        "exact_match_beam": exact_match(texts, references),
         "beam": beam,
-        "exact_match_by": exact_by(predictions),
-        "unseen_combinations": None,
+        "exact_match_by": exact_match_by(greedy, references, [p.behaviours for p in predictions]),
+        "unseen_combinations": None if unseen is None else _unseen(captioner, unseen),
         **_losses(captioner, blind, shards, len(predictions)),
-        **pointing(greedy, masks),
-        "deletion": deletion(captioner, greedy[:DELETION_CLIPS]),
-        **diversity(
-            list(captions.values()), ShardDataset.open(training).captions() if training else None
-        ),
-        **scored.scores(),
-        "no_meteor": scored.no_meteor,
-        "intervals": intervals(scored),
+        **pointing(words),
+        "deletion": deletion(captioner, first),
+        **diversity(texts, ShardDataset.open(training).captions() if training else None),
+        **figures.scores(),
+        "no_meteor": figures.no_meteor,
+        "intervals": intervals(figures),
     }
-    if unseen is not None:
-        scores["unseen_combinations"] = _exact(predict(captioner, unseen, 1), "greedy")
     return scores | {"doubts": diagnose(scores)}, predictions
 
 
@@ -231,7 +199,7 @@ def summary(scores: dict) -> str:
 
 
 def write_predictions(predictions: list[Prediction], path: str | Path) -> None:
-    """Writes `source<TAB>caption`, one clip a row, whole or not at all."""
-    rows = (f"{p.example.source}\t{p.beam.text}\n" for p in predictions)
+    """Writes `source<TAB>caption`, one clip a row, atomically."""
+    rows = (f"{p.source}\t{p.beam}\n" for p in predictions)
     with replacing(path) as temporary:
         temporary.write_text("".join(rows), encoding="utf-8")

@@ -12,14 +12,16 @@ import pandas as pd
 from v2t_lib.captions_file import Record, read_captions, select, split_records
 from v2t_lib.datasets.registry import DATASETS, DataSet
 from v2t_lib.fetching.fetch import fetch
-from v2t_lib.models.captioner import Captioner, load
+from v2t_lib.models.captioner import Captioner
+from v2t_lib.models.saving import load
 from v2t_lib.shards.example import Example
 from v2t_lib.shards.format import is_finished
 from v2t_lib.shards.pack import pack
 from v2t_lib.shards.reader import ShardDataset
+from v2t_lib.training.fit import BLIND_FILE, MODEL_FILE
 from v2t_lib.training.recipe import Recipe
 from v2t_lib.training.recipes import registry as recipes
-from v2t_lib.training.train import BLIND_FILE, MODEL_FILE, train
+from v2t_lib.training.train import train
 
 #: How clips without split lists of their own are split.
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}

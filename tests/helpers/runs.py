@@ -8,8 +8,8 @@ import numpy as np
 
 import v2t_lib as v2t
 from helpers import tiny
+from v2t_lib.training.compile import compile_for_training
 from v2t_lib.training.recipe import TrainingOptions
-from v2t_lib.training.train import compile_for_training
 
 TOKENS = tiny.tokens(*tiny.SENTENCES)
 

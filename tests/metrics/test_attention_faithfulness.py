@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from helpers import tiny
 
-from v2t_lib.metrics.attention_faithfulness import blank, deletion, pointing, to_cells
+from v2t_lib.metrics.attention_faithfulness import (
+    blank,
+    deletion,
+    pointed_words,
+    pointing,
+    to_cells,
+)
 from v2t_lib.models.caption import Caption
 
 GRID = (2, 2, 2)
@@ -44,7 +50,7 @@ def test_pointing_by_hand():
     peaks[3] = (0, 0, 1)  # spins: the same place, which is on its track
     peaks[6] = (0, 1, 1)  # blue: on the second
     peaks[9] = (1, 1, 1)  # left: on the second's track; moves misses
-    scores = pointing([caption_of(words, peaks)], [masks_of(first, second)])
+    scores = pointing(list(pointed_words(caption_of(words, peaks), masks_of(first, second))))
     assert scores["pointing"] == pytest.approx(2 / 4)
     assert scores["pointing_chance"] == pytest.approx((2 + 2 + 1 + 1) / 8 / 4)
     # Weights are 0.1 and once 0.3: red has 0.3 + 0.1 on its cells, star 0.2, blue 0.3, cross 0.1.
@@ -54,13 +60,14 @@ def test_pointing_by_hand():
 
 
 def test_a_word_for_an_object_that_is_not_there_misses():
-    words = ("red", "red")
-    scores = pointing([caption_of(words, [(0, 0, 0)] * 2)], [masks_of([(0, 0, 0)])])
+    caption, masks = caption_of(("red", "red"), [(0, 0, 0)] * 2), masks_of([(0, 0, 0)])
+    scores = pointing(list(pointed_words(caption, masks)))
     assert scores["pointing"] == 0.5
 
 
 def test_no_masks_no_pointing():
-    assert set(pointing([caption_of(("red",), [(0, 0, 0)])], [None]).values()) == {None}
+    words = list(pointed_words(caption_of(("red",), [(0, 0, 0)]), None))
+    assert words == [] and set(pointing(words).values()) == {None}
 
 
 def test_blanking_paints_the_cells_pixels_and_no_others():

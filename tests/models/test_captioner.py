@@ -14,7 +14,9 @@ from PIL import Image
 
 import v2t_lib as v2t
 from v2t_lib.errors import ClipError, ModelError
-from v2t_lib.models.captioner import JIT_COMPILE, Captioner, load, save
+from v2t_lib.models.captioner import Captioner
+from v2t_lib.models.compiled import JIT_COMPILE
+from v2t_lib.models.saving import load, save
 from v2t_lib.training.losses import sequence_loss
 
 

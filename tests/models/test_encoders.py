@@ -5,11 +5,12 @@ from helpers import tiny
 from helpers.registries import forget_afterwards
 
 from v2t_lib.errors import ModelError
-from v2t_lib.models.captioner import Captioner, load, save
+from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.models.encoders.conv_unit import ConvUnit
 from v2t_lib.models.encoders.cost import cost, table
 from v2t_lib.models.encoders.grid import GridEncoder
+from v2t_lib.models.saving import load, save
 from v2t_lib.specs import ClipSpec
 
 SMALL = {"widths": (8, 12), "strides": ((1, 2, 2), (2, 2, 2)), "residual_from": 1}

@@ -13,8 +13,9 @@ from helpers.clips import write_gif
 
 from v2t_lib.captions_file import read_captions
 from v2t_lib.fetching.fetch import fetch
-from v2t_lib.models.captioner import Captioner, load
+from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.encoders import registry as encoders
+from v2t_lib.models.saving import load
 from v2t_lib.shards.merge import merge
 from v2t_lib.shards.pack import pack
 from v2t_lib.shards.reader import ShardDataset
@@ -22,8 +23,9 @@ from v2t_lib.shards.writer import ShardWriter
 from v2t_lib.specs import ClipSpec
 from v2t_lib.training import feature_cache as features
 from v2t_lib.training.feature_cache import cached_features
+from v2t_lib.training.fit import fit
 from v2t_lib.training.recipe import DecoderOptions, Recipe, TrainingOptions
-from v2t_lib.training.train import fit, train
+from v2t_lib.training.train import train
 
 SPEC = ClipSpec(3, 32, 32)
 
@@ -108,7 +110,7 @@ def test_training_on_features_is_training_on_clips(shards, tmp_path, monkeypatch
     """The losses agree within float16's digits, and what is saved captions clips."""
     losses, options = [], TrainingOptions(epochs=1, batch_size=3)
     for name, cached in (("features", cached_features), ("clips", lambda encoder, shards: shards)):
-        monkeypatch.setattr("v2t_lib.training.train.cached_features", cached)
+        monkeypatch.setattr("v2t_lib.training.fit.cached_features", cached)
         keras.utils.set_random_seed(0)
         captioner = Captioner(SPEC, tiny.CAPTION, tiny.VOCABULARY, encoder(), tiny.DECODER)
         path = tmp_path / name / "captioner.keras"

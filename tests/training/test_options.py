@@ -12,13 +12,15 @@ from helpers.runs import TOKENS, Killed, assert_same_end, eagerly, learn
 
 from v2t_lib.cli.main import main
 from v2t_lib.errors import ModelError
-from v2t_lib.models.captioner import Captioner, load, save
+from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.encoders import registry as encoders
+from v2t_lib.models.saving import load, save
 from v2t_lib.specs import CaptionSpec
 from v2t_lib.text.vocabulary import Vocabulary
-from v2t_lib.training.callbacks import ResumableState
+from v2t_lib.training.fit import fit
 from v2t_lib.training.recipe import DecoderOptions, Recipe, TrainingOptions
-from v2t_lib.training.train import fit, train
+from v2t_lib.training.resumable_state import ResumableState
+from v2t_lib.training.train import train
 from v2t_lib.training.warm_start import grow, warm_start
 
 
@@ -68,20 +70,21 @@ def test_half_precision_scales_the_loss_and_keeps_whole_weights():
     assert keras.backend.standardize_dtype(logits.dtype) == "float16"
 
 
-def test_own_words_take_the_places_of_given_ones_more_and_more():
+def test_sampled_words_replace_more_and_more_of_the_given_ones():
     captioner = tiny.captioner("blind")
-    captioner.seeds.next()  # an earlier training's draws don't count
+    sampling = captioner.scheduled_sampling
+    sampling.steps_done.assign(7)  # an earlier training's don't count
     learn(captioner, scheduled_sampling=0.5)
-    seed, count = np.asarray(captioner.seeds.state)
-    assert count == 0
+    assert int(sampling.steps_done) == 0
     bias = np.zeros(len(tiny.VOCABULARY))
     bias[9] = 1e4  # it would write this word and no other
     captioner.decoder.vocabulary.bias.assign(bias)
     given = np.repeat(TOKENS[:, :-1], 300, axis=0)
-    memory, shares = np.zeros((len(given), 1, 96), "float32"), []
+    logits, _ = captioner.decoder(given, np.zeros((len(given), 1, 96), "float32"))
+    shares = []
     for done in (0, 10, 20, 40):
-        captioner.seeds.state.assign([seed, 2 * done])  # two draws a step
-        mixed = np.asarray(captioner._with_scheduled_sampling(given, memory))
+        sampling.steps_done.assign(done)
+        mixed = np.asarray(sampling(given, logits))
         np.testing.assert_array_equal(mixed[:, 0], given[:, 0])
         np.testing.assert_array_equal(mixed[given == 0], 0)
         words = (given != 0) & (given != 9) & (np.arange(given.shape[1]) > 0)
@@ -117,7 +120,7 @@ def test_a_warm_start_knows_what_the_older_model_knew():
 
 @pytest.mark.usefixtures("eager")
 def test_averages_are_judged_and_kept_and_a_kill_loses_no_option(shards, tmp_path, monkeypatch):
-    """Moving averages, accumulation, own words, dropout and half precision, killed and resumed."""
+    """Moving averages, accumulation, scheduled sampling, dropout and half precision."""
     options = TrainingOptions(
         epochs=2,
         batch_size=4,
@@ -147,7 +150,11 @@ def test_averages_are_judged_and_kept_and_a_kill_loses_no_option(shards, tmp_pat
     assert rows["val_loss"].is_monotonic_decreasing
     for mine, average in zip(kept.trainable_variables, averages, strict=True):
         np.testing.assert_array_equal(np.asarray(mine), np.asarray(average))
-    assert (weights(kept) != weights(captioner)).any()
+    np.testing.assert_array_equal(weights(kept), weights(captioner))
+    number = [v.path for v in captioner.variables].index(captioner.decoder.vocabulary.kernel.path)
+    with np.load(max((tmp_path / "one" / ".captioner-checkpoints").glob("*.npz"))) as parts:
+        trained = parts[f"{number:05d}"]
+    assert (trained != np.asarray(kept.decoder.vocabulary.kernel)).any()
     whole = ResumableState.on_train_batch_end
 
     def killed(self, batch, logs=None):

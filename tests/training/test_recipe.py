@@ -7,8 +7,8 @@ from helpers import tiny
 from helpers.processes import loaded_by
 from helpers.registries import forget_afterwards
 
-from v2t_lib.models.captioner import load, save
 from v2t_lib.models.encoders import registry as encoders
+from v2t_lib.models.saving import load, save
 from v2t_lib.specs import CaptionSpec
 from v2t_lib.training.recipe import Recipe
 from v2t_lib.training.recipes import registry as recipes

@@ -14,13 +14,15 @@ from keras import ops
 from v2t_lib.cli.main import main
 from v2t_lib.errors import ModelError, TrainingError
 from v2t_lib.metrics import coco as metrics
-from v2t_lib.models.captioner import load, save
+from v2t_lib.models.saving import load, save
 from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.specs import CaptionSpec
 from v2t_lib.training.cider_reward import CiderReward
 from v2t_lib.training.losses import sentence_loss
 from v2t_lib.training.recipe import TrainingOptions
-from v2t_lib.training.scst import Policy, Stage, train_scst
+from v2t_lib.training.scst import train_scst
+from v2t_lib.training.scst_models import Policy
+from v2t_lib.training.scst_stage import Stage
 
 
 def test_the_reward_of_a_sentence_by_hand():

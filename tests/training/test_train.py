@@ -18,14 +18,17 @@ import v2t_lib as v2t
 from v2t_lib.captions_file import read_captions, select
 from v2t_lib.datasets.shapes import write_shapes
 from v2t_lib.errors import DataError, ModelError, TrainingError
-from v2t_lib.evaluation import evaluate, mean_loss
+from v2t_lib.evaluation import evaluate
+from v2t_lib.metrics.caption_loss import caption_loss
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.shards.pack import pack
 from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.specs import CaptionSpec, ClipSpec
-from v2t_lib.training.callbacks import ResumableState, SampleCaptions
+from v2t_lib.training.callbacks import SampleCaptions
+from v2t_lib.training.fit import fit
 from v2t_lib.training.recipe import DecoderOptions, Recipe, TrainingOptions
-from v2t_lib.training.train import fit, train
+from v2t_lib.training.resumable_state import ResumableState
+from v2t_lib.training.train import train
 
 OPTIONS = TrainingOptions(epochs=3, batch_size=16, learning_rate=3e-3, checkpoint_steps=2)
 DECODER = tiny.DECODER | {"dropout": 0.2}
@@ -84,7 +87,7 @@ def test_training_lowers_the_loss_and_leaves_its_files(finished):
 def test_the_saved_model_has_the_held_out_loss_that_the_history_says(finished, data):
     best = pd.read_csv(finished / "history.csv")["val_loss"].min()
     with eagerly():
-        loss = mean_loss(v2t.load(finished / "captioner.keras"), data / "val")
+        loss = caption_loss(v2t.load(finished / "captioner.keras"), data / "val")
     assert loss == pytest.approx(best, rel=2e-2)
 
 
@@ -98,32 +101,75 @@ def test_the_blind_twin_has_the_same_decoder_and_sees_nothing(finished):
 
 
 def short(data, path, resume=False, val=None, callbacks=(), **options):
-    """Two epochs of three steps of a small decoder with dropout, without graphs."""
+    """A small decoder with dropout after two epochs of three steps, without graphs."""
     keras.utils.set_random_seed(0)
     captioner = tiny.captioner("blind", DECODER, CaptionSpec(length=3))
     given = dataclasses.replace(OPTIONS, **({"epochs": 2} | options))
     with eagerly():
-        return fit(captioner, data / "train", path, given, val, resume, callbacks=callbacks)
+        fit(captioner, data / "train", path, given, val, resume, callbacks=callbacks)
+    return captioner
+
+
+def script_validation(monkeypatch, *losses):
+    """Validation losses, an epoch each."""
+    left = iter(losses)
+    monkeypatch.setattr(Captioner, "evaluate", lambda *_, **__: {"loss": next(left)})
 
 
 def test_the_best_epochs_weights_are_kept_and_a_resumed_run_knows_how_good_they_were(
     data, tmp_path, monkeypatch
 ):
     path, seen = tmp_path / "captioner.keras", []
-    held_out = iter([3.0, 1.0, 2.0, 1.5, 0.5])
-    monkeypatch.setattr(Captioner, "evaluate", lambda *_, **__: {"loss": next(held_out)})
+    script_validation(monkeypatch, 3.0, 1.0, 2.0, 1.5, 0.5)
     note = keras.callbacks.LambdaCallback()
     note.on_epoch_end = lambda *_: seen.append(note.model.get_weights())
 
     def run(epochs, resume=False):
-        short(data, path, resume, data / "val", [note], epochs=epochs, batch_size=32)
-        return v2t.load(path).get_weights()
+        options = {"epochs": epochs, "batch_size": 32}
+        captioner = short(data, path, resume, data / "val", [note], **options)
+        return v2t.load(path).get_weights(), captioner.get_weights()
 
-    for kept, best in ((run(3), 1), (run(4, resume=True), 1), (run(5, resume=True), 4)):
-        for mine, theirs in zip(kept, seen[best], strict=True):
-            np.testing.assert_array_equal(mine, theirs)
+    for ends, best in ((run(3), 1), (run(4, resume=True), 1), (run(5, resume=True), 4)):
+        for saved, returned, wanted in zip(*ends, seen[best], strict=True):
+            np.testing.assert_array_equal(saved, wanted)
+            np.testing.assert_array_equal(returned, wanted)
     assert (seen[1][0] != seen[4][0]).any()
     assert pd.read_csv(tmp_path / "history.csv")["val_loss"].tolist() == [3, 1, 2, 1.5, 0.5]
+
+
+def test_callbacks_of_keras_keep_their_state_over_epochs(data, tmp_path, monkeypatch):
+    """The best is epoch 1: two epochs later the one stops, the other has acted twice."""
+    script_validation(monkeypatch, 3.0, 1.0, 2.0, 1.5, 0.5)
+    callbacks = [
+        keras.callbacks.EarlyStopping("val_loss", patience=2),
+        keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.5, patience=1),
+    ]
+    path = tmp_path / "captioner.keras"
+    captioner = short(data, path, val=data / "val", callbacks=callbacks, epochs=5, batch_size=32)
+    rows = pd.read_csv(tmp_path / "history.csv")
+    assert rows["val_loss"].tolist() == [3, 1, 2, 1.5]
+    rates = rows["learning_rate"].tolist()
+    assert rates[0] > rates[1] > rates[2]  # the schedule's
+    assert rates[3] == pytest.approx(rates[2] / 2)
+    assert float(captioner.optimizer.learning_rate) == pytest.approx(rates[2] / 4)
+
+
+def test_a_resumed_epoch_counts_as_one_and_ends_nothing(data, tmp_path, monkeypatch):
+    """Killed in the middle of the first epoch: the best, of a patience that ends with the third."""
+    script_validation(monkeypatch, 1.0, 2.0, 3.0, 0.5)
+    path, whole = tmp_path / "captioner.keras", ResumableState.on_train_batch_end
+
+    def killed(self, batch, logs=None):
+        if self.step == 2:
+            raise Killed
+        whole(self, batch, logs)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(ResumableState, "on_train_batch_end", killed)
+        short(data, path, val=data / "val", epochs=4)
+    stop = keras.callbacks.EarlyStopping("val_loss", patience=2)
+    short(data, path, True, data / "val", [stop], epochs=4)
+    assert pd.read_csv(tmp_path / "history.csv")["val_loss"].tolist() == [1, 2, 3]
 
 
 @pytest.fixture(scope="module")
@@ -226,11 +272,14 @@ def test_a_finished_run_can_be_lengthened_from_its_copy(data, tmp_path):
             decoder=DecoderOptions(**DECODER),
             training=dataclasses.replace(OPTIONS, epochs=epochs),
         )
-        train(data / "train", tmp_path / out, recipe, copy_to=tmp_path / "drive", **options)
+        drive = tmp_path / "drive"
+        return train(data / "train", tmp_path / out, recipe, copy_to=drive, **options)
 
     sightless("one", 1)
     first = pd.read_csv(tmp_path / "drive" / "history.csv")
-    sightless("two", 2, resume=True)
+    returned = sightless("two", 2, resume=True).get_weights()
+    saved = v2t.load(tmp_path / "two" / "captioner.keras").get_weights()
+    assert all((mine == theirs).all() for mine, theirs in zip(returned, saved, strict=True))
     history = pd.read_csv(tmp_path / "two" / "history.csv")
     assert history["epoch"].tolist() == [0, 1]
     pd.testing.assert_frame_equal(history.iloc[:1], first)

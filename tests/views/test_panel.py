@@ -7,7 +7,7 @@ from helpers.clips import write_gif
 from PIL import Image
 
 import v2t_lib as v2t
-from v2t_lib.models.captioner import save
+from v2t_lib.models.saving import save
 from v2t_lib.views.caption_view import CaptionView
 from v2t_lib.views.panel import NOTHING, TRUTH, uploaded
 

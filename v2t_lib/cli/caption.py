@@ -32,7 +32,7 @@ def _as_json(file: str, caption) -> dict:
 
 
 def run(args) -> int:
-    from v2t_lib.models.captioner import load
+    from v2t_lib.models.saving import load
 
     captioner, failed = load(args.model), 0
     for file in args.files:

@@ -23,8 +23,8 @@ def add_arguments(parser):
 
 def run(args) -> int:
     from v2t_lib.evaluation import evaluate, summary, write_predictions
-    from v2t_lib.models.captioner import load
-    from v2t_lib.training.train import BLIND_FILE
+    from v2t_lib.models.saving import load
+    from v2t_lib.training.fit import BLIND_FILE
 
     twin = args.model.with_name(BLIND_FILE)
     scores, predictions = evaluate(

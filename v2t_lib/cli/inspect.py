@@ -15,7 +15,7 @@ def add_arguments(parser):
 
 
 def run(args) -> int:
-    from v2t_lib.models.captioner import load
+    from v2t_lib.models.saving import load
     from v2t_lib.views.inspector import save_page
 
     captioner, captions, names = load(args.model), [], []

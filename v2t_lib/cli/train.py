@@ -36,8 +36,9 @@ def run(args) -> int:
 
     from v2t_lib.models.distribution import spread
     from v2t_lib.models.encoders import registry as encoders
+    from v2t_lib.training.fit import MODEL_FILE
     from v2t_lib.training.scst import SCST_FILE, train_scst
-    from v2t_lib.training.train import MODEL_FILE, train
+    from v2t_lib.training.train import train
 
     try:
         encoders.get(recipe.encoder, **recipe.encoder_options)

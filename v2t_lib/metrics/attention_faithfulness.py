@@ -1,9 +1,10 @@
-"""Is the heat true? Whether words look at what they speak of, and need what they look at.
+"""Faithfulness of the attention: does it point at the right object, and does the word depend on it?
 
-Measured on the embedded data, where masks say which pixels belong to which object.
+Measured on the embedded data, whose masks say which pixels belong to which object.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,69 +19,81 @@ _BATCH = 64
 
 
 def to_cells(mask: np.ndarray, grid: tuple[int, int, int]) -> np.ndarray:
-    """bool `(T, H, W)` to bool `grid`: whether a cell holds any of the mask."""
+    """bool `(T, H, W)` to bool `grid`: whether a cell contains a pixel of the mask."""
     for axis, cells in enumerate(grid):
         parts = np.array_split(mask, cells, axis=axis)
         mask = np.stack([part.any(axis=axis) for part in parts], axis=axis)
     return mask
 
 
-def _spoken(
-    captions: Sequence[Caption], masks: Sequence
-) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Each word that speaks of an object, as its kind, its attention and the cells it means.
+class PointedWord(NamedTuple):
+    """How well a word's attention points at the object that the word is about.
 
-    A colour and a shape are where the object is at the time. A behaviour takes time to show: it
-    means all cells on the object's track. No cell belongs to an object that isn't there.
+    Attributes:
+        behaviour: Whether it is a behaviour, rather than a colour or a shape.
+        hit: Whether the cell with the highest weight shows the object.
+        chance: The share of cells that do.
+        mass: The share of the attention on them.
     """
-    for caption, mask in zip(captions, masks, strict=True):
-        if mask is None:
-            continue
-        grid = caption.attention.shape[1:]
-        cells = [to_cells(mask[..., number], grid) for number in range(mask.shape[-1])]
-        for word, reference in enumerate(references(caption.words)):
-            if reference and reference[1] < len(cells):
-                kind, meant = reference[0], cells[reference[1]]
-                if kind == "behaviour":
-                    meant = np.broadcast_to(meant.any(axis=0), grid)
-                yield kind, caption.attention[word], meant
+
+    behaviour: bool
+    hit: bool
+    chance: float
+    mass: float
 
 
-def pointing(captions: Sequence[Caption], masks: Sequence) -> dict:
-    """The pointing game (arXiv 1608.00507), and how much of the attention lies on the object.
+def pointed_words(caption: Caption, masks: np.ndarray | None) -> Iterator[PointedWord]:
+    """Yields the words of a caption that are about an object.
 
-    A word scores when the peak of its attention lies on its object, at a time when the object is
-    there for colours and shapes, anywhere on the object's track for behaviours. Chance is the
-    share of cells that do. A word for an object that isn't there misses.
+    For a colour or a shape the cells that count are those that show the object, each at its time. A
+    behaviour takes time to show: any cell on the object's track counts. Where the caption describes
+    an object that the clip doesn't have, no cell counts.
 
     Args:
-        captions: What the model wrote.
-        masks: For each bool `(T, H, W, objects)`, from left to right, or None.
+        caption: A generated caption.
+        masks: bool `(T, H, W, objects)`, from left to right; None where the data has none.
+    """
+    if masks is None:
+        return
+    grid = caption.attention.shape[1:]
+    cells = [to_cells(masks[..., number], grid) for number in range(masks.shape[-1])]
+    for word, reference in enumerate(references(caption.words)):
+        if reference and reference[1] < len(cells):
+            behaviour, shows = reference[0] == "behaviour", cells[reference[1]]
+            if behaviour:
+                shows = np.broadcast_to(shows.any(axis=0), grid)
+            weights = caption.attention[word]
+            yield PointedWord(
+                behaviour, shows.flat[weights.argmax()], shows.mean(), weights[shows].sum()
+            )
+
+
+def pointing(words: Sequence[PointedWord]) -> dict:
+    """The pointing game (arXiv 1608.00507), and the share of the attention on the object.
+
+    Args:
+        words: Of all clips, from `pointed_words`.
 
     Returns:
-        `pointing`, `pointing_chance` and `mass_on_object`, of colour and shape words;
-        `pointing_behaviour` and `pointing_behaviour_chance`; None where no mask says.
+        Means, in fractions: `pointing`, `pointing_chance` and `mass_on_object` of colour and shape
+        words, `pointing_behaviour` and `pointing_behaviour_chance`; None without such words.
     """
-    rows = [
-        (kind == "behaviour", cells.flat[weights.argmax()], cells.mean(), weights[cells].sum())
-        for kind, weights, cells in _spoken(captions, masks)
-    ]
 
-    def mean(behaviour: bool, column: int) -> float | None:
-        values = [row[column] for row in rows if row[0] == behaviour]
+    def mean(figure: str, behaviour: bool) -> float | None:
+        values = [getattr(word, figure) for word in words if word.behaviour == behaviour]
         return float(np.mean(values)) if values else None
 
     return {
-        "pointing": mean(False, 1),
-        "pointing_chance": mean(False, 2),
-        "mass_on_object": mean(False, 3),
-        "pointing_behaviour": mean(True, 1),
-        "pointing_behaviour_chance": mean(True, 2),
+        "pointing": mean("hit", False),
+        "pointing_chance": mean("chance", False),
+        "mass_on_object": mean("mass", False),
+        "pointing_behaviour": mean("hit", True),
+        "pointing_behaviour_chance": mean("chance", True),
     }
 
 
 def blank(frames: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """Paints the pixels of some cells in the clip's mean colour.
+    """Fills some cells with the clip's mean colour.
 
     Args:
         frames: uint8 `(T, H, W, 3)`.
@@ -98,22 +111,23 @@ def blank(frames: np.ndarray, cells: np.ndarray) -> np.ndarray:
 
 
 def deletion(captioner: Captioner, captions: Sequence[Caption], seed: int = 0) -> dict | None:
-    """The deletion test (arXiv 1806.07421), a word at a time: do words need what they looked at?
+    """The deletion test (arXiv 1806.07421), word by word: does a word depend on where it attends?
 
-    For each word that speaks of an object the tenth of the cells it looked at most is blanked in
-    the clip, and, apart from that, a random tenth; both times the same sentence is scored again.
+    For each word about an object, the tenth of the cells with the most attention is blanked in the
+    clip, and in another copy a random tenth; the same sentence is scored on both.
 
     Args:
         captioner: The model.
-        captions: What it wrote.
+        captions: Captions it generated.
         seed: Of the random cells.
 
     Returns:
-        The mean `drop` of the word's probability, the drop for `random` cells, and the paired
-        `difference` with its 95% `interval` (bootstrap over clips); None without such words.
+        The mean `drop` of the words' probabilities, the drop for `random` cells, their paired
+        `difference` with its 95% `interval` (bootstrap over clips), and how many `words`; None
+        without such words.
     """
     rng = np.random.default_rng(seed)
-    # A sentence cut short by the length limit can't be scored to its end.
+    # The last word of a caption cut off by the length limit has no room when it is scored.
     longest = captioner.caption_spec.length - 1
     tasks = [
         (number, word, most)
@@ -154,7 +168,7 @@ def _without(caption: Caption, word: int, most: bool, rng: np.random.Generator) 
 
 
 def _interval(values: np.ndarray, clips: np.ndarray, rng: np.random.Generator) -> list[float]:
-    """The 95% bootstrap interval of the mean, clips drawn whole."""
+    """The 95% bootstrap interval of the mean; all values of a clip are resampled together."""
     _, clips = np.unique(clips, return_inverse=True)
     sums, counts = np.bincount(clips, values), np.bincount(clips)
     drawn = rng.integers(len(sums), size=(1000, len(sums)))

@@ -1,4 +1,4 @@
-"""Additive attention with its own projections."""
+"""Bahdanau's additive attention."""
 
 import keras
 from keras import layers, ops
@@ -6,19 +6,19 @@ from keras import layers, ops
 
 @keras.saving.register_keras_serializable("v2t_lib")
 class BahdanauAttention(layers.Layer):
-    """Scores each memory cell by `v . tanh(W_q q + W_k m)` and returns their weighted mean.
+    """Scores each memory cell m by `v . tanh(W_q q + W_k m)`; returns the cells' weighted mean.
 
-    The softmax runs in float32 whatever the compute dtype. Keys depend on the memory alone:
-    project them once with `project`, then pass them to every call.
+    The weights are the softmax of the scores, in float32 whatever the compute dtype. Keys depend
+    only on the memory: project them once with `project` and pass them to every call.
 
     Args:
-        units: Size of the space in which queries and keys are compared.
+        units: Size of the hidden layer, where queries and keys are added.
 
     Call arguments:
         query: `(batch, Q)`, or `(batch, K, Q)` for K queries of each memory.
         memory: `(batch, S, D)`.
         keys: `(batch, S, units)` from `project(memory)`; computed when left out.
-        memory_mask: bool `(batch, S)`, False where a cell must get no weight. Every clip needs at
+        memory_mask: bool `(batch, S)`, False for cells that get no weight. Every clip needs at
             least one True.
 
     Returns:
@@ -58,7 +58,7 @@ class BahdanauAttention(layers.Layer):
         if len(query.shape) == 2:
             scores = self._scores(queries, keys)[:, None]
         else:
-            # In turn: what lies between is as large as the keys then, not K times as large.
+            # One query after another: the hidden layer then is as large as the keys, not K times.
             each = [self._scores(queries[:, k], keys) for k in range(query.shape[1])]
             scores = ops.stack(each, axis=1)  # (B,K,S)
         if memory_mask is not None:

@@ -1,4 +1,4 @@
-"""The language side: an LSTM that attends over the memory before it writes each word."""
+"""The decoder: an LSTM that attends to the memory before each word."""
 
 from typing import Any, NamedTuple
 
@@ -12,11 +12,11 @@ class DecoderState(NamedTuple):
     """What `step` carries from word to word.
 
     Attributes:
-        h: `(batch, units)`, the LSTM's output; `(batch, K, units)` with K beams a clip.
-        c: As `h`, the LSTM's cell.
-        memory: `(batch, S, D)`.
-        keys: `(batch, S, attention_units)`, projected once a clip.
-        mask: bool `(batch, S)` or None.
+        h: The LSTM's output, `(batch, units)`; with K beams a clip `(batch, K, units)`.
+        c: The LSTM's cell state; shaped as `h`.
+        memory: The encoder's output, `(batch, S, D)`.
+        keys: The attention's keys, `(batch, S, attention_units)`, projected once a clip.
+        mask: bool `(batch, S)`, which cells may be attended to; None for all.
     """
 
     h: Any
@@ -30,28 +30,28 @@ class DecoderState(NamedTuple):
 class AttentionDecoder(layers.Layer):
     """LSTM decoder with Bahdanau attention and a deep output.
 
-    The attention asks with the last word and the LSTM's state, so that it knows which word comes
-    next before it looks; the context then enters the LSTM and the output.
+    The attention's query is the previous word's embedding concatenated with the LSTM's output h.
+    The context, the weighted mean of the memory, is an input of the LSTM and of the deep output.
 
     Args:
         vocabulary_size: Number of tokens, the four special ones included.
         units: Size of the LSTM.
-        embedding_size: Size of word embeddings and of the deep output.
-        attention_units: Size of the attention's comparison space.
-        dropout: Share dropped from embeddings and from the deep output in training.
+        embedding_size: Size of the word embeddings and of the deep output.
+        attention_units: Size of the attention's hidden layer.
+        dropout: Dropout rate of embeddings and deep output.
 
     Call arguments:
         tokens: int `(batch, L)`, the words before those to predict (teacher forcing).
-        memory: `(batch, S, D)`.
-        memory_mask: bool `(batch, S)`, False where a cell holds nothing.
+        memory: The encoder's output, `(batch, S, D)`.
+        memory_mask: bool `(batch, S)`, False for cells to ignore, which are padding.
 
     Returns:
         `(logits, weights)`: `(batch, L, vocabulary_size)` in the compute dtype and
         `(batch, L, S)` float32.
 
     References:
-        arXiv 1409.0473 (attention), arXiv 1502.03044 (start state, deep output, doubly stochastic
-        attention).
+        arXiv 1409.0473 (attention), arXiv 1502.03044 (initial state, deep output, doubly
+        stochastic attention).
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class AttentionDecoder(layers.Layer):
         self.vocabulary.build((None, self.embedding_size))
 
     def start(self, memory, mask=None) -> DecoderState:
-        """The state before the first word: the LSTM set by the memory's mean, keys projected."""
+        """The state before the first word: the LSTM's from the memory's mean, and the keys."""
         memory = ops.cast(memory, self.compute_dtype)
         if mask is None:
             mean = ops.mean(memory, axis=1)
@@ -103,13 +103,13 @@ class AttentionDecoder(layers.Layer):
         return DecoderState(self.start_h(mean), self.start_c(mean), memory, keys, mask)
 
     def _advance(self, embedded, state):
-        """One LSTM step after a look: `(batch, E)`, or `(batch, K, E)`, to context and weights."""
+        """Attention, then one LSTM step, from embeddings `(batch, E)` or `(batch, K, E)`."""
         query = ops.concatenate([embedded, state.h], axis=-1)
         context, weights = self.attention(
             query, state.memory, keys=state.keys, memory_mask=state.mask
         )
         inputs = ops.concatenate([embedded, context], axis=-1)
-        # The cell knows one axis of examples.
+        # LSTMCell takes one batch axis: beams join it.
         rows = [ops.reshape(x, (-1, x.shape[-1])) for x in (inputs, state.h, state.c)]
         _, cells = self.cell(rows[0], rows[1:])
         h, c = (ops.reshape(x, (-1, *state.h.shape[1:])) for x in cells)
@@ -120,15 +120,15 @@ class AttentionDecoder(layers.Layer):
         return self.vocabulary(self.drop(ops.tanh(deep), training=training))
 
     def step(self, token, state):
-        """Writes one word.
+        """Predicts one word.
 
         Args:
-            token: int `(batch,)`, the word before it; `(batch, K)` with K beams a clip.
+            token: int `(batch,)`, the previous word; with K beams a clip `(batch, K)`.
             state: `DecoderState`.
 
         Returns:
-            `(logits, state, weights)`: `(batch, vocabulary_size)`, the next state, and `(batch, S)`
-            float32, where the model looked; with K beams `(batch, K, ...)`.
+            `(logits, state, weights)`: `(batch, vocabulary_size)`, the next state, and attention
+            weights `(batch, S)`, float32; with K beams `(batch, K, ...)`.
         """
         embedded = self.embedding(token)
         context, weights, state = self._advance(embedded, state)
@@ -137,15 +137,15 @@ class AttentionDecoder(layers.Layer):
     def call(self, tokens, memory, memory_mask=None, training=False):
         state = self.start(memory, memory_mask)
         embedded = self.drop(self.embedding(tokens), training=training)  # (B,L,E)
-        hs, contexts, looks = [], [], []
+        hs, contexts, attention = [], [], []
         for position in range(tokens.shape[1]):
             context, weights, state = self._advance(embedded[:, position], state)
             hs.append(state.h)
             contexts.append(context)
-            looks.append(weights)
-        # The vocabulary projection is the largest matmul: once for all steps, not L times.
+            attention.append(weights)
+        # The vocabulary projection is the largest matmul: one for all steps instead of L.
         hs, contexts = ops.stack(hs, axis=1), ops.stack(contexts, axis=1)
-        return self._logits(embedded, hs, contexts, training), ops.stack(looks, axis=1)
+        return self._logits(embedded, hs, contexts, training), ops.stack(attention, axis=1)
 
     def get_config(self):
         return super().get_config() | {

@@ -1,4 +1,4 @@
-"""Several GPUs of one machine: each works on an equal part of every batch."""
+"""Data parallelism on the GPUs of one machine: each gets an equal part of every batch."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,16 +9,16 @@ from v2t_lib.errors import DeviceError
 
 
 class EvenParts(keras.distribution.DataParallel):
-    """Gives each device an equal part of a batch, or the whole batch where it has no such parts.
+    """Splits a batch evenly over the devices; one that can't be split evenly goes to each whole.
 
     Attributes:
-        whole: Whether every batch that Keras sends goes to each device whole.
+        whole: Whether each device gets every batch of `Model.fit` and the like whole.
     """
 
     whole = False
 
     def parts(self, shape) -> keras.distribution.TensorLayout:
-        """The layout of `(batch, ...)` in which each device holds as many examples as another."""
+        """The layout that splits `(batch, ...)` evenly, or that replicates it."""
         even = shape[0] is not None and shape[0] % self.device_mesh.devices.size == 0
         axes = [self.batch_dim_name if even else None] + [None] * (len(shape) - 1)
         return keras.distribution.TensorLayout(axes, self.device_mesh)
@@ -31,18 +31,18 @@ class EvenParts(keras.distribution.DataParallel):
 
 @contextlib.contextmanager
 def spread(count: int, batch_size: int) -> Iterator[None]:
-    """Within it, batches are spread over the first `count` devices; with 1 all is as without it.
+    """Within it, batches are split over the first `count` devices; a count of 1 changes nothing.
 
-    Losses and weights are those of one device but for rounding. What is trained in it has to be
-    made or loaded in it; it can be saved anywhere, and the file loads anywhere.
+    Losses and weights equal those of one device but for rounding. A model that is trained within it
+    has to be created or loaded within it; its `.keras` file loads anywhere.
 
     Args:
-        count: Number of devices: GPUs, or where there are none what XLA takes for CPUs.
-        batch_size: Examples a batch, all devices together.
+        count: Number of devices: GPUs, or without any XLA's logical CPU devices.
+        batch_size: Examples a batch, over all devices.
 
     Raises:
-        DeviceError: There are fewer devices, they can't share a batch evenly, or Keras doesn't run
-            on JAX, the only backend on which it spreads batches this way.
+        DeviceError: There are fewer devices, the batch can't be split evenly, or Keras doesn't run
+            on JAX, its only backend with this kind of data parallelism.
     """
     if count == 1:
         yield
@@ -70,10 +70,10 @@ def spread(count: int, batch_size: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def remainders() -> Iterator[None]:
-    """Within it, a data set's last batch may have another size than its first.
+    """Within it, the last batch of a data set may be smaller than the others.
 
-    Keras lays out all batches of a data set as it does the first, and a smaller one may have no
-    equal parts. So batches go to each device whole; `split` leaves it only its part of the work.
+    Keras uses the layout of a data set's first batch for all, and the last may not split evenly. So
+    each device gets the batches whole here; `split`, in the model, divides the work.
     """
     distribution = keras.distribution.distribution()
     if not isinstance(distribution, EvenParts):
@@ -87,13 +87,13 @@ def remainders() -> Iterator[None]:
 
 
 def split(batch):
-    """Spreads a batch over the devices in use; Keras does so in `fit`, but not when it predicts.
+    """Splits a batch over the devices, which Keras does in `fit` but not in `predict_on_batch`.
 
     Args:
         batch: `(batch, ...)`, an array or a symbolic tensor, or a structure of such.
 
     Returns:
-        The same values. Outside of `spread`, the very batch.
+        The same values; outside of `spread` the batch itself.
     """
     distribution = keras.distribution.distribution()
     if not isinstance(distribution, EvenParts):

@@ -1,6 +1,6 @@
-"""Search: the words a decoder would write, greedily, at random or with a beam.
+"""Generating captions: greedy search, sampling and beam search.
 
-Each runs as one graph of `keras.ops` over a batch of clips. It knows a decoder only by its `step`:
+Each is one graph of `keras.ops` over a batch of clips. All they need of a decoder is its `step`:
 `step(token, state) -> (logits, state, weights)`, with `state` a `DecoderState`.
 """
 
@@ -14,23 +14,23 @@ from keras import ops
 from v2t_lib.models.decoder import DecoderState
 from v2t_lib.text.vocabulary import END, PAD, START, UNK
 
-#: Exponent of the length by which a caption's log-probability is divided when beams are compared
-#: (arXiv 1609.08144, with the plain length in place of its formula).
+#: Beams are ranked by log-probability / length ** LENGTH_EXPONENT (arXiv 1609.08144, with the plain
+#: length instead of its formula).
 LENGTH_EXPONENT = 0.7
-#: How many of the most probable tokens a search keeps at each place.
+#: How many of the most probable tokens a search returns for each position.
 ALTERNATIVES = 4
 _IMPOSSIBLE = -1e9
 
 
 class SearchResult(NamedTuple):
-    """What a search returns, per clip.
+    """What a search returns for a batch of clips.
 
     Attributes:
         tokens: int32 `(batch, L)`, END included, then PAD.
         log_probs: float32 `(batch, L)`, of each token given those before; 0 at PAD.
-        weights: float32 `(batch, L, S)`, where the model looked for each token.
-        alternatives: int32 `(batch, L, ALTERNATIVES)`, the most probable tokens of each step, best
-            first; the written one is among them if it was that probable.
+        weights: float32 `(batch, L, S)`, the attention weights of each token.
+        alternatives: int32 `(batch, L, ALTERNATIVES)`, the most probable tokens at each position,
+            best first; the chosen one is among them if it was that probable.
         alternative_log_probs: float32 `(batch, L, ALTERNATIVES)`.
     """
 
@@ -42,7 +42,7 @@ class SearchResult(NamedTuple):
 
 
 def _log_probs(logits):
-    """float32 log-probabilities of words and END; the rest can't be written."""
+    """float32 log-probabilities, of which PAD, START and UNK lose 1e9: they are never generated."""
     log_probs = ops.log_softmax(ops.cast(logits, "float32"))
     barred = np.zeros(logits.shape[-1], np.float32)
     barred[[PAD, START, UNK]] = _IMPOSSIBLE
@@ -56,7 +56,7 @@ def _alternatives(log_probs, count: int = ALTERNATIVES):
 
 
 def forced(logits, weights, targets) -> SearchResult:
-    """What a search would have returned had it written `targets` (teacher forcing).
+    """The result of a search that is forced to generate `targets` (teacher forcing).
 
     Args:
         logits: `(batch, L, vocabulary_size)`.
@@ -72,7 +72,7 @@ def forced(logits, weights, targets) -> SearchResult:
 def _one_by_one(
     step: Callable, state: DecoderState, batch: int, length: int, choose
 ) -> SearchResult:
-    """One sentence a clip: `choose` takes a token from each row of log-probabilities."""
+    """One sentence a clip: `choose` maps log-probabilities `(batch, V)` to tokens `(batch,)`."""
     token = ops.full((batch,), START, dtype="int32")
     done = ops.zeros((batch,), dtype="bool")
     history = []
@@ -88,7 +88,7 @@ def _one_by_one(
 
 
 def greedy(step: Callable, state: DecoderState, batch: int, length: int) -> SearchResult:
-    """The most probable next word, again and again, until END or `length` tokens."""
+    """Chooses the most probable word at each step, until END or `length` tokens."""
 
     def choose(log_probs):
         return ops.cast(ops.argmax(log_probs, axis=-1), "int32")
@@ -103,7 +103,7 @@ def sample(
     length: int,
     seed: keras.random.SeedGenerator,
 ) -> SearchResult:
-    """Each next word drawn at random, as probable as the model finds it."""
+    """Samples each word from the model's distribution."""
 
     def choose(log_probs):
         return keras.random.categorical(log_probs, 1, dtype="int32", seed=seed)[:, 0]
@@ -119,15 +119,16 @@ def beam(
     width: int,
     length_exponent: float = LENGTH_EXPONENT,
 ) -> SearchResult:
-    """Keeps the `width` best beginnings; the best whole caption by length-normalised score.
+    """Beam search: keeps the `width` best partial captions at each step.
 
-    A finished caption keeps its place among the beams until better ones push it out.
+    Returned is the finished caption with the best length-normalised log-probability. A finished
+    caption keeps its place among the beams until better ones displace it.
 
     Args:
-        step: As for `greedy`, with `width` tokens a clip.
+        step: The decoder's `step`, for `width` tokens a clip.
         state: The state before the first word, of `batch` clips.
         batch: Number of clips.
-        length: Most tokens a caption may have.
+        length: Maximum number of tokens.
         width: Number of beams.
         length_exponent: Log-probabilities are divided by their length to this power; 0 for none.
     """
@@ -135,20 +136,20 @@ def beam(
     state = state._replace(h=h, c=c)  # (B,K,U)
     token = ops.full((batch, width), START, dtype="int32")
     done = ops.zeros((batch, width), dtype="bool")
-    # All beams begin alike: only the first may be continued, or they would stay alike.
+    # All beams start equal: only the first may be extended, or they would stay equal.
     total = ops.tile(ops.where(ops.arange(width) == 0, 0.0, _IMPOSSIBLE)[None], (batch, 1))
     count = ops.zeros((batch, width))
     history = []  # newest last: tokens, log-probabilities, parents, each (B,K), and (B,K,...)
     for _ in range(length):
         logits, state, weights = step(token, state)
-        spoken = _log_probs(logits)  # (B,K,V)
-        # The best beams are among each beam's own best; a finished beam only waits.
-        alternatives = _alternatives(spoken, max(width, ALTERNATIVES))
+        # The best `width` extensions are among each beam's `width` best tokens.
+        alternatives = _alternatives(_log_probs(logits), max(width, ALTERNATIVES))
         tokens, scores = (part[..., :width] for part in alternatives)
         each = scores.shape[-1]
         tokens = ops.where(done[..., None], PAD, tokens)
-        waiting = np.where(np.arange(each) == 0, 0.0, _IMPOSSIBLE).astype("float32")
-        scores = ops.where(done[..., None], waiting, scores)
+        # A finished beam has one extension, PAD, at no cost.
+        finished = np.where(np.arange(each) == 0, 0.0, _IMPOSSIBLE).astype("float32")
+        scores = ops.where(done[..., None], finished, scores)
         longer = count + ops.cast(ops.logical_not(done), "float32")
         ranked = (total[..., None] + scores) / (longer[..., None] ** length_exponent)
         _, chosen = ops.top_k(ops.reshape(ranked, (batch, width * each)), width)
@@ -164,24 +165,24 @@ def beam(
         token, gained = choose(tokens), choose(scores)
         total, count = follow(total) + gained, follow(longer)
         log_probs = ops.where(follow(done), 0.0, gained)
-        looks = [weights, *(part[..., :ALTERNATIVES] for part in alternatives)]
-        history.append((token, log_probs, parent, looks))
+        of_parent = [weights, *(part[..., :ALTERNATIVES] for part in alternatives)]
+        history.append((token, log_probs, parent, of_parent))
         done = ops.logical_or(follow(done), ops.logical_or(token == END, token == PAD))
         h, c = (ops.take_along_axis(x, parent[..., None], axis=1) for x in (state.h, state.c))
         state = state._replace(h=h, c=c)
-    # An unfinished caption must not win over a finished one by being cut short.
+    # A caption that was cut off must not beat a finished one.
     final = total / count**length_exponent + ops.where(done, 0.0, _IMPOSSIBLE)
     best = ops.cast(ops.argmax(final, axis=1), "int32")[:, None]
     return _backtrack(history, best)
 
 
 def _backtrack(history: list, best) -> SearchResult:
-    """Follows the best beam's parents from the last token to the first."""
+    """Collects the best beam's tokens from the last to the first, along its parents."""
     rows = []
-    for token, gained, parent, looks in reversed(history):
+    for token, gained, parent, of_parent in reversed(history):
         row = [ops.take_along_axis(values, best, axis=1)[:, 0] for values in (token, gained)]
         best = ops.take_along_axis(parent, best, axis=1)
-        for values in looks:  # made before the parents were left
+        for values in of_parent:  # indexed by the beams before this step
             row.append(ops.take_along_axis(values, best[..., None], axis=1)[:, 0])
         rows.append(row)
     return SearchResult(*(ops.stack(parts, 1) for parts in zip(*rows[::-1], strict=True)))

@@ -1,8 +1,8 @@
-"""Checkpoints: all that a run needs to go on as if it had never stopped, in files that are whole.
+"""Checkpoints of a run, written atomically, and copies of its files on a second drive.
 
-A checkpoint is one `.npz` file, whose parts carry check sums: every variable, random states and
-running means among them, and `about`, JSON with what else there is to know. A second directory, a
-mounted drive say, can hold copies; a thread of its own makes them, so that no step waits.
+A checkpoint is one `.npz` file, whose members have checksums: every variable, random states and
+running means included, and `about`, JSON with the rest of the run's state. A background thread
+copies files to the second directory, so that no training step waits for it.
 """
 
 import contextlib
@@ -21,11 +21,11 @@ from v2t_lib.files import replacing
 
 
 class Mirror:
-    """Copies the files of one directory to another, in the background and whole or not at all.
+    """Copies files of one directory to another, atomically, in the background.
 
     Args:
         source: The directory whose files are copied.
-        target: Where to; None for nowhere, which makes every method do nothing.
+        target: Where to; None to copy nothing.
     """
 
     def __init__(self, source: Path, target: Path | None = None):
@@ -36,14 +36,14 @@ class Mirror:
         self._thread: threading.Thread | None = None
 
     def fetch(self) -> None:
-        """Brings back what only the copy has: the run's machine may be a new one."""
+        """Copies back what `source` lacks: the run may continue on a new machine."""
         for copy in sorted(self.target.rglob("*")) if self.target else ():
             path = self.source / copy.relative_to(self.target)
             if copy.is_file() and not copy.name.endswith(".tmp") and not path.exists():
                 _copy(copy, path)
 
     def put(self, *paths: Path) -> None:
-        """Asks for copies. A file that is gone by then is removed from the copy, too."""
+        """Requests copies. A file that no longer exists by then is removed from the target."""
         if self.target is None:
             return
         with self._wake:
@@ -65,13 +65,13 @@ class Mirror:
             try:
                 _copy(path, copy) if path.exists() else copy.unlink(missing_ok=True)
             except OSError as error:
-                # The run is worth more than its copy: say so, and try again with the next file.
+                # Training goes on without the copy; the next file is tried again.
                 print(f"  could not copy {path.name} to {copy.parent}: {error}", file=sys.stderr)
             with self._wake:
                 self._waiting.pop(path, None)
 
     def close(self) -> None:
-        """Waits for the copies that were asked for."""
+        """Waits for the requested copies."""
         if self._thread is not None:
             with self._wake:
                 self._closing = True
@@ -89,9 +89,9 @@ class Checkpoints:
     """The last few checkpoints of a run, numbered by the steps done.
 
     Args:
-        folder: Where they lie.
-        keep: How many.
-        mirror: Where copies of them go.
+        folder: Where they are written.
+        keep: How many are kept.
+        mirror: Copies them.
     """
 
     def __init__(self, folder: Path, keep: int, mirror: Mirror):
@@ -101,13 +101,13 @@ class Checkpoints:
         return sorted(self.folder.glob("[0-9]*.npz"))
 
     def clear(self) -> None:
-        """Forgets every one."""
+        """Deletes them all."""
         old = self._paths()
         shutil.rmtree(self.folder, ignore_errors=True)
         self.mirror.put(*old)
 
     def save(self, variables: Sequence, step: int, about: dict) -> None:
-        """Writes a checkpoint and drops the oldest beyond `keep`."""
+        """Writes a checkpoint and deletes the oldest beyond `keep`."""
         path = self.folder / f"{step:09d}.npz"
         arrays = {f"{n:05d}": np.asarray(v) for n, v in enumerate(variables)}
         with replacing(path) as temporary, open(temporary, "wb") as file:
@@ -118,13 +118,13 @@ class Checkpoints:
         self.mirror.put(path, *old)
 
     def restore(self, variables: Sequence) -> dict | None:
-        """Sets the variables to the newest checkpoint that is whole; what is told `about` it.
+        """Sets the variables from the newest checkpoint that isn't damaged.
 
         Returns:
-            None where there is no checkpoint.
+            The checkpoint's `about`; None without a checkpoint.
 
         Raises:
-            ModelError: All are damaged, or the variables are those of another model.
+            ModelError: All are damaged, or they are of another model.
         """
         paths = self._paths()
         for path in reversed(paths):

@@ -1,10 +1,13 @@
-"""What one caption is worth: CIDEr-D of a sentence by itself, as a reward to train with."""
+"""CIDEr-D of single sentences, as a reward to train with."""
 
 import math
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 
+import numpy as np
+
 from v2t_lib.metrics.coco import CIDER_SIGMA, LONGEST
+from v2t_lib.text.vocabulary import PAD, Vocabulary
 
 Sentence = Sequence[Hashable]
 
@@ -18,10 +21,10 @@ def _ngrams(sentence: Sentence) -> list[Counter]:
 
 
 class CiderReward:
-    """CIDEr-D (arXiv 1411.5726), with n-grams as rare as they are in a corpus of its own.
+    """CIDEr-D (arXiv 1411.5726) with document frequencies from a fixed corpus.
 
-    `metrics.coco` takes rarity from the very references it scores with; a reward must not depend
-    on which clips happen to share a batch. Over one corpus the two agree.
+    `metrics.coco` counts document frequencies in the references it scores with; a reward must not
+    depend on which clips share a batch. On one corpus the two agree.
 
     Args:
         corpus: The references of every clip, as sequences of words or tokens.
@@ -35,8 +38,8 @@ class CiderReward:
             documents.update(set(grams))
         self._documents = documents
 
-    def _weighed(self, sentence: Sentence) -> list[tuple[dict, float]]:
-        """For n from 1 to 4: each n-gram's count times its rarity, and the norm of all."""
+    def _tf_idf(self, sentence: Sentence) -> list[tuple[dict, float]]:
+        """For n from 1 to 4: the TF-IDF vector of the n-grams, and its norm."""
         vectors = []
         for counts in _ngrams(sentence):
             vector = {
@@ -48,14 +51,45 @@ class CiderReward:
 
     def __call__(self, sentence: Sentence, references: Sequence[Sentence]) -> float:
         """From 0 to 10, the mean over `references`."""
-        own, total = self._weighed(sentence), 0.0
+        own, total = self._tf_idf(sentence), 0.0
         for reference in references:
             # COCO takes the number of bigrams for the length.
             shift = max(0, len(sentence) - 1) - max(0, len(reference) - 1)
             cosines = 0.0
-            for (ours, norm), (theirs, other) in zip(own, self._weighed(reference), strict=True):
+            for (ours, norm), (theirs, other) in zip(own, self._tf_idf(reference), strict=True):
                 if norm and other:
                     shared = (min(ours.get(gram, 0.0), w) * w for gram, w in theirs.items())
                     cosines += sum(shared) / (norm * other)
             total += cosines * math.exp(-(shift**2) / (2 * CIDER_SIGMA**2))
         return 10 / LONGEST * total / len(references)
+
+
+class CaptionReward:
+    """`CiderReward` of captions as tokens; END counts as a word, so that it is learnt too.
+
+    Args:
+        vocabulary: The words of the tokens.
+        length: The captions' length.
+        corpus: Each clip's captions.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, length: int, corpus: Iterable[Sequence[str]]):
+        self.vocabulary, self.length = vocabulary, length
+        self.reward = CiderReward(map(self._tokens, corpus))
+
+    def _tokens(self, sentences: Sequence[str]) -> list[list[int]]:
+        rows = (self.vocabulary.pack(sentence, self.length)[1:] for sentence in sentences)
+        return [_unpadded(row) for row in rows]
+
+    def __call__(self, captions: np.ndarray, references: Sequence[Sequence[str]]) -> np.ndarray:
+        """int `(batch, L)` tokens and each clip's references to float `(batch,)` rewards."""
+        return np.array(
+            [
+                self.reward(_unpadded(row), self._tokens(sentences))
+                for row, sentences in zip(captions, references, strict=True)
+            ]
+        )
+
+
+def _unpadded(row: np.ndarray) -> list[int]:
+    return [int(token) for token in row if token != PAD]

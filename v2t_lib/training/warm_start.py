@@ -1,4 +1,4 @@
-"""Warm start: another model's weights, and a vocabulary that has grown."""
+"""Warm start: training begins with another model's weights, and new words."""
 
 import numpy as np
 
@@ -8,15 +8,15 @@ from v2t_lib.text.vocabulary import Vocabulary
 
 
 def grow(known: Vocabulary, captions: Vocabulary) -> Vocabulary:
-    """The words of `known`, in their places, then those that `captions` has beyond them."""
+    """The words of `known`, with the same tokens, then the further words of `captions`."""
     return Vocabulary(known.words + tuple(w for w in captions.words if w not in set(known.words)))
 
 
 def warm_start(captioner: Captioner, old: Captioner) -> None:
-    """Gives a captioner all that an older one has learnt.
+    """Copies an older captioner's weights into a new one.
 
-    Words that both know keep their embedding and their place in the output; new words begin as
-    the fresh captioner has them.
+    Words that both have get the older embedding and output weights; new words keep the new
+    captioner's initial ones.
 
     Raises:
         ModelError: The two are built differently.

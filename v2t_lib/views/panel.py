@@ -8,7 +8,8 @@ import ipywidgets as widgets
 import numpy as np
 
 from v2t_lib.models.caption import Caption
-from v2t_lib.models.captioner import Captioner, load
+from v2t_lib.models.captioner import Captioner
+from v2t_lib.models.saving import load
 from v2t_lib.views.caption_view import CaptionView
 
 NOTHING, TRUTH = "nothing", "the reference (teacher forcing)"

@@ -1,0 +1,69 @@
+"""Compiling a captioner for training: optimiser, learning-rate schedule and loss."""
+
+import keras
+from keras import ops
+
+from v2t_lib.models.captioner import Captioner
+from v2t_lib.models.compiled import JIT_COMPILE
+from v2t_lib.training.losses import sequence_accuracy, sequence_loss
+from v2t_lib.training.recipe import TrainingOptions
+
+
+class ScheduledAdamW(keras.optimizers.AdamW):
+    """AdamW whose learning rate follows a schedule until it is set.
+
+    Keras's optimisers raise when something sets the rate of a schedule, as `ReduceLROnPlateau`
+    does. Here `optimizer.learning_rate = x` ends the schedule: the rate stays `x`.
+    """
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        # Negative until set. A variable, so that compiled steps and checkpoints have it.
+        self._rate_set = self.add_variable(
+            (), initializer=keras.initializers.Constant(-1.0), name="rate_set"
+        )
+
+    @property
+    def learning_rate(self):
+        return ops.where(self._rate_set < 0, super().learning_rate, self._rate_set)
+
+    @learning_rate.setter
+    def learning_rate(self, value):
+        self._rate_set.assign(value)
+
+
+def compile_for_training(captioner: Captioner, options: TrainingOptions, steps: int) -> None:
+    """Compiles with AdamW, linear warm-up, cosine decay and gradients clipped by global norm.
+
+    Args:
+        captioner: The model.
+        options: Learning rate, weight decay, label smoothing and so on.
+        steps: Steps of the whole training, over which the schedule and scheduled sampling run.
+    """
+    warmup = max(1, round(options.warmup_share * steps))
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0,
+        decay_steps=max(1, steps - warmup),
+        warmup_target=options.learning_rate,
+        warmup_steps=warmup,
+        alpha=0.01,
+    )
+
+    def loss(y_true, y_pred):
+        return sequence_loss(y_true, y_pred, options.label_smoothing)
+
+    captioner.scheduled_sampling.start(options.scheduled_sampling, steps)
+    captioner.compile(
+        optimizer=ScheduledAdamW(
+            schedule,
+            weight_decay=options.weight_decay,
+            beta_2=0.98,  # short runs: the second moment has to adapt within a hundred steps
+            global_clipnorm=options.clip_norm,
+            use_ema=bool(options.ema),
+            ema_momentum=options.ema or 0.99,
+            gradient_accumulation_steps=options.accumulate if options.accumulate > 1 else None,
+        ),
+        loss=loss,
+        metrics=[sequence_accuracy],
+        jit_compile=JIT_COMPILE,
+    )

@@ -1,0 +1,129 @@
+"""Fitting a captioner to shards: one `Model.fit`, saved as it goes, that can be resumed."""
+
+import functools
+import itertools
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+from v2t_lib.models.captioner import Captioner
+from v2t_lib.models.encoders.blind import BlindEncoder
+from v2t_lib.models.saving import load
+from v2t_lib.shards.epochs import Epochs
+from v2t_lib.shards.reader import ShardDataset, Shards
+from v2t_lib.training.callbacks import EmaWeights, KeepBest, SampleCaptions
+from v2t_lib.training.checkpoints import Checkpoints, Mirror
+from v2t_lib.training.compile import compile_for_training
+from v2t_lib.training.feature_cache import cached_features
+from v2t_lib.training.recipe import TrainingOptions
+from v2t_lib.training.resumable_state import ResumableState
+from v2t_lib.training.stop_signal import StopSignal
+
+MODEL_FILE, BLIND_FILE = "captioner.keras", "blind.keras"
+#: Validation clips that are captioned after each epoch.
+SAMPLE_CLIPS = 32
+
+
+def fit(
+    captioner: Captioner,
+    shards: Shards,
+    path: Path,
+    options: TrainingOptions,
+    val: Shards | None = None,
+    resume: bool = False,
+    mirror: Mirror | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> pd.DataFrame:
+    """Trains `captioner` on `shards`; it ends with its best epoch's weights, as saved at `path`.
+
+    The best epoch is that of the lowest validation loss, without `val` of the lowest training loss.
+    Beside `path` are written a history (`.csv`, one row an epoch) and a hidden folder with the
+    last checkpoints, which `resume` starts from. On the CPU a run that was killed and resumed ends
+    with the same weights and history, bit for bit, as one that was not.
+
+    Args:
+        captioner: The model; it is compiled here.
+        shards: Training shards.
+        path: Where the best model is saved.
+        options: How to train.
+        val: Validation shards.
+        resume: Continue from the newest checkpoint, if there is one.
+        mirror: Copies what is written.
+        callbacks: Further Keras callbacks, called before each checkpoint. The learning rate may be
+            set by them, which ends its schedule.
+
+    Returns:
+        The history.
+
+    Raises:
+        TrainingError: Interrupted, or the loss is not finite.
+    """
+    mirror = mirror or Mirror(path.parent)
+    batch, words, spec = options.batch_size, captioner.vocabulary, captioner.caption_spec
+    sample, shards = val and ShardDataset.open(val), cached_features(captioner.encoder, shards)
+    val = sample and cached_features(captioner.encoder, sample)
+    steps = shards.steps(batch)
+    compile_for_training(captioner, options, steps * options.epochs)
+    with StopSignal() as stop:
+        state = _resumable_state(path, shards, steps, options, mirror, stop)
+        if resume:
+            state.resume(captioner)
+        else:
+            state.history.unlink(missing_ok=True)
+            state.checkpoints.clear()
+        monitor = "loss" if val is None else "val_loss"
+        best = min((row[monitor] for row in state.rows), default=float("inf"))
+        ours = [*_sample_captions(captioner, sample), KeepBest(path, monitor, best, mirror)]
+        if options.ema:
+            ours = EmaWeights().around(ours)
+        first = keras.callbacks.LambdaCallback(on_epoch_end=state.keep_training)
+
+        def rest_of_epoch():
+            return shards.batches(words, spec, batch, options.seed, state.epoch, state.step)
+
+        captioner.fit(
+            Epochs(rest_of_epoch, steps),
+            validation_data=val and val.batches(words, spec, batch),
+            initial_epoch=state.epoch,
+            epochs=options.epochs,
+            callbacks=[first, *ours, *callbacks, state],  # it saves what the others leave
+            shuffle=False,
+            verbose=1 if sys.stderr.isatty() else 2,
+        )
+    captioner.set_weights(load(path).get_weights())
+    return pd.DataFrame(state.rows)
+
+
+def _resumable_state(
+    path: Path,
+    shards: ShardDataset,
+    steps: int,
+    options: TrainingOptions,
+    mirror: Mirror,
+    stop: StopSignal,
+) -> ResumableState:
+    folder = path.with_name(f".{path.stem}-checkpoints")
+    return ResumableState(
+        Checkpoints(folder, options.keep_checkpoints, mirror),
+        path.with_name("history.csv" if path.name == MODEL_FILE else f"{path.stem}.csv"),
+        steps,
+        options.checkpoint_steps,
+        order={"seed": options.seed, "batch_size": options.batch_size, "steps": steps},
+        name_clips=functools.partial(shards.sources_of_batch, options.batch_size, options.seed),
+        stop=stop,
+    )
+
+
+def _sample_captions(
+    captioner: Captioner, val: ShardDataset | None
+) -> list[keras.callbacks.Callback]:
+    """The callback that captions validation clips; none for a blind model, whose are all alike."""
+    if val is None or isinstance(captioner.encoder, BlindEncoder):
+        return []
+    sample = list(itertools.islice(val.examples(), SAMPLE_CLIPS))
+    frames = np.stack([example.frames for example in sample])
+    return [SampleCaptions(frames, [example.captions[0] for example in sample])]

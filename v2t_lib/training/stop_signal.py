@@ -1,0 +1,29 @@
+"""Ctrl-C and termination requests, deferred to the end of the training step."""
+
+import signal
+import sys
+import threading
+
+
+class StopSignal:
+    """Within it, SIGINT and SIGTERM only set `received`; a second one interrupts at once."""
+
+    def __init__(self):
+        self.received = False
+
+    def _handle(self, number, frame):
+        if self.received:
+            raise KeyboardInterrupt
+        self.received = True
+        print("\n  stopping after this step; once more to stop at once", file=sys.stderr)
+
+    def __enter__(self):
+        # Only Python's main thread may install signal handlers.
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        signals = (signal.SIGINT, signal.SIGTERM) if in_main_thread else ()
+        self._before = {number: signal.signal(number, self._handle) for number in signals}
+        return self
+
+    def __exit__(self, *error):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
