@@ -1,6 +1,6 @@
-"""Does anything wait for the network?
+"""Is fetching as fast as the network or the decoding allows?
 
-Plain fetching beside `curl --parallel`, from the same local server to files; and fetching with
+Downloading alone beside `curl --parallel`, from the same local server to files; and fetching with
 decoding beside packing the same clips from local files, on two cores that also serve.
 """
 
@@ -17,9 +17,9 @@ from PIL import Image
 from timing import medians
 
 from v2t_lib.captions_file import read_captions
-from v2t_lib.fetching.downloader import DEFAULT_POLICY, Downloads, each
+from v2t_lib.fetching.downloader import DEFAULT_POLICY, Download, Downloads
 from v2t_lib.fetching.fetch import fetch
-from v2t_lib.fetching.http import Body
+from v2t_lib.fetching.layout import PartialFile
 from v2t_lib.shards.pack import pack
 from v2t_lib.specs import ClipSpec
 
@@ -84,11 +84,12 @@ def fresh(base: Path):
 
 def plain(urls: list[str], make) -> None:
     folder = make()
-    sources = [(str(number), url) for number, url in enumerate(urls)]
-    bodies = functools.partial(Body, folder)
-    for download in each(Downloads(sources, bodies)):
+    files = ((url, PartialFile(folder, str(number))) for number, url in enumerate(urls))
+    downloads = Downloads(Download(file.key, url, file) for url, file in files)
+    for download in filter(None, downloads):
         assert download.error is None, download.error
-        os.replace(download.body.path, folder / f"{download.source}.gif")
+        os.replace(download.file.path, folder / f"{download.source}.gif")
+    downloads.close()
     assert len(list(folder.glob("*.gif"))) == len(urls)
 
 
@@ -126,7 +127,7 @@ def throughput(base: Path) -> None:
     records, there = read_captions(remote), read_captions(local)
     print(f"{CLIPS} clips of {size / CLIPS / 2**20:.2f} MB, {DEFAULT_POLICY.per_host} connections")
     seconds = medians(9, curl=lambda: curl(urls, make), plain=lambda: plain(urls, make))
-    report("plain fetching", "curl --parallel", seconds["plain"], seconds["curl"], size, 0.80)
+    report("downloading alone", "curl --parallel", seconds["plain"], seconds["curl"], size, 0.80)
     seconds = medians(
         3,
         fetch=lambda: fetch(records, remote, make(), spec=SPEC, workers=WORKERS),

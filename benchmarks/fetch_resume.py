@@ -1,8 +1,8 @@
-"""Does a fetch that is killed lose, repeat or break anything, and what does going on cost?
+"""Does a fetch that is killed lose, repeat or break anything, and how long does resuming take?
 
-A fetch is killed 50 times (or as often as the first argument says) at random moments, each time
-taken up again, and compared with one that ran undisturbed. Then a manifest of 100,000 rows is gone
-on with, beside one of 1,000. The limits: nothing lost, nothing twice, and 5 s to the first request.
+A fetch is killed 50 times (or as often as the first argument says) at random moments, resumed each
+time, and compared with one that ran undisturbed. Before that, fetches with 1,000 and with 100,000
+rows in the manifest are resumed. The limits: nothing lost, nothing twice, 5 s to the first request.
 """
 
 import collections

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,9 @@ from v2t_lib.errors import DataError
 from v2t_lib.fetching.downloader import RetryPolicy
 from v2t_lib.fetching.fetch import fetch, part_of
 from v2t_lib.fetching.manifest import Row, read_rows
+from v2t_lib.fetching.verdict import judge
 from v2t_lib.shards.reader import ShardDataset
+from v2t_lib.shards.workers import Workers
 from v2t_lib.specs import ClipSpec
 
 SPEC = ClipSpec(frames=2, height=8, width=8)
@@ -45,10 +48,24 @@ def gifs(tmp_path_factory) -> list[bytes]:
     return [(folder / f"{number}.gif").read_bytes() for number in range(24)]
 
 
+@pytest.fixture(scope="module")
+def worker():
+    """A worker process that outlives the runs it works for, as starting one takes a second."""
+
+    class LastingWorkers(Workers):
+        def close(self):
+            pass
+
+    worker = LastingWorkers(1, judge)
+    yield worker
+    Workers.close(worker)
+
+
 @pytest.fixture(autouse=True)
-def scratch(tmp_path, monkeypatch):
+def scratch(tmp_path, monkeypatch, worker):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("v2t_lib.fetching.fetch.Workers", lambda count, decode: worker)
 
 
 def captions(folder: Path, sources) -> Path:
@@ -283,18 +300,52 @@ def test_a_full_disk_stops_it_and_room_lets_it_go_on(server, gifs, tmp_path, dis
         assert server.times(name) == asked[name]
 
 
-PROGRAM = """
-import sys
-from v2t_lib.fetching import fetch
+FORKER = """
+import json, os, sys
+import matplotlib.figure, tensorflow
 from v2t_lib.cli.main import main
+from v2t_lib.fetching import fetch, report
 fetch.ShardWriter.clips_per_shard = 5
-sys.exit(main(sys.argv[1:]))
+for line in sys.stdin:
+    process = os.fork()
+    if not process:
+        os.dup2(2, 1)
+        sys.exit(main(json.loads(line)))
+    print(process, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
 """
+
+
+class Forker:
+    """Runs `v2t` in processes forked from one that has imported what takes long."""
+
+    def __init__(self, errors: Path):
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        with open(errors, "w") as file:
+            command = [sys.executable, "-c", FORKER]
+            self.process = subprocess.Popen(command, env=environment, stderr=file, **pipes)
+        self.thread = ThreadPoolExecutor(1)
+
+    def start(self, arguments: list[str]) -> tuple[int, Future]:
+        """The process's id, and in time its return code."""
+        print(json.dumps(arguments), file=self.process.stdin, flush=True)
+        number = int(self.process.stdout.readline())
+        return number, self.thread.submit(lambda: int(self.process.stdout.readline()))
+
+
+@pytest.fixture(scope="module")
+def forker(tmp_path_factory):
+    errors = tmp_path_factory.mktemp("forker") / "errors.txt"
+    forker = Forker(errors)
+    yield forker
+    with forker.process, forker.thread:
+        forker.process.stdin.close()
 
 
 @pytest.mark.parametrize(("mode", "times"), [("--shards", 2), ("--keep", 3)])
 def test_kills_at_any_moment_leave_what_an_undisturbed_run_does(
-    server, gifs, tmp_path, mode, times
+    server, gifs, tmp_path, forker, mode, times
 ):
     # Six answers a run and no more, so that none is done before it is killed.
     gates = [threading.Semaphore(0)]
@@ -305,31 +356,29 @@ def test_kills_at_any_moment_leave_what_an_undisturbed_run_does(
     urls = [server.script(f"/{n}.gif", gated(gifs[n])) for n in range(24)]
     bad = [server.script(f"/bad-{n}.gif", scripted.body(b"<html>")) for n in range(4)]
     path, out = captions(tmp_path, [*urls[:12], *bad, *urls[12:]]), tmp_path / "out"
-    command = [sys.executable, "-c", PROGRAM, "fetch", str(path), "--out", str(out), mode]
+    command = ["fetch", str(path), "--out", str(out), mode]
     command += ["--frames", "2", "--size", "8", "--workers", "1", "--connections", "2"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     rng, kills, manifest = random.Random(0), 0, out / "manifest.tsv"
     finished, asked = set(), collections.Counter()
     while True:
         gates.append(threading.Semaphore(6 if kills < times else 1000))
-        process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        process, code = forker.start(command)
         goal = len(finished) + rng.randint(1, 5)
-        while process.poll() is None and len(list(read_rows(manifest))) < goal:
+        while not code.done() and len(list(read_rows(manifest))) < goal:
             time.sleep(0.01)
         time.sleep(rng.uniform(0, 0.1))
-        if kills < times and process.poll() is None:
-            process.send_signal(signal.SIGKILL)
+        if kills < times and not code.done():
+            os.kill(process, signal.SIGKILL)
             kills += 1
-        error = process.communicate()[1]
+        code = code.result()
         for name, before in asked.items():
             assert server.times(name) == before, f"{name} was finished and asked for again"
         finished = {row.source for row in read_rows(manifest)}
         asked = {u.removeprefix(server.url("")): 0 for u in finished}
         asked = {name: server.times(name) for name in asked}
-        if process.returncode != -signal.SIGKILL:
+        if code != -signal.SIGKILL:
             break
-    assert process.returncode == 0, error
-    assert kills == times
+    assert code == 0 and kills == times
     rows = {row.source: row for row in read_rows(manifest)}
     whole = fetched(path, tmp_path / "undisturbed", spec=SPEC if mode == "--shards" else None)
     ours = ("attempts", "final_url", "shard")

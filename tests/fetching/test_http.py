@@ -161,7 +161,7 @@ def test_too_much_is_refused_while_it_comes(server, client, file, answer):
 
 
 def test_a_bomb_is_refused_before_it_unpacks(server, client, file):
-    url = server.script("/a", scripted.bomb(100))
+    url = server.script("/a", scripted.bomb(110))
     start = time.monotonic()
     with pytest.raises(ClipError, match="50,000 bytes"):
         client.get(url, file)

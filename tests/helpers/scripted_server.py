@@ -1,6 +1,7 @@
 """A local HTTP server that does as each test tells it, and remembers what it was asked."""
 
 import contextlib
+import functools
 import gzip
 import http.server
 import threading
@@ -70,7 +71,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 def serving() -> Iterator[Server]:
     """A server for the length of a `with` block."""
     server = Server()
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield server
     finally:
@@ -218,6 +219,7 @@ def hang(seconds: float) -> Answer:
     return answer
 
 
+@functools.cache
 def bomb(megabytes: int) -> Answer:
     """A small answer that unpacks to a large one."""
-    return body(gzip.compress(bytes(megabytes * 2**20), 9), Content_Encoding="gzip")
+    return body(gzip.compress(bytes(megabytes * 2**20), 1), Content_Encoding="gzip")

@@ -1,4 +1,4 @@
-"""Many downloads at once, in threads: bounded in all and a host, each tried several times."""
+"""Many downloads at once, in threads: bounded in all and per host, each tried several times."""
 
 import contextlib
 import dataclasses
@@ -29,11 +29,10 @@ class RetryPolicy:
     attempts: int = 5  # for one source
     attempt_timeout: float = 120.0  # for one attempt
     total_timeout: float = 600.0  # for all attempts and the pauses between
-    pause: float = 1.0  # before the second attempt, doubled for each further one
+    pause: float = 1.0  # at most, before the second attempt; twice that before the third, ...
 
 
 DEFAULT_POLICY = RetryPolicy()
-INTERACTIVE_POLICY = RetryPolicy(attempts=2, attempt_timeout=60.0, pause=0.5)
 
 
 @dataclasses.dataclass
@@ -50,15 +49,14 @@ class Download:
 class Downloads:
     """Runs downloads in threads and, as an iterator, yields each once it is done.
 
-    While none is, it yields None five times a second. Downloads are read a bounded number ahead,
-    and those not yet yielded count as under way: they hold up the rest, rather than fill the disk.
+    While none is, it yields None five times a second; on a full disk it raises `DataError`. What
+    isn't yielded yet counts as under way, so it holds up the rest rather than fills the disk.
     """
 
     def __init__(self, downloads: Iterable[Download], policy=DEFAULT_POLICY, client=None):
-        self._coming, self._policy = iter(downloads), policy
+        self._coming, self._ahead, self._policy = iter(downloads), [], policy
         self._client = client or Client(policy.per_host)
         self._threads = ThreadPoolExecutor(policy.connections)
-        self._ahead: list[Download] = []
         self._under_way: dict[Future, tuple[Download, str]] = {}
         self._resume_at: dict[str, float] = {}  # for hosts that sent a Retry-After
         self._submit()
@@ -83,12 +81,13 @@ class Downloads:
 
     def _submit(self) -> None:
         """Hands the threads those downloads whose host has a connection free."""
-        self._ahead += itertools.islice(self._coming, AHEAD - len(self._ahead))
-        busy, ahead = Counter(host for _, host in self._under_way.values()), []
-        for download in self._ahead:
+        for download in itertools.islice(self._coming, AHEAD - len(self._ahead)):
             host = re.sub(r"^\w*://([^/?#]*@)?([^/?#]*).*", r"\2", download.url.lower())
+            self._ahead.append((download, host))
+        busy, ahead = Counter(host for _, host in self._under_way.values()), []
+        for download, host in self._ahead:
             if busy[host] >= self._policy.per_host or busy.total() >= 2 * self._policy.connections:
-                ahead.append(download)
+                ahead.append((download, host))
                 continue
             busy[host] += 1
             future = self._threads.submit(self._attempt, download, host)
@@ -110,8 +109,8 @@ class Downloads:
                 self._resume_at[host] = max(self._resume_at.get(host, 0.0), monotonic() + after)
                 pause = max(after, policy.pause * 2 ** (download.attempts - 1) * uniform(0.5, 1))
                 if download.attempts >= policy.attempts or monotonic() + pause >= end:
-                    why = f"an answer. Received, in attempt {download.attempts}, the last: {error}"
-                    raise ClipError("unreachable", f"expected {why}") from None
+                    why = f"Received, in the last of {download.attempts} attempts: {error}"
+                    raise ClipError("unreachable", f"expected a clip. {why}") from None
 
 
 def read_source(source: str | Path) -> bytes:
@@ -124,9 +123,9 @@ def read_source(source: str | Path) -> bytes:
         return read_clip(source)
     with tempfile.TemporaryDirectory() as folder:
         one = Download(source, str(source), PartialFile(Path(folder), "clip"))
-        with contextlib.closing(Downloads([one], INTERACTIVE_POLICY)) as downloads:
+        with contextlib.closing(Downloads([one], RetryPolicy(attempts=2))) as downloads:
             list(downloads)
         if one.error:
-            without_password = re.sub("//[^/?#]*@", "//", str(source))
+            without_password = re.sub("//[^/?#]*@", "//", one.url)
             raise ClipError(one.error.kind, f"{one.error.message} (at {without_password})")
         return one.file.path.read_bytes()

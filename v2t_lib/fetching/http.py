@@ -6,6 +6,7 @@ Connections, proxies, timeouts and decompression are urllib3's. A request that f
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import re
 import socket
@@ -25,9 +26,8 @@ from v2t_lib.clips.limits import MAX_BYTES
 from v2t_lib.errors import ClipError, writing
 from v2t_lib.fetching.layout import PartialFile
 
-MAX_REDIRECTS = 10
-HEADER_SECONDS = 60.0
-_VERDICTS = {404: "gone", 410: "gone", 401: "forbidden", 403: "forbidden", 451: "forbidden"}
+MAX_REDIRECTS, HEADER_SECONDS = 10, 60.0
+_KINDS = {404: "gone", 410: "gone", 401: "forbidden", 403: "forbidden", 451: "forbidden"}
 _HEADERS = {"User-Agent": f"v2t/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
 
 
@@ -52,6 +52,14 @@ def _limited(pool: type) -> type:
     return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
 
 
+@functools.cache
+def _trusted() -> ssl.SSLContext:
+    """The system's certificates and, as some systems have none, certifi's."""
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
+
+
 @dataclasses.dataclass
 class Client:
     """Makes requests over connections that are kept open; times in seconds."""
@@ -63,29 +71,21 @@ class Client:
 
     def __post_init__(self):
         self.closed = threading.Event()
-        context = ssl.create_default_context()
-        context.load_verify_locations(certifi.where())  # Some systems have no certificates.
         timeout = urllib3.Timeout(connect=self.connect_timeout, read=self.read_timeout)
-        options = {"maxsize": self.connections, "timeout": timeout, "ssl_context": context}
+        options = {"maxsize": self.connections, "timeout": timeout, "ssl_context": _trusted()}
         self._pools = {"": urllib3.PoolManager(64, **options)}
         for scheme, proxy in urllib.request.getproxies().items():
             if scheme in ("http", "https"):
                 url = parse_url(proxy if "://" in proxy else f"http://{proxy}")
                 login = make_headers(proxy_basic_auth=unquote(url.auth)) if url.auth else None
-                url = url._replace(auth=None).url
-                self._pools[scheme] = urllib3.ProxyManager(url, 64, proxy_headers=login, **options)
+                manager = urllib3.ProxyManager(url.url, 64, proxy_headers=login, **options)
+                self._pools[scheme] = manager
         for pools in self._pools.values():
             classes = pools.pool_classes_by_scheme.items()
             pools.pool_classes_by_scheme = {scheme: _limited(pool) for scheme, pool in classes}
 
     def get(self, url: str, file: PartialFile, deadline: float = float("inf")) -> str:
-        """Downloads a URL into a file until `deadline` (`time.monotonic`); returns the final URL.
-
-        Raises:
-            ClipError: `gone`, `forbidden`, `too-big`, `not-a-clip` (empty), or `unreachable`.
-            RetryableError: Another request may do better.
-            DataError: The disk is full.
-        """
+        """Downloads a URL into a file until `deadline` (`time.monotonic`); returns the last URL."""
         try:
             for _ in range(MAX_REDIRECTS + 1):
                 with contextlib.closing(self._request(url, file)) as response:
@@ -131,7 +131,7 @@ class Client:
             file.clear()  # It is of another version.
             return url
         if status != 200:
-            kind = _VERDICTS.get(status, "unreachable")
+            kind = _KINDS.get(status, "unreachable")
             raise ClipError(kind, f"expected a clip. Received: HTTP {status}")
         file.clear(_tag(headers, length))
         return None
@@ -147,16 +147,15 @@ class Client:
                 if size + (response.length_remaining or 0) > limit:
                     raise ClipError("too-big", f"expected at most {limit:,} bytes. Received: more")
                 part.write(data)
-        if file.total and size != file.total:
-            raise RetryableError(f"{size:,} of {file.total:,} bytes")
-        if not size and "Content-Length" not in response.headers:
-            raise RetryableError("no bytes at all")
-        if not size:
+        if not size and "Content-Length" in response.headers:
             raise ClipError("not-a-clip", "expected a clip. Received: no bytes at all")
+        if not size or size != (file.total or size):
+            raise RetryableError(f"a body that ends after {size:,} bytes")
 
     def _chunks(self, response, deadline: float) -> Iterator[bytes]:
         # read1 returns what has come, so a body that drips ends at the deadline too.
-        while data := response.read1(2**16):
+        packed = "Content-Encoding" in response.headers  # It may unpack to a thousand times that.
+        while data := response.read1(2**14 if packed else 2**20, decode_content=packed):
             yield data
             if self.closed.is_set() or time.monotonic() > deadline:
                 raise RetryableError("no end within the time of an attempt")

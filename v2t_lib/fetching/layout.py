@@ -1,4 +1,4 @@
-"""A fetched folder: what lies where, and what it was begun for."""
+"""The files of a fetched folder: settings, partial downloads, recovery after a kill, captions."""
 
 import collections
 import dataclasses
@@ -19,7 +19,7 @@ from v2t_lib.specs import ClipSpec
 
 SETTINGS_FILE = "fetch.json"
 CLIP_FOLDER = "clips"
-#: Where the clips lie that no split list names.
+#: The folder of clips that are in no split list.
 NO_SPLIT = "all"
 _RESERVED = (CLIP_FOLDER, NO_SPLIT, "tgif")
 
@@ -72,10 +72,11 @@ def settle_settings(
     keep: bool,
     records: Sequence[Record],
 ) -> None:
-    """Writes what decides the folder's content, or checks that it is what it was.
+    """Writes the settings that decide the folder's content, or compares them with earlier ones.
 
     Raises:
-        DataError: The folder was begun with another captions file or for another content.
+        DataError: The folder was begun with another captions file or other settings, a source is
+            in two splits, or a split has a name that the folder needs itself.
     """
     path, sources = out / SETTINGS_FILE, collections.Counter(r.split for r in records)
     settings = {
@@ -107,7 +108,7 @@ def settle_settings(
 
 
 def scratch(out: Path) -> Path:
-    """This machine's folder for what is on its way to `out`; the next run finds it again."""
+    """A temporary folder on this machine for clips on their way to `out`, the same in each run."""
     name = hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:16]
     folder = Path(tempfile.gettempdir()) / f"v2t-fetch-{name}"
     with writing(folder):
@@ -154,12 +155,12 @@ def recover_files(folder: Path, manifest: Manifest) -> dict[str, str]:
 
 
 def write_captions(out: Path, records: Sequence[Record], kept: Mapping[str, str]) -> None:
-    """Writes `clips/SPLIT.tsv`, the captions file of a split's originals.
+    """Writes `clips/SPLIT.tsv`, the captions file of the originals kept for a split.
 
     Args:
-        out: The folder.
+        out: The fetched folder.
         records: The clips.
-        kept: Sources to files, seen from `out`, where an original is kept.
+        kept: Sources to the originals' paths, relative to `out`.
     """
     rows = collections.defaultdict(list)
     for record in records:

@@ -1,9 +1,7 @@
-"""The manifest: one row a source, what became of it. Rows are appended, so a kill loses none.
+"""The manifest: a table with one row a source, which says what became of it.
 
-A file that only grows can still end in half a line, hold rows that later ones replace, or speak of
-shards that a machine took with it. Whoever goes on with a folder reads the rows, forgets those
-that it doesn't believe, and `tidy` leaves exactly the rest, one row a source, written under another
-name and then renamed: the one step that is whole or not at all on every file system.
+Rows are appended, so that a kill loses none. The file can therefore end in half a row, have two
+rows for a source, or name shards that are gone: the next run's `forget` and `tidy` remove those.
 """
 
 import dataclasses
@@ -21,22 +19,22 @@ MANIFEST_FILE = "manifest.tsv"
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """What became of one source; empty or 0 where a verdict leaves nothing to say.
+    """What became of one source; columns that the verdict leaves without a value are "" or 0.
 
     Attributes:
         source: As the captions file has it.
         split: The split it was fetched for, or "".
         verdict: One of `VERDICTS`.
-        bytes: Of the original.
-        sha256: Of the original.
-        frames: Of the original.
-        seconds: For which the original shows, once through.
+        bytes: Size of the original file.
+        sha256: Of the original file.
+        frames: Number of frames of the original.
+        seconds: Duration of the original, without repeats.
         width: Of the original, in pixels.
         height: Of the original, in pixels.
-        final_url: Where redirects led; empty for a local file.
-        attempts: Requests made, redirects not counted; 0 for what was here already.
-        shard: The shard that holds the clip, seen from the manifest's folder.
-        file: The original where it is kept, seen from the manifest's folder.
+        final_url: Where redirects led; "" for a local file.
+        attempts: Requests made, without redirects; 0 for a file that was there already.
+        shard: The shard that holds the clip, relative to the manifest's folder.
+        file: The original if it is kept, relative to the manifest's folder.
         why: The reason for any verdict but "ok".
     """
 
@@ -57,7 +55,7 @@ class Row:
 
 
 class Known(NamedTuple):
-    """What of a row decides the rest of a run."""
+    """The columns of a row that a run needs in memory."""
 
     verdict: str
     shard: str
@@ -67,7 +65,7 @@ class Known(NamedTuple):
 
 _FIELDS = dataclasses.fields(Row)
 HEADER = "\t".join(field.name for field in _FIELDS)
-#: Tabs and line ends would end the column or the row.
+#: Characters that would end a column or a row.
 _BLANKS = str.maketrans(dict.fromkeys("\t\n\r", " "))
 
 
@@ -87,7 +85,7 @@ def _row(line: str) -> Row | None:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """Whole lines after the header; none where there is no file."""
+    """Yields the lines after the header, without the last if a kill cut it off."""
     try:
         file = open(path, encoding="utf-8", errors="replace", newline="\n")  # noqa: SIM115
     except FileNotFoundError:
@@ -103,25 +101,22 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def read_rows(path: str | Path) -> Iterator[Row]:
-    """Yields the rows of a manifest in file order; half a row, which a kill can leave, is none.
-
-    Args:
-        path: The manifest; a file that isn't there has no rows.
+    """Yields the whole rows of a manifest in file order; none if there is no such file.
 
     Raises:
-        DataError: Another kind of file.
+        DataError: The file isn't a manifest.
     """
     yield from (row for row in map(_row, _lines(Path(path))) if row)
 
 
 class Manifest:
-    """A manifest to go on with; of its rows only what decides the rest of a run is in memory.
+    """A manifest that rows are appended to.
 
     Args:
-        path: The file; the first `append` makes it.
+        path: The file; the first `append` creates it.
 
     Attributes:
-        known: What the last row of every source says, by source.
+        known: The last row of each source, by source.
     """
 
     def __init__(self, path: str | Path):
@@ -139,15 +134,15 @@ class Manifest:
         self.known[row.source] = Known(verdict, shard, row.file, row.bytes)
 
     def forget(self, sources: Iterable[str]) -> None:
-        """Takes these for not written; `tidy` takes their rows out of the file."""
+        """Drops the rows of these sources; `tidy` then removes them from the file."""
         for source in sources:
             self.known.pop(source, None)
 
     def tidy(self) -> None:
-        """Leaves one whole row for every source in `known`, and nothing else.
+        """Rewrites the file, if it has to be, with just one row for each source in `known`.
 
         Raises:
-            DataError: The disk takes no more.
+            DataError: The disk is full.
         """
         self.close()
         if self._lines == len(self.known) and self._ends_whole():
@@ -177,15 +172,15 @@ class Manifest:
             return file.read(1) == b"\n"
 
     def append(self, row: Row) -> None:
-        """Writes one row; from here on a kill of this process doesn't lose it.
+        """Writes one row, which a kill of this process can no longer lose.
 
         Raises:
-            DataError: The disk takes no more.
+            DataError: The disk is full.
         """
         with writing(self.path):
             if self._file is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                # Unbuffered, so that a row goes out at once or not at all.
+                # Unbuffered, so that a row is written at once.
                 self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115
                 if not self._file.tell():
                     self._write(HEADER.encode() + b"\n")
@@ -197,7 +192,7 @@ class Manifest:
             data = data[self._file.write(data) :]
 
     def close(self) -> None:
-        """Closes the file, when mounted drives send it off; the next `append` opens it again."""
+        """Closes the file, which makes mounted drives upload it; `append` opens it again."""
         if self._file is not None:
             with writing(self.path):
                 os.fsync(self._file.fileno())

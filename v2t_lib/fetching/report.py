@@ -1,4 +1,4 @@
-"""How much of a data set is there: the manifests of a folder counted, as a table and a picture."""
+"""How much of a data set has been fetched: its manifests' verdicts counted, as table and chart."""
 
 import collections
 import json
@@ -9,10 +9,10 @@ from v2t_lib.fetching.layout import NO_SPLIT, SETTINGS_FILE
 from v2t_lib.fetching.manifest import MANIFEST_FILE, read_rows
 from v2t_lib.files import replacing
 
-#: What no row speaks of yet.
+#: The count of clips that have no row yet.
 WAITING = "waiting"
 PICTURE_FILE = "report.png"
-#: Of Okabe and Ito's palette, whose colours most colour-blind readers can tell apart.
+#: Mostly Okabe and Ito's palette, which colour-blind readers can tell apart.
 _COLOURS = {
     "ok": "#009e73",
     "gone": "#000000",
@@ -28,14 +28,14 @@ _COLOURS = {
 
 
 def coverage(folder: str | Path) -> dict:
-    """Counts the clips of a fetched folder, all its parts together.
+    """Counts the clips of a fetched folder, or of all shares (`part-I-of-N`) in it together.
 
     Returns:
-        `have` and `of`, numbers of clips, and `splits`: for each its `of` and its `verdicts`,
-        names to numbers, `"waiting"` among them.
+        `have` and `of`, the numbers of clips fetched and asked for, and `splits`: for each split
+        its `of` and its `verdicts`, which map a verdict, or `"waiting"`, to a number of clips.
 
     Raises:
-        DataError: Nothing was fetched here.
+        DataError: The folder isn't one that `v2t fetch` wrote.
     """
     folder = Path(folder)
     runs = [path.parent for path in sorted(folder.glob("part-*-of-*/" + SETTINGS_FILE))]
@@ -65,13 +65,13 @@ def coverage(folder: str | Path) -> dict:
 
 
 def _names(counted: dict) -> list[str]:
-    """The verdicts that occur, in their order, "ok" always."""
+    """The verdicts to show: "ok", and all others that occur."""
     there = {name for split in counted["splits"].values() for name in split["verdicts"]}
     return [name for name in (*VERDICTS, WAITING) if name in there | {"ok"}]
 
 
 def table(counted: dict) -> str:
-    """What `coverage` returns, as lines to read."""
+    """Formats what `coverage` returns as a table of text."""
     names = _names(counted)
     rows = [["split", "of", *names]]
     for split, counts in counted["splits"].items():
@@ -86,11 +86,11 @@ def table(counted: dict) -> str:
 
 
 def picture(counted: dict, path: str | Path) -> None:
-    """Draws what `coverage` returns: how much is there, and what became of the rest.
+    """Draws what `coverage` returns: the fraction fetched, and the verdicts of the rest.
 
     Args:
-        counted: What to draw.
-        path: The PNG to write, whole or not at all.
+        counted: What `coverage` returned.
+        path: The PNG file to write.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
