@@ -83,7 +83,7 @@ def test_every_step_by_hand(tmp_path, capsys):
     sizes = ["--batch", "8", "--epochs", "3", "--length", "5", "--units", "24"]
     assert main(["train", f"{shards}/train", "--val", f"{shards}/val", "--out", run, *sizes]) == 0
     printed = capsys.readouterr()
-    assert printed.out.strip() == f"{run}/captioner.keras" and "truth:" in printed.err
+    assert printed.out.strip() == f"{run}/captioner.keras" and "reference:" in printed.err
     predictions = tmp_path / "run" / "predictions.tsv"
     arguments = ["--model", f"{run}/captioner.keras", "--out", str(predictions), "--json"]
     assert main(["evaluate", f"{shards}/test", *arguments, "--beam", "2"]) == 0

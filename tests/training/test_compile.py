@@ -8,9 +8,9 @@ import pytest
 from helpers import tiny
 from helpers.runs import TOKENS
 
+from v2t_lib.training.compile import compile_for_training
 from v2t_lib.training.losses import sequence_loss
 from v2t_lib.training.recipe import TrainingOptions
-from v2t_lib.training.train import compile_for_training
 
 
 def compiled(steps, **options):

@@ -67,8 +67,8 @@ def deserialize(config: dict) -> layers.Layer:
     known = {keras.saving.get_registered_name(ENCODERS[name]) for name in ENCODERS}
     if config["registered_name"] not in known:
         raise ModelError(
-            f"expected a registered encoder. Received: {config['registered_name']}; import the "
-            "module that registers it first"
+            f"expected a registered encoder. Received: {config['class_name']}; if it is an encoder "
+            "of yours, import the module that registers it first"
         )
     return keras.saving.deserialize_keras_object(config)
 
