@@ -5,11 +5,12 @@ import re
 
 import pytest
 
+from v2t_lib.fetching.policy import RetryPolicy
 from v2t_lib.options import Options, option
 from v2t_lib.specs import CaptionSpec, ClipSpec
 from v2t_lib.training.recipe import DecoderOptions, Recipe, TrainingOptions
 
-CLASSES = (ClipSpec, CaptionSpec, DecoderOptions, TrainingOptions)
+CLASSES = (ClipSpec, CaptionSpec, DecoderOptions, TrainingOptions, RetryPolicy)
 FIELDS = [(cls, name) for cls in CLASSES for name in cls.about()]
 
 

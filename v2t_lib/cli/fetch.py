@@ -6,8 +6,17 @@ import json
 import sys
 from pathlib import Path
 
-from v2t_lib.cli.flags import WrongUsage, add_clip_size, add_json, clip_spec, number
+from v2t_lib.cli.flags import (
+    WrongUsage,
+    add_clip_size,
+    add_json,
+    add_options,
+    clip_spec,
+    given,
+    number,
+)
 from v2t_lib.errors import DataError
+from v2t_lib.fetching.policy import DEFAULT_POLICY, RetryPolicy
 
 
 def _share(text: str) -> tuple[int, int]:
@@ -32,10 +41,9 @@ def add_arguments(parser):
     add("--keep", action="store_true", help="with --shards: keep originals too")
     add_clip_size(parser)
     add("--workers", type=number(1), help="decoding processes (default: one a core)")
-    add("--connections", type=number(1), default=32, help="downloads at a time (default: 32)")
-    add("--per-host", type=number(1), default=8, help="of them from one host (default: 8)")
     add("--mirror", metavar="URL", help="where a published data set's files are, ending in /")
     add_json(parser)
+    add_options(parser, "servers", DEFAULT_POLICY)
 
 
 def _plan(args):
@@ -63,7 +71,6 @@ def _plan(args):
 
 
 def run(args) -> int:
-    from v2t_lib.fetching.downloader import RetryPolicy
     from v2t_lib.fetching.fetch import fetch, part_of
     from v2t_lib.fetching.report import PICTURE_FILE, coverage, picture, table
 
@@ -77,7 +84,7 @@ def run(args) -> int:
             part, parts = args.part
             records, folder = part_of(records, part, parts), folder / f"part-{part}-of-{parts}"
         spec = clip_spec(args) if args.shards else None
-        policy = RetryPolicy(connections=args.connections, per_host=args.per_host)
+        policy = RetryPolicy(**given(args, DEFAULT_POLICY))
         options = {"spec": spec, "keep": args.keep, "workers": args.workers, "policy": policy}
         fetch(records, captions, folder, **options)
     counted = coverage(folder)

@@ -16,23 +16,9 @@ from v2t_lib.clips.decode import read_clip
 from v2t_lib.errors import ClipError
 from v2t_lib.fetching.http import Client, RetryableError
 from v2t_lib.fetching.layout import PartialFile
+from v2t_lib.fetching.policy import DEFAULT_POLICY, RetryPolicy
 
 AHEAD = 256  # downloads, among which to find some whose host has a connection free
-
-
-@dataclasses.dataclass(frozen=True)
-class RetryPolicy:
-    """How servers are treated; times in seconds."""
-
-    connections: int = 32  # at once, in all
-    per_host: int = 8  # at once, to one host
-    attempts: int = 5  # for one source
-    attempt_timeout: float = 120.0  # for one attempt
-    total_timeout: float = 600.0  # for all attempts and the pauses between
-    pause: float = 1.0  # at most, before the second attempt; twice that before the third, ...
-
-
-DEFAULT_POLICY = RetryPolicy()
 
 
 @dataclasses.dataclass

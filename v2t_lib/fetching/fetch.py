@@ -20,9 +20,10 @@ from tqdm import tqdm
 from v2t_lib.captions_file import Record
 from v2t_lib.errors import writing
 from v2t_lib.fetching import layout
-from v2t_lib.fetching.downloader import DEFAULT_POLICY, Download, Downloads, RetryPolicy
+from v2t_lib.fetching.downloader import Download, Downloads
 from v2t_lib.fetching.layout import CLIP_FOLDER, NO_SPLIT, PartialFile
 from v2t_lib.fetching.manifest import MANIFEST_FILE, Manifest, Row, read_rows
+from v2t_lib.fetching.policy import DEFAULT_POLICY, RetryPolicy
 from v2t_lib.fetching.verdict import Judged, judge
 from v2t_lib.shards.example import clip_example
 from v2t_lib.shards.format import LeftOut
