@@ -11,6 +11,9 @@ ARGS ?=
 # TensorFlow's start-up notes would bury what users need to read.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
+# A process a core, but four at most: each takes a gigabyte. Tests that share a fixture stay together
+# as long as nobody is idle.
+PARALLEL := -n logical --maxprocesses 4 --dist worksteal
 MODEL_TESTS := tests/models tests/training/test_losses.py
 # Two logical devices, and little optimising, which would take tests longer than it saves them.
 XLA_TEST_FLAGS := --xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0 \
@@ -33,7 +36,7 @@ demo: $(VENV)/.core ## the whole path on embedded data: draws, packs, trains, sc
 	$(BIN)/v2t demo --out runs/demo $(ARGS)
 
 test: $(VENV)/.dev ## the tests that need nothing outside the repository
-	$(BIN)/pytest -m "not shared and not browser and not notebook and not jax" $(ARGS)
+	$(BIN)/pytest $(PARALLEL) -m "not shared and not browser and not notebook and not jax" $(ARGS)
 
 test-shared: $(VENV)/.dev ## the tests on real clips and captions, in ../shared beside the checkout
 	@test -d ../shared/data || { \

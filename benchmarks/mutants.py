@@ -43,21 +43,21 @@ NAMED = ("VariableReplacer", "VariableInserter")
 
 
 class Fault(NamedTuple):
-    """A change to one line of a source file: the file below `v2t_lib`, and its whole new text."""
+    """A change to one place of a source file of `v2t_lib`: its whole text before and after."""
 
     source: str
-    code: str
+    before: str
+    after: str
 
-    def changed(self) -> str:
-        """The line as it is then."""
-        before = (ROOT / "v2t_lib" / self.source).read_text("utf-8").splitlines()
-        pairs = zip(before, self.code.splitlines(), strict=False)
-        return next((new.strip() for old, new in pairs if old != new), "")
+    def diff(self) -> list[str]:
+        """The lines that differ, the old ones first."""
+        old, new = self.before.splitlines(), self.after.splitlines()
+        lines = difflib.unified_diff(old, new, self.source, self.source, n=0, lineterm="")
+        return [line for line in lines if not line.startswith(("---", "+++"))]
 
-    def diff(self) -> str:
-        before = (ROOT / "v2t_lib" / self.source).read_text("utf-8").splitlines()
-        lines = difflib.unified_diff(before, self.code.splitlines(), self.source, "", "", "", 0, "")
-        return "\n".join(line for line in lines if not line.startswith(("---", "+++")))
+    def equivalent(self) -> str | None:
+        """Why the fault changes nothing, if it is known to."""
+        return EQUIVALENT.get(self.diff()[-1].removeprefix("+").strip())
 
 
 def annotations(code: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
@@ -109,7 +109,7 @@ def faults(sources: list[str], seed: int) -> Iterator[Fault]:
             except SyntaxError:  # a star that is no multiplication
                 continue
             if not same:
-                yield Fault(source, code)
+                yield Fault(source, codes[source], code)
                 break
 
 
@@ -138,7 +138,7 @@ def attempt(
             copy(ROOT / part, Path(folder) / part)
         shutil.rmtree(Path(folder) / "v2t_lib" / "__pycache__", ignore_errors=True)
         if fault is not None:
-            (Path(folder) / "v2t_lib" / fault.source).write_text(fault.code, "utf-8")
+            (Path(folder) / "v2t_lib" / fault.source).write_text(fault.after, "utf-8")
         process = context.Process(target=run_tests, args=(folder, tests))
         process.start()
         process.join(seconds)
@@ -175,7 +175,7 @@ def main() -> int:
     def judge(fault: Fault) -> bool:
         code, printed = attempt(fault, tests[fault.source], limits[fault.source], context)
         if code not in (0, 1, 2, None) and code > 0:
-            raise RuntimeError(f"pytest ended with {code}:\n{fault.diff()}\n{printed}")
+            raise RuntimeError(f"pytest ended with {code}: {fault.diff()}\n{printed}")
         return code == 0
 
     with ThreadPoolExecutor(args.workers) as pool:
@@ -183,7 +183,7 @@ def main() -> int:
             if not alive:
                 noticed += 1
                 continue
-            reason = EQUIVALENT.get(fault.changed())
+            reason = fault.equivalent()
             (equal if reason else survived).append(fault)
             print(
                 f"[{number + 1} of {len(drawn)}] {reason or 'not noticed'}\n{fault.diff()}",

@@ -63,19 +63,33 @@ def test_length_exponent_lets_longer_captions_win():
         assert np.asarray(found.tokens)[0].tolist() == words
 
 
-@pytest.mark.parametrize("exponent", [0.45, 0.55])
-def test_beams_are_compared_by_log_probability_over_length_to_the_exponent(exponent):
-    """A END, of -2 nats, waits two steps for B C A END, of -2 * sqrt(2); they tie at 0.5."""
-    nats = -2 * math.sqrt(2)
-    table = {
-        (0, START): {A: math.exp(-1), B: math.exp(nats / 2)},
+def longer_against_shorter(tie: float) -> dict:
+    """A END, of -2 nats, which waits two steps, and B C A END: equal at the exponent `tie`."""
+    half = -(2**tie)
+    return {
+        (0, START): {A: math.exp(-1), B: math.exp(half)},
         (1, A): {END: math.exp(-1)},
-        (1, B): {C: math.exp(nats / 2)},
+        (1, B): {C: math.exp(half)},
         (2, None): {A: 1.0},
         (3, None): {END: 1.0},
     }
-    found = beam(scripted(table), nothing(1), 1, 4, 2, length_exponent=exponent)
-    expected = [A, END, PAD, PAD] if exponent < 0.5 else [B, C, A, END]
+
+
+@pytest.mark.parametrize(
+    ("tie", "options", "longer_wins"),
+    [
+        (0.5, {"length_exponent": 0.45}, False),
+        (0.5, {"length_exponent": 0.55}, True),
+        (0.3, {}, True),
+        (1.0, {}, False),
+    ],
+)
+def test_beams_are_compared_by_log_probability_over_length_to_an_exponent(
+    tie, options, longer_wins
+):
+    """By default one between nothing for the length and the mean over tokens."""
+    found = beam(scripted(longer_against_shorter(tie)), nothing(1), 1, 4, 2, **options)
+    expected = [B, C, A, END] if longer_wins else [A, END, PAD, PAD]
     assert np.asarray(found.tokens)[0].tolist() == expected
 
 
