@@ -93,6 +93,28 @@ def test_beams_are_compared_by_log_probability_over_length_to_an_exponent(
     assert np.asarray(found.tokens)[0].tolist() == expected
 
 
+def test_a_finished_caption_gives_way_to_longer_ones_that_are_better_a_token():
+    """END at once has -1.2 nats; A B and A C have -0.6 and -0.65 a token, and A C ends well."""
+    table = {
+        (0, START): {A: 0.6, END: 0.3},
+        (1, A): {B: 0.5, C: 0.45},
+        (2, B): {END: 0.1},
+        (2, C): {END: 0.9},
+        (1, None): {END: 1.0},
+        (2, None): {END: 1.0},
+    }
+    found = beam(scripted(table), nothing(1), 1, 3, 2, length_exponent=1.0)
+    assert np.asarray(found.tokens)[0].tolist() == [A, C, END]
+
+
+def test_beams_begin_with_different_words():
+    """C, the third of three, is the only good beginning."""
+    table = {(0, START): {A: 0.4, B: 0.35, C: 0.25}, (1, C): {END: 1.0}}
+    table |= {(1, None): {END: 0.1}}
+    found = beam(scripted(table), nothing(1), 1, 2, 3)
+    assert np.asarray(found.tokens)[0].tolist() == [C, END]
+
+
 def test_a_caption_cut_short_never_wins_over_a_whole_one():
     """B goes on for certain and never ends; A END has a tenth of its probability."""
     table = {(0, START): {B: 0.9, A: 0.09}, (1, A): {END: 1.0}, (2, None): {END: 1.0}}
