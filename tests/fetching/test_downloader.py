@@ -14,7 +14,7 @@ from v2t_lib.fetching.layout import PartialFile
 from v2t_lib.fetching.policy import RetryPolicy
 
 DATA = bytes(range(256)) * 8
-QUICK = RetryPolicy(connections=8, per_host=8, pause=0.02, attempt_timeout=0.5, total_timeout=4.0)
+QUICK = RetryPolicy(connections=8, per_host=8, pause=0.02, attempt_timeout=0.6, total_timeout=5.0)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def done(downloads: Downloads) -> Iterator[Download]:
 
 def got(folder, urls, policy=QUICK) -> dict:
     """Every source's download, by its number."""
-    client = Client(connect_timeout=1, read_timeout=0.2)
+    client = Client(connect_timeout=1, read_timeout=0.5)
     downloads = Downloads(downloads_of(folder, urls), policy, client)
     return {download.source: download for download in done(downloads)}
 
@@ -62,15 +62,15 @@ def test_every_source_comes_once(server, tmp_path):
         scripted.status(429, Retry_After="0"),
         scripted.short(DATA),
         scripted.reset(DATA),
-        scripted.hang(0.4),
+        scripted.hang(0.7),
         scripted.drip(DATA, 0.02),
-        scripted.drip_headers(0.6),
+        scripted.drip_headers(1.0),
         scripted.ranged(DATA, cut=100),
     ],
     ids=["500", "429", "short", "reset", "hang", "drip", "headers", "cut"],
 )
 def test_what_can_change_is_tried_again(server, tmp_path, bad, monkeypatch):
-    monkeypatch.setattr("v2t_lib.fetching.http.HEADER_SECONDS", 0.3)
+    monkeypatch.setattr("v2t_lib.fetching.http.HEADER_SECONDS", 0.5)
     url = server.script("/a", bad, bad, scripted.ranged(DATA))
     download = one(tmp_path, url)
     assert download.error is None and download.attempts == 3

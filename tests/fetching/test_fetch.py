@@ -310,7 +310,7 @@ for line in sys.stdin:
     process = os.fork()
     if not process:
         os.dup2(2, 1)
-        sys.exit(main(json.loads(line)))
+        os._exit(main(json.loads(line)))
     print(process, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
 """
