@@ -214,6 +214,15 @@ def test_users_and_passwords_are_sent_to_proxies_and_servers(server, file, monke
     assert headers["authorization"] == "Basic " + b64encode(b"you:secret").decode()
 
 
+def test_a_proxy_that_refuses_is_named(server, file, monkeypatch):
+    monkeypatch.setenv("http_proxy", server.url(""))
+    monkeypatch.delenv("no_proxy", raising=False)
+    server.script("http://clips.example/a", scripted.status(407))
+    with pytest.raises(ClipError, match=r"expected the proxy to accept.*HTTP 407") as error:
+        Client().get("http://clips.example/a", file)
+    assert error.value.kind == "unreachable"
+
+
 def test_connections_and_nothing_else_are_kept(server, client, tmp_path):
     answers = [scripted.status(404), scripted.body(DATA, Set_Cookie="a=b"), scripted.body(DATA)]
     url, ports = server.script("/a", *answers), set()

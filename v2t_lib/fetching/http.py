@@ -26,7 +26,8 @@ from v2t_lib.clips.limits import MAX_BYTES
 from v2t_lib.errors import ClipError, writing
 from v2t_lib.fetching.layout import PartialFile
 
-MAX_REDIRECTS, HEADER_SECONDS = 10, 60.0
+MAX_REDIRECTS = 10
+HEADER_SECONDS = 60.0
 _KINDS = {404: "gone", 410: "gone", 401: "forbidden", 403: "forbidden", 451: "forbidden"}
 _HEADERS = {"User-Agent": f"v2t/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
 
@@ -85,7 +86,13 @@ class Client:
             pools.pool_classes_by_scheme = {scheme: _limited(pool) for scheme, pool in classes}
 
     def get(self, url: str, file: PartialFile, deadline: float = float("inf")) -> str:
-        """Downloads a URL into a file until `deadline` (`time.monotonic`); returns the last URL."""
+        """Downloads a URL into a file until `deadline` (`time.monotonic`); returns the last URL.
+
+        Raises:
+            ClipError: `gone`, `forbidden`, `too-big`, `not-a-clip` (empty), or `unreachable`.
+            RetryableError: Another request may do better.
+            DataError: The disk is full.
+        """
         try:
             for _ in range(MAX_REDIRECTS + 1):
                 with contextlib.closing(self._request(url, file)) as response:
@@ -119,6 +126,9 @@ class Client:
         if location := response.get_redirect_location():
             # Headers are read as Latin-1, but URLs are UTF-8.
             return urljoin(url, location.encode("latin-1", "replace").decode("utf-8", "replace"))
+        if status == 407:
+            why = "the proxy to accept the user and password of its URL. Received: HTTP 407"
+            raise ClipError("unreachable", f"expected {why}")
         if status in (408, 425, 429) or status >= 500:
             again = RetryableError(f"HTTP {status}")
             with contextlib.suppress(urllib3.exceptions.InvalidHeader):
