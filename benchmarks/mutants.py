@@ -34,7 +34,9 @@ TESTS = {
     "models/decoder.py": ["models/test_decoder.py"],
     "models/generation.py": ["models/test_generation.py"],
     "training/losses.py": ["training/test_losses.py"],
-    "training/train.py": ["training/test_options.py", "training/test_train.py"],
+    "training/compile.py": ["training/test_compile.py", "training/test_options.py"],
+    "training/fit.py": ["training/test_fit.py", "training/test_options.py"],
+    "training/train.py": ["training/test_train.py", "training/test_options.py"],
 }
 #: Parts of changed lines that change nothing, and why.
 EQUIVALENT = {

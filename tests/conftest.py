@@ -105,3 +105,20 @@ def several_captions(tmp_path_factory):
 
     captions = [tiny.SENTENCES[: 1 + number % 3] for number in range(5)]
     return _pack(tmp_path_factory.mktemp("several"), captions)
+
+
+@pytest.fixture(scope="session")
+def drawn_shards(tmp_path_factory):
+    """Shards `train`, `val` and `test` of 60 drawn clips of `tiny.CLIP`; not to be written to."""
+    from helpers import tiny
+
+    from v2t_lib.captions_file import read_captions, select
+    from v2t_lib.datasets.shapes import write_shapes
+    from v2t_lib.shards.pack import pack
+
+    folder = tmp_path_factory.mktemp("drawn")
+    captions = write_shapes(folder, clips=60, seed=0, workers=1)
+    for split in ("train", "val", "test"):
+        records = select(read_captions(captions), folder / f"{split}.txt")
+        pack(records, captions, folder / "shards" / split, tiny.CLIP, workers=1)
+    return folder / "shards"

@@ -1,37 +1,36 @@
+"""`train`: a captioner and its blind twin, from shards to saved models."""
+
 import dataclasses
 import json
 import re
-import shutil
-import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import NamedTuple
 
-import keras
 import numpy as np
 import pandas as pd
 import pytest
 from helpers import tiny
-from helpers.runs import Killed, assert_same_end, eagerly
+from helpers.runs import assert_same_end, eagerly
 
 import v2t_lib as v2t
 from v2t_lib.captions_file import read_captions, select
-from v2t_lib.datasets.shapes import write_shapes
-from v2t_lib.errors import DataError, ModelError, TrainingError
+from v2t_lib.errors import DataError
 from v2t_lib.evaluation import evaluate
 from v2t_lib.metrics.caption_loss import caption_loss
-from v2t_lib.models.captioner import Captioner
 from v2t_lib.shards.pack import pack
-from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.specs import CaptionSpec, ClipSpec
-from v2t_lib.training.callbacks import SampleCaptions
-from v2t_lib.training.fit import fit
 from v2t_lib.training.recipe import DecoderOptions, Recipe, TrainingOptions
-from v2t_lib.training.resumable_state import ResumableState
 from v2t_lib.training.train import train
 
 OPTIONS = TrainingOptions(epochs=3, batch_size=16, learning_rate=3e-3, checkpoint_steps=2)
+
+
 DECODER = tiny.DECODER | {"dropout": 0.2}
+
+
 RECIPE = Recipe(
     caption=CaptionSpec(length=4),
     encoder_options=tiny.ENCODER,
@@ -40,30 +39,94 @@ RECIPE = Recipe(
 )
 
 
+def run(drawn_shards, out, **options):
+    return train(drawn_shards / "train", out, RECIPE, val=drawn_shards / "val", **options)
+
+
+class Planned(NamedTuple):
+    """What `fit` is asked for."""
+
+    captioner: v2t.Captioner
+    path: Path
+    options: TrainingOptions
+    val: object
+    resume: bool
+    callbacks: tuple
+
+
+@pytest.fixture
+def plan(monkeypatch):
+    """Makes `train` say what it would fit, instead of fitting."""
+
+    def planned(*given, **options):
+        plans = []
+
+        def fit(captioner, shards, path, training, val, resume, mirror, callbacks=()):
+            plans.append(Planned(captioner, path, training, val, resume, callbacks))
+
+        monkeypatch.setattr("v2t_lib.training.train.fit", fit)
+        returned = train(*given, **options)
+        assert returned is plans[-1].captioner
+        return plans
+
+    return planned
+
+
+@pytest.mark.parametrize(("epochs", "brief"), [(1, 1), (3, 1), (4, 2), (6, 2), (7, 3)])
+def test_the_twin_comes_first_and_takes_a_third_of_the_epochs(
+    plan, drawn_shards, tmp_path, epochs, brief
+):
+    training = dataclasses.replace(OPTIONS, epochs=epochs, doubly_stochastic=0.5)
+    recipe = dataclasses.replace(RECIPE, training=training)
+    twin, full = plan(drawn_shards / "train", tmp_path, recipe, resume=True, callbacks=["mine"])
+    assert (twin.path, full.path) == (tmp_path / "blind.keras", tmp_path / "captioner.keras")
+    assert full.options == training
+    assert twin.options == dataclasses.replace(training, epochs=brief, doubly_stochastic=0.0)
+    assert twin.resume and full.resume and full.callbacks == ["mine"] and not twin.callbacks
+    assert (twin.captioner.doubly_stochastic, full.captioner.doubly_stochastic) == (0, 0.5)
+    assert twin.captioner.encoder.memory_size == full.captioner.encoder.memory_size
+    assert full.captioner.clip_spec == tiny.CLIP and full.captioner.caption_spec.length == 4
+
+
+def test_a_seed_decides_the_first_weights(plan, drawn_shards, tmp_path):
+    weights = []
+    for seed in (3, 3, 4):
+        recipe = dataclasses.replace(RECIPE, training=dataclasses.replace(OPTIONS, seed=seed))
+        _, full = plan(drawn_shards / "train", tmp_path / "deep" / "run", recipe)
+        weights.append(np.asarray(full.captioner.decoder.embedding.embeddings))
+    np.testing.assert_array_equal(weights[0], weights[1])
+    assert np.abs(weights[0] - weights[2]).max() > 0.01
+
+
+def test_only_a_resumed_run_gets_what_its_copy_holds(plan, drawn_shards, tmp_path):
+    (tmp_path / "drive").mkdir()
+    (tmp_path / "drive" / "history.csv").write_text("epoch\n0\n")
+    for resume in (False, True):
+        out = tmp_path / f"run-{resume}"
+        for planned in plan(
+            drawn_shards / "train", out, RECIPE, resume=resume, copy_to=tmp_path / "drive"
+        ):
+            assert planned.resume == resume and planned.val is None
+        assert (out / "history.csv").exists() == resume
+
+
+def test_rare_words_can_leave_none(drawn_shards, tmp_path):
+    recipe = dataclasses.replace(RECIPE, caption=CaptionSpec(length=4, min_count=9999))
+    with pytest.raises(DataError, match=r"at least 9999 times .* Received: none; lower min_count"):
+        train(drawn_shards / "train", tmp_path / "run", recipe)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("drawn")
-    captions = write_shapes(folder, clips=60, seed=0)
-    for split in ("train", "val", "test"):
-        records = select(read_captions(captions), folder / f"{split}.txt")
-        pack(records, captions, folder / "shards" / split, tiny.CLIP, workers=1)
-    return folder / "shards"
-
-
-def run(data, out, **options):
-    return train(data / "train", out, RECIPE, val=data / "val", **options)
-
-
-@pytest.fixture(scope="module")
-def finished(data, tmp_path_factory):
+def finished(drawn_shards, tmp_path_factory):
     out = tmp_path_factory.mktemp("run")
-    run(data, out)
+    run(drawn_shards, out)
     return out
 
 
-def test_captions_that_are_too_long_are_counted(data, tmp_path, monkeypatch, capsys):
+def test_captions_that_are_too_long_are_counted(drawn_shards, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("v2t_lib.training.train.fit", lambda *arguments: None)
-    run(data, tmp_path)
+    run(drawn_shards, tmp_path)
     assert re.search(
         r"warning: (\d+) of \1 captions lose words after the 3rd; --length \d+ keeps 99%",
         capsys.readouterr().err,
@@ -84,10 +147,10 @@ def test_training_lowers_the_loss_and_leaves_its_files(finished):
     assert len(pd.read_csv(finished / "blind.csv")) == 1
 
 
-def test_the_saved_model_has_the_held_out_loss_that_the_history_says(finished, data):
+def test_the_saved_model_has_the_held_out_loss_that_the_history_says(finished, drawn_shards):
     best = pd.read_csv(finished / "history.csv")["val_loss"].min()
     with eagerly():
-        loss = caption_loss(v2t.load(finished / "captioner.keras"), data / "val")
+        loss = caption_loss(v2t.load(finished / "captioner.keras"), drawn_shards / "val")
     assert loss == pytest.approx(best, rel=2e-2)
 
 
@@ -100,120 +163,22 @@ def test_the_blind_twin_has_the_same_decoder_and_sees_nothing(finished):
     assert len({caption.text for caption in captions}) == 1
 
 
-def short(data, path, resume=False, val=None, callbacks=(), **options):
-    """A small decoder with dropout after two epochs of three steps, without graphs."""
-    keras.utils.set_random_seed(0)
-    captioner = tiny.captioner("blind", DECODER, CaptionSpec(length=3))
-    given = dataclasses.replace(OPTIONS, **({"epochs": 2} | options))
-    with eagerly():
-        fit(captioner, data / "train", path, given, val, resume, callbacks=callbacks)
-    return captioner
-
-
-def script_validation(monkeypatch, *losses):
-    """Validation losses, an epoch each."""
-    left = iter(losses)
-    monkeypatch.setattr(Captioner, "evaluate", lambda *_, **__: {"loss": next(left)})
-
-
-def test_the_best_epochs_weights_are_kept_and_a_resumed_run_knows_how_good_they_were(
-    data, tmp_path, monkeypatch
-):
-    path, seen = tmp_path / "captioner.keras", []
-    script_validation(monkeypatch, 3.0, 1.0, 2.0, 1.5, 0.5)
-    note = keras.callbacks.LambdaCallback()
-    note.on_epoch_end = lambda *_: seen.append(note.model.get_weights())
-
-    def run(epochs, resume=False):
-        options = {"epochs": epochs, "batch_size": 32}
-        captioner = short(data, path, resume, data / "val", [note], **options)
-        return v2t.load(path).get_weights(), captioner.get_weights()
-
-    for ends, best in ((run(3), 1), (run(4, resume=True), 1), (run(5, resume=True), 4)):
-        for saved, returned, wanted in zip(*ends, seen[best], strict=True):
-            np.testing.assert_array_equal(saved, wanted)
-            np.testing.assert_array_equal(returned, wanted)
-    assert (seen[1][0] != seen[4][0]).any()
-    assert pd.read_csv(tmp_path / "history.csv")["val_loss"].tolist() == [3, 1, 2, 1.5, 0.5]
-
-
-def test_callbacks_of_keras_keep_their_state_over_epochs(data, tmp_path, monkeypatch):
-    """The best is epoch 1: two epochs later the one stops, the other has acted twice."""
-    script_validation(monkeypatch, 3.0, 1.0, 2.0, 1.5, 0.5)
-    callbacks = [
-        keras.callbacks.EarlyStopping("val_loss", patience=2),
-        keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.5, patience=1),
-    ]
-    path = tmp_path / "captioner.keras"
-    captioner = short(data, path, val=data / "val", callbacks=callbacks, epochs=5, batch_size=32)
-    rows = pd.read_csv(tmp_path / "history.csv")
-    assert rows["val_loss"].tolist() == [3, 1, 2, 1.5]
-    rates = rows["learning_rate"].tolist()
-    assert rates[0] > rates[1] > rates[2]  # the schedule's
-    assert rates[3] == pytest.approx(rates[2] / 2)
-    assert float(captioner.optimizer.learning_rate) == pytest.approx(rates[2] / 4)
-
-
-def test_a_resumed_epoch_counts_as_one_and_ends_nothing(data, tmp_path, monkeypatch):
-    """Killed in the middle of the first epoch: the best, of a patience that ends with the third."""
-    script_validation(monkeypatch, 1.0, 2.0, 3.0, 0.5)
-    path, whole = tmp_path / "captioner.keras", ResumableState.on_train_batch_end
-
-    def killed(self, batch, logs=None):
-        if self.step == 2:
-            raise Killed
-        whole(self, batch, logs)
-
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(ResumableState, "on_train_batch_end", killed)
-        short(data, path, val=data / "val", epochs=4)
-    stop = keras.callbacks.EarlyStopping("val_loss", patience=2)
-    short(data, path, True, data / "val", [stop], epochs=4)
-    assert pd.read_csv(tmp_path / "history.csv")["val_loss"].tolist() == [1, 2, 3]
-
-
-@pytest.fixture(scope="module")
-def unbroken(data, tmp_path_factory):
-    path = tmp_path_factory.mktemp("unbroken") / "captioner.keras"
-    short(data, path)
-    return path
-
-
-def test_a_run_killed_at_any_step_ends_as_if_it_had_not_been(unbroken, data, tmp_path, monkeypatch):
-    """Before the first checkpoint, between a step and its saving, after an epoch's end."""
-    seen, whole = [], ResumableState.on_train_batch_end
-
-    def count(self, batch, logs=None):
-        seen.append((self.epoch, self.step))
-        if len(seen) in (1, 3, 6):
-            raise Killed
-        whole(self, batch, logs)
-
-    monkeypatch.setattr(ResumableState, "on_train_batch_end", count)
-    for _ in range(3):
-        with pytest.raises(Killed):
-            short(data, tmp_path / "captioner.keras", resume=True)
-    short(data, tmp_path / "captioner.keras", resume=True)
-    assert seen == [(0, 0), (0, 0), (0, 1), (0, 0), (0, 1), (0, 2), (0, 2), (1, 0), (1, 1), (1, 2)]
-    assert_same_end(unbroken, tmp_path / "captioner.keras")
-
-
 KILLED = """
 import json, sys
 from v2t_lib.specs import CaptionSpec
 from v2t_lib.training.recipe import DecoderOptions, Recipe, TrainingOptions
 from v2t_lib.training.train import train
-data, out, encoder, decoder, options = map(json.loads, sys.argv[1:])
+drawn_shards, out, encoder, decoder, options = map(json.loads, sys.argv[1:])
 recipe = Recipe(caption=CaptionSpec(length=4), encoder_options=encoder,
                 decoder=DecoderOptions(**decoder), training=TrainingOptions(**options))
 train(data + "/train", out, recipe, val=data + "/val")
 """
 
 
-def start(data, out):
+def start(drawn_shards, out):
     """The run of `finished` in a process of its own."""
     options = json.dumps(dataclasses.asdict(OPTIONS))
-    places = map(json.dumps, (str(data), str(out), tiny.ENCODER, DECODER))
+    places = map(json.dumps, (str(drawn_shards), str(out), tiny.ENCODER, DECODER))
     return subprocess.Popen(
         [sys.executable, "-c", KILLED, *places, options], stderr=subprocess.PIPE, text=True
     )
@@ -226,43 +191,21 @@ def wait_for(process, folder, pattern):
         time.sleep(0.01)
 
 
-def test_what_a_process_killed_outright_leaves_goes_on_in_another(finished, data, tmp_path, capsys):
-    process = start(data, tmp_path)
+def test_a_run_whose_process_was_killed_resumes_in_another(
+    finished, drawn_shards, tmp_path, capsys
+):
+    process = start(drawn_shards, tmp_path)
     wait_for(process, tmp_path, ".captioner-checkpoints/*.npz")
     process.kill()
     process.communicate()
-    run(data, tmp_path, resume=True)
+    run(drawn_shards, tmp_path, resume=True)
     assert "going on at epoch" in capsys.readouterr().err
     for name in ("captioner.keras", "blind.keras"):
         assert_same_end(finished / name, tmp_path / name)
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(unbroken, data, tmp_path, monkeypatch, capsys):
-    whole, handler = ResumableState.on_train_batch_end, signal.getsignal(signal.SIGINT)
-
-    def interrupted(self, batch, logs=None):
-        if (self.epoch, self.step) == (1, 0):
-            signal.raise_signal(signal.SIGINT)
-        whole(self, batch, logs)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ResumableState, "on_train_batch_end", interrupted)
-        with pytest.raises(TrainingError, match=r"epoch 2, after step 1 of 3.*--resume"):
-            short(data, tmp_path / "captioner.keras")
-    assert signal.getsignal(signal.SIGINT) is handler
-    short(data, tmp_path / "captioner.keras", resume=True)
-    assert "going on at epoch 2, after step 1 of 3" in capsys.readouterr().err
-    assert_same_end(unbroken, tmp_path / "captioner.keras")
-
-
-def test_another_order_of_the_data_cannot_go_on(unbroken, data, tmp_path):
-    shutil.copytree(unbroken.parent, tmp_path / "run")
-    with pytest.raises(ModelError, match=r"'batch_size': 10.*Received: one with.*16"):
-        short(data, tmp_path / "run" / "captioner.keras", resume=True, batch_size=10)
-
-
 @pytest.mark.usefixtures("eager")
-def test_a_finished_run_can_be_lengthened_from_its_copy(data, tmp_path):
+def test_a_finished_run_can_be_extended_from_its_copy(drawn_shards, tmp_path):
     """The machine is lost, its drive is not."""
 
     def sightless(out, epochs, **options):
@@ -273,7 +216,7 @@ def test_a_finished_run_can_be_lengthened_from_its_copy(data, tmp_path):
             training=dataclasses.replace(OPTIONS, epochs=epochs),
         )
         drive = tmp_path / "drive"
-        return train(data / "train", tmp_path / out, recipe, copy_to=drive, **options)
+        return train(drawn_shards / "train", tmp_path / out, recipe, copy_to=drive, **options)
 
     sightless("one", 1)
     first = pd.read_csv(tmp_path / "drive" / "history.csv")
@@ -287,39 +230,11 @@ def test_a_finished_run_can_be_lengthened_from_its_copy(data, tmp_path):
     assert names[0] == names[1]
 
 
-def test_a_loss_that_is_no_number_stops_and_names_the_clips(data, tmp_path, monkeypatch):
-    whole, steps = ResumableState.on_train_batch_end, []
-
-    def broken(self, batch, logs=None):
-        steps.append(batch)
-        whole(self, batch, logs | {"loss": float("nan")} if len(steps) == 5 else logs)
-
-    monkeypatch.setattr(ResumableState, "on_train_batch_end", broken)
-    with pytest.raises(TrainingError, match="Received: nan at epoch 2") as error:
-        short(data, tmp_path / "captioner.keras")
-    shards = ShardDataset.open(data / "train")
-    names = shards.sources_of_batch(OPTIONS.batch_size, OPTIONS.seed, epoch=1, number=1)
-    assert len(names) == 16 and ", ".join(names) in str(error.value)
-    numbers = sorted(int(p.stem) for p in (tmp_path / ".captioner-checkpoints").glob("*.npz"))
-    assert numbers == [2, 3]
-
-
-@pytest.mark.usefixtures("eager")
-def test_collapse_raises_the_alarm(capsys):
-    frames = tiny.frames(20)
-    callback = SampleCaptions(frames, ["truth"] * 20)
-    callback.set_model(tiny.captioner("blind"))
-    logs = {}
-    callback.on_epoch_end(0, logs)
-    assert logs["distinct_captions"] == 1 / 20
-    assert "ALARM: 1 distinct captions for 20 clips" in capsys.readouterr().err
-
-
-def test_shards_of_another_size_are_refused(data, finished, tmp_path):
-    captions = data.parent / "captions.tsv"
-    records = select(read_captions(captions), data.parent / "val.txt")
+def test_shards_of_another_size_are_refused(drawn_shards, finished, tmp_path):
+    captions = drawn_shards.parent / "captions.tsv"
+    records = select(read_captions(captions), drawn_shards.parent / "val.txt")
     pack(records, captions, tmp_path / "large", ClipSpec(4, 24, 24), workers=1)
     with pytest.raises(DataError, match="Received: ClipSpec"):
-        train(data / "train", tmp_path / "run", val=tmp_path / "large")
+        train(drawn_shards / "train", tmp_path / "run", val=tmp_path / "large")
     with pytest.raises(DataError, match="pack again at the model's size"):
         evaluate(v2t.load(finished / "captioner.keras"), tmp_path / "large")
