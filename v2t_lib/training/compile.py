@@ -25,7 +25,8 @@ class ScheduledAdamW(keras.optimizers.AdamW):
 
     @property
     def learning_rate(self):
-        return ops.where(self._rate_set < 0, super().learning_rate, self._rate_set)
+        rate = ops.convert_to_tensor(self._rate_set)
+        return ops.where(rate < 0, super().learning_rate, rate)
 
     @learning_rate.setter
     def learning_rate(self, value):
