@@ -21,7 +21,7 @@ XLA_TEST_FLAGS := --xla_force_host_platform_device_count=2 --xla_backend_optimiz
 # The oldest that pyproject.toml takes, and Colab's.
 KERAS_VERSIONS := 3.5.0 3.13.0
 BENCHMARKS := decoder encoders training_step input_pipeline growth decoding decoding_memory \
-	fuzz_clips fetch fetch_resume kills score
+	evaluate_memory fuzz_clips fetch fetch_resume kills score
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -66,14 +66,17 @@ def predict(
             f"{shards.folder}: expected clips of {captioner.clip_spec}, as the model was trained "
             f"on. Received: {shards.info.clip_spec}; pack again at the model's size"
         )
-    examples = shards.examples()
+    examples, size = shards.examples(), 0
     with tqdm(unit="clip", desc="caption") as progress:
         while batch := list(itertools.islice(examples, BATCH)):
-            frames = np.stack([example.frames for example in batch])
-            seconds = np.stack([example.seconds for example in batch])
+            size = max(size, len(batch))
+            # A last batch of another size would be compiled anew, for 200 MB.
+            rows = batch + batch[-1:] * (size - len(batch))
+            frames = np.stack([example.frames for example in rows])
+            seconds = np.stack([example.seconds for example in rows])
             captions = captioner.caption_frames(frames, 1, seconds)
             beams = captions if beam == 1 else captioner.caption_frames(frames, beam, seconds)
-            yield from zip(batch, captions, beams, strict=True)
+            yield from zip(batch, captions, beams, strict=False)
             progress.update(len(batch))
 
 

@@ -22,11 +22,13 @@ def caption_loss(captioner: Captioner, shards: Shards, lag: int = 0) -> float:
         lag: 0, or how many clips before a caption's own the clip lies that it is scored with: the
             loss of a model that gets the wrong clips.
     """
-    total, tokens, pairs = 0.0, 0, _pairs(ShardDataset.open(shards), lag)
+    total, tokens, pairs, size = 0.0, 0, _pairs(ShardDataset.open(shards), lag), 0
     with tqdm(unit="caption", desc="loss") as progress:
         while batch := list(itertools.islice(pairs, BATCH)):
-            frames, texts = zip(*batch, strict=True)
-            for caption in captioner.explain_frames(np.stack(frames), texts):
+            size = max(size, len(batch))
+            # A last batch of another size would be compiled anew.
+            frames, texts = zip(*batch, *batch[-1:] * (size - len(batch)), strict=True)
+            for caption in captioner.explain_frames(np.stack(frames), texts)[: len(batch)]:
                 total -= caption.log_prob
                 tokens += len(caption.words) + 1  # and END
             progress.update(len(batch))

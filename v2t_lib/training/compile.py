@@ -25,7 +25,7 @@ class ScheduledAdamW(keras.optimizers.AdamW):
 
     @property
     def learning_rate(self):
-        rate = ops.convert_to_tensor(self._rate_set)  # JAX's `where` takes no variables
+        rate = ops.convert_to_tensor(self._rate_set)
         return ops.where(rate < 0, super().learning_rate, rate)
 
     @learning_rate.setter
