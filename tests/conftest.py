@@ -36,6 +36,12 @@ def eager():
 
 
 @pytest.fixture
+def one_core(monkeypatch):
+    """What starts a process a core starts one: of a few small clips more have nothing to gain."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+
+
+@pytest.fixture
 def disk_of():
     """`with disk_of(size)`: no file can grow beyond `size` bytes, as on a disk that is full."""
     import resource

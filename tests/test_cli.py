@@ -70,7 +70,7 @@ def test_help_teaches_and_wrong_usage_is_two(capsys):
     assert stop.value.code == 2
 
 
-@pytest.mark.usefixtures("eager")
+@pytest.mark.usefixtures("eager", "one_core")
 def test_every_step_by_hand(tmp_path, capsys):
     data, shards, run = (str(tmp_path / name) for name in ("data", "shards", "run"))
     assert main(["shapes", "--out", data, "--clips", "40"]) == 0
@@ -80,7 +80,7 @@ def test_every_step_by_hand(tmp_path, capsys):
         listed = ["--split", f"{data}/{split}.txt"]
         assert main(["pack", captions, *listed, *arguments]) == 0
         assert json.loads(capsys.readouterr().out)["left_out"] == {}
-    sizes = ["--batch", "8", "--epochs", "3", "--length", "5", "--units", "24"]
+    sizes = ["--batch", "16", "--epochs", "2", "--length", "4", "--units", "24"]
     assert main(["train", f"{shards}/train", "--val", f"{shards}/val", "--out", run, *sizes]) == 0
     printed = capsys.readouterr()
     assert printed.out.strip() == f"{run}/captioner.keras" and "reference:" in printed.err
@@ -231,7 +231,7 @@ def test_problems_are_one_line_and_exit_one(arguments, message, tmp_path, model,
     assert printed.out == "" and message in printed.err and "Traceback" not in printed.err
 
 
-@pytest.mark.usefixtures("eager")
+@pytest.mark.usefixtures("eager", "one_core")
 def test_demo_leaves_what_it_promises(tmp_path, monkeypatch):
     recipe = dataclasses.replace(
         recipes.get("shapes"),

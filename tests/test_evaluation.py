@@ -25,7 +25,7 @@ GRID = (2, 2, 2)
 def test_masks_and_unseen_combinations_have_their_scores(
     several_captions, tmp_path, monkeypatch, no_java
 ):
-    """ "red" and "spins" look at the object, which fills two of eight cells, "star" elsewhere."""
+    """The weights of "red" and "spins" are on the object, in two of eight cells, not of "star"."""
     write_gif(tmp_path / "0.gif", 0)
     (tmp_path / "masks").mkdir()
     mask = Image.new("RGB", (32, 32))

@@ -19,7 +19,7 @@ def nothing(batch: int) -> DecoderState:
 
 
 def scripted(table: dict):
-    """A `step` that looks its distribution up by (position, last token); None for any token."""
+    """A `step` whose distribution is `table[position, last token]`; None stands for any token."""
 
     def step(token, state):
         position = int(np.asarray(state.h).flat[0])
@@ -31,9 +31,9 @@ def scripted(table: dict):
                 row[word] = share
             row[UNK] += max(0.0, 1 - row.sum())  # what is left goes where no search may
             rows.append(np.log(row))
-        looks = np.tile(np.eye(3)[position % 3], (len(rows), 1)).astype("float32")
+        weights = np.tile(np.eye(3)[position % 3], (len(rows), 1)).astype("float32")
         logits = np.array(rows, "float32").reshape(*token.shape, SIZE)
-        looks = looks.reshape(*token.shape, 3)
-        return ops.convert_to_tensor(logits), state._replace(h=state.h + 1), looks
+        weights = weights.reshape(*token.shape, 3)
+        return ops.convert_to_tensor(logits), state._replace(h=state.h + 1), weights
 
     return step

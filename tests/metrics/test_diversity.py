@@ -24,7 +24,7 @@ def test_diversity_by_hand():
     assert diversity(["", ""])["distinct_2"] == 0
 
 
-def test_a_model_that_looks_and_varies_has_no_problems():
+def test_a_model_that_uses_the_clips_and_varies_raises_no_doubts():
     assert diagnose(FINE) == []
     assert diagnose(FINE | {"blind_loss": None, "shuffled_loss": None}) == []
     assert diagnose(FINE | {"clips": 1, "distinct_captions": 1.0}) == []

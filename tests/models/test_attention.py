@@ -45,7 +45,7 @@ def test_masked_cells_get_no_weight_however_high_they_score():
     np.testing.assert_array_equal(np.asarray(weights), [[1, 0]])
 
 
-def test_masked_cells_have_no_say():
+def test_masked_cells_change_nothing():
     rng = np.random.default_rng(1)
     query, memory = rng.normal(size=(1, 4)), rng.normal(size=(1, 5, 6))
     attention = BahdanauAttention(7)
@@ -65,7 +65,7 @@ def test_keys_projected_once_give_the_same():
         np.testing.assert_allclose(np.asarray(one), np.asarray(other), rtol=1e-6)
 
 
-def test_several_queries_of_a_memory_look_as_each_would_alone():
+def test_several_queries_of_a_memory_attend_as_each_would_alone():
     rng = np.random.default_rng(3)
     queries, memory = rng.normal(size=(2, 3, 4)), rng.normal(size=(2, 5, 6))
     mask = np.array([[1, 1, 0, 1, 1], [1, 1, 1, 0, 0]], bool)
@@ -89,7 +89,7 @@ def test_softmax_is_float32_under_mixed_precision(policy):
 
 def test_config_round_trip_and_a_name_in_files_that_no_move_of_the_module_changes():
     assert keras.saving.get_registered_name(BahdanauAttention) == "v2t_lib>BahdanauAttention"
-    attention = BahdanauAttention(5, name="look")
+    attention = BahdanauAttention(5, name="attention")
     assert BahdanauAttention.from_config(attention.get_config()).get_config() == (
         attention.get_config()
     )

@@ -186,15 +186,15 @@ def test_doubly_stochastic_term_by_hand():
     asking.set_weights(plain.get_weights())
     plain((frames, tokens[:, :-1]), training=True)
     assert not plain.losses
-    # Fresh batch moments in training: ask the encoder the same way.
+    # In training, batch normalisation takes the batch's own statistics: the same call again.
     asking((frames, tokens[:, :-1]), training=True)
     (term,) = asking.losses
     memory = asking.encoder(frames, training=True)
     _, weights = asking.decoder(tokens[:, :-1], memory)
     real = (tokens[:, :-1] != 0)[..., None]
     cells = weights.shape[-1]
-    looked = (np.asarray(weights) * real).sum(1) * cells / real.sum(1)
-    assert float(term) == pytest.approx(2.0 * np.mean((1 - looked) ** 2), rel=1e-3)
+    attended = (np.asarray(weights) * real).sum(1) * cells / real.sum(1)
+    assert float(term) == pytest.approx(2.0 * np.mean((1 - attended) ** 2), rel=1e-3)
 
 
 def test_config_alone_rebuilds_it():

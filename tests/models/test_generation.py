@@ -24,8 +24,8 @@ def test_a_scripted_step_spells_its_sentence(search):
     expected = np.log([0.9, 0.8, 0.7, 0.9])
     np.testing.assert_allclose(np.asarray(found.log_probs)[0, :4], expected, rtol=1e-3)
     np.testing.assert_array_equal(np.asarray(found.log_probs)[:, 4:], 0)
-    looks = np.asarray(found.weights)[0, :4]
-    np.testing.assert_array_equal(looks.argmax(-1), [0, 1, 2, 0])
+    weights = np.asarray(found.weights)[0, :4]
+    np.testing.assert_array_equal(weights.argmax(-1), [0, 1, 2, 0])
 
 
 # The likely first word leads nowhere: A is better at once, B in the end.
@@ -116,7 +116,7 @@ def test_beams_begin_with_different_words():
 
 
 def test_a_caption_cut_short_never_wins_over_a_whole_one():
-    """B goes on for certain and never ends; A END has a tenth of its probability."""
+    """B is followed by B for certain and never ends; A END has a tenth of its probability."""
     table = {(0, START): {B: 0.9, A: 0.09}, (1, A): {END: 1.0}, (2, None): {END: 1.0}}
     table |= {(position, B): {B: 1.0} for position in (1, 2)}
     found = beam(scripted(table), nothing(1), 1, 3, 2)
@@ -199,7 +199,7 @@ def test_attention_of_a_beam_is_that_of_its_words():
         )
 
 
-def test_rivals_are_the_most_probable_tokens_and_hold_the_written_one():
+def test_alternatives_are_the_most_probable_tokens_and_include_the_one_written():
     for search in (greedy, lambda *a: beam(*a, width=2)):
         found = search(scripted(SENTENCE | {(1, B): {A: 0.6, C: 0.3, END: 0.1}}), nothing(1), 1, 6)
         np.testing.assert_array_equal(np.asarray(found.tokens)[0, :4], [B, A, C, END])

@@ -20,14 +20,14 @@ from v2t_lib.shards.merge import merge
 from v2t_lib.shards.pack import pack
 from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.shards.writer import ShardWriter
-from v2t_lib.specs import ClipSpec
+from v2t_lib.specs import CaptionSpec, ClipSpec
 from v2t_lib.training import feature_cache as features
 from v2t_lib.training.feature_cache import cached_features
 from v2t_lib.training.fit import fit
 from v2t_lib.training.recipe import DecoderOptions, Recipe, TrainingOptions
 from v2t_lib.training.train import train
 
-SPEC = ClipSpec(3, 32, 32)
+SPEC, CAPTION = ClipSpec(3, 32, 32), CaptionSpec(length=2)
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_training_on_features_is_training_on_clips(shards, tmp_path, monkeypatch
     for name, cached in (("features", cached_features), ("clips", lambda encoder, shards: shards)):
         monkeypatch.setattr("v2t_lib.training.fit.cached_features", cached)
         keras.utils.set_random_seed(0)
-        captioner = Captioner(SPEC, tiny.CAPTION, tiny.VOCABULARY, encoder(), tiny.DECODER)
+        captioner = Captioner(SPEC, CAPTION, tiny.VOCABULARY, encoder(), tiny.DECODER)
         path = tmp_path / name / "captioner.keras"
         path.parent.mkdir()
         losses.append(fit(captioner, shards, path, options)["loss"])
@@ -138,7 +138,7 @@ def merged(records, captions, folder: Path) -> Path:
 def test_a_frozen_network_trains_on_fetched_and_merged_shards_too(shards, tmp_path, made):
     captions = tmp_path / "captions.tsv"
     folder = made(read_captions(captions), captions, tmp_path / "made")
-    captioner = Captioner(SPEC, tiny.CAPTION, tiny.VOCABULARY, encoder(), tiny.DECODER)
+    captioner = Captioner(SPEC, CAPTION, tiny.VOCABULARY, encoder(), tiny.DECODER)
     options = TrainingOptions(epochs=1, batch_size=3)
     assert np.isfinite(fit(captioner, folder, tmp_path / "captioner.keras", options)["loss"]).all()
     (kept,) = folder.glob("features-*/dataset.json")
@@ -157,7 +157,7 @@ def test_what_describes_a_data_set_is_read_once_a_run(shards, tmp_path, monkeypa
 
     monkeypatch.setattr(Path, "read_text", counted)
     recipe = Recipe(
-        caption=tiny.CAPTION,
+        caption=CAPTION,
         encoder="mobilenet_v3_small",
         encoder_options={"width": 8, "frozen": True},
         decoder=DecoderOptions(**tiny.DECODER),

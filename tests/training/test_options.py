@@ -119,7 +119,9 @@ def test_a_warm_start_knows_what_the_older_model_knew():
 
 
 @pytest.mark.usefixtures("eager")
-def test_averages_are_judged_and_kept_and_a_kill_loses_no_option(shards, tmp_path, monkeypatch):
+def test_averaged_weights_are_saved_and_a_killed_run_keeps_every_option(
+    shards, tmp_path, monkeypatch
+):
     """Moving averages, accumulation, scheduled sampling, dropout and half precision."""
     options = TrainingOptions(
         epochs=2,

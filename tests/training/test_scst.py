@@ -68,6 +68,22 @@ def test_what_earned_more_than_usual_becomes_more_probable_and_what_earned_less_
     assert losses()[0] < before[0] and losses()[1] > before[1]
 
 
+def test_a_huge_gradient_is_cut_to_the_norm():
+    first = tiny.captioner("blind")
+    second = tiny.captioner("blind")
+    second.set_weights(first.get_weights())
+    policies = [Policy(captioner, 0.1, clip_norm=0.5) for captioner in (first, second)]
+    gradients = [np.full(v.shape, 0.001, "float32") for v in policies[0].trainable_variables]
+    norm = np.sqrt(sum(np.square(gradient).sum() for gradient in gradients))
+    for policy, scale in zip(policies, (1000.0, 0.5 / norm), strict=True):
+        for factor in (1.0, scale):
+            given = [ops.convert_to_tensor(factor * gradient) for gradient in gradients]
+            policy.optimizer.apply(given, policy.trainable_variables)
+    assert norm < 0.5
+    for cut, whole in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_allclose(cut, whole, rtol=1e-4, atol=1e-6)
+
+
 def test_batches_hold_every_clip_once_with_all_its_captions(shards):
     shards = ShardDataset.open(shards)
     first = list(shards.clip_batches(2, seed=0, epoch=0))
