@@ -171,7 +171,7 @@ from v2t_lib.training.train import train
 drawn_shards, out, encoder, decoder, options = map(json.loads, sys.argv[1:])
 recipe = Recipe(caption=CaptionSpec(length=4), encoder_options=encoder,
                 decoder=DecoderOptions(**decoder), training=TrainingOptions(**options))
-train(data + "/train", out, recipe, val=data + "/val")
+train(drawn_shards + "/train", out, recipe, val=drawn_shards + "/val", resume=True)
 """
 
 
