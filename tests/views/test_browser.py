@@ -168,7 +168,7 @@ def test_dark_mode_and_a_phone(chromium, page_url):
 
 
 CELLS = [
-    "import v2t_lib as v2t, tiny\n"
+    "import v2t_lib as v2t\nfrom helpers import tiny\n"
     "from helpers.captions import example\n"
     "from v2t_lib.views.caption_view import CaptionView\n"
     f"v2t.inspect(example({WORDS!r}))",
