@@ -35,7 +35,9 @@ TESTS = {
     "models/generation.py": ["models/test_generation.py"],
     "training/losses.py": ["training/test_losses.py"],
     "training/compile.py": ["training/test_compile.py", "training/test_options.py"],
+    "training/callbacks.py": ["training/test_train.py", "training/test_fit.py"],
     "training/fit.py": ["training/test_fit.py", "training/test_options.py"],
+    "training/resumable_state.py": ["training/test_fit.py", "training/test_train.py"],
     "training/train.py": ["training/test_train.py", "training/test_options.py"],
 }
 #: Parts of changed lines that change nothing, and why.

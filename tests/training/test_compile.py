@@ -41,6 +41,13 @@ def test_the_shortest_training_warms_up_for_a_step_and_decays_for_one():
     assert rates(captioner, 0, 1, 2) == pytest.approx([0, 0.2, 0.002], rel=1e-5)
 
 
+def test_a_rate_that_is_set_stays_and_ends_the_schedule():
+    captioner = compiled(8, learning_rate=0.2, warmup_share=0.25)
+    for rate in (0.05, 0.0):
+        captioner.optimizer.learning_rate = rate
+        assert rates(captioner, 0, 1, 4, 9) == pytest.approx([rate] * 4)
+
+
 def adamw(weight, gradients, rates, decay):
     """Decoupled weight decay (arXiv 1711.05101), moments of 0.9 and 0.98."""
     m = v = 0.0

@@ -230,11 +230,11 @@ def test_a_finished_run_can_be_extended_from_its_copy(drawn_shards, tmp_path):
     assert names[0] == names[1]
 
 
-def test_shards_of_another_size_are_refused(drawn_shards, finished, tmp_path):
+def test_shards_of_another_size_are_refused(drawn_shards, tmp_path):
     captions = drawn_shards.parent / "captions.tsv"
     records = select(read_captions(captions), drawn_shards.parent / "val.txt")
     pack(records, captions, tmp_path / "large", ClipSpec(4, 24, 24), workers=1)
     with pytest.raises(DataError, match="Received: ClipSpec"):
         train(drawn_shards / "train", tmp_path / "run", val=tmp_path / "large")
     with pytest.raises(DataError, match="pack again at the model's size"):
-        evaluate(v2t.load(finished / "captioner.keras"), tmp_path / "large")
+        evaluate(tiny.captioner(), tmp_path / "large")
