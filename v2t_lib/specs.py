@@ -21,11 +21,24 @@ class ClipSpec(Options):
 
 @dataclasses.dataclass(frozen=True)
 class CaptionSpec(Options):
-    """How long captions get, and which words the vocabulary keeps."""
+    """How long captions get, which words the vocabulary keeps, and how a beam search chooses."""
 
     length: int = option(
         20, "most tokens in a caption, the end token included", "tokens", at_least=2
     )
     min_count: int = option(
         1, "times a word has to occur in training captions to be learnt", "occurrences", at_least=1
+    )
+    length_exponent: float = option(
+        0.7,
+        "beams are ranked by log-probability over length to this power (arXiv 1609.08144); the "
+        "more, the longer the captions",
+        "exponent",
+        at_least=0,
+    )
+    no_repeat: int = option(
+        0,
+        "words in a row that a beam may not write twice in a caption; 0 lets it",
+        "words",
+        at_least=0,
     )

@@ -90,7 +90,12 @@ def test_encoder_options_are_json_and_belong_to_one_encoder():
     assert made("--recipe", "shapes", "--encoder", "c3d").encoder_options == {}
     frozen = made("--encoder", "convnext_tiny", "--weights", "imagenet", "--frozen")
     assert frozen.encoder_options == {"weights": "imagenet", "frozen": True}
-    assert made("--weights", "random").encoder_options == {}
+    assert made("--weights", "random").encoder_options == {"weights": "random"}
+    images = recipes.get("folder").encoder_options
+    assert made("--recipe", "folder", "--encoder", "convnext_tiny").encoder_options == images
+    trained = made("--recipe", "folder", "--no-frozen").encoder_options
+    assert trained == {"weights": "imagenet", "frozen": False}
+    assert made("--recipe", "folder", "--encoder", "conv3d").encoder_options == {}
 
 
 @pytest.mark.parametrize(
@@ -107,6 +112,7 @@ def test_encoder_options_are_json_and_belong_to_one_encoder():
         (["--encoder-option", "width=3"], "among widths, strides, residual_from. Received: width"),
         (["--encoder-option", "widths"], "'widths=[32,64]' say. Received: 'widths'"),
         (["--frozen"], "among widths, strides, residual_from. Received: frozen"),
+        (["--encoder", "convnext_tiny", "--frozen"], "Received: weights='random', frozen=True"),
     ],
 )
 def test_what_makes_no_sense_is_wrong_usage(arguments, message, tmp_path, capsys):

@@ -46,22 +46,30 @@ def test_cost_by_hand():
     assert found.flop == 2 * (18 * 3 + 27 * 4) * 4 * 16
 
 
-FRAMES = ("mobilenet_v3_small", "mobilenet_v3_large", "efficientnet_v2_b0", "convnext_tiny")
+FRAMES = (
+    "mobilenet_v3_small",
+    "mobilenet_v3_large",
+    "efficientnet_v2_b0",
+    "efficientnet_lite0",
+    "convnext_tiny",
+)
 PICTURES = ClipSpec(3, 47, 64)
 
 
+@pytest.mark.parametrize("stride", [16, 32])
 @pytest.mark.parametrize("name", FRAMES)
-def test_frame_encoders_fit_their_grid_and_take_features(name):
-    encoder = encoders.get(name, width=8, frozen=True)
+def test_frame_encoders_fit_their_grid_and_take_features(name, stride):
+    encoder = encoders.get(name, weights=None, width=8, frozen=True, stride=stride)
     encoder.build((None, *PICTURES.shape))
     clips = np.random.default_rng(0).integers(0, 256, (1, *PICTURES.shape), dtype=np.uint8)
-    features = encoder.features(clips)
+    features = np.asarray(encoder.features(clips[0]))[None]
     steps, rows, columns = encoder.grid(PICTURES)
-    assert tuple(features.shape[1:]) == tuple(encoder.feature_shape)
+    assert features.shape[1:] == tuple(encoder.feature_shape)
+    floors = name == "convnext_tiny"
     assert (
         (steps, rows, columns)
-        == (1, *encoder.feature_shape[1:3])
-        == (1, 47 // 16 + (not encoder.floors), 4)
+        == (3, *encoder.feature_shape[1:3])
+        == (3, 47 // stride + (not floors), 64 // stride)
     )
     memory = np.asarray(encoder(clips))
     assert memory.shape == (1, steps * rows * columns, 8)
@@ -69,14 +77,44 @@ def test_frame_encoders_fit_their_grid_and_take_features(name):
     np.testing.assert_allclose(np.asarray(encoder(features)), memory, rtol=1e-4, atol=1e-4)
 
 
+def test_the_head_keeps_frames_apart_unless_it_spans_several():
+    clips = np.random.default_rng(0).integers(0, 256, (1, 4, 32, 32, 3), dtype=np.uint8)
+    other = clips.copy()
+    other[:, 3] //= 2
+    for temporal, reached in ((1, [3]), (3, [2, 3])):
+        encoder = encoders.get("efficientnet_lite0", width=8, temporal=temporal)
+        change = np.asarray(encoder(other)) - np.asarray(encoder(clips))
+        assert np.flatnonzero(np.abs(change).sum((0, 2)) > 1e-6).tolist() == reached
+
+
 def test_frozen_networks_learn_nothing_and_others_do():
     counts = []
     for frozen in (True, False):
-        encoder = encoders.get("mobilenet_v3_small", width=8, frozen=frozen)
+        encoder = encoders.get("mobilenet_v3_small", weights=None, width=8, frozen=frozen)
         encoder.build((None, 4, 32, 32, 3))
         counts.append(len(encoder.trainable_variables))
         assert all(v.trainable is not frozen for v in encoder.backbone.trainable_variables)
-    assert counts[0] == 2 * 3 + 2 + 3 < counts[1]
+    assert counts[0] == 2 + 2 + 3 < counts[1]  # head, normalisation and position embeddings
+
+
+def test_options_of_frame_encoders_that_do_not_go_together():
+    with pytest.raises(ValueError, match="Received: weights='random', frozen=True"):
+        encoders.get("mobilenet_v3_small", frozen=True)
+    with pytest.raises(ValueError, match="components=0 for a network that is trained.*: 16"):
+        encoders.get("mobilenet_v3_small", components=16)
+    with pytest.raises(ValueError, match="has cells. Received: 24, 2x3 cells"):
+        encoders.get("mobilenet_v3_small", stride=24).build((None, 1, 47, 64, 3))
+
+
+def test_a_frozen_network_computes_in_half_precision_on_a_gpu(monkeypatch):
+    monkeypatch.setattr(keras.distribution, "list_devices", lambda kind: [f"{kind}:0"])
+    policies = []
+    for frozen in (True, False):
+        encoder = encoders.get("efficientnet_lite0", weights=None, width=8, frozen=frozen)
+        encoder.build((None, 1, 32, 32, 3))
+        policies.append((encoder.backbone.layers[2].compute_dtype, encoder.head.compute_dtype))
+    assert policies == [("float16", "float32"), ("float32", "float32")]
+    assert keras.config.dtype_policy().name == "float32"
 
 
 def test_imagenets_weights_that_cannot_be_had_are_told(monkeypatch):
@@ -84,10 +122,11 @@ def test_imagenets_weights_that_cannot_be_had_are_told(monkeypatch):
         raise Exception("URL fetch failure")
 
     monkeypatch.setattr(keras.applications, "MobileNetV3Small", offline)
-    with pytest.raises(ModelError, match="Received: URL fetch failure; train"):
+    with pytest.raises(ModelError, match="Received: URL fetch failure; ImageNet's are"):
         encoders.get("mobilenet_v3_small", weights="imagenet").build((None, 4, 32, 32, 3))
-    with pytest.raises(ValueError, match="Received: 'kinetics'"):
-        encoders.get("mobilenet_v3_small", weights="kinetics")
+    monkeypatch.undo()
+    with pytest.raises(ModelError, match="weights from 'kinetics'"):
+        encoders.get("mobilenet_v3_small", weights="kinetics").build((None, 4, 32, 32, 3))
 
 
 def test_a_model_file_with_a_picture_network_needs_no_download(tmp_path, monkeypatch):

@@ -142,12 +142,33 @@ def test_forced_words_have_their_own_probabilities_and_padding_none():
 def test_sentences_are_drawn_as_often_as_they_are_probable():
     table = {(0, START): {A: 0.7, B: 0.3}, (1, A): {END: 1.0}, (1, B): {B: 0.5, END: 0.5}}
     table |= {(2, None): {END: 1.0}}
-    found = sample(scripted(table), nothing(2000), 2000, 3, keras.random.SeedGenerator(0))
-    tokens, log_probs = np.asarray(found.tokens), np.asarray(found.log_probs)
-    rows, counts = np.unique(tokens, axis=0, return_counts=True)
-    assert rows.tolist() == [[A, END, PAD], [B, END, PAD], [B, B, END]]
-    np.testing.assert_allclose(counts / 2000, [0.7, 0.15, 0.15], atol=0.03)
-    np.testing.assert_allclose(np.exp(log_probs[tokens[:, 0] == A].sum(1)), 0.7, rtol=1e-3)
+    seeds = keras.random.SeedGenerator(0)
+    tokens = np.asarray(sample(scripted(table), nothing(500), 500, 3, seeds, count=4))
+    assert tokens.shape == (500, 4, 3)
+    for of_place in (tokens.reshape(-1, 3), tokens[:, 0], tokens[:, 3]):
+        rows, counts = np.unique(of_place, axis=0, return_counts=True)
+        assert rows.tolist() == [[A, END, PAD], [B, END, PAD], [B, B, END]]
+        np.testing.assert_allclose(counts / len(of_place), [0.7, 0.15, 0.15], atol=0.06)
+    assert (tokens[:, 0] != tokens[:, 1]).any()
+
+
+def test_a_beam_may_be_kept_from_writing_words_twice():
+    """A again and again is best, then A B A B; of two beams the other never ends."""
+    table = {(i, None): {A: 0.6, B: 0.3, END: 0.1} for i in range(6)}
+
+    def written(size):
+        found = beam(scripted(table), nothing(2), 2, 6, 3, length_exponent=1.0, no_repeat=size)
+        return np.asarray(found.tokens).tolist()
+
+    def grams(row, size):
+        row = row[: row.index(END)] if END in row else row
+        return [tuple(row[i : i + size]) for i in range(len(row) - size + 1)]
+
+    assert len(grams(written(0)[0], 1)) > len(set(grams(written(0)[0], 1)))
+    for size in (1, 2, 3):
+        for row in written(size):
+            assert END in row and len(set(grams(row, size))) == len(grams(row, size))
+    assert written(2)[0][:2] == [A, A] and written(3)[0][:3] == [A, A, A]
 
 
 def test_specials_are_never_written():

@@ -45,7 +45,7 @@ def shards(tmp_path, monkeypatch):
 
 
 def encoder(**options):
-    made = encoders.get("mobilenet_v3_small", width=8, frozen=True, **options)
+    made = encoders.get("mobilenet_v3_small", weights=None, width=8, frozen=True, **options)
     made.build((None, *SPEC.shape))
     return made
 
@@ -159,7 +159,7 @@ def test_what_describes_a_data_set_is_read_once_a_run(shards, tmp_path, monkeypa
     recipe = Recipe(
         caption=CAPTION,
         encoder="mobilenet_v3_small",
-        encoder_options={"width": 8, "frozen": True},
+        encoder_options={"weights": None, "width": 8, "frozen": True},
         decoder=DecoderOptions(**tiny.DECODER),
         training=TrainingOptions(epochs=1, batch_size=3),
     )

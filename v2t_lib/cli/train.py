@@ -20,6 +20,9 @@ def add_arguments(parser):
     text = "a second folder, on a mounted drive say, that gets a copy of the run as it grows"
     text += "; --resume restores from there what RUN lacks"
     add("--copy-to", type=Path, metavar="DIR", help=text)
+    text = "where features of a frozen image network are kept, about 100 kB a clip of 8 frames with "
+    text += "256 components (default: beside the shards)"
+    add("--cache", type=Path, metavar="DIR", help=text)
     text = "fine-tune a model: its encoder, sizes, weights and words, to which new words are added"
     add("--start-from", type=Path, metavar="M.keras", help=text)
     text = "then train for CIDEr itself (arXiv 1612.00563), into RUN/scst.keras; for clips with"
@@ -45,7 +48,7 @@ def run(args) -> int:
     except ValueError as error:
         raise WrongUsage(error) from None
     options = recipe.training
-    stages = {"resume": args.resume, "copy_to": args.copy_to}
+    stages = {"resume": args.resume, "copy_to": args.copy_to, "cache": args.cache}
     with contextlib.redirect_stdout(sys.stderr), spread(args.devices, options.batch_size):
         train(args.shards, args.out, recipe, val=args.val, start_from=args.start_from, **stages)
         if args.scst:

@@ -11,19 +11,17 @@ import numpy as np
 from v2t_lib.datasets.shapes_grammar import references
 from v2t_lib.models.caption import Caption
 from v2t_lib.models.captioner import Captioner
-from v2t_lib.models.cells import cell_of
+from v2t_lib.models.cells import over_pixels
 
 #: The share of cells that the deletion test blanks.
 DELETED = 0.1
 _BATCH = 64
 
 
-def to_cells(mask: np.ndarray, grid: tuple[int, int, int]) -> np.ndarray:
+def to_cells(mask: np.ndarray, grid: tuple[int, int, int], shift=(0.0, 0.0)) -> np.ndarray:
     """bool `(T, H, W)` to bool `grid`: whether a cell contains a pixel of the mask."""
-    for axis, cells in enumerate(grid):
-        parts = np.array_split(mask, cells, axis=axis)
-        mask = np.stack([part.any(axis=axis) for part in parts], axis=axis)
-    return mask
+    numbers = over_pixels(np.arange(np.prod(grid)).reshape(grid), mask.shape, shift)
+    return np.isin(np.arange(np.prod(grid)), numbers[mask]).reshape(grid)
 
 
 class PointedWord(NamedTuple):
@@ -56,7 +54,8 @@ def pointed_words(caption: Caption, masks: np.ndarray | None) -> Iterator[Pointe
     if masks is None:
         return
     grid = caption.attention.shape[1:]
-    cells = [to_cells(masks[..., number], grid) for number in range(masks.shape[-1])]
+    shift = caption.cell_shift
+    cells = [to_cells(masks[..., number], grid, shift) for number in range(masks.shape[-1])]
     for word, reference in enumerate(references(caption.words)):
         if reference and reference[1] < len(cells):
             behaviour, shows = reference[0] == "behaviour", cells[reference[1]]
@@ -92,21 +91,19 @@ def pointing(words: Sequence[PointedWord]) -> dict:
     }
 
 
-def blank(frames: np.ndarray, cells: np.ndarray) -> np.ndarray:
+def blank(frames: np.ndarray, cells: np.ndarray, shift=(0.0, 0.0)) -> np.ndarray:
     """Fills some cells with the clip's mean colour.
 
     Args:
         frames: uint8 `(T, H, W, 3)`.
         cells: bool `(T', h', w')`.
+        shift: `Caption.cell_shift`.
 
     Returns:
         uint8 `(T, H, W, 3)`, a copy.
     """
-    where = cells
-    for axis, (size, count) in enumerate(zip(frames.shape, cells.shape, strict=False)):
-        where = where.take(cell_of(np.arange(size), size, count), axis=axis)
     blanked = frames.copy()
-    blanked[where] = np.round(frames.mean(axis=(0, 1, 2)))
+    blanked[over_pixels(cells, frames.shape[:3], shift)] = np.round(frames.mean(axis=(0, 1, 2)))
     return blanked
 
 
@@ -164,7 +161,7 @@ def _without(caption: Caption, word: int, most: bool, rng: np.random.Generator) 
     )
     cells = np.zeros(weights.size, bool)
     cells[order[:count]] = True
-    return blank(caption.frames, cells.reshape(weights.shape))
+    return blank(caption.frames, cells.reshape(weights.shape), caption.cell_shift)
 
 
 def _interval(values: np.ndarray, clips: np.ndarray, rng: np.random.Generator) -> list[float]:

@@ -30,6 +30,8 @@ class Caption:
         seconds: float `(T,)`, the time in the clip at which each frame was sampled.
         runners_up: For each word the most probable alternatives at its position, as
             `(word, probability)`, most probable first.
+        cell_shift: How far `(down, right)` the centres of what the cells see lie from the cells'
+            own, in cells.
     """
 
     text: str
@@ -40,6 +42,7 @@ class Caption:
     frames: np.ndarray
     seconds: np.ndarray
     runners_up: tuple[tuple[tuple[str, float], ...], ...] = ()
+    cell_shift: tuple[float, float] = (0.0, 0.0)
 
     def frame_share(self) -> np.ndarray:
         """float32 `(words, T)`: each word's attention on each frame; the rows sum to 1.
@@ -119,7 +122,9 @@ class Caption:
         else:
             number = self._number_of(word)
             attention = self.attention[number]
-        pictures = animation.side_by_side(self.frames, self.words, attention, number, width)
+        pictures = animation.side_by_side(
+            self.frames, self.words, attention, number, width, self.cell_shift
+        )
         return pictures, animation.frame_durations(self.seconds)
 
     def _number_of(self, word: int | str | None) -> int:
@@ -151,5 +156,11 @@ class Caption:
         from v2t_lib.views import sheet
 
         return sheet.sheet(
-            self.frames, self.seconds, self.words, self.probs, self.attention, columns
+            self.frames,
+            self.seconds,
+            self.words,
+            self.probs,
+            self.attention,
+            columns,
+            self.cell_shift,
         )

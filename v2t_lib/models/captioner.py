@@ -32,7 +32,7 @@ class Captioner(keras.Model):
 
     Args:
         clip_spec: Number and size of the frames.
-        caption_spec: Maximum length of a caption.
+        caption_spec: Maximum length of a caption, and how beams are ranked.
         vocabulary: The words it can write.
         encoder: An encoder layer (see `v2t_lib.encoders`).
         decoder: Keyword arguments of `AttentionDecoder`, except `vocabulary_size`.
@@ -86,6 +86,12 @@ class Captioner(keras.Model):
         """`(T', h', w')`, the memory's cells."""
         return self.encoder.grid(self.clip_spec)
 
+    @property
+    def cell_shift(self) -> tuple[float, float]:
+        """Where views and metrics lay attention, see `GridEncoder.cell_shift`."""
+        measure = getattr(self.encoder, "cell_shift", None)
+        return measure() if measure else (0.0, 0.0)
+
     def call(self, inputs, training=False):
         clips, tokens = split(inputs)
         memory = self.encoder(clips, training=training)
@@ -111,9 +117,11 @@ class Captioner(keras.Model):
         """Searches captions for a batch of clips: greedily for width 1, else with a beam."""
         memory = self.encoder(clips)
         state, batch = self.decoder.start(memory), ops.shape(clips)[0]
+        spec = self.caption_spec
         if width == 1:
-            return greedy(self.decoder.step, state, batch, self.caption_spec.length)
-        return beam(self.decoder.step, state, batch, self.caption_spec.length, width)
+            return greedy(self.decoder.step, state, batch, spec.length)
+        options = (spec.length_exponent, spec.no_repeat)
+        return beam(self.decoder.step, state, batch, spec.length, width, *options)
 
     def caption_frames(self, frames, beam: int = 1, seconds=None) -> list[Caption]:
         """Captions a batch of decoded clips.
@@ -129,7 +137,7 @@ class Captioner(keras.Model):
         if beam not in self._searches:
             self._searches[beam] = CompiledSearch(self, beam)
         found = self._searches[beam].predict_on_batch(split(frames))
-        return transcribe(found, self.vocabulary, self.grid, frames, self._times(frames, seconds))
+        return self._captions(found, frames, seconds)
 
     def explain_frames(self, frames, texts: Sequence[str], seconds=None) -> list[Caption]:
         """Scores given sentences (teacher forcing): each word's probability and attention.
@@ -144,8 +152,7 @@ class Captioner(keras.Model):
         if self._teacher_forcing is None:
             object.__setattr__(self, "_teacher_forcing", CompiledTeacherForcing(self))
         found = self._teacher_forcing.predict_on_batch(split((frames, tokens)))
-        seconds = self._times(frames, seconds)
-        captions = transcribe(found, self.vocabulary, self.grid, frames, seconds)
+        captions = self._captions(found, frames, seconds)
         sentences = [tuple(tokenise(text)[: length - 1]) for text in texts]
         return [
             dataclasses.replace(caption, words=words, text=" ".join(words))
@@ -161,11 +168,10 @@ class Captioner(keras.Model):
             )
         return frames
 
-    @staticmethod
-    def _times(frames, seconds) -> np.ndarray:
+    def _captions(self, found: SearchResult, frames, seconds) -> list[Caption]:
         if seconds is None:
-            return np.tile(np.arange(frames.shape[1], dtype=float), (len(frames), 1))
-        return seconds
+            seconds = np.tile(np.arange(frames.shape[1], dtype=float), (len(frames), 1))
+        return transcribe(found, self.vocabulary, self.grid, frames, seconds, self.cell_shift)
 
     def decode(self, source) -> Clip:
         """A path, URL, bytes or uint8 `(N, H, W, 3)` frames to the clip the model gets."""

@@ -25,6 +25,11 @@ class DecoderState(NamedTuple):
     keys: Any
     mask: Any = None
 
+    def repeated(self, count: int) -> "DecoderState":
+        """The same for `count` captions a clip: `h` and `c` become `(batch, count, units)`."""
+        h, c = (ops.repeat(part[:, None], count, axis=1) for part in (self.h, self.c))
+        return self._replace(h=h, c=c)
+
 
 @keras.saving.register_keras_serializable("v2t_lib")
 class AttentionDecoder(layers.Layer):
@@ -41,13 +46,14 @@ class AttentionDecoder(layers.Layer):
         dropout: Dropout rate of embeddings and deep output.
 
     Call arguments:
-        tokens: int `(batch, L)`, the words before those to predict (teacher forcing).
+        tokens: int `(batch, L)`, the words before those to predict (teacher forcing); with K
+            captions a clip `(batch, K, L)`.
         memory: The encoder's output, `(batch, S, D)`.
         memory_mask: bool `(batch, S)`, False for cells to ignore, which are padding.
 
     Returns:
         `(logits, weights)`: `(batch, L, vocabulary_size)` in the compute dtype and
-        `(batch, L, S)` float32.
+        `(batch, L, S)` float32; with K captions a clip `(batch, K, L, ...)`.
 
     References:
         arXiv 1409.0473 (attention), arXiv 1502.03044 (initial state, deep output, doubly
@@ -136,16 +142,18 @@ class AttentionDecoder(layers.Layer):
 
     def call(self, tokens, memory, memory_mask=None, training=False):
         state = self.start(memory, memory_mask)
-        embedded = self.drop(self.embedding(tokens), training=training)  # (B,L,E)
+        if len(tokens.shape) == 3:
+            state = state.repeated(tokens.shape[1])
+        embedded = self.drop(self.embedding(tokens), training=training)  # (B,L,E) or (B,K,L,E)
         hs, contexts, attention = [], [], []
-        for position in range(tokens.shape[1]):
-            context, weights, state = self._advance(embedded[:, position], state)
+        for position in range(tokens.shape[-1]):
+            context, weights, state = self._advance(embedded[..., position, :], state)
             hs.append(state.h)
             contexts.append(context)
             attention.append(weights)
         # The vocabulary projection is the largest matmul: one for all steps instead of L.
-        hs, contexts = ops.stack(hs, axis=1), ops.stack(contexts, axis=1)
-        return self._logits(embedded, hs, contexts, training), ops.stack(attention, axis=1)
+        hs, contexts = ops.stack(hs, axis=-2), ops.stack(contexts, axis=-2)
+        return self._logits(embedded, hs, contexts, training), ops.stack(attention, axis=-2)
 
     def get_config(self):
         return super().get_config() | {

@@ -14,9 +14,6 @@ from keras import ops
 from v2t_lib.models.decoder import DecoderState
 from v2t_lib.text.vocabulary import END, PAD, START, UNK
 
-#: Beams are ranked by log-probability / length ** LENGTH_EXPONENT (arXiv 1609.08144, with the plain
-#: length instead of its formula).
-LENGTH_EXPONENT = 0.7
 #: How many of the most probable tokens a search returns for each position.
 ALTERNATIVES = 4
 _IMPOSSIBLE = -1e9
@@ -69,31 +66,20 @@ def forced(logits, weights, targets) -> SearchResult:
     return SearchResult(targets, given, weights, *_alternatives(_log_probs(logits)))
 
 
-def _one_by_one(
-    step: Callable, state: DecoderState, batch: int, length: int, choose
-) -> SearchResult:
-    """One sentence a clip: `choose` maps log-probabilities `(batch, V)` to tokens `(batch,)`."""
+def greedy(step: Callable, state: DecoderState, batch: int, length: int) -> SearchResult:
+    """Chooses the most probable word at each step, until END or `length` tokens."""
     token = ops.full((batch,), START, dtype="int32")
     done = ops.zeros((batch,), dtype="bool")
     history = []
     for _ in range(length):
         logits, state, weights = step(token, state)
         log_probs = _log_probs(logits)
-        chosen = choose(log_probs)  # (B,)
+        chosen = ops.cast(ops.argmax(log_probs, axis=-1), "int32")  # (B,)
         gained = ops.take_along_axis(log_probs, chosen[:, None], axis=-1)[:, 0]
         token = ops.where(done, PAD, chosen)
         history.append((token, ops.where(done, 0.0, gained), weights, *_alternatives(log_probs)))
         done = ops.logical_or(done, ops.equal(token, END))
     return SearchResult(*(ops.stack(parts, 1) for parts in zip(*history, strict=True)))
-
-
-def greedy(step: Callable, state: DecoderState, batch: int, length: int) -> SearchResult:
-    """Chooses the most probable word at each step, until END or `length` tokens."""
-
-    def choose(log_probs):
-        return ops.cast(ops.argmax(log_probs, axis=-1), "int32")
-
-    return _one_by_one(step, state, batch, length, choose)
 
 
 def sample(
@@ -102,13 +88,25 @@ def sample(
     batch: int,
     length: int,
     seed: keras.random.SeedGenerator,
-) -> SearchResult:
-    """Samples each word from the model's distribution."""
+    count: int,
+):
+    """Samples `count` captions a clip, word by word, from the model's distribution.
 
-    def choose(log_probs):
-        return keras.random.categorical(log_probs, 1, dtype="int32", seed=seed)[:, 0]
-
-    return _one_by_one(step, state, batch, length, choose)
+    Returns:
+        int32 tokens `(batch, count, length)`, END included, then PAD.
+    """
+    state = state.repeated(count)
+    token = ops.full((batch, count), START, dtype="int32")
+    done = ops.zeros((batch, count), dtype="bool")
+    written = []
+    for _ in range(length):
+        logits, state, _ = step(token, state)
+        log_probs = ops.reshape(_log_probs(logits), (-1, logits.shape[-1]))
+        drawn = keras.random.categorical(log_probs, 1, dtype="int32", seed=seed)
+        token = ops.where(done, PAD, ops.reshape(drawn, (-1, count)))
+        written.append(token)
+        done = ops.logical_or(done, ops.equal(token, END))
+    return ops.stack(written, axis=-1)
 
 
 def beam(
@@ -117,7 +115,8 @@ def beam(
     batch: int,
     length: int,
     width: int,
-    length_exponent: float = LENGTH_EXPONENT,
+    length_exponent: float = 0.7,
+    no_repeat: int = 0,
 ) -> SearchResult:
     """Beam search: keeps the `width` best partial captions at each step.
 
@@ -130,20 +129,25 @@ def beam(
         batch: Number of clips.
         length: Maximum number of tokens.
         width: Number of beams.
-        length_exponent: Log-probabilities are divided by their length to this power; 0 for none.
+        length_exponent: Log-probabilities are divided by their length to this power, 0 for none
+            (arXiv 1609.08144, with the plain length instead of its formula).
+        no_repeat: How many tokens in a row may not occur twice in a caption; 0 lets them.
     """
-    h, c = (ops.repeat(part[:, None], width, axis=1) for part in (state.h, state.c))
-    state = state._replace(h=h, c=c)  # (B,K,U)
+    state = state.repeated(width)
     token = ops.full((batch, width), START, dtype="int32")
     done = ops.zeros((batch, width), dtype="bool")
     # All beams start equal: only the first may be extended, or they would stay equal.
     total = ops.tile(ops.where(ops.arange(width) == 0, 0.0, _IMPOSSIBLE)[None], (batch, 1))
     count = ops.zeros((batch, width))
     history = []  # newest last: tokens, log-probabilities, parents, each (B,K), and (B,K,...)
+    written = []  # the beams' tokens so far, (B,K) each
     for _ in range(length):
         logits, state, weights = step(token, state)
         # The best `width` extensions are among each beam's `width` best tokens.
-        alternatives = _alternatives(_log_probs(logits), max(width, ALTERNATIVES))
+        log_probs = _log_probs(logits)
+        if no_repeat:
+            log_probs = log_probs + _repeated(written, no_repeat, logits.shape[-1])
+        alternatives = _alternatives(log_probs, max(width, ALTERNATIVES))
         tokens, scores = (part[..., :width] for part in alternatives)
         each = scores.shape[-1]
         tokens = ops.where(done[..., None], PAD, tokens)
@@ -163,6 +167,8 @@ def beam(
             return ops.take_along_axis(ops.reshape(values, (batch, -1)), chosen, axis=1)
 
         token, gained = choose(tokens), choose(scores)
+        if no_repeat:
+            written = [*map(follow, written), token]
         total, count = follow(total) + gained, follow(longer)
         log_probs = ops.where(follow(done), 0.0, gained)
         of_parent = [weights, *(part[..., :ALTERNATIVES] for part in alternatives)]
@@ -174,6 +180,19 @@ def beam(
     final = total / count**length_exponent + ops.where(done, 0.0, _IMPOSSIBLE)
     best = ops.cast(ops.argmax(final, axis=1), "int32")[:, None]
     return _backtrack(history, best)
+
+
+def _repeated(written: list, size: int, vocabulary_size: int):
+    """float32 `(B, K, V)`: -1e9 for tokens that would end `size` tokens in a row a second time."""
+    barred = 0.0
+    for start in range(len(written) - size + 1):
+        begun, last = written[start : start + size - 1], written[start + size - 1]
+        latest = written[len(written) - size + 1 :]
+        same = ops.ones_like(last, dtype="bool")
+        for earlier, now in zip(begun, latest, strict=True):
+            same = ops.logical_and(same, ops.equal(earlier, now))
+        barred = barred + ops.cast(same, "float32")[..., None] * ops.one_hot(last, vocabulary_size)
+    return _IMPOSSIBLE * ops.minimum(barred, 1.0)
 
 
 def _backtrack(history: list, best) -> SearchResult:

@@ -15,6 +15,7 @@ def transcribe(
     grid: tuple[int, int, int],
     frames: np.ndarray,
     seconds: np.ndarray,
+    cell_shift: tuple[float, float] = (0.0, 0.0),
 ) -> list[Caption]:
     """One `Caption` a clip.
 
@@ -24,6 +25,7 @@ def transcribe(
         grid: `(T', h', w')`, the memory's cells.
         frames: uint8 `(batch, T, H, W, 3)`.
         seconds: float `(batch, T)`.
+        cell_shift: `Caption.cell_shift`.
     """
     found = SearchResult(*(np.asarray(part) for part in found))
     captions = []
@@ -40,6 +42,7 @@ def transcribe(
                 frames=frames[i],
                 seconds=seconds[i],
                 runners_up=tuple(_runners_up(found, i, count, vocabulary)),
+                cell_shift=cell_shift,
             )
         )
     return captions

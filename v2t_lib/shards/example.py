@@ -4,7 +4,7 @@ A clip is one JPEG: its frames stacked into a film strip, which costs one header
 call a clip. An example holds `key`, `source`, `clip` (JPEG of `(T * H, W, 3)`), `seconds` `(T,)`,
 `captions`, `sentences` (the captions normalised) and, for drawn clips, `masks` (bits of
 `(T, H, W, 3)`: where objects 1 to 3 lie). An example of features holds `source`, `features`
-(float16) and `sentences`.
+(float16 or int8) and `sentences`.
 """
 
 import contextlib
@@ -115,8 +115,8 @@ def clip_example(record: Record, packed: PackedClip) -> StoredExample:
 
 
 def feature_example(source: str, captions: Sequence[str], features: np.ndarray) -> StoredExample:
-    """A clip's features, kept as float16, with its captions."""
-    return _stored(source, captions, features=[features.astype(np.float16).tobytes()])
+    """A clip's features, as they are, with its captions."""
+    return _stored(source, captions, features=[features.tobytes()])
 
 
 class RecordWriter:

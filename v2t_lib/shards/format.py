@@ -37,11 +37,12 @@ class LeftOut:
 
 @dataclasses.dataclass(frozen=True)
 class Features:
-    """The image network, and a digest of its weights, behind features of `shape` (T, h', w', C)."""
+    """What features of `shape` (T, h', w', C) are of: an image network and its weights' digest."""
 
     network: str
     weights: str
     shape: tuple[int, ...]
+    dtype: str = "float16"
 
 
 def fingerprint(*parts) -> str:

@@ -93,13 +93,13 @@ class ShardDataset:
         for _, lines in self._read("source", _one_a_clip):
             yield lines.numpy().decode().split("\n")
 
-    def steps(self, batch_size: int) -> int:
-        """How many whole batches the captions make.
+    def steps(self, batch_size: int, captions_per_clip: int = 0) -> int:
+        """How many whole batches an epoch's captions make.
 
         Raises:
             DataError: Not one.
         """
-        captions = self.info.captions
+        captions = captions_per_clip * self.info.clips or self.info.captions
         if captions < batch_size:
             raise DataError(
                 f"{self.folder}: expected at least one batch of {batch_size} captions. "
@@ -115,6 +115,7 @@ class ShardDataset:
         seed: int | None = None,
         epoch: int = 0,
         skip: int = 0,
+        captions_per_clip: int = 0,
     ) -> tf.data.Dataset:
         """Batches for `model.fit`: `((clips, tokens), targets)`, one row a caption.
 
@@ -125,23 +126,28 @@ class ShardDataset:
             seed: Shuffles: the order depends on seed and epoch alone. None keeps the file's order.
             epoch: The epoch's number, with a seed.
             skip: Batches to leave out at the epoch's beginning; they are read, but not decoded.
+            captions_per_clip: With a seed, how many of each clip's captions are drawn an epoch,
+                apart from each other; 0 for all of them, one after the other.
 
         Returns:
             A dataset of `((uint8 (B, T, H, W, 3), int32 (B, L)), int32 (B, L))`; the targets are
-            the tokens shifted by one. Shards of features give float16 `(B, T, h', w', C)` for the
-            clips. With a seed the last, smaller batch is dropped.
+            the tokens shifted by one. Shards of features give `(B, T, h', w', C)` for the clips. With a seed the last, smaller batch is dropped.
 
         Raises:
             DataError: With a seed, fewer captions than a batch.
         """
-        steps = -(-self.info.captions // batch_size) if seed is None else self.steps(batch_size)
+        if seed is None:
+            steps, rows_of = -(-self.info.captions // batch_size), _one_a_caption
+        else:
+            steps = self.steps(batch_size, captions_per_clip)
+            rows_of = _drawn(captions_per_clip) if captions_per_clip else _one_a_caption
         pack = _packer(vocabulary, caption_spec.length)
 
         def shifted(clips, sentences):
             tokens = pack(sentences)
             return (clips, tokens[:, :-1]), tokens[:, 1:]
 
-        dataset = self._batched(_one_a_caption, batch_size, seed, epoch, skip).map(shifted)
+        dataset = self._batched(rows_of, batch_size, seed, epoch, skip).map(shifted)
         return dataset.apply(tf.data.experimental.assert_cardinality(steps - skip)).prefetch(2)
 
     def clip_batches(
@@ -156,15 +162,19 @@ class ShardDataset:
         for clips, lines in dataset.prefetch(2):
             yield clips.numpy(), [line.decode().split("\n") for line in lines.numpy()]
 
-    def sources_of_batch(self, batch_size: int, seed: int, epoch: int, number: int) -> list[str]:
+    def sources_of_batch(
+        self, batch_size: int, seed: int, epoch: int, number: int, captions_per_clip: int = 0
+    ) -> list[str]:
         """The clips in batch `number`, counted from 0, of what `batches` gives for the epoch."""
-        rows = self._read("source", _one_a_caption, seed, epoch).skip(number * batch_size)
+        rows_of = _drawn(captions_per_clip) if captions_per_clip else _one_a_caption
+        rows = self._read("source", rows_of, seed, epoch).skip(number * batch_size)
         return [source.numpy().decode() for source, _ in rows.take(batch_size)]
 
     def _decode(self, stored: tf.Tensor) -> tf.Tensor:
-        """What a shard holds of a clip to uint8 `(T, H, W, 3)`, or float16 features."""
+        """What a shard holds of a clip to uint8 `(T, H, W, 3)`, or its features."""
         if self.info.features is not None:
-            return tf.reshape(tf.io.decode_raw(stored, tf.float16), self.info.features.shape)
+            features = self.info.features
+            return tf.reshape(tf.io.decode_raw(stored, features.dtype), features.shape)
         frames = tf.io.decode_jpeg(stored, channels=3, dct_method="INTEGER_ACCURATE")  # (T*H,W,3)
         return tf.reshape(frames, self.info.clip_spec.shape)
 
@@ -184,45 +194,62 @@ class ShardDataset:
     ) -> tf.data.Dataset:
         """A column beside the captions, in the file's order or, with a seed, the epoch's.
 
-        The order depends on seed and epoch alone, not on the column. `rows_of` makes rows of the
-        parsed clips: one a clip or one a caption.
+        The order depends on seed and epoch alone, not on the column. `rows_of` makes rows of clips'
+        captions: one a clip, one a caption, or some that it draws.
         """
         paths, columns = self._paths(), {column: _TEXT, "sentences": _TEXTS}
+        at_once, key = PARSED_AT_ONCE, np.zeros(2, np.int64)
+        if seed is not None:
+            rng = np.random.default_rng([seed, epoch])
+            paths = [paths[number] for number in rng.permutation(len(paths))]
+            at_once, key = SHUFFLED_AT_ONCE, rng.integers(2**31, size=2)
 
-        def parse(records):
+        def parse(number, records):
             parsed = tf.io.parse_example(records, columns)
-            return rows_of(parsed[column], parsed["sentences"])
+            key_here = key + tf.stack([0, number])
+            owners, texts = rows_of(parsed["sentences"], key_here)
+            if seed is not None:
+                # Not `Dataset.shuffle`: its order also depends on TensorFlow's global seed.
+                order = tf.random.experimental.stateless_shuffle(tf.range(tf.size(texts)), key_here)
+                owners, texts = tf.gather(owners, order), tf.gather(texts, order)
+            return parsed[column], owners, texts
 
-        if seed is None:
-            return tf.data.TFRecordDataset(paths).batch(PARSED_AT_ONCE).map(parse).unbatch()
-        rng = np.random.default_rng([seed, epoch])
-        paths = [paths[number] for number in rng.permutation(len(paths))]
-        key = rng.integers(2**31, size=2)
+        def rows(values, owners, texts):
+            # A clip is copied when its row is due: of all rows at once there may be gigabytes.
+            of_window = tf.data.Dataset.from_tensor_slices((owners, texts))
+            return of_window.map(lambda owner, text: (values[owner], text))
 
-        # Not `Dataset.shuffle`: its order also depends on TensorFlow's global seed.
-        def shuffled(number, records):
-            values, sentences = parse(records)
-            order = tf.random.experimental.stateless_shuffle(
-                tf.range(tf.size(sentences)), key + tf.stack([0, number])
-            )
-            return tf.gather(values, order), tf.gather(sentences, order)
-
-        windows = tf.data.TFRecordDataset(paths).batch(SHUFFLED_AT_ONCE).enumerate()
-        return windows.map(shuffled).prefetch(1).unbatch()
+        windows = tf.data.TFRecordDataset(paths).batch(at_once).enumerate()
+        return windows.map(parse).prefetch(1).flat_map(rows)
 
 
 #: What users may give for a data set: an open one, or its folder.
 Shards = str | Path | ShardDataset
 
 
-def _one_a_caption(stored: tf.Tensor, sentences: tf.RaggedTensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """A row for every caption: each clip as often as it has captions."""
-    return tf.repeat(stored, sentences.row_lengths()), sentences.values
+def _one_a_caption(sentences: tf.RaggedTensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """A row for every caption: the number of its clip, and the caption."""
+    return sentences.value_rowids(), sentences.values
 
 
-def _one_a_clip(stored: tf.Tensor, sentences: tf.RaggedTensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _one_a_clip(sentences: tf.RaggedTensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """A row for every clip, its captions joined, a line each."""
-    return stored, tf.strings.reduce_join(sentences, axis=-1, separator="\n")
+    return tf.range(sentences.nrows()), tf.strings.reduce_join(sentences, axis=-1, separator="\n")
+
+
+def _drawn(count: int) -> Callable:
+    """`count` rows for every clip: different captions of it, as far as it has as many."""
+
+    def rows_of(sentences: tf.RaggedTensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        drawn = tf.random.stateless_uniform(tf.shape(sentences.values), key + tf.stack([1, 0]))
+        drawn = sentences.with_values(drawn).to_tensor(2.0)  # what isn't there comes last
+        lengths = sentences.row_lengths()[:, None]
+        order = tf.gather(tf.argsort(drawn), tf.range(count, dtype=tf.int64) % lengths, batch_dims=1)
+        chosen = tf.gather(sentences.to_tensor(), order, batch_dims=1)  # (clips, count)
+        owners = tf.repeat(tf.range(sentences.nrows()), count)
+        return owners, tf.reshape(chosen, [-1])
+
+    return rows_of
 
 
 def _packer(vocabulary: Vocabulary, length: int) -> Callable[[tf.Tensor], tf.Tensor]:

@@ -49,19 +49,29 @@ class CiderReward:
             vectors.append((vector, math.hypot(*vector.values())))
         return vectors
 
-    def __call__(self, sentence: Sentence, references: Sequence[Sentence]) -> float:
-        """From 0 to 10, the mean over `references`."""
+    def __call__(
+        self, sentences: Sequence[Sentence], references: Sequence[Sentence]
+    ) -> list[float]:
+        """Each sentence's reward, from 0 to 10: the mean over `references`."""
+        theirs = [(self._tf_idf(reference), _length(reference)) for reference in references]
+        return [self._against(sentence, theirs) for sentence in sentences]
+
+    def _against(self, sentence: Sentence, references: list) -> float:
         own, total = self._tf_idf(sentence), 0.0
-        for reference in references:
-            # COCO takes the number of bigrams for the length.
-            shift = max(0, len(sentence) - 1) - max(0, len(reference) - 1)
+        for vectors, length in references:
             cosines = 0.0
-            for (ours, norm), (theirs, other) in zip(own, self._tf_idf(reference), strict=True):
+            for (ours, norm), (theirs, other) in zip(own, vectors, strict=True):
                 if norm and other:
-                    shared = (min(ours.get(gram, 0.0), w) * w for gram, w in theirs.items())
-                    cosines += sum(shared) / (norm * other)
+                    common = [(weight, theirs[gram]) for gram, weight in ours.items() if gram in theirs]
+                    cosines += sum(min(pair) * pair[1] for pair in common) / (norm * other)
+            shift = _length(sentence) - length
             total += cosines * math.exp(-(shift**2) / (2 * CIDER_SIGMA**2))
         return 10 / LONGEST * total / len(references)
+
+
+def _length(sentence: Sentence) -> int:
+    """The number of bigrams, which COCO takes for the length."""
+    return max(0, len(sentence) - 1)
 
 
 class CaptionReward:
@@ -82,11 +92,11 @@ class CaptionReward:
         return [_unpadded(row) for row in rows]
 
     def __call__(self, captions: np.ndarray, references: Sequence[Sequence[str]]) -> np.ndarray:
-        """int `(batch, L)` tokens and each clip's references to float `(batch,)` rewards."""
+        """int `(batch, K, L)` tokens and each clip's references to float `(batch, K)` rewards."""
         return np.array(
             [
-                self.reward(_unpadded(row), self._tokens(sentences))
-                for row, sentences in zip(captions, references, strict=True)
+                self.reward([_unpadded(row) for row in rows], self._tokens(sentences))
+                for rows, sentences in zip(captions, references, strict=True)
             ]
         )
 

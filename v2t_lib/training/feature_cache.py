@@ -5,11 +5,14 @@ import hashlib
 import itertools
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import keras
 import numpy as np
 from tqdm import tqdm
 
+from v2t_lib.errors import DataError
+from v2t_lib.files import replacing
 from v2t_lib.models.distribution import split
 from v2t_lib.models.encoders.frame import FrameEncoder
 from v2t_lib.shards.example import StoredExample, feature_example
@@ -18,32 +21,57 @@ from v2t_lib.shards.reader import Example, ShardDataset, Shards
 from v2t_lib.shards.writer import ShardWriter
 
 BATCH = 16
+#: Frames that the image network takes at a time.
+FRAMES = 32
+#: Clips that the principal components are fitted on.
+FITTED_ON = 256
 
 
 class FeatureWriter(keras.Model):
-    """`FrameEncoder.features` as a model of its own, so that Keras compiles it."""
+    """`FrameEncoder.features`, or its `cells_of`, as a model of its own, so that Keras compiles it."""
 
-    def __init__(self, encoder: FrameEncoder):
+    def __init__(self, encoder: FrameEncoder, projected: bool = True):
         super().__init__()
-        self.encoder = encoder
+        self.encoder, self.projected = encoder, projected
         self.built = True
         self.compile(jit_compile=keras.backend.backend() == "jax")
 
-    def call(self, clips):
-        return keras.ops.cast(self.encoder.features(clips), "float16")
+    def call(self, frames):
+        if not self.projected:
+            return keras.ops.cast(self.encoder.cells_of(frames), "float16")
+        return keras.ops.cast(self.encoder.features(frames), self.encoder.feature_dtype)
+
+    def of_clips(self, clips: np.ndarray) -> np.ndarray:
+        """uint8 `(batch, T, H, W, 3)` to `(batch, T, h', w', C)`.
+
+        Frames that recur, as they do in short clips and where nothing moves, are computed once.
+        """
+        frames = clips.reshape(-1, *clips.shape[2:])
+        first, number_of = {}, []
+        for number, frame in enumerate(frames):
+            number_of.append(first.setdefault(hashlib.sha1(frame).digest(), (len(first), number))[0])
+        distinct = frames[[number for _, number in first.values()]]
+        # Always as many at a time: Keras compiles anew for another number.
+        padding = np.repeat(distinct[:1], -len(distinct) % FRAMES, axis=0)
+        batches = np.concatenate([distinct, padding]).reshape(-1, FRAMES, *frames.shape[1:])
+        found = np.concatenate([self.predict_on_batch(split(batch)) for batch in batches])
+        return found[number_of].reshape(*clips.shape[:2], *found.shape[1:])
 
 
 def _digest(encoder: FrameEncoder) -> str:
     """Eight hexadecimal digits that change with the image network's weights."""
-    digest = hashlib.sha256()
-    for weight in encoder.backbone.get_weights():
+    digest = hashlib.sha256(str(encoder.stride).encode())
+    parts = encoder.backbone.get_weights()
+    if encoder.projection is not None and encoder.projection.fitted:
+        parts += encoder.projection.get_weights()
+    for weight in parts:
         digest.update(np.ascontiguousarray(weight).tobytes())
     return digest.hexdigest()[:8]
 
 
 def _featured(examples: Iterator[Example], model: FeatureWriter) -> Iterator[StoredExample]:
     while batch := list(itertools.islice(examples, BATCH)):
-        cells = model.predict_on_batch(split(np.stack([example.frames for example in batch])))
+        cells = model.of_clips(np.stack([example.frames for example in batch]))
         for example, features in zip(batch, cells, strict=True):
             yield feature_example(example.source, example.captions, features)
 
@@ -65,26 +93,69 @@ def _compute(encoder: FrameEncoder, shards: ShardDataset, writer: ShardWriter) -
     return writer.finish()
 
 
-def cached_features(encoder: keras.layers.Layer, shards: Shards) -> ShardDataset:
+def _fit_projection(encoder: FrameEncoder, shards: ShardDataset, path: Path) -> None:
+    """Sets the components from the file of an earlier run, or from clips of the shards."""
+    if path.exists():
+        with np.load(path) as parts:
+            encoder.projection.set_weights([parts[name] for name in ("mean", "axes", "deviation")])
+        return
+    model, cells = FeatureWriter(encoder, projected=False), []
+    batches = itertools.islice(shards.clip_batches(BATCH), -(-FITTED_ON // BATCH))
+    for clips, _ in batches:
+        found = model.of_clips(clips)
+        cells.append(found.reshape(-1, found.shape[-1]))
+    encoder.projection.fit(np.concatenate(cells))
+    mean, axes, deviation = encoder.projection.get_weights()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, mean=mean, axes=axes, deviation=deviation)
+
+
+def cached_features(
+    encoder: keras.layers.Layer, shards: Shards, cache: str | Path | None = None
+) -> ShardDataset:
     """The features of the clips in `shards`, computed where they aren't there yet.
 
-    They are kept in `shards`, in a folder named after the image network and its weights; its
-    `dataset.json` names both. Interrupted, the next call continues after the last whole shard.
+    They are kept in a folder named after the image network and its weights; its `dataset.json`
+    names both. Interrupted, the next call continues after the last whole shard. Principal
+    components are fitted on the first clips of the first shards that an encoder is called with,
+    the training shards, and kept beside the features.
 
     Args:
         encoder: A built encoder.
         shards: Clips of the size that the encoder was built for.
+        cache: Where the folder is made; in `shards` when left out.
 
     Returns:
         Shards of features; `shards` themselves for an encoder without a frozen image network,
         whose features change as it trains.
+
+    Raises:
+        DataError: The disk is full, or can't be written to.
     """
     shards = ShardDataset.open(shards)
     if not (isinstance(encoder, FrameEncoder) and encoder.frozen):
         return shards
-    features = Features(encoder.application, _digest(encoder), tuple(encoder.feature_shape))
-    folder = shards.folder / f"features-{features.network}-{features.weights}"
+    root = Path(cache) if cache else shards.folder
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        if encoder.projection is not None and not encoder.projection.fitted:
+            name = f"components-{encoder.network}-{_digest(encoder)}.npz"
+            _fit_projection(encoder, shards, root / name)
+        return _cached(encoder, shards, root)
+    except PermissionError as error:
+        raise DataError(
+            f"{root}: expected a folder to keep features in. Received: {error.strerror}; name "
+            "another one: --cache DIR"
+        ) from None
+
+
+def _cached(encoder: FrameEncoder, shards: ShardDataset, root: Path) -> ShardDataset:
+    shape, dtype = tuple(encoder.feature_shape), encoder.feature_dtype
+    features = Features(encoder.network, _digest(encoder), shape, dtype)
     plan = fingerprint(shards.info.fingerprint, dataclasses.asdict(features))
+    name = f"features-{features.network}-{features.weights}"
+    folder = root / (name if root == shards.folder else f"{name}-{plan[:8]}")
     if is_finished(folder):
         info = DatasetInfo.load(folder)
         if info.fingerprint == plan:

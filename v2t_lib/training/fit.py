@@ -37,6 +37,7 @@ def fit(
     resume: bool = False,
     mirror: Mirror | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    cache: str | Path | None = None,
 ) -> pd.DataFrame:
     """Trains `captioner` on `shards`; it ends with its best epoch's weights, as saved at `path`.
 
@@ -55,6 +56,7 @@ def fit(
         mirror: Copies what is written.
         callbacks: Further Keras callbacks, called before each checkpoint. The learning rate may be
             set by them, which ends its schedule.
+        cache: Where features of a frozen image network are kept; see `cached_features`.
 
     Returns:
         The history.
@@ -64,9 +66,9 @@ def fit(
     """
     mirror = mirror or Mirror(path.parent)
     batch, words, spec = options.batch_size, captioner.vocabulary, captioner.caption_spec
-    sample, shards = val and ShardDataset.open(val), cached_features(captioner.encoder, shards)
-    val = sample and cached_features(captioner.encoder, sample)
-    steps = shards.steps(batch)
+    sample, shards = val and ShardDataset.open(val), cached_features(captioner.encoder, shards, cache)
+    val = sample and cached_features(captioner.encoder, sample, cache)
+    steps = shards.steps(batch, options.captions_per_clip)
     compile_for_training(captioner, options, steps * options.epochs)
     with StopSignal() as stop:
         state = _resumable_state(path, shards, steps, options, mirror, stop)
@@ -83,7 +85,9 @@ def fit(
         first = keras.callbacks.LambdaCallback(on_epoch_end=state.keep_training)
 
         def rest_of_epoch():
-            return shards.batches(words, spec, batch, options.seed, state.epoch, state.step)
+            return shards.batches(
+                words, spec, batch, options.seed, state.epoch, state.step, options.captions_per_clip
+            )
 
         captioner.fit(
             Epochs(rest_of_epoch, steps),
@@ -113,7 +117,12 @@ def _resumable_state(
         steps,
         options.checkpoint_steps,
         order={"seed": options.seed, "batch_size": options.batch_size, "steps": steps},
-        name_clips=functools.partial(shards.sources_of_batch, options.batch_size, options.seed),
+        name_clips=functools.partial(
+            shards.sources_of_batch,
+            options.batch_size,
+            options.seed,
+            captions_per_clip=options.captions_per_clip,
+        ),
         stop=stop,
     )
 

@@ -40,6 +40,12 @@ class TrainingOptions(Options):
     label_smoothing: float = option(
         0.0, "share of a target spread over all words", "share", at_least=0, below=1
     )
+    captions_per_clip: int = option(
+        0,
+        "captions drawn of each clip's for an epoch, where clips have several; 0 for all of them",
+        "captions",
+        at_least=0,
+    )
     accumulate: int = option(
         1, "batches to a step of the optimiser, where memory is short", "batches", at_least=1
     )
@@ -58,6 +64,13 @@ class TrainingOptions(Options):
         "share",
         at_least=0,
         at_most=1,
+    )
+    scst_samples: int = option(
+        5,
+        "captions sampled of each clip in self-critical training; the baseline of one is the mean "
+        "reward of the others",
+        "captions",
+        at_least=2,
     )
     doubly_stochastic: float = option(
         0.0,

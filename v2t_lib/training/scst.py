@@ -33,12 +33,14 @@ def train_scst(
     options: TrainingOptions | None = None,
     resume: bool = False,
     copy_to: str | Path | None = None,
+    cache: str | Path | None = None,
 ) -> Captioner:
     """Trains the decoder in `run` for CIDEr itself; writes `scst.keras` and a history.
 
-    Self-critical sequence training (arXiv 1612.00563): a caption is sampled for each clip. Its
-    probability is raised or lowered in proportion to how much its CIDEr-D exceeds that of the
-    greedy caption. The encoder and `captioner.keras` stay as they are.
+    Self-critical sequence training (arXiv 1612.00563): captions are sampled for each clip. The
+    probability of each is raised or lowered in proportion to how much its CIDEr-D exceeds the mean
+    of the clip's other samples (arXiv 2003.09971). The encoder and `captioner.keras` stay as they
+    are.
 
     Args:
         run: The directory of a trained captioner.
@@ -49,6 +51,7 @@ def train_scst(
         options: Batch size, learning rate, of which a tenth is used, seed and checkpoints.
         resume: Continue the stage in `run`; on the CPU it ends as if it had not been stopped.
         copy_to: A second directory that gets a copy as the stage goes on.
+        cache: Where features of a frozen image network are kept; beside the shards by default.
 
     Returns:
         The captioner of the best epoch.
@@ -74,8 +77,8 @@ def train_scst(
         captioner = load(run / MODEL_FILE)
         length = captioner.caption_spec.length
         reward = CaptionReward(captioner.vocabulary, length, shards.sentences())
-        shards = cached_features(captioner.encoder, shards)
-        val = cached_features(captioner.encoder, val) if val else shards
+        shards = cached_features(captioner.encoder, shards, cache)
+        val = cached_features(captioner.encoder, val, cache) if val else shards
         stage = Stage(captioner, reward, options, clips // batch)
 
         def end_epoch() -> None:
@@ -120,7 +123,7 @@ def _run(
             progress = tqdm(batches(epoch, skip), name, steps, initial=skip, unit="batch")
             for clips, references in progress:
                 stage.step(clips, references)
-                progress.set_postfix({name: f"{v:.2f}" for name, v in stage.means().items()})
+                progress.set_postfix(reward=f"{stage.mean_reward():.2f}")
                 done = stage.progress["done"]
                 if done % steps == 0:
                     end_epoch()

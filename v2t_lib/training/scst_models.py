@@ -5,21 +5,22 @@ from keras import ops
 
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.compiled import JIT_COMPILE
-from v2t_lib.models.generation import greedy, sample
+from v2t_lib.models.generation import sample
 from v2t_lib.training.losses import sentence_loss
 
 
 class CaptionSampler(keras.Model):
-    """Clips to their memory, the greedy caption's tokens, and those of a sampled caption.
+    """Clips to their memory `(batch, S, D)` and tokens of sampled captions `(batch, count, L)`.
 
     Args:
         captioner: The model.
+        count: Samples a clip.
         seed: Of the samples; `seeds` is the state that each batch advances.
     """
 
-    def __init__(self, captioner: Captioner, seed: int):
+    def __init__(self, captioner: Captioner, count: int, seed: int):
         super().__init__()
-        self.captioner = captioner
+        self.captioner, self.count = captioner, count
         self.seeds = keras.random.SeedGenerator(seed)
         self.built = True
         self.compile(jit_compile=JIT_COMPILE)
@@ -28,8 +29,7 @@ class CaptionSampler(keras.Model):
         decoder, length = self.captioner.decoder, self.captioner.caption_spec.length
         memory = self.captioner.encoder(clips)
         state, batch = decoder.start(memory), ops.shape(memory)[0]
-        baseline = greedy(decoder.step, state, batch, length).tokens
-        return memory, baseline, sample(decoder.step, state, batch, length, self.seeds).tokens
+        return memory, sample(decoder.step, state, batch, length, self.seeds, self.count)
 
 
 class Policy(keras.Model):

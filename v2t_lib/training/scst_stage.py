@@ -23,20 +23,20 @@ class Stage:
 
     Attributes:
         progress: What a checkpoint holds besides variables: `order`, what determines the order of
-            the data; `done`, steps; `sums` over the epoch of sampled captions' rewards, of greedy
-            captions' rewards and of clips; `rows` of the history.
+            the data; `done`, steps; `sums` over the epoch of sampled captions' rewards and of clips;
+            `rows` of the history.
     """
 
     def __init__(
         self, captioner: Captioner, reward: CaptionReward, options: TrainingOptions, steps: int
     ):
         self.reward = reward
-        self.sampler = CaptionSampler(captioner, options.seed)
+        self.sampler = CaptionSampler(captioner, options.scst_samples, options.seed)
         self.search = CompiledSearch(captioner, width=1)
         self.policy = Policy(captioner, RATE_SHARE * options.learning_rate, options.clip_norm)
         self.policy.optimizer.build(self.policy.trainable_variables)
         order = {"seed": options.seed, "batch_size": options.batch_size, "steps": steps}
-        self.progress = {"order": order, "done": 0, "sums": [0.0, 0.0, 0.0], "rows": []}
+        self.progress = {"order": order, "done": 0, "sums": [0.0, 0.0], "rows": []}
 
     def resume(self, checkpoints: Checkpoints) -> None:
         """Restores the newest checkpoint, if there is one."""
@@ -66,38 +66,38 @@ class Stage:
     def step(self, clips: np.ndarray, references: Sequence[Sequence[str]]) -> None:
         """Trains on one batch: `(batch, ...)` clips or features, and each clip's captions."""
         progress = self.progress
-        memory, greedy, sampled = map(np.asarray, self.sampler.predict_on_batch(split(clips)))
-        reward, baseline = self.reward(sampled, references), self.reward(greedy, references)
-        inputs = np.pad(sampled[:, :-1], ((0, 0), (1, 0)), constant_values=START)
-        loss = self.policy.train_on_batch((inputs, memory), sampled, reward - baseline)
+        memory, sampled = map(np.asarray, self.sampler.predict_on_batch(split(clips)))
+        reward = self.reward(sampled, references)  # (B,K)
+        others = (reward.sum(axis=1, keepdims=True) - reward) / (reward.shape[1] - 1)
+        inputs = np.pad(sampled[..., :-1], ((0, 0), (0, 0), (1, 0)), constant_values=START)
+        loss = self.policy.train_on_batch((inputs, memory), sampled, reward - others)
         progress["done"] += 1
         if not np.isfinite(loss):
             raise TrainingError(
                 f"expected a finite loss. Received: {loss} at batch {progress['done']} of the "
                 "self-critical stage; lower the learning rate and start it again"
             )
-        batch = (reward.sum(), baseline.sum(), len(clips))
+        batch = (reward.mean(axis=1).sum(), len(clips))
         progress["sums"] = [float(sum(pair)) for pair in zip(progress["sums"], batch, strict=True)]
 
-    def means(self) -> dict[str, float]:
-        """The mean rewards of sampled and of greedy captions over the epoch so far."""
-        reward, baseline, clips = self.progress["sums"]
-        return {"reward": reward / clips, "baseline": baseline / clips}
+    def mean_reward(self) -> float:
+        """Of the captions sampled in this epoch so far."""
+        reward, clips = self.progress["sums"]
+        return reward / clips
 
     def end_epoch(self, cider: float) -> bool:
         """Adds the epoch's row to the history; returns whether its CIDEr is the best so far."""
         rows = self.progress["rows"]
         best = all(cider > row["cider"] for row in rows)
-        trained = self.progress["sums"][2] > 0
-        means = self.means() if trained else {"reward": None, "baseline": None}
-        rows.append({"epoch": len(rows)} | means | {"cider": cider})
-        self.progress["sums"] = [0.0, 0.0, 0.0]
+        reward = self.mean_reward() if self.progress["sums"][1] else None
+        rows.append({"epoch": len(rows), "reward": reward, "cider": cider})
+        self.progress["sums"] = [0.0, 0.0]
         return best
 
     def cider(self, batches: Iterable) -> float:
         """The mean reward of greedy captions."""
-        rewards = [
-            self.reward(np.asarray(self.search.predict_on_batch(split(clips)).tokens), references)
-            for clips, references in batches
-        ]
+        rewards = []
+        for clips, references in batches:
+            tokens = np.asarray(self.search.predict_on_batch(split(clips)).tokens)
+            rewards.append(self.reward(tokens[:, None], references)[:, 0])
         return float(np.concatenate(rewards).mean())

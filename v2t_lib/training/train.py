@@ -46,6 +46,7 @@ def train(
     copy_to: str | Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     start_from: str | Path | None = None,
+    cache: str | Path | None = None,
 ) -> Captioner:
     """Trains a captioner and its blind twin; writes `captioner.keras`, `blind.keras`, histories.
 
@@ -64,6 +65,7 @@ def train(
         callbacks: Further Keras callbacks for the captioner's training, see `fit`.
         start_from: A model to fine-tune. Encoder and decoder are built as that model's; its words
             are kept and those of the new captions added.
+        cache: Where features of a frozen image network are kept; beside the shards by default.
 
     Returns:
         The captioner with its best epoch's weights, those in `captioner.keras`: the epoch of the
@@ -113,8 +115,10 @@ def train(
         captioner = make(recipe)
         if old is not None:
             warm_start(captioner, old)
+        captioner.cell_shift  # noqa: B018 (measured now, it is saved with the weights)
         # The twin first: its loss is there to compare with while the captioner trains.
         blind = _blind(recipe, captioner.encoder.memory_size)
         fit(make(blind), shards, out / BLIND_FILE, blind.training, val, resume, mirror)
-        fit(captioner, shards, out / MODEL_FILE, recipe.training, val, resume, mirror, callbacks)
+        whole = (out / MODEL_FILE, recipe.training, val, resume, mirror, callbacks, cache)
+        fit(captioner, shards, *whole)
     return captioner

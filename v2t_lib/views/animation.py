@@ -35,7 +35,12 @@ def frame_durations(seconds: np.ndarray) -> np.ndarray:
 
 
 def side_by_side(
-    frames: np.ndarray, words: Sequence[str], attention: np.ndarray, word: int, width: int
+    frames: np.ndarray,
+    words: Sequence[str],
+    attention: np.ndarray,
+    word: int,
+    width: int,
+    shift: tuple[float, float] = (0.0, 0.0),
 ) -> np.ndarray:
     """Draws each frame twice, plain and under a word's heat map, above the caption.
 
@@ -45,12 +50,13 @@ def side_by_side(
         attention: Weights `(T', h', w')` of word number `word`.
         word: The number of the word to highlight in the caption.
         width: Most pixels across each half, if the frames aren't wider already.
+        shift: `Caption.cell_shift`.
 
     Returns:
         uint8 `(T, height, 2 * width, 3)`, both even.
     """
     frames = enlarge(frames, width)
-    heated = overlay(frames, heat_maps(attention, frames.shape[:3]))
+    heated = overlay(frames, heat_maps(attention, frames.shape[:3], shift))
     return np.stack(
         [_above_caption(both, words, word) for both in np.concatenate([frames, heated], axis=2)]
     )

@@ -16,7 +16,8 @@ def _jpegs(caption: Caption, word: int) -> list[bytes]:
     """Each frame under word `word`'s heat map, plain for -1, as the bytes of a JPEG."""
     frames = enlarge(caption.frames, _WIDTH)
     if word >= 0:
-        frames = overlay(frames, heat_maps(caption.attention[word], frames.shape[:3]))
+        heat = heat_maps(caption.attention[word], frames.shape[:3], caption.cell_shift)
+        frames = overlay(frames, heat)
     encoded = []
     for frame in frames:
         file = io.BytesIO()

@@ -1,20 +1,22 @@
 """Heat maps: one word's attention weights as colours over the frames."""
 
 import numpy as np
-from PIL import Image
 
-from v2t_lib.models.cells import cell_of
+from v2t_lib.models.cells import bilinear, cell_of
 
 #: Opacity of the heat where attention is highest; the frame stays visible underneath.
 HEAT_OPACITY = 0.65
 
 
-def heat_maps(attention: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+def heat_maps(
+    attention: np.ndarray, shape: tuple[int, int, int], shift: tuple[float, float] = (0.0, 0.0)
+) -> np.ndarray:
     """Resizes one word's attention weights to the size of the frames.
 
     Args:
         attention: Weights `(T', h', w')`.
         shape: `(T, H, W)` of the frames.
+        shift: `Caption.cell_shift`.
 
     Returns:
         float32 `(T, H, W)`, bilinear in space, constant within a time step, scaled so that the
@@ -22,13 +24,8 @@ def heat_maps(attention: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     """
     frames, height, width = shape
     scaled = attention.astype(np.float32) / max(float(attention.max()), 1e-12)
-    bilinear = Image.Resampling.BILINEAR
-    return np.stack(
-        [
-            np.asarray(Image.fromarray(scaled[step]).resize((width, height), bilinear))
-            for step in cell_of(np.arange(frames), frames, len(scaled))
-        ]
-    )
+    maps = np.stack([bilinear(step, (height, width), shift) for step in scaled])
+    return maps[cell_of(np.arange(frames), frames, len(scaled))]
 
 
 def overlay(frames: np.ndarray, heat: np.ndarray, opacity: float = HEAT_OPACITY) -> np.ndarray:

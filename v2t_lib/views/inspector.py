@@ -48,6 +48,7 @@ def _clip_data(caption: Caption, name: str, truth: str) -> dict:
         "strip": "data:image/jpeg;base64," + _base64(_film_strip(caption.frames)),
         "frames": list(caption.frames.shape[:3]),
         "grid": list(caption.attention.shape[1:]),
+        "shift": _rounded(caption.cell_shift, 3),
         "seconds": _rounded(caption.seconds, 2),
         "step": round(float(frame_durations(caption.seconds).mean()), 3),
         "words": list(caption.words),

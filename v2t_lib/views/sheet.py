@@ -53,6 +53,7 @@ def sheet(
     probs: np.ndarray,
     attention: np.ndarray,
     columns: int,
+    shift: tuple[float, float] = (0.0, 0.0),
 ) -> bytes:
     """A contact sheet as the bytes of a PNG: the key frames, then one row of heat maps a word.
 
@@ -63,9 +64,10 @@ def sheet(
         probs: `(words,)`.
         attention: Weights `(words, T', h', w')`.
         columns: Most key frames to show.
+        shift: `Caption.cell_shift`.
     """
     shown = key_frames(attention, len(frames), columns)
-    heats = [heat_maps(weights, frames.shape[:3])[shown] for weights in attention]
+    heats = [heat_maps(weights, frames.shape[:3], shift)[shown] for weights in attention]
     rows = [frames[shown], *(overlay(frames[shown], heat) for heat in heats)]
     height = max(1, round(_THUMBNAIL * frames.shape[1] / frames.shape[2]))
     left, across, down = _label_width(words), _THUMBNAIL + _GAP, height + _GAP

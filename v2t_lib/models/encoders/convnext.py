@@ -1,12 +1,14 @@
 """ConvNeXt over frames."""
 
-from v2t_lib.models.encoders.frame import FrameEncoder
+from v2t_lib.models.encoders.application import ApplicationEncoder
 from v2t_lib.models.encoders.registry import register_encoder
 
 
 @register_encoder("convnext_tiny")
-class ConvNeXtTinyEncoder(FrameEncoder):
-    """ConvNeXtTiny on each frame, ImageNet weights on request (arXiv 2201.03545)."""
+class ConvNeXtTinyEncoder(ApplicationEncoder):
+    """ConvNeXtTiny on each frame (arXiv 2201.03545)."""
 
-    application = "ConvNeXtTiny"
-    floors = True
+    network = "ConvNeXtTiny"
+
+    def cells(self, size):
+        return size // self.stride  # its convolutions of stride 2 and 4 aren't padded

@@ -1,115 +1,179 @@
-"""Encoders that run an image network on each frame, then convolve over time."""
+"""Encoders that run an image network on each frame, with a light head over them."""
 
 import math
+from collections.abc import Iterator
 
 import keras
-from keras import ops
+import numpy as np
+from keras import layers, ops
 
-from v2t_lib.errors import ModelError
-from v2t_lib.models.encoders.conv_unit import ConvUnit
 from v2t_lib.models.encoders.grid import GridEncoder
+from v2t_lib.models.encoders.influence import centre_shift
+from v2t_lib.models.encoders.projection import Projection
 from v2t_lib.specs import ClipSpec
 
-#: Pixels per cell: the image network is cut at this stride, half its last one, which leaves a grid
-#: fine enough for attention.
-STRIDE = 16
+#: A shift that hasn't been measured yet.
+_UNKNOWN = -9.0
 
 
 class FrameEncoder(GridEncoder):
-    """An image network of `keras.applications` on each frame, then two 3D convolutions that each
-    halve time.
+    """An image network on each frame, then one convolution that keeps every frame apart.
 
     Instead of clips it also takes what `features` made of them: those of a frozen image network
     need to be computed only once. A `.keras` file holds all weights; loading it downloads nothing.
 
     Args:
-        weights: `"imagenet"` downloads the image network's weights, or takes them from Keras's
-            cache; None starts from random ones.
+        weights: What the image network starts from: `"imagenet"` for its published weights, a
+            file of weights, or `"random"`. None where something else sets them, as loading does.
         frozen: Keep the image network's weights as they are and train only what follows.
         width: `D`, the size of a memory cell.
+        stride: Pixels a cell. 32 takes the whole network; less cuts it at its last layer of this
+            stride, which gives finer cells that see less meaning.
+        temporal: Frames that the convolution spans, 1 for each frame by itself.
+        components: Principal components of a frozen network's channels that are kept, as 8-bit
+            numbers; 0 keeps all channels as they are.
 
     Call arguments:
-        clips: uint8 `(batch, T, H, W, 3)`, or floats `(batch, T, h', w', C)` from `features`.
+        clips: uint8 `(batch, T, H, W, 3)`, or `(batch, T, h', w', C)` from `features`.
         training: As in `GridEncoder`.
 
     Raises:
-        ModelError: The ImageNet weights can't be downloaded.
+        ValueError: Options that don't go together.
+        ModelError: The weights can't be had.
     """
 
-    #: The function's name in `keras.applications`; subclasses set it.
-    application = ""
-    #: Whether halving an odd size rounds down; else it is padded, which rounds up.
-    floors = False
-    strides = ((2, 1, 1), (2, 1, 1))
+    #: The image network's name.
+    network = ""
 
-    def __init__(self, weights=None, frozen=False, width=256, **kwargs):
+    def __init__(
+        self,
+        weights="random",
+        frozen=False,
+        width=256,
+        stride=32,
+        temporal=1,
+        components=0,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
-        if weights not in (None, "imagenet"):
-            raise ValueError(f"expected weights to be 'imagenet' or None. Received: {weights!r}")
-        self.frozen, self.memory_size = frozen, width
-        self._weights = weights
-        self.units = [ConvUnit(width, s, dtype=self.dtype_policy) for s in self.strides]
+        if frozen and weights == "random":
+            raise ValueError(
+                "expected a frozen network with weights that mean something, 'imagenet' or a file. "
+                "Received: weights='random', frozen=True"
+            )
+        if components and not frozen:
+            raise ValueError(
+                "expected components=0 for a network that is trained: the components of its "
+                f"channels would change. Received: {components}"
+            )
+        self.frozen, self.memory_size, self.stride = frozen, width, stride
+        self.temporal, self._weights = temporal, weights
+        self.projection = Projection(components) if components else None
+        self.head = layers.Conv3D(
+            width, (temporal, 1, 1), padding="same", activation="relu", dtype=self.dtype_policy
+        )
+        self.units = [self.head]
+
+    def make_network(self, picture: tuple[int, int, int], weights: str | None) -> keras.Model:
+        """The whole image network for frames `(H, W, 3)` of values 0 to 255; a subclass's own."""
+        raise NotImplementedError
 
     def grid(self, spec: ClipSpec) -> tuple[int, int, int]:
-        """`(T', h', w')`: the cells that a clip of `spec` becomes."""
-        steps, _, _ = super().grid(spec)
-        return (steps, *(self._cells(size) for size in (spec.height, spec.width)))
+        """`(T, h', w')`: the cells that a clip of `spec` becomes."""
+        return (spec.frames, *(self.cells(size) for size in (spec.height, spec.width)))
+
+    def cells(self, size: int) -> int:
+        """How many cells a frame of `size` pixels becomes."""
+        return -(-size // self.stride)
 
     def flop(self, spec: ClipSpec) -> int:
         """As `GridEncoder`'s, with the image network's convolutions and dense layers."""
         per_frame = sum(map(_layer_flop, _leaves(self.backbone)))
-        return spec.frames * per_frame + self._units_flop((None, *self.feature_shape))
-
-    def _cells(self, size: int) -> int:
-        return size // STRIDE if self.floors else -(-size // STRIDE)
+        cells = math.prod(self.grid(spec))
+        return spec.frames * per_frame + 2 * cells * math.prod(self.head.kernel.shape)
 
     def build(self, input_shape):
         batch, frames, *picture = input_shape
-        self.backbone = self._cut(tuple(picture))
-        self.backbone.trainable = not self.frozen
-        shape = (batch, frames, *self.backbone.output.shape[1:])
-        self.feature_shape = shape[1:]
-        super().build(shape)
-
-    def _cut(self, picture: tuple[int, int, int]) -> keras.Model:
-        """The image network up to the last layer whose cells are `STRIDE` pixels wide."""
-        make = getattr(keras.applications, self.application)
         before = keras.config.dtype_policy()
-        keras.config.set_dtype_policy(self.dtype_policy)  # `make` takes no policy of its own
+        keras.config.set_dtype_policy(self._network_policy())  # networks take no policy of their own
         try:
-            whole = make(include_top=False, weights=self._weights, input_shape=picture)
-        except Exception as error:
-            if self._weights is None or isinstance(error, ValueError):
-                raise
-            raise ModelError(
-                f"expected ImageNet's weights for {self.application}. Received: {error}; train on "
-                "a machine with network access, or start from random weights: weights=None, "
-                "--weights random"
-            ) from error
+            whole = self.make_network(tuple(picture), self._weights)
         finally:
             keras.config.set_dtype_policy(before)
-        cells = tuple(self._cells(size) for size in picture[:2])
+        self.backbone = self._cut(whole, tuple(map(self.cells, picture[:2])))
+        self.backbone.trainable = not self.frozen
+        shape = (batch, frames, *self.backbone.output.shape[1:])
+        if self.projection is not None:
+            self.projection.build(shape)
+            shape = self.projection.compute_output_shape(shape)
+        self.feature_shape = shape[1:]
+        super().build(shape)
+        self.shift = self.add_weight(
+            shape=(2,), initializer=keras.initializers.Constant(_UNKNOWN), trainable=False,
+            name="shift", dtype="float32",
+        )  # fmt: skip
+
+    def _network_policy(self):
+        """A frozen network needs no more than half precision, which GPUs are several times faster in."""
+        half = self.frozen and keras.distribution.list_devices("gpu")
+        return "mixed_float16" if half else self.dtype_policy
+
+    def _cut(self, whole: keras.Model, cells: tuple[int, int]) -> keras.Model:
         fits = [layer.output for layer in whole.layers if _plane(layer) == cells]
-        return keras.Model(whole.input, fits[-1], name=self.application)
+        if not fits:
+            raise ValueError(
+                f"expected a stride at which {self.network} has cells. Received: {self.stride}, "
+                f"{'x'.join(map(str, cells))} cells"
+            )
+        return keras.Model(whole.input, fits[-1], name=self.network)
 
     def compute_output_shape(self, input_shape):
         batch, frames, *picture = input_shape
         return (batch, math.prod(self.grid(ClipSpec(frames, *picture[:2]))), self.memory_size)
 
-    def features(self, clips, training=False):
-        """What the image network makes of uint8 clips: `(batch, T, h', w', C)`."""
-        frames = ops.cast(ops.reshape(clips, (-1, *clips.shape[2:])), self.compute_dtype)
-        cells = self.backbone(frames, training=training and not self.frozen)
-        return ops.reshape(cells, (-1, clips.shape[1], *cells.shape[1:]))
+    def cell_shift(self) -> tuple[float, float]:
+        """As `GridEncoder`'s, measured when first asked for; a `.keras` file keeps it."""
+        if np.asarray(self.shift)[0] == _UNKNOWN:
+            height, width, _ = self.backbone.input.shape[1:]
+            self.shift.assign(centre_shift(self._respond, (height, width)))
+        return tuple(np.asarray(self.shift).tolist())
+
+    def _respond(self, frames: np.ndarray) -> np.ndarray:
+        return ops.convert_to_numpy(self.cells_of(frames)).astype(np.float32)
+
+    @property
+    def feature_dtype(self) -> str:
+        """Of what `features` returns and what is kept on disk."""
+        return "float16" if self.projection is None else "int8"
+
+    def cells_of(self, frames, training=False):
+        """What the image network makes of uint8 frames `(N, H, W, 3)`: `(N, h', w', C)`."""
+        frames = ops.cast(frames, self.backbone.compute_dtype)
+        return self.backbone(frames, training=training and not self.frozen)
+
+    def features(self, frames, training=False):
+        """`cells_of` frames, with the components in place of the channels where these are kept."""
+        cells = self.cells_of(frames, training)
+        return cells if self.projection is None else self.projection(cells)
 
     def call(self, clips, training=False):
         if tuple(clips.shape[1:]) != tuple(self.feature_shape):
-            clips = self.features(clips, training=training)
+            frames = ops.reshape(clips, (-1, *clips.shape[2:]))
+            features = self.features(frames, training)
+            clips = ops.reshape(features, (-1, *self.feature_shape))
+        if self.projection is not None:
+            clips = self.projection.restore(clips)
         return self._memory(ops.cast(clips, self.compute_dtype), training)
 
     def get_config(self):
-        # `weights` is left out: whoever reads this config has the weights in the same file.
-        return super().get_config() | {"frozen": self.frozen, "width": self.memory_size}
+        return super().get_config() | {
+            "weights": None,  # whoever reads this config has the weights in the same file
+            "frozen": self.frozen,
+            "width": self.memory_size,
+            "stride": self.stride,
+            "temporal": self.temporal,
+            "components": 0 if self.projection is None else self.projection.components,
+        }
 
 
 def _plane(layer) -> tuple | None:
@@ -118,7 +182,7 @@ def _plane(layer) -> tuple | None:
     return tuple(shape[1:3]) if len(shape) == 4 else None
 
 
-def _leaves(model):
+def _leaves(model) -> Iterator[layers.Layer]:
     for layer in model.layers:
         yield from _leaves(layer) if hasattr(layer, "layers") else (layer,)
 

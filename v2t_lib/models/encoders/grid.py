@@ -36,6 +36,14 @@ class GridEncoder(layers.Layer):
             for axis, size in enumerate((spec.frames, spec.height, spec.width))
         )
 
+    def cell_shift(self) -> tuple[float, float]:
+        """How far `(down, right)` the centres of what cells see lie from the cells' own, in cells.
+
+        Views and metrics lay attention where this says. Here it is 0: the last stage pads so that
+        the shifts of those before cancel.
+        """
+        return 0.0, 0.0
+
     def flop(self, spec: ClipSpec) -> int:
         """Multiplications and additions of the convolutions, forward, for one clip of `spec`."""
         return self._units_flop((None, *spec.shape))
