@@ -5,7 +5,7 @@ from unittest import mock
 import keras
 import numpy as np
 import pytest
-from helpers import tiny
+from helpers import releases, tiny
 from helpers.clips import write_gif
 from helpers.runs import eagerly
 
@@ -17,7 +17,10 @@ from v2t_lib.training.recipe import DecoderOptions, Recipe, TrainingOptions
 from v2t_lib.training.recipes import registry as recipes
 from v2t_lib.workspace import Workspace
 
-pytestmark = pytest.mark.usefixtures("eager", "one_core")
+pytestmark = [
+    pytest.mark.usefixtures("eager", "one_core"),
+    pytest.mark.filterwarnings("ignore:.*rows repeat an earlier one"),
+]
 
 TINY = Recipe(
     clip=tiny.CLIP,
@@ -146,8 +149,25 @@ def test_recipes(monkeypatch, tmp_path):
     assert small.recipe == recipes.get("smoke") and small.clips < quick.clips
 
 
+def test_a_release_that_comes_whole_serves_every_clip_size(tmp_path, monkeypatch):
+    """One download of MSVD: its clips lie beside no size's shards but in the root."""
+    with releases.released(monkeypatch) as server:
+        workspaces = [
+            Workspace("msvd", tmp_path, recipe=dataclasses.replace(TINY, clip=spec))
+            for spec in (tiny.CLIP, dataclasses.replace(tiny.CLIP, frames=2))
+        ]
+        sizes = [{s: len(r) for s, r in w.records().items()} for w in workspaces]
+        assert sizes == [releases.SIZES] * 2 and server.times("/r/YouTubeClips.tar") == 1
+        shards = workspaces[1].shards()
+        assert [len(workspaces[1].examples(split, 9)) for split in shards] == [3, 1, 2]
+        assert shards["test"].is_relative_to(tmp_path / "msvd-all-2x16")
+        assert (tmp_path / "msvd" / "data" / "captions.tsv").exists()
+
+
 def test_bad_names_are_told(tmp_path):
-    with pytest.raises(DataError, match=r"among my_folder, shapes, tgif\. Received: 'tgiff'"):
+    with pytest.raises(
+        DataError, match=r"among msrvtt, msvd, my_folder, shapes, tgif\. Received: 'tgiff'"
+    ):
         Workspace("tgiff", tmp_path)
     with pytest.raises(DataError, match=r"expected `folder` to hold captions\.tsv"):
         Workspace("my_folder", tmp_path, tmp_path)

@@ -49,7 +49,8 @@ class Workspace:
     """A folder for one data set: its clips, shards and trained model, made when first asked for.
 
     Args:
-        dataset: A registered data set: "shapes", drawn here; "tgif", downloaded; or "my_folder".
+        dataset: A registered data set: "shapes", drawn here; "msvd", "msrvtt" or "tgif",
+            downloaded; or "my_folder".
         root: Where everything goes.
         folder: For "my_folder": a folder with `captions.tsv`, and `train.txt`, `val.txt` and
             `test.txt` where the split is yours.
@@ -100,6 +101,12 @@ class Workspace:
         return Path(self.root) / (f"{name}-seed{self.seed}" if self.seed else name)
 
     @property
+    def data_home(self) -> Path:
+        """Where the data set's own files go; a release that comes whole serves all clip sizes."""
+        whole = self.source.fetchable and not self.source.remote
+        return Path(self.root) / self.dataset if whole else self.home
+
+    @property
     def run(self) -> Path:
         """Where the trained model lies."""
         return Path(self.out) if self.out else self.home / "run"
@@ -109,7 +116,7 @@ class Workspace:
         source = self.source
         if source.fetchable:
             print(source.licence, file=sys.stderr)
-        return source.captions(self.home)
+        return source.captions(self.data_home)
 
     def records(self) -> dict[str, list[Record]]:
         """Every split's clips; drawn data has a split "unseen" too."""
