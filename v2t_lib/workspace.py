@@ -130,6 +130,12 @@ class Workspace:
         share = min(1.0, self.clips / len(records)) if self.clips else 1.0
         return {name: of[: max(1, round(share * len(of)))] for name, of in splits.items()}
 
+    def references(self, split: str = "test") -> dict[str, tuple[str, ...]]:
+        """Every caption of a split's clips, repeated ones included, as scoring protocols count."""
+        clips = {record.source for record in self.records()[split]}
+        records = read_captions(self.captions(), keep_repeats=True)
+        return {record.source: record.captions for record in records if record.source in clips}
+
     def shards(self) -> dict[str, Path]:
         """Every split's shards; packs, or fetches and packs, what isn't there yet.
 
