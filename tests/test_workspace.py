@@ -1,5 +1,7 @@
 import dataclasses
 import shutil
+import sys
+import types
 from unittest import mock
 
 import keras
@@ -88,6 +90,75 @@ def test_a_run_comes_back_from_its_copy(trained, tmp_path):
     assert not epochs
     for one, other in zip(first.get_weights(), second.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_finished_run_comes_from_its_copy_without_any_clips(trained, tmp_path, monkeypatch):
+    untrained(trained, tmp_path / "one", copy_to=tmp_path / "drive").captioner()
+    options = {"recipe": BLIND, "clips": 60, "copy_to": tmp_path / "drive"}
+    monkeypatch.setattr(shapes, "write_shapes", lambda *a, **k: pytest.fail("drew clips"))
+    again = Workspace(root=tmp_path / "two", **options)
+    assert (
+        again.captioner().vocabulary.words and again.blind() and not (again.home / "data").exists()
+    )
+    other = Workspace(root=tmp_path / "two", **options | {"clips": 61})
+    assert other.copy != again.copy and not other.copy.exists()
+
+
+def test_a_run_that_was_cut_off_goes_on_from_its_copy(trained, tmp_path):
+    recipe = dataclasses.replace(BLIND, training=TrainingOptions(epochs=2, batch_size=32))
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = True
+
+    options = {"recipe": recipe, "copy_to": tmp_path / "drive"}
+    untrained(trained, tmp_path / "one", **options).captioner(callbacks=[Stop()])
+    epochs = []
+    note = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: epochs.append(epoch))
+    untrained(trained, tmp_path / "two", **options).captioner(callbacks=[note])
+    assert epochs == [1]
+
+
+def test_examples_need_one_splits_shards_alone(tmp_path):
+    workspace = Workspace(root=tmp_path, recipe=BLIND, clips=60)
+    assert len(workspace.examples("test", 3)) == 3
+    assert [path.name for path in (workspace.home / "shards").iterdir()] == ["test"]
+    assert set(workspace.shards()) == {"train", "val", "test", "unseen"}
+
+
+def test_the_number_of_clips_is_in_the_folders_name_and_small_in_a_smoke_run(tmp_path, monkeypatch):
+    """So that a run on 1,000 clips of TGIF never meets shards of 20,000."""
+    homes = [Workspace("tgif", tmp_path, clips=clips).home.name for clips in (1000, 20_000, 0)]
+    assert [name.split("-")[1] for name in homes] == ["1000", "20000", "all"]
+    monkeypatch.setenv("V2T_SMOKE", "1")
+    assert [Workspace("tgif", tmp_path, clips=clips).clips for clips in (20, 5000, 0)] == [
+        20,
+        150,
+        150,
+    ]
+
+
+def test_references_are_all_captions_repeated_ones_too(tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    rows = ["a.gif\ta cat\n"] * 3 + ["b.gif\ta dog\n", "c.gif\ta fox\n"]
+    (folder / "captions.tsv").write_text("".join(rows))
+    for name, clip in (("train", "b"), ("val", "c"), ("test", "a")):
+        (folder / f"{name}.txt").write_text(f"{clip}.gif\n")
+    workspace = Workspace("my_folder", tmp_path, folder)
+    assert workspace.references() == {"a.gif": ("a cat",) * 3}
+    assert workspace.references("val") == {"c.gif": ("a fox",)}
+
+
+def test_google_drive_is_mounted_in_colab_alone(monkeypatch):
+    assert module.drive_copies(False) == ""
+    with pytest.raises(ValueError, match=r"expected Colab.*`copy_to`"):
+        module.drive_copies(True)
+    colab, mounted = types.ModuleType("google.colab"), []
+    colab.drive = types.SimpleNamespace(mount=mounted.append)
+    monkeypatch.setitem(sys.modules, "google.colab", colab)
+    assert module.drive_copies(True).startswith("/content/drive/MyDrive/")
+    assert mounted == ["/content/drive"]
 
 
 def test_a_folder_of_clips_is_split_by_clip_or_as_its_lists_say(tmp_path):
