@@ -230,7 +230,7 @@ def test_a_release_that_comes_whole_serves_every_clip_size(tmp_path, monkeypatch
         assert sizes == [releases.SIZES] * 2 and server.times("/r/YouTubeClips.tar") == 1
         shards = workspaces[1].shards()
         assert [len(workspaces[1].examples(split, 9)) for split in shards] == [3, 1, 2]
-        assert shards["test"].is_relative_to(tmp_path / "msvd-all-2x16")
+        assert shards["test"].is_relative_to(tmp_path / "msvd-1970-2x16")
         assert (tmp_path / "msvd" / "data" / "captions.tsv").exists()
 
 

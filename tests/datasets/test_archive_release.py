@@ -38,6 +38,7 @@ def test_the_figures_are_those_of_the_publications():
     assert list(MSVD.sizes.values()) == [1200, 100, 670] and sum(MSVD.sizes.values()) == 1970
     assert list(MSRVTT.sizes.values()) == [6513, 497, 2990]
     assert all("belong to those who uploaded" in kind.licence for kind in (MSVD, MSRVTT))
+    assert all(kind.usual_clips == sum(kind.sizes.values()) for kind in (MSVD, MSRVTT))
 
 
 def test_msvd_is_split_by_the_order_of_its_names(server, tmp_path):

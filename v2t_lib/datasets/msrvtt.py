@@ -26,6 +26,7 @@ class MSRVTT(ArchiveRelease):
         "those who uploaded them to YouTube"
     )
     recipe = "tgif"
+    usual_clips = 10_000
     base = "https://www.robots.ox.ac.uk/~maxbain/frozen-in-time/data/"
     archive = "MSRVTT.zip"
     sizes: ClassVar = {"train": 6513, "val": 497, "test": 2990}

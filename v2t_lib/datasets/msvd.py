@@ -25,6 +25,7 @@ class MSVD(ArchiveRelease):
         " was released for research; its clips belong to those who uploaded them to YouTube"
     )
     recipe = "tgif"
+    usual_clips = 1970
     base = "https://www.cs.utexas.edu/users/ml/clamp/videoDescription/"
     archive = "YouTubeClips.tar"
     others = (CAPTIONS,)
