@@ -86,8 +86,10 @@ def test_every_step_by_hand(tmp_path, capsys):
     assert printed.out.strip() == f"{run}/captioner.keras" and "reference:" in printed.err
     predictions = tmp_path / "run" / "predictions.tsv"
     arguments = ["--model", f"{run}/captioner.keras", "--out", str(predictions), "--json"]
+    arguments += ["--published", "msvd"]
     assert main(["evaluate", f"{shards}/test", *arguments, "--beam", "2"]) == 0
     scores = json.loads(capsys.readouterr().out)
+    assert "all 670 test clips" in scores["published"]["why_not"]
     assert scores.keys() >= SCORES and scores["clips"] == 3
     assert scores["blind_loss"] > 0
     assert len(predictions.read_text().splitlines()) == 3

@@ -9,6 +9,15 @@ import pytest
 from helpers.notebook_form import canonical
 from helpers.project import NAMES, PATHS, REPOSITORY, ROOT, SLUG
 
+#: Switches that mean the same in every notebook; the last from 03 on, where models are.
+SWITCHES = (
+    'DATASET = "shapes"  # @param ["shapes", "msvd", "msrvtt", "tgif", "my_folder"]',
+    'MY_FOLDER = ""  # @param {type:"string"}',
+    'ROOT = "v2t-work"  # @param {type:"string"}',
+    'TGIF_CLIPS = 5000  # @param {type:"integer"}',
+    'ON_DRIVE = False  # @param {type:"boolean"}',
+)
+
 
 def cells_of(path, kind):
     notebook = json.loads(path.read_text(encoding="utf-8"))
@@ -63,7 +72,17 @@ class TestNotebook:
         tagged = [cell for cell in code if "parameters" in cell["metadata"].get("tags", [])]
         assert tagged == code[1:2]
         assert all("# @param" in line for line in source(code[1]).splitlines())
-        assert 'DATASET = "shapes"  # @param ["shapes", "tgif", "my_folder"]' in source(code[1])
+        for line in SWITCHES[: len(SWITCHES) if path.name >= "03" else -1]:
+            assert line in source(code[1]).splitlines()
+
+    def test_every_workspace_gets_the_switches(self, path):
+        """So that each notebook finds the shards and the run that another made."""
+        code = "\n".join(lines_of_code(path))
+        options = "clips=clips" + (", copy_to=copy_to" if path.name >= "03" else "")
+        calls = re.findall(r"v2t\.Workspace\((.*?)\)", code)
+        assert calls and all(f"DATASET, ROOT, MY_FOLDER, {options}" in call for call in calls)
+        assert code.count('clips = TGIF_CLIPS if DATASET == "tgif" else None') == len(calls)
+        assert ("copy_to = drive_copies(ON_DRIVE)" in code) == (path.name >= "03")
 
     def test_nothing_that_belongs_to_one_machine(self, path):
         for cell in cells_of(path, "code"):

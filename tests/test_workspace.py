@@ -1,11 +1,13 @@
 import dataclasses
 import shutil
+import sys
+import types
 from unittest import mock
 
 import keras
 import numpy as np
 import pytest
-from helpers import tiny
+from helpers import releases, tiny
 from helpers.clips import write_gif
 from helpers.runs import eagerly
 
@@ -17,7 +19,10 @@ from v2t_lib.training.recipe import DecoderOptions, Recipe, TrainingOptions
 from v2t_lib.training.recipes import registry as recipes
 from v2t_lib.workspace import Workspace
 
-pytestmark = pytest.mark.usefixtures("eager", "one_core")
+pytestmark = [
+    pytest.mark.usefixtures("eager", "one_core"),
+    pytest.mark.filterwarnings("ignore:.*rows repeat an earlier one"),
+]
 
 TINY = Recipe(
     clip=tiny.CLIP,
@@ -87,6 +92,74 @@ def test_a_run_comes_back_from_its_copy(trained, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_finished_run_comes_from_its_copy_without_any_clips(trained, tmp_path, monkeypatch):
+    untrained(trained, tmp_path / "one", copy_to=tmp_path / "drive").captioner()
+    options = {"recipe": BLIND, "clips": 60, "copy_to": tmp_path / "drive"}
+    monkeypatch.setattr(shapes, "write_shapes", lambda *a, **k: pytest.fail("drew clips"))
+    again = Workspace(root=tmp_path / "two", **options)
+    assert again.captioner().get_weights() and again.blind().grid == (1, 1, 1)
+    assert not (again.home / "data").exists()
+    other = Workspace(root=tmp_path / "two", **options | {"clips": 61})
+    assert other.copy != again.copy and not other.copy.exists()
+
+
+def test_a_run_that_was_cut_off_goes_on_from_its_copy(trained, tmp_path):
+    recipe = dataclasses.replace(BLIND, training=TrainingOptions(epochs=2, batch_size=32))
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = True
+
+    options = {"recipe": recipe, "copy_to": tmp_path / "drive"}
+    untrained(trained, tmp_path / "one", **options).captioner(callbacks=[Stop()])
+    epochs = []
+    note = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: epochs.append(epoch))
+    untrained(trained, tmp_path / "two", **options).captioner(callbacks=[note])
+    assert epochs == [1]
+
+
+def test_examples_need_one_splits_shards_alone(tmp_path):
+    workspace = Workspace(root=tmp_path, recipe=BLIND, clips=60)
+    assert len(workspace.examples("test", 3)) == 3
+    assert [path.name for path in (workspace.home / "shards").iterdir()] == ["test"]
+    assert set(workspace.shards()) == {"train", "val", "test", "unseen"}
+
+
+def test_the_number_of_clips_is_in_the_folders_name_and_small_in_a_smoke_run(tmp_path, monkeypatch):
+    """So that a run on 1,000 clips of TGIF never meets shards of 20,000."""
+    homes = [Workspace("tgif", tmp_path, clips=clips).home.name for clips in (1000, 20_000, 0)]
+    assert [name.split("-")[1] for name in homes] == ["1000", "20000", "all"]
+    monkeypatch.setenv("V2T_SMOKE", "1")
+    assert [Workspace("tgif", tmp_path, clips=clips).clips for clips in (20, 5000, 0)] == [
+        20,
+        150,
+        150,
+    ]
+
+
+def test_references_are_all_captions_repeated_ones_too(tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    rows = ["a.gif\ta cat\n"] * 3 + ["b.gif\ta dog\n", "c.gif\ta fox\n"]
+    (folder / "captions.tsv").write_text("".join(rows))
+    for name, clip in (("train", "b"), ("val", "c"), ("test", "a")):
+        (folder / f"{name}.txt").write_text(f"{clip}.gif\n")
+    workspace = Workspace("my_folder", tmp_path, folder)
+    assert workspace.references() == {"a.gif": ("a cat",) * 3}
+    assert workspace.references("val") == {"c.gif": ("a fox",)}
+
+
+def test_google_drive_is_mounted_in_colab_alone(monkeypatch):
+    assert module.drive_copies(False) == ""
+    with pytest.raises(ValueError, match=r"expected Colab.*`copy_to`"):
+        module.drive_copies(True)
+    colab, mounted = types.ModuleType("google.colab"), []
+    colab.drive = types.SimpleNamespace(mount=mounted.append)
+    monkeypatch.setitem(sys.modules, "google.colab", colab)
+    assert module.drive_copies(True).startswith("/content/drive/MyDrive/")
+    assert mounted == ["/content/drive"]
+
+
 def test_a_folder_of_clips_is_split_by_clip_or_as_its_lists_say(tmp_path):
     folder = tmp_path / "mine"
     folder.mkdir()
@@ -146,8 +219,25 @@ def test_recipes(monkeypatch, tmp_path):
     assert small.recipe == recipes.get("smoke") and small.clips < quick.clips
 
 
+def test_a_release_that_comes_whole_serves_every_clip_size(tmp_path, monkeypatch):
+    """One download of MSVD: its clips lie beside no size's shards but in the root."""
+    with releases.released(monkeypatch) as server:
+        workspaces = [
+            Workspace("msvd", tmp_path, recipe=dataclasses.replace(TINY, clip=spec))
+            for spec in (tiny.CLIP, dataclasses.replace(tiny.CLIP, frames=2))
+        ]
+        sizes = [{s: len(r) for s, r in w.records().items()} for w in workspaces]
+        assert sizes == [releases.SIZES] * 2 and server.times("/r/YouTubeClips.tar") == 1
+        shards = workspaces[1].shards()
+        assert [len(workspaces[1].examples(split, 9)) for split in shards] == [3, 1, 2]
+        assert shards["test"].is_relative_to(tmp_path / "msvd-1970-2x16")
+        assert (tmp_path / "msvd" / "data" / "captions.tsv").exists()
+
+
 def test_bad_names_are_told(tmp_path):
-    with pytest.raises(DataError, match=r"among my_folder, shapes, tgif\. Received: 'tgiff'"):
+    with pytest.raises(
+        DataError, match=r"among msrvtt, msvd, my_folder, shapes, tgif\. Received: 'tgiff'"
+    ):
         Workspace("tgiff", tmp_path)
     with pytest.raises(DataError, match=r"expected `folder` to hold captions\.tsv"):
         Workspace("my_folder", tmp_path, tmp_path)

@@ -18,6 +18,7 @@ from v2t_lib.shards.example import Example
 from v2t_lib.shards.format import is_finished
 from v2t_lib.shards.pack import pack
 from v2t_lib.shards.reader import ShardDataset
+from v2t_lib.training.checkpoints import Mirror
 from v2t_lib.training.fit import BLIND_FILE, MODEL_FILE
 from v2t_lib.training.recipe import Recipe
 from v2t_lib.training.recipes import registry as recipes
@@ -44,19 +45,39 @@ def device() -> str:
     )
 
 
+def drive_copies(wanted: bool) -> str:
+    """Google Drive's folder for copies of runs, which Colab mounts here; "" unless `wanted`.
+
+    Raises:
+        ValueError: This isn't Colab.
+    """
+    if not wanted:
+        return ""
+    try:
+        from google.colab import drive
+    except ImportError:
+        raise ValueError(
+            "expected Colab, which alone can mount Google Drive. Received: another machine; give "
+            "`Workspace` a folder as `copy_to` instead"
+        ) from None
+    drive.mount("/content/drive")
+    return "/content/drive/MyDrive/v2t-runs"
+
+
 @dataclasses.dataclass(frozen=True)
 class Workspace:
     """A folder for one data set: its clips, shards and trained model, made when first asked for.
 
     Args:
-        dataset: A registered data set: "shapes", drawn here; "tgif", downloaded; or "my_folder".
+        dataset: A registered data set: "shapes", drawn here; "msvd", "msrvtt" or "tgif",
+            downloaded; or "my_folder".
         root: Where everything goes.
         folder: For "my_folder": a folder with `captions.tsv`, and `train.txt`, `val.txt` and
             `test.txt` where the split is yours.
         recipe: How the model is built and trained; the data set's own when left out, "smoke" where
             `V2T_SMOKE=1`.
         clips: How many clips are drawn, or taken at most, 0 for all there are; the data set's
-            usual number when left out.
+            usual number when left out. Another number is another folder in `root` and `copy_to`.
         quick: Take at most as many clips as show something in minutes.
         out: Where the model goes; into `root` when left out.
         copy_to: A second directory, on a mounted drive say, that gets a copy of the run as it
@@ -85,7 +106,9 @@ class Workspace:
             object.__setattr__(self, "recipe", recipe)
         if self.clips is None:
             usual = min(kind.usual_clips, QUICK_CLIPS) if self.quick else kind.usual_clips
-            object.__setattr__(self, "clips", SMOKE_CLIPS if smoke() else usual)
+            object.__setattr__(self, "clips", usual)
+        if smoke():
+            object.__setattr__(self, "clips", min(self.clips or SMOKE_CLIPS, SMOKE_CLIPS))
 
     @property
     def source(self) -> DataSet:
@@ -100,16 +123,27 @@ class Workspace:
         return Path(self.root) / (f"{name}-seed{self.seed}" if self.seed else name)
 
     @property
+    def data_home(self) -> Path:
+        """Where the data set's own files go; a release that comes whole serves all clip sizes."""
+        whole = self.source.fetchable and not self.source.remote
+        return Path(self.root) / self.dataset if whole else self.home
+
+    @property
     def run(self) -> Path:
         """Where the trained model lies."""
         return Path(self.out) if self.out else self.home / "run"
+
+    @property
+    def copy(self) -> Path | None:
+        """Where the copy of the run lies, one for every size and seed; None without a copy."""
+        return Path(self.copy_to) / self.home.name if self.copy_to else None
 
     def captions(self) -> Path:
         """The captions file; draws the clips, or downloads the release, where there is none yet."""
         source = self.source
         if source.fetchable:
             print(source.licence, file=sys.stderr)
-        return source.captions(self.home)
+        return source.captions(self.data_home)
 
     def records(self) -> dict[str, list[Record]]:
         """Every split's clips; drawn data has a split "unseen" too."""
@@ -123,12 +157,19 @@ class Workspace:
         share = min(1.0, self.clips / len(records)) if self.clips else 1.0
         return {name: of[: max(1, round(share * len(of)))] for name, of in splits.items()}
 
-    def shards(self) -> dict[str, Path]:
-        """Every split's shards; packs, or fetches and packs, what isn't there yet.
+    def references(self, split: str = "test") -> dict[str, tuple[str, ...]]:
+        """Every caption of a split's clips, repeated ones included, as scoring protocols count."""
+        clips = {record.source for record in self.records()[split]}
+        records = read_captions(self.captions(), keep_repeats=True)
+        return {record.source: record.captions for record in records if record.source in clips}
+
+    def shards(self, *names: str) -> dict[str, Path]:
+        """The shards of these splits, of all if none is named; packs, or fetches, what is missing.
 
         Clips on this disk are packed from where they lie; fetched ones are kept in shards alone.
         """
-        splits, captions, folder = self.records(), self.captions(), self.home / "shards"
+        records, captions, folder = self.records(), self.captions(), self.home / "shards"
+        splits = {name: records[name] for name in names or records}
         if self.source.remote:
             records = [record for split in splits.values() for record in split]
             fetch(records, captions, folder, spec=self.recipe.clip)
@@ -140,7 +181,7 @@ class Workspace:
 
     def examples(self, split: str = "test", count: int = 8) -> list[Example]:
         """The first clips of a split, as the model sees them."""
-        examples = ShardDataset.open(self.shards()[split]).examples()
+        examples = ShardDataset.open(self.shards(split)[split]).examples()
         return list(itertools.islice(examples, count))
 
     def train(self, callbacks=(), resume: bool = False) -> Captioner:
@@ -153,13 +194,17 @@ class Workspace:
             dataclasses.replace(self.recipe, training=options),
             val=shards["val"],
             resume=resume,
-            copy_to=Path(self.copy_to) / self.home.name if self.copy_to else None,
+            copy_to=self.copy,
             callbacks=callbacks,
         )
         return load(self.run / MODEL_FILE)
 
     def captioner(self, callbacks=()) -> Captioner:
-        """The trained captioner; trains it first, with `callbacks`, where there is none."""
+        """The trained captioner, from `copy_to` where `run` lacks it; else trained, or trained on.
+
+        Clips are needed only for training, with `callbacks`.
+        """
+        Mirror(self.run, self.copy).fetch()
         history = self.run / "history.csv"
         epochs = len(pd.read_csv(history)) if history.exists() and history.stat().st_size else 0
         if epochs >= self.recipe.training.epochs:

@@ -66,7 +66,7 @@ def test_a_data_set_from_outside_the_package_is_one_class(mine, tmp_path, capsys
     sizes = {split: len(records) for split, records in workspace.records().items()}
     assert sizes == {"train": 8, "val": 1, "test": 1}
     assert "Drawn in this test" in capsys.readouterr().err
-    with pytest.raises(DataError, match=r"among mine, my_folder, .*Received: 'other'"):
+    with pytest.raises(DataError, match=r"among mine, msrvtt, .*Received: 'other'"):
         Workspace("other", tmp_path)
     with pytest.raises(ValueError, match=r"not taken yet for a data set\. Received: 'tgif'"):
         register_dataset("tgif")(mine)

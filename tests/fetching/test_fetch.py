@@ -259,6 +259,10 @@ def test_a_folder_stays_what_it_was_begun_as(server, gifs, tmp_path):
     with pytest.raises(DataError, match="another name than 'tgif'"):
         (tmp_path / "tgif.txt").write_text(url)
         fetch(select(read_captions(path), tmp_path / "tgif.txt"), path, tmp_path / "o")
+    (tmp_path / f"{tmp_path.name}.txt").write_text(url)
+    with pytest.raises(DataError, match=f"another name than '{tmp_path.name}'"):
+        records = select(read_captions(path), tmp_path / f"{tmp_path.name}.txt")
+        fetch(records, path, tmp_path.parent)
 
 
 def test_shares_are_stable_and_make_up_the_whole(server, gifs, tmp_path):

@@ -5,7 +5,7 @@ count clips that could not be fetched, as TGIF's protocol does, give what --out 
 import json
 from pathlib import Path
 
-from v2t_lib.cli.flags import add_json, add_model
+from v2t_lib.cli.flags import add_json, add_model, add_published
 from v2t_lib.cli.score import say_why_no_meteor
 
 
@@ -17,12 +17,15 @@ def add_arguments(parser):
     add("--unseen", type=Path, metavar="SHARDS", help=text)
     text = "training shards: counts captions that are copied from them"
     add("--training", type=Path, metavar="SHARDS", help=text)
+    add_published(parser)
     add_model(parser, beam=4)
     add_json(parser)
 
 
 def run(args) -> int:
+    from v2t_lib.datasets.baselines import beside_published
     from v2t_lib.evaluation import evaluate, summary, write_predictions
+    from v2t_lib.metrics.score_report import published_table
     from v2t_lib.models.saving import load
     from v2t_lib.training.fit import BLIND_FILE
 
@@ -38,5 +41,11 @@ def run(args) -> int:
     if args.out:
         write_predictions(predictions, args.out)
     say_why_no_meteor(scores)
+    if args.published:
+        references = {p.source: p.references for p in predictions}
+        rows, why = beside_published(args.published, scores, references)
+        scores["published"] = {"rows": rows, "why_not": why}
     print(json.dumps(scores) if args.json else summary(scores))
+    if args.published and not args.json:
+        print(published_table(rows, why))
     return 0

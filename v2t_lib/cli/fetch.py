@@ -28,10 +28,11 @@ def _share(text: str) -> tuple[int, int]:
 
 def add_arguments(parser):
     what, add = parser.add_mutually_exclusive_group(required=True), parser.add_argument
-    text = "captions file of URLs or paths; or a published data set, tgif say"
+    text = "captions file of URLs or paths; or a published data set: msrvtt, msvd or tgif"
     what.add_argument("captions", nargs="?", help=text)
     what.add_argument("--report", type=Path, metavar="DIR", help="only count what DIR has, draw it")
-    add("--out", type=Path, metavar="DIR", help="where manifest, clips and shards go")
+    text = "where manifest, clips and shards go (default: a published data set's name)"
+    add("--out", type=Path, metavar="DIR", help=text)
     text = "only the sources of this split list, or published split: train, val or test; repeatable"
     add("--split", action="append", metavar="LIST", help=text)
     add("--limit", type=number(1), metavar="CLIPS", help="only this many clips, the first")
@@ -46,13 +47,18 @@ def add_arguments(parser):
     add_options(parser, "servers", DEFAULT_POLICY)
 
 
+def _published() -> list[str]:
+    from v2t_lib.datasets.registry import DATASETS
+
+    return [name for name in DATASETS if DATASETS[name].fetchable]
+
+
 def _plan(args):
     """The captions file and the records asked for, of a published data set or a file."""
     from v2t_lib.captions_file import read_captions, select
     from v2t_lib.datasets.registry import DATASETS
 
-    captions, lists = args.captions, args.split or []
-    published = [name for name in DATASETS if DATASETS[name].fetchable]
+    captions, lists, published = args.captions, args.split or [], _published()
     if captions in published:
         source = DATASETS[captions](mirror=args.mirror or "")
         print(source.licence, file=sys.stderr)
@@ -76,6 +82,8 @@ def run(args) -> int:
 
     folder = args.report
     if folder is None:
+        if args.out is None and args.captions in _published():
+            args.out = Path(args.captions)
         if args.out is None:
             raise WrongUsage("expected --out DIR")
         captions, records = _plan(args)

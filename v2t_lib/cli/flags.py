@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+from v2t_lib.datasets.baselines import TEST_SPLITS
 from v2t_lib.options import Option, Options
 from v2t_lib.specs import ClipSpec
 
@@ -31,6 +32,13 @@ def _parser_of(option: Option) -> Callable[[str], object]:
 def add_json(parser: argparse.ArgumentParser) -> None:
     """`--json`, for a command that prints a result."""
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def add_published(parser: argparse.ArgumentParser) -> None:
+    """`--published`, whose result `published_table` shows."""
+    text = "show published scores of this data set, and these beside them if they compare"
+    names = tuple(TEST_SPLITS)
+    parser.add_argument("--published", choices=names, help=text)
 
 
 def add_model(parser: argparse.ArgumentParser, beam: int) -> None:

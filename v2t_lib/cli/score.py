@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from v2t_lib.cli.flags import add_json
+from v2t_lib.cli.flags import add_json, add_published
 
 
 def add_arguments(parser):
@@ -21,6 +21,7 @@ def add_arguments(parser):
     add("--against", type=Path, metavar="B.tsv", help=text)
     text = "where a table of every clip goes, best and worst in turn"
     add("--per-clip", type=Path, metavar="OUT.csv", help=text)
+    add_published(parser)
     add_json(parser)
 
 
@@ -31,8 +32,9 @@ def say_why_no_meteor(scores: dict) -> None:
 
 def run(args) -> int:
     from v2t_lib.captions_file import read_captions, read_predictions, select
+    from v2t_lib.datasets.baselines import beside_published
     from v2t_lib.metrics.corpus_scores import score_corpus
-    from v2t_lib.metrics.score_report import report, summary, write_clips
+    from v2t_lib.metrics.score_report import published_table, report, summary, write_clips
     from v2t_lib.text import checks
 
     records = read_captions(args.references, keep_repeats=True)
@@ -57,5 +59,10 @@ def run(args) -> int:
     say_why_no_meteor(result)
     if args.per_clip:
         write_clips(scored, args.per_clip)
+    if args.published:
+        rows, why = beside_published(args.published, result, references)
+        result["published"] = {"rows": rows, "why_not": why}
     print(json.dumps(result) if args.json else summary(result))
+    if args.published and not args.json:
+        print(published_table(rows, why))
     return 0

@@ -1,7 +1,32 @@
-"""Published scores to compare one's own with, and the protocol that each follows.
+"""Published scores, the protocol that each follows, and whether one's own may stand beside them.
 
 Scores compare only between rows with the same data, clips and protocol.
 """
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+
+class Benchmark(NamedTuple):
+    """A data set's test split, as published scores are computed on it.
+
+    Attributes:
+        data: The data set's name in `PUBLISHED`.
+        clips: The number of clips.
+        references: The number of captions, repeated ones included; 0 where it isn't published.
+    """
+
+    data: str
+    clips: int
+    references: int
+
+
+#: By the names of `datasets.registry`.
+TEST_SPLITS = {
+    "msrvtt": Benchmark("MSR-VTT", 2990, 59_800),
+    "msvd": Benchmark("MSVD", 670, 27_763),
+    "tgif": Benchmark("TGIF", 11_360, 0),
+}
 
 _TGIF = "TGIF's own (see `metrics.corpus_scores`): missing predictions count as empty captions"
 _COCO = "COCO caption evaluation, all references, all test clips of the usual split"
@@ -53,7 +78,8 @@ PUBLISHED = (
         "METEOR": 0.2960,
         "clips": 670,
         "protocol": _COCO,
-        "source": "Yao et al. 2015, arXiv 1502.08029",
+        "source": "Yao et al., Describing Videos by Exploiting Temporal Structure, ICCV 2015, "
+        "arXiv 1502.08029",
     },
     {
         "data": "MSVD",
@@ -68,7 +94,8 @@ PUBLISHED = (
         "METEOR": 0.319,
         "clips": 670,
         "protocol": _COCO,
-        "source": "as reported in Wang et al. 2018 (RecNet), arXiv 1803.11438",
+        "source": "as reported by Wang et al., Reconstruction Network for Video Captioning, "
+        "CVPR 2018, arXiv 1803.11438",
     },
     {
         "data": "MSR-VTT",
@@ -83,6 +110,53 @@ PUBLISHED = (
         "METEOR": 0.255,
         "clips": 2990,
         "protocol": _COCO,
-        "source": "as reported in Wang et al. 2018 (RecNet), arXiv 1803.11438",
+        "source": "as reported by Wang et al., Reconstruction Network for Video Captioning, "
+        "CVPR 2018, arXiv 1803.11438",
     },
 )
+
+
+def why_not_beside(dataset: str, references: Mapping[str, Sequence[str]]) -> str:
+    """Why scores against these references may not stand beside published ones; "" if they may.
+
+    Args:
+        dataset: The data set's name in `datasets.registry`.
+        references: Every scored clip's captions, clips without a prediction included.
+    """
+    if dataset not in TEST_SPLITS:
+        return f"no published scores of {dataset!r} are known here"
+    name, clips, captions = TEST_SPLITS[dataset]
+    if len(references) != clips:
+        return (
+            f"published scores are over all {clips:,} test clips of {name}, and these over "
+            f"{len(references):,}: scores on some of the clips compare with none on all"
+        )
+    count = sum(map(len, references.values()))
+    if captions and count != captions:
+        return (
+            f"published scores are against all {captions:,} captions of the test clips of {name}, "
+            f"and these against {count:,}; shards hold a repeated caption once, so give the "
+            "predictions and the captions file to `v2t score`"
+        )
+    return ""
+
+
+def beside_published(
+    dataset: str, scores: Mapping[str, float | None], references: Mapping[str, Sequence[str]]
+) -> tuple[list[dict], str]:
+    """The published rows of a data set and, if they compare with those, one's own scores.
+
+    Args:
+        dataset: The data set's name in `datasets.registry`.
+        scores: One's own, under the names that `PUBLISHED` uses; others are ignored.
+        references: What they were scored against, see `why_not_beside`.
+
+    Returns:
+        The rows, one's own last, and why that one is left out: "" if it isn't.
+    """
+    why, split = why_not_beside(dataset, references), TEST_SPLITS.get(dataset)
+    rows = [row for row in PUBLISHED if split and row["data"] == split.data]
+    if not why:
+        ours = {"data": split.data, "system": "yours", "clips": len(references)}
+        rows.append({name: ours.get(name, scores.get(name)) for name in rows[0]})
+    return rows, why

@@ -97,7 +97,8 @@ def settle_settings(
             f"{twice[0]!r}; what training has seen, no test can use"
         )
     for split in sources:
-        if split in _RESERVED or split.startswith("part-"):
+        taken = Path(captions_file).resolve().parent == (out / split).resolve()
+        if taken or split in _RESERVED or split.startswith("part-"):
             raise DataError(
                 f"expected a split list of another name than {split!r}. Received: {split}.txt; "
                 "its clips would lie where other files do"

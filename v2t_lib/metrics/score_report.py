@@ -1,6 +1,7 @@
 """The scores of a corpus for people and programs: JSON, a text table, a CSV of clips."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,18 @@ def summary(result: dict) -> str:
             line += f"   {pair['difference']:+10.4f}   {span(pair['interval'])}"
         lines.append(line)
     return "\n".join(lines)
+
+
+def published_table(rows: Sequence[dict], why: str) -> str:
+    """The result of `baselines.beside_published` as a text table."""
+    names = ("BLEU-4", "ROUGE-L", "CIDEr", "METEOR")
+    lines = [f"{'':56s}" + "".join(f"{name:>8s}" for name in names)]
+    for row in rows:
+        system = f"{row['system']}, {row['year']}" if row["year"] else row["system"]
+        figures = (f"{row[name]:8.3f}" if row[name] is not None else f"{'':8s}" for name in names)
+        lines.append(f"{system[:55]:56s}" + "".join(figures).rstrip())
+        lines += [f"  {row['clips']:,} clips; {row['protocol']}"] if row["protocol"] else []
+    return "\n".join([*lines, f"Yours is not among them: {why}."] if why else lines)
 
 
 def write_clips(scored: CorpusScores, path: str | Path) -> None:

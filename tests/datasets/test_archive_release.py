@@ -1,0 +1,204 @@
+"""MSVD and MSR-VTT from a local server, as stand-ins in the same form."""
+
+import dataclasses
+import json
+
+import pytest
+from helpers import releases
+from helpers import scripted_server as scripted
+
+from v2t_lib.captions_file import read_captions, read_split, select
+from v2t_lib.cli.main import main
+from v2t_lib.datasets.msrvtt import MSRVTT
+from v2t_lib.datasets.msvd import MSVD
+from v2t_lib.errors import DataError
+from v2t_lib.fetching import large_file
+from v2t_lib.shards.format import DatasetInfo
+
+ARCHIVES = [(MSVD, "YouTubeClips.tar"), (MSRVTT, "MSRVTT.zip")]
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*rows repeat an earlier one")
+
+
+def ids(split_list):
+    """MSVD's names of the clips in a list."""
+    return [source[6:-4] for source in read_split(split_list)]
+
+
+@pytest.fixture
+def server(monkeypatch):
+    policy = dataclasses.replace(large_file.POLICY, attempts=2, pause=0.0)
+    monkeypatch.setattr(large_file, "POLICY", policy)
+    with releases.released(monkeypatch) as server:
+        yield server
+
+
+def test_the_figures_are_those_of_the_publications():
+    assert list(MSVD.sizes.values()) == [1200, 100, 670] and sum(MSVD.sizes.values()) == 1970
+    assert list(MSRVTT.sizes.values()) == [6513, 497, 2990]
+    assert all("belong to those who uploaded" in kind.licence for kind in (MSVD, MSRVTT))
+    assert all(kind.usual_clips == sum(kind.sizes.values()) for kind in (MSVD, MSRVTT))
+
+
+def test_msvd_is_split_by_the_order_of_its_names(server, tmp_path):
+    captions = MSVD().captions(tmp_path)
+    lists = MSVD().split_lists(captions)
+    assert {
+        name: [source[6:-4] for source in read_split(path)] for name, path in lists.items()
+    } == {
+        "train": ["-4wsuPCjDBc_5_15", "ZZZZZZZZZZZ_0_4", "_hbPLsZvvo0_18_25"],
+        "val": ["aaaaaaaaaaa_10_12"],
+        "test": ["aaaaaaaaaaa_1_2", "zzit5b_-ukg_5_20"],
+    }
+    records = read_captions(captions, keep_repeats=True)
+    assert {record.captions for record in records} == {
+        ("a square is moving", "a square is moving", "it moves")
+    }
+    assert all((captions.parent / record.source).is_file() for record in records)
+
+
+def test_msrvtt_is_split_by_number(server, tmp_path):
+    captions = MSRVTT().captions(tmp_path)
+    lists = MSRVTT().split_lists(captions)
+    assert {name: read_split(path) for name, path in lists.items()} == {
+        "train": ["clips/video0.mp4", "clips/video1.mp4", "clips/video2.mp4"],
+        "val": ["clips/video3.mp4"],
+        "test": ["clips/video9.mp4", "clips/video10.mp4"],
+    }
+    (said,) = {record.captions for record in read_captions(captions)}
+    assert said == ("a square moves", "a square moves right")
+
+
+@pytest.mark.parametrize("kind, archive", ARCHIVES)
+def test_a_second_run_asks_for_nothing_and_the_archive_is_gone(server, tmp_path, kind, archive):
+    captions = kind().captions(tmp_path)
+    asked, text = len(server.asked), captions.read_text()
+    assert kind().captions(tmp_path) == captions and len(server.asked) == asked
+    assert not (captions.parent / archive).exists() and captions.read_text() == text
+    assert len(list((captions.parent / "clips").iterdir())) == 6
+
+
+@pytest.mark.parametrize("kind, archive", ARCHIVES)
+def test_a_download_that_is_cut_off_resumes_in_the_next_run(server, tmp_path, kind, archive):
+    data = (releases.msvd_files() | releases.msrvtt_files())[archive]
+    cut = [scripted.ranged(data, cut=3000), scripted.status(503)]
+    server.script(f"/r/{archive}", *cut)
+    with pytest.raises(DataError, match=r"3,000 bytes are there"):
+        kind().captions(tmp_path)
+    server.script(f"/r/{archive}", scripted.ranged(data))
+    assert len(read_captions(kind().captions(tmp_path))) == 6
+    assert server.asked[-1][1]["Range"] == "bytes=3000-"
+
+
+@pytest.mark.parametrize("kind, archive", ARCHIVES)
+def test_unpacking_that_was_killed_goes_on(server, tmp_path, monkeypatch, kind, archive):
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(kind, "_write", killed)
+        kind().captions(tmp_path)
+    clips = list((tmp_path / "data" / "clips").iterdir())
+    times = {path: path.stat().st_mtime_ns for path in clips}
+    asked = len(server.asked)
+    kind().captions(tmp_path)
+    assert len(server.asked) == asked
+    assert {path: path.stat().st_mtime_ns for path in clips} == times
+
+
+@pytest.mark.parametrize("kind, archive", ARCHIVES)
+def test_a_release_with_other_clips_is_refused(server, tmp_path, kind, archive):
+    make = {MSVD: releases.msvd_files, MSRVTT: releases.msrvtt_files}[kind]
+    clips = {MSVD: releases.MSVD_CLIPS, MSRVTT: releases.MSRVTT_CLIPS}[kind]
+    server.script(f"/r/{archive}", scripted.ranged(make(clips[:5])[archive]))
+    with pytest.raises(
+        DataError, match=rf"{archive}: expected 6 clips with.*Received: 5; the arch"
+    ):
+        kind().captions(tmp_path)
+    left = {path.name for path in (tmp_path / "data").iterdir()}
+    assert left <= {"clips", "MSR_VTT.json"}
+    server.script(f"/r/{archive}", scripted.ranged(make()[archive]))
+    assert len(read_captions(kind().captions(tmp_path))) == 6
+
+
+def test_an_archive_whose_paths_climb_is_refused(server, tmp_path):
+    climbing = [("YouTubeClips/../../../aaaaaaaaaaa_7_8.avi", b"x")]
+    data = releases.msvd_files(extra=climbing)["YouTubeClips.tar"]
+    server.script("/r/YouTubeClips.tar", scripted.ranged(data))
+    with pytest.raises(
+        DataError, match=r"within the archive's folder\. Received: 'YouTubeClips/\.\."
+    ):
+        MSVD().captions(tmp_path / "deep" / "er")
+    assert not list(tmp_path.rglob("*.avi"))
+
+
+def test_clips_without_captions_are_named_and_left_out(server, tmp_path, capsys):
+    files = releases.msvd_files([*releases.MSVD_CLIPS, "silentsilen_0_1"])
+    files["AllVideoDescriptions.txt"] = releases.msvd_files()["AllVideoDescriptions.txt"]
+    for name, data in files.items():
+        server.script(f"/r/{name}", scripted.ranged(data))
+    records = read_captions(MSVD().captions(tmp_path))
+    assert len(records) == 6 and "silent" not in str(records)
+    assert (
+        "1 clips without captions are left out, clips/silentsilen_0_1.avi"
+        in capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(
+    "annotations", [[], {"annotations": [{"caption": "a cat"}]}, {"sentences": []}]
+)
+def test_annotations_of_another_form_are_refused(server, tmp_path, annotations):
+    data = releases.msrvtt_files(annotations=annotations)["MSRVTT.zip"]
+    server.script("/r/MSRVTT.zip", scripted.ranged(data))
+    with pytest.raises(DataError, match=r"`image_id` and `caption`\. Received: \w+Error"):
+        MSRVTT().captions(tmp_path)
+
+
+def test_without_a_network_it_says_so(server, tmp_path):
+    with pytest.raises(DataError, match=r"expected to download http://127.0.0.1:9/AllV.*refused"):
+        MSVD(mirror="http://127.0.0.1:9/").captions(tmp_path)
+
+
+@pytest.mark.parametrize("name, kind", [("msvd", MSVD), ("msrvtt", MSRVTT)])
+def test_the_name_stands_for_it_all(server, tmp_path, monkeypatch, capsys, name, kind):
+    monkeypatch.chdir(tmp_path)
+    size = ["--shards", "--frames", "2", "--size", "16", "--workers", "1"]
+    assert main(["fetch", name, *size, "--split", "test", "--json"]) == 0
+    printed = capsys.readouterr()
+    assert kind.licence in printed.err
+    assert json.loads(printed.out)["splits"] == {"test": {"of": 2, "verdicts": {"ok": 2}}}
+    asked = len(server.asked)
+    assert main(["fetch", name, *size]) == 0
+    assert capsys.readouterr().out.startswith(f"{name}: you have 6 of 6\n")
+    sizes = {split: DatasetInfo.load(tmp_path / name / split).clips for split in releases.SIZES}
+    assert sizes == releases.SIZES and len(server.asked) == asked
+
+
+def test_without_shards_clips_stay_where_they_were_unpacked(server, tmp_path):
+    assert main(["fetch", "msvd", "--out", str(tmp_path), "--workers", "1"]) == 0
+    train = read_captions(tmp_path / "clips" / "train.tsv")
+    assert train[0].source == "../data/clips/-4wsuPCjDBc_5_15.avi"
+    captions = tmp_path / "data" / "captions.tsv"
+    assert len(select(read_captions(captions), tmp_path / "data" / "test.txt")) == 2
+
+
+@pytest.mark.shared
+def test_msvds_captions_and_split_are_the_usual_ones(shared_data, tmp_path):
+    """From `<id> sentence` lines to our form: every caption and every list of the shared data."""
+    rows = [
+        row.split("\t") for row in (shared_data / "msvd" / "captions.tsv").read_text().splitlines()
+    ]
+    text = "".join(f"{clip} {caption}\n" for clip, caption in reversed(rows))
+    (tmp_path / "AllVideoDescriptions.txt").write_text("# MSVD\n" + text)
+    clips = [MSVD().place(f"YouTubeClips/{clip}.avi") for clip, _ in rows]
+    captions = MSVD()._captions(tmp_path, list(dict.fromkeys(clips)))
+    MSVD()._write(tmp_path / "captions.tsv", captions)
+    written = read_captions(tmp_path / "captions.tsv", keep_repeats=True)
+    assert len(written) == 1970 and sum(len(r.captions) for r in written) == 80_827
+    assert sorted((r.source[6:-4], c) for r in written for c in r.captions) == sorted(
+        map(tuple, rows)
+    )
+    for split in MSVD.sizes:
+        assert ids(tmp_path / f"{split}.txt") == read_split(shared_data / "msvd" / f"{split}.txt")

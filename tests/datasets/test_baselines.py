@@ -1,0 +1,96 @@
+"""One's own scores stand beside published ones only when they are over the same clips."""
+
+import json
+
+import pytest
+
+from v2t_lib.cli.main import main
+from v2t_lib.datasets.baselines import (
+    PUBLISHED,
+    TEST_SPLITS,
+    beside_published,
+    why_not_beside,
+)
+from v2t_lib.datasets.msrvtt import MSRVTT
+from v2t_lib.datasets.msvd import MSVD
+from v2t_lib.datasets.tgif import ROWS
+from v2t_lib.metrics.corpus_scores import NAMES
+
+OURS = dict.fromkeys(NAMES, 0.5) | {"clips": 3, "loss": 1.0}
+
+
+def references(clips, captions):
+    """`captions` references in all, shared out among `clips` clips."""
+    each, rest = divmod(captions, clips)
+    return {str(n): ("a cat",) * (each + (n < rest)) for n in range(clips)}
+
+
+def test_the_test_splits_are_those_of_the_releases():
+    assert TEST_SPLITS["msvd"].clips == MSVD.sizes["test"]
+    assert TEST_SPLITS["msrvtt"].clips == MSRVTT.sizes["test"]
+    assert TEST_SPLITS["msrvtt"].references == 20 * MSRVTT.sizes["test"]
+    assert TEST_SPLITS["tgif"].clips == ROWS["data/splits/test.txt"]
+
+
+@pytest.mark.parametrize("name", TEST_SPLITS)
+def test_each_benchmark_has_rows_and_one_in_its_own_protocol_on_all_clips(name):
+    rows = [row for row in PUBLISHED if row["data"] == TEST_SPLITS[name].data]
+    assert any(row["clips"] == TEST_SPLITS[name].clips for row in rows)
+    for row in rows:  # A row over other clips says that it isn't in the protocol.
+        assert row["clips"] == TEST_SPLITS[name].clips or row["protocol"].startswith("not ")
+
+
+@pytest.mark.parametrize("name, captions", [("msvd", 27_763), ("msrvtt", 59_800), ("tgif", 34_000)])
+def test_scores_on_the_whole_test_split_are_the_last_row(name, captions):
+    rows, why = beside_published(name, OURS, references(TEST_SPLITS[name].clips, captions))
+    assert not why and {row["data"] for row in rows} == {TEST_SPLITS[name].data}
+    assert rows[-1]["system"] == "yours" and rows[-1].keys() == rows[0].keys()
+    assert rows[-1]["CIDEr"] == 0.5 and rows[-1]["clips"] == TEST_SPLITS[name].clips
+
+
+def test_scores_on_some_of_the_clips_are_left_out_and_the_reason_said():
+    rows, why = beside_published("msvd", OURS, references(669, 27_763))
+    assert all(row["system"] != "yours" for row in rows) and len(rows) == 2
+    assert "all 670 test clips of MSVD, and these over 669" in why
+    assert "v2t score" in why_not_beside("msvd", references(670, 24_033))
+    assert "against all 59,800 captions" in why_not_beside("msrvtt", references(2990, 59_000))
+    assert beside_published("shapes", OURS, references(640, 640)) == (
+        [],
+        "no published scores of 'shapes' are known here",
+    )
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Predictions, and references, of so many of MSVD's test clips."""
+
+    def write(clips, captions):
+        said = references(clips, captions)
+        rows = [f"{clip}.avi\t{text}\n" for clip, texts in said.items() for text in texts]
+        (tmp_path / "references.tsv").write_text("".join(rows))
+        (tmp_path / "predictions.tsv").write_text("".join(f"{clip}.avi\ta cat\n" for clip in said))
+        return [str(tmp_path / f"{name}.tsv") for name in ("predictions", "references")]
+
+    return write
+
+
+def test_score_shows_them(files, no_java, capsys):
+    assert main(["score", *files(670, 27_763), "--published", "msvd"]) == 0
+    printed = capsys.readouterr().out
+    assert "SA-LSTM (temporal attention), Inception-v4 features, 20" in printed
+    assert "\nyours " in printed and "not among them" not in printed
+    assert main(["score", *files(9, 9), "--published", "msvd"]) == 0
+    printed = capsys.readouterr().out
+    assert "Yours is not among them: published scores are over all 670 test clips" in printed
+    assert main(["score", *files(9, 9), "--published", "msvd", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)["published"]
+    assert len(shown["rows"]) == 2 and "these over 9" in shown["why_not"]
+
+
+@pytest.mark.shared
+def test_msvds_test_clips_have_so_many_captions(shared_data):
+    folder = shared_data / "msvd"
+    clips = set((folder / "test.txt").read_text().split())
+    rows = (folder / "captions.tsv").read_text().splitlines()
+    count = sum(row.split("\t")[0] in clips for row in rows)
+    assert (len(clips), count) == (TEST_SPLITS["msvd"].clips, TEST_SPLITS["msvd"].references)
