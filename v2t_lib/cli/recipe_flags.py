@@ -60,11 +60,12 @@ def recipe_from(args: argparse.Namespace) -> Recipe:
 
 
 def _shared_options(options: dict, encoder: str) -> dict:
-    """Those that another encoder has too, as image networks do."""
+    """Those of one image network for another; other encoders have options of their own."""
     from v2t_lib.models.encoders import registry
 
     known = registry.options(registry.ENCODERS[encoder])
-    return {name: value for name, value in options.items() if name in known}
+    images = "weights" in options
+    return {name: value for name, value in options.items() if images and name in known}
 
 
 def flags_of(recipe: Recipe, base: Recipe) -> list[str]:

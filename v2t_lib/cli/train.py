@@ -20,7 +20,9 @@ def add_arguments(parser):
     text = "a second folder, on a mounted drive say, that gets a copy of the run as it grows"
     text += "; --resume restores from there what RUN lacks"
     add("--copy-to", type=Path, metavar="DIR", help=text)
-    text = "where features of a frozen image network are kept, about 100 kB a clip of 8 frames with "
+    text = (
+        "where features of a frozen image network are kept, about 100 kB a clip of 8 frames with "
+    )
     text += "256 components (default: beside the shards)"
     add("--cache", type=Path, metavar="DIR", help=text)
     text = "fine-tune a model: its encoder, sizes, weights and words, to which new words are added"

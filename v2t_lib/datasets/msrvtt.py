@@ -25,7 +25,7 @@ class MSRVTT(ArchiveRelease):
         "https://github.com/m-bain/frozen-in-time) was released for research; its clips belong to "
         "those who uploaded them to YouTube"
     )
-    recipe = "tgif"
+    recipe = "msrvtt"
     usual_clips = 10_000
     base = "https://www.robots.ox.ac.uk/~maxbain/frozen-in-time/data/"
     archive = "MSRVTT.zip"

@@ -24,7 +24,7 @@ class MSVD(ArchiveRelease):
         "MSVD (Chen and Dolan, ACL 2011, https://www.cs.utexas.edu/users/ml/clamp/videoDescription)"
         " was released for research; its clips belong to those who uploaded them to YouTube"
     )
-    recipe = "tgif"
+    recipe = "msvd"
     usual_clips = 1970
     base = "https://www.cs.utexas.edu/users/ml/clamp/videoDescription/"
     archive = "YouTubeClips.tar"

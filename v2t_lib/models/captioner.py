@@ -86,7 +86,6 @@ class Captioner(keras.Model):
         """`(T', h', w')`, the memory's cells."""
         return self.encoder.grid(self.clip_spec)
 
-    @property
     def cell_shift(self) -> tuple[float, float]:
         """Where views and metrics lay attention, see `GridEncoder.cell_shift`."""
         measure = getattr(self.encoder, "cell_shift", None)
@@ -171,7 +170,7 @@ class Captioner(keras.Model):
     def _captions(self, found: SearchResult, frames, seconds) -> list[Caption]:
         if seconds is None:
             seconds = np.tile(np.arange(frames.shape[1], dtype=float), (len(frames), 1))
-        return transcribe(found, self.vocabulary, self.grid, frames, seconds, self.cell_shift)
+        return transcribe(found, self.vocabulary, self.grid, frames, seconds, self.cell_shift())
 
     def decode(self, source) -> Clip:
         """A path, URL, bytes or uint8 `(N, H, W, 3)` frames to the clip the model gets."""

@@ -244,7 +244,9 @@ def _drawn(count: int) -> Callable:
         drawn = tf.random.stateless_uniform(tf.shape(sentences.values), key + tf.stack([1, 0]))
         drawn = sentences.with_values(drawn).to_tensor(2.0)  # what isn't there comes last
         lengths = sentences.row_lengths()[:, None]
-        order = tf.gather(tf.argsort(drawn), tf.range(count, dtype=tf.int64) % lengths, batch_dims=1)
+        order = tf.gather(
+            tf.argsort(drawn), tf.range(count, dtype=tf.int64) % lengths, batch_dims=1
+        )
         chosen = tf.gather(sentences.to_tensor(), order, batch_dims=1)  # (clips, count)
         owners = tf.repeat(tf.range(sentences.nrows()), count)
         return owners, tf.reshape(chosen, [-1])

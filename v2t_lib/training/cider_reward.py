@@ -62,7 +62,9 @@ class CiderReward:
             cosines = 0.0
             for (ours, norm), (theirs, other) in zip(own, vectors, strict=True):
                 if norm and other:
-                    common = [(weight, theirs[gram]) for gram, weight in ours.items() if gram in theirs]
+                    common = [
+                        (weight, theirs[gram]) for gram, weight in ours.items() if gram in theirs
+                    ]
                     cosines += sum(min(pair) * pair[1] for pair in common) / (norm * other)
             shift = _length(sentence) - length
             total += cosines * math.exp(-(shift**2) / (2 * CIDER_SIGMA**2))

@@ -49,7 +49,9 @@ class FeatureWriter(keras.Model):
         frames = clips.reshape(-1, *clips.shape[2:])
         first, number_of = {}, []
         for number, frame in enumerate(frames):
-            number_of.append(first.setdefault(hashlib.sha1(frame).digest(), (len(first), number))[0])
+            number_of.append(
+                first.setdefault(hashlib.sha1(frame).digest(), (len(first), number))[0]
+            )
         distinct = frames[[number for _, number in first.values()]]
         # Always as many at a time: Keras compiles anew for another number.
         padding = np.repeat(distinct[:1], -len(distinct) % FRAMES, axis=0)

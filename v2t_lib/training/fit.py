@@ -66,7 +66,10 @@ def fit(
     """
     mirror = mirror or Mirror(path.parent)
     batch, words, spec = options.batch_size, captioner.vocabulary, captioner.caption_spec
-    sample, shards = val and ShardDataset.open(val), cached_features(captioner.encoder, shards, cache)
+    sample, shards = (
+        val and ShardDataset.open(val),
+        cached_features(captioner.encoder, shards, cache),
+    )
     val = sample and cached_features(captioner.encoder, sample, cache)
     steps = shards.steps(batch, options.captions_per_clip)
     compile_for_training(captioner, options, steps * options.epochs)

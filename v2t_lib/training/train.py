@@ -115,7 +115,7 @@ def train(
         captioner = make(recipe)
         if old is not None:
             warm_start(captioner, old)
-        captioner.cell_shift  # noqa: B018 (measured now, it is saved with the weights)
+        captioner.cell_shift()  # measured now, it is saved with the weights
         # The twin first: its loss is there to compare with while the captioner trains.
         blind = _blind(recipe, captioner.encoder.memory_size)
         fit(make(blind), shards, out / BLIND_FILE, blind.training, val, resume, mirror)

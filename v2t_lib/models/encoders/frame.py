@@ -95,7 +95,9 @@ class FrameEncoder(GridEncoder):
     def build(self, input_shape):
         batch, frames, *picture = input_shape
         before = keras.config.dtype_policy()
-        keras.config.set_dtype_policy(self._network_policy())  # networks take no policy of their own
+        keras.config.set_dtype_policy(
+            self._network_policy()
+        )  # networks take no policy of their own
         try:
             whole = self.make_network(tuple(picture), self._weights)
         finally:
