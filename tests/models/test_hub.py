@@ -80,7 +80,7 @@ def test_patches_of_a_preset_are_cells_and_a_model_file_needs_no_preset(name, tm
 
 def test_a_preset_that_is_not_there_and_a_library_that_is_not(tmp_path, monkeypatch):
     encoder = encoders.get("clip_vit_b16", weights=str(tmp_path / "none"), frozen=True)
-    with pytest.raises(ModelError, match="weights from .*none"):
+    with pytest.raises(ModelError, match=r"weights from .*none"):
         encoder.build((None, *SPEC.shape))
     monkeypatch.setitem(sys.modules, "keras_hub", None)
     with pytest.raises(ModelError, match=r"pip install 'v2t_lib\[hub\]'"):

@@ -20,10 +20,8 @@ def add_arguments(parser):
     text = "a second folder, on a mounted drive say, that gets a copy of the run as it grows"
     text += "; --resume restores from there what RUN lacks"
     add("--copy-to", type=Path, metavar="DIR", help=text)
-    text = (
-        "where features of a frozen image network are kept, about 100 kB a clip of 8 frames with "
-    )
-    text += "256 components (default: beside the shards)"
+    text = "where features of a frozen image network are kept, with 256 components about 100 kB a "
+    text += "clip of 8 frames (default: beside the shards)"
     add("--cache", type=Path, metavar="DIR", help=text)
     text = "fine-tune a model: its encoder, sizes, weights and words, to which new words are added"
     add("--start-from", type=Path, metavar="M.keras", help=text)
@@ -37,8 +35,6 @@ def add_arguments(parser):
 
 
 def run(args) -> int:
-    recipe = recipe_from(args)
-
     from v2t_lib.models.distribution import spread
     from v2t_lib.models.encoders import registry as encoders
     from v2t_lib.training.fit import MODEL_FILE
@@ -46,6 +42,7 @@ def run(args) -> int:
     from v2t_lib.training.train import train
 
     try:
+        recipe = recipe_from(args)
         encoders.get(recipe.encoder, **recipe.encoder_options)
     except ValueError as error:
         raise WrongUsage(error) from None

@@ -131,7 +131,8 @@ class ShardDataset:
 
         Returns:
             A dataset of `((uint8 (B, T, H, W, 3), int32 (B, L)), int32 (B, L))`; the targets are
-            the tokens shifted by one. Shards of features give `(B, T, h', w', C)` for the clips. With a seed the last, smaller batch is dropped.
+            the tokens shifted by one. Shards of features give `(B, T, h', w', C)` for the clips.
+            With a seed the last, smaller batch is dropped.
 
         Raises:
             DataError: With a seed, fewer captions than a batch.

@@ -62,10 +62,9 @@ class CiderReward:
             cosines = 0.0
             for (ours, norm), (theirs, other) in zip(own, vectors, strict=True):
                 if norm and other:
-                    common = [
-                        (weight, theirs[gram]) for gram, weight in ours.items() if gram in theirs
-                    ]
-                    cosines += sum(min(pair) * pair[1] for pair in common) / (norm * other)
+                    both = [(weight, theirs[g]) for g, weight in ours.items() if g in theirs]
+                    shared = (min(pair) * pair[1] for pair in both)
+                    cosines += sum(shared) / (norm * other)
             shift = _length(sentence) - length
             total += cosines * math.exp(-(shift**2) / (2 * CIDER_SIGMA**2))
         return 10 / LONGEST * total / len(references)

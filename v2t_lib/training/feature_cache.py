@@ -28,7 +28,7 @@ FITTED_ON = 256
 
 
 class FeatureWriter(keras.Model):
-    """`FrameEncoder.features`, or its `cells_of`, as a model of its own, so that Keras compiles it."""
+    """`FrameEncoder.features`, or `cells_of`, as a model of its own, so that Keras compiles it."""
 
     def __init__(self, encoder: FrameEncoder, projected: bool = True):
         super().__init__()
@@ -47,17 +47,14 @@ class FeatureWriter(keras.Model):
         Frames that recur, as they do in short clips and where nothing moves, are computed once.
         """
         frames = clips.reshape(-1, *clips.shape[2:])
-        first, number_of = {}, []
-        for number, frame in enumerate(frames):
-            number_of.append(
-                first.setdefault(hashlib.sha1(frame).digest(), (len(first), number))[0]
-            )
-        distinct = frames[[number for _, number in first.values()]]
+        keys = [hashlib.sha1(frame).digest() for frame in frames]
+        places = {key: place for place, key in enumerate(dict.fromkeys(keys))}
+        distinct = frames[[keys.index(key) for key in places]]
         # Always as many at a time: Keras compiles anew for another number.
         padding = np.repeat(distinct[:1], -len(distinct) % FRAMES, axis=0)
         batches = np.concatenate([distinct, padding]).reshape(-1, FRAMES, *frames.shape[1:])
         found = np.concatenate([self.predict_on_batch(split(batch)) for batch in batches])
-        return found[number_of].reshape(*clips.shape[:2], *found.shape[1:])
+        return found[[places[key] for key in keys]].reshape(*clips.shape[:2], *found.shape[1:])
 
 
 def _digest(encoder: FrameEncoder) -> str:

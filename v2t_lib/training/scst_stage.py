@@ -23,8 +23,8 @@ class Stage:
 
     Attributes:
         progress: What a checkpoint holds besides variables: `order`, what determines the order of
-            the data; `done`, steps; `sums` over the epoch of sampled captions' rewards and of clips;
-            `rows` of the history.
+            the data; `done`, steps; `sums` over the epoch, of sampled captions' rewards and of
+            clips; `rows` of the history.
     """
 
     def __init__(

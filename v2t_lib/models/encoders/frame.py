@@ -116,7 +116,7 @@ class FrameEncoder(GridEncoder):
         )  # fmt: skip
 
     def _network_policy(self):
-        """A frozen network needs no more than half precision, which GPUs are several times faster in."""
+        """Half precision for a frozen network on a GPU, which is several times faster in it."""
         half = self.frozen and keras.distribution.list_devices("gpu")
         return "mixed_float16" if half else self.dtype_policy
 

@@ -1,6 +1,7 @@
 """Encoders over vision transformers of keras-hub: patches of a frame as cells."""
 
 import math
+from typing import ClassVar
 
 import keras
 from keras import layers
@@ -34,7 +35,7 @@ class HubEncoder(FrameEncoder):
 
     #: The preset of the published weights, and the sizes it has.
     preset = ""
-    sizes: dict = {}
+    sizes: ClassVar[dict] = {}
     #: How pixels 0 to 255 become what the tower was trained on: their mean and deviation.
     mean = deviation = (127.5, 127.5, 127.5)
 
@@ -84,7 +85,7 @@ class HubEncoder(FrameEncoder):
             ) from error
 
     def flop(self, spec):
-        """Of the tower's dense layers on every patch, without attention's products; and the head."""
+        """Of the tower's dense layers on every patch and the head, without attention's products."""
         patches = (self._tower["image_shape"][0] // self._tower["patch_size"]) ** 2
         cells = math.prod(self.grid(spec)) * math.prod(self.head.kernel.shape)
         return 2 * (spec.frames * patches * self.backbone.count_params() + cells)
@@ -98,7 +99,7 @@ class ClipEncoder(HubEncoder):
     """CLIP's ViT-B/16 on each frame, trained on pictures and sentences (arXiv 2103.00020)."""
 
     network, preset = "CLIP-B16", "clip_vit_base_patch16"
-    sizes = {
+    sizes: ClassVar[dict] = {
         "patch_size": 16,
         "hidden_dim": 768,
         "num_layers": 12,
@@ -135,10 +136,10 @@ class SiglipEncoder(HubEncoder):
 
 @register_encoder("dinov2_s14")
 class DinoEncoder(HubEncoder):
-    """DINOv2's ViT-S/14 with registers on each frame, trained on pictures alone (arXiv 2309.16588)."""
+    """DINOv2's ViT-S/14 with registers on each frame (arXiv 2304.07193, 2309.16588)."""
 
     network, preset = "DINOv2-S14", "dinov2_with_registers_small"
-    sizes = {
+    sizes: ClassVar[dict] = {
         "patch_size": 14,
         "hidden_dim": 384,
         "num_layers": 12,

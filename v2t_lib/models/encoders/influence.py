@@ -1,11 +1,12 @@
 """Where in the picture the cells of an image network look, measured by disturbing the picture."""
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
 
 #: Bands of pixels that are disturbed one after the other, for each cell.
-BANDS = 4
+BANDS = 2
 
 
 def centre_shift(
@@ -37,7 +38,7 @@ def centre_shift(
         count = before.shape[axis]
         edges = np.linspace(0, size, BANDS * count + 1).round().astype(int)
         influence = []
-        for start, end in zip(edges[:-1], edges[1:], strict=True):
+        for start, end in itertools.pairwise(edges):
             band = (slice(None),) * axis + (slice(start, end),)
             disturbed = noise.copy()
             disturbed[band] = other[band]
