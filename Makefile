@@ -19,7 +19,7 @@ MODEL_TESTS := tests/models tests/training/test_losses.py
 XLA_TEST_FLAGS := --xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0 \
 	--xla_llvm_disable_expensive_passes=true
 # The oldest that pyproject.toml takes, and Colab's.
-KERAS_VERSIONS := 3.5.0 3.13.0
+KERAS_VERSIONS := 3.12.1 3.13.2
 BENCHMARKS := decoder encoders training_step input_pipeline growth decoding decoding_memory \
 	evaluate_memory fuzz_clips fetch fetch_resume kills score
 

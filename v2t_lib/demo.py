@@ -54,7 +54,7 @@ def demo(out: str | Path, seed: int = 0, full: bool = False) -> dict:
     _say(started, "packing")
     shards = workspace.shards()
     _say(started, "training, first the blind twin")
-    captioner = workspace.train()
+    captioner = workspace.captioner()
     _say(started, "scoring held-out clips")
     scores, predictions = evaluate(
         captioner,

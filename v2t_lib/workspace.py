@@ -184,8 +184,11 @@ class Workspace:
         examples = ShardDataset.open(self.shards(split)[split]).examples()
         return list(itertools.islice(examples, count))
 
-    def train(self, callbacks=(), resume: bool = False) -> Captioner:
-        """Trains a captioner and its blind twin into `run`, and loads the best weights."""
+    def train(self, callbacks=(), resume: bool = False, overwrite: bool = False) -> Captioner:
+        """Trains a captioner and its blind twin into `run`, and loads the best weights.
+
+        `resume` continues the run that is there, `overwrite` deletes it.
+        """
         shards = self.shards()
         options = dataclasses.replace(self.recipe.training, seed=self.seed)
         train(
@@ -194,6 +197,7 @@ class Workspace:
             dataclasses.replace(self.recipe, training=options),
             val=shards["val"],
             resume=resume,
+            overwrite=overwrite,
             copy_to=self.copy,
             callbacks=callbacks,
         )

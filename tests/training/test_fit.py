@@ -195,6 +195,12 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_clips(drawn_shards, tmp_p
     assert numbers == [2, 3]
 
 
+def test_a_validation_loss_that_is_no_number_is_no_model(drawn_shards, tmp_path, monkeypatch):
+    script_validation(monkeypatch, float("nan"))
+    with pytest.raises(TrainingError, match=r"val_loss to be finite. Received: nan after epoch 1"):
+        short(drawn_shards, tmp_path / "captioner.keras", val=drawn_shards / "val")
+
+
 @pytest.mark.usefixtures("eager")
 def test_collapse_raises_the_alarm(capsys):
     frames = tiny.frames(20)

@@ -178,6 +178,8 @@ def test_a_stage_killed_at_any_step_ends_as_if_it_had_not_been(run, shards, monk
 @pytest.mark.usefixtures("eager")
 def test_a_stage_goes_on_only_with_the_options_it_began_with(run, shards):
     train_scst(run, shards, 1, options=TrainingOptions(batch_size=8))
+    with pytest.raises(TrainingError, match=r"Received: one with scst.keras.*--overwrite"):
+        train_scst(run, shards, 1, options=TrainingOptions(batch_size=8))
     with pytest.raises(ModelError, match=r"Received: one with .*'batch_size': 8"):
         train_scst(run, shards, 2, options=TrainingOptions(batch_size=4), resume=True)
 

@@ -17,7 +17,7 @@ from helpers.runs import assert_same_end, eagerly
 
 import v2t_lib as v2t
 from v2t_lib.captions_file import read_captions, select
-from v2t_lib.errors import DataError
+from v2t_lib.errors import DataError, TrainingError
 from v2t_lib.evaluation import evaluate
 from v2t_lib.metrics.caption_loss import caption_loss
 from v2t_lib.shards.pack import pack
@@ -101,13 +101,22 @@ def test_a_seed_decides_the_first_weights(plan, drawn_shards, tmp_path):
 def test_only_a_resumed_run_gets_what_its_copy_holds(plan, drawn_shards, tmp_path):
     (tmp_path / "drive").mkdir()
     (tmp_path / "drive" / "history.csv").write_text("epoch\n0\n")
-    for resume in (False, True):
-        out = tmp_path / f"run-{resume}"
-        for planned in plan(
-            drawn_shards / "train", out, RECIPE, resume=resume, copy_to=tmp_path / "drive"
-        ):
-            assert planned.resume == resume and planned.val is None
-        assert (out / "history.csv").exists() == resume
+    drive, shards = tmp_path / "drive", drawn_shards / "train"
+    with pytest.raises(TrainingError, match=r"drive: expected a folder without a run"):
+        plan(shards, tmp_path / "new", RECIPE, copy_to=drive)
+    assert not (tmp_path / "new" / "history.csv").exists()
+    for planned in plan(shards, tmp_path / "run", RECIPE, resume=True, copy_to=drive):
+        assert planned.resume and planned.val is None
+    assert (tmp_path / "run" / "history.csv").exists()
+
+
+def test_a_run_is_replaced_only_on_demand(plan, drawn_shards, tmp_path):
+    (tmp_path / "history.csv").write_text("epoch\n0\n")
+    with pytest.raises(TrainingError, match=r"history.csv; continue it with --resume"):
+        plan(drawn_shards / "train", tmp_path, RECIPE)
+    assert (tmp_path / "history.csv").exists()
+    plan(drawn_shards / "train", tmp_path, RECIPE, overwrite=True)
+    assert not list(tmp_path.iterdir())
 
 
 def test_rare_words_can_leave_none(drawn_shards, tmp_path):

@@ -16,7 +16,10 @@ def add_arguments(parser):
     add("--out", type=Path, required=True, metavar="RUN", help="the run's folder")
     text = "held-out shards that choose the best epoch; without them the training loss does"
     add("--val", type=Path, metavar="SHARDS", help=text)
-    add("--resume", action="store_true", help="continue the run in RUN")
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="continue the run in RUN")
+    text = "delete the run that RUN has, and its copy; without, training stops where there is one"
+    again.add_argument("--overwrite", action="store_true", help=text)
     text = "a second folder, on a mounted drive say, that gets a copy of the run as it grows"
     text += "; --resume restores from there what RUN lacks"
     add("--copy-to", type=Path, metavar="DIR", help=text)
@@ -47,7 +50,8 @@ def run(args) -> int:
     except ValueError as error:
         raise WrongUsage(error) from None
     options = recipe.training
-    stages = {"resume": args.resume, "copy_to": args.copy_to, "cache": args.cache}
+    names = ("resume", "copy_to", "overwrite", "cache")
+    stages = {name: getattr(args, name) for name in names}
     with contextlib.redirect_stdout(sys.stderr), spread(args.devices, options.batch_size):
         train(args.shards, args.out, recipe, val=args.val, start_from=args.start_from, **stages)
         if args.scst:

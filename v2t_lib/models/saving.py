@@ -1,14 +1,16 @@
 """Saving and loading a captioner as one `.keras` file."""
 
-import json
 import os
+import tempfile
 import zipfile
 from pathlib import Path
 
-import keras
-
 from v2t_lib.errors import ModelError
 from v2t_lib.models.captioner import Captioner
+from v2t_lib.models.encoders import registry as encoders
+from v2t_lib.models.model_file import extract_weights, read_config
+
+CAPTIONER = "v2t_lib>Captioner"
 
 
 def save(captioner: Captioner, path: str | Path) -> None:
@@ -24,23 +26,26 @@ def save(captioner: Captioner, path: str | Path) -> None:
 
 
 def load(path: str | Path) -> Captioner:
-    """Loads a model that `save` wrote, in Keras's safe mode.
+    """Loads a model that `save` wrote; no class is made but the captioner and registered encoders.
 
     Raises:
-        ModelError: The file is missing, is not a model, has another version's format, or carries
-            code.
+        ModelError: The file is missing, is not a model, has another version's format, or asks for
+            another class or for another file.
     """
     path = Path(path)
     if not path.is_file():
         raise ModelError(f"expected a .keras file at {path}. Received: nothing of that name")
     try:
-        with zipfile.ZipFile(path) as archive:
-            made_of = json.loads(archive.read("config.json"))["registered_name"]
-        if made_of != "v2t_lib>Captioner":
-            raise ModelError(f"{path}: expected a Video-to-Text model. Received: {made_of}")
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except ModelError:
-        raise
+        with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
+            config = read_config(archive, {CAPTIONER, *encoders.registered_names()})
+            if config.get("registered_name") != CAPTIONER:
+                name = config.get("registered_name") or config.get("class_name")
+                raise ModelError(f"expected a Video-to-Text model. Received: {name}")
+            captioner = Captioner.from_config(config["config"])
+            captioner.load_weights(extract_weights(archive, Path(folder)))
+        return captioner
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
     except Exception as error:
         # Keras and h5py raise many kinds of error for a damaged or foreign file; users need one.
         # The first of the chain names the cause.
@@ -49,6 +54,6 @@ def load(path: str | Path) -> Captioner:
             first = first.__cause__ or first.__context__
         reason = str(first).strip().splitlines() or [type(first).__name__]
         raise ModelError(
-            f"{path}: expected a whole model file of this version that carries no code. "
+            f"{path}: expected a whole model file of this version. "
             f"Received: {reason[0][:300]}; train again or get the file anew"
         ) from error

@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from v2t_lib.errors import TrainingError
 from v2t_lib.metrics.diversity import COLLAPSE_SHARE
 from v2t_lib.models.saving import save
 from v2t_lib.training.checkpoints import Mirror
@@ -49,6 +50,9 @@ class KeepBest(keras.callbacks.Callback):
         monitor: The loss's name in the logs.
         best: The lowest loss of the epochs before, when a run is resumed.
         mirror: Copies the file.
+
+    Raises:
+        TrainingError: The loss is not finite.
     """
 
     def __init__(self, path: Path, monitor: str, best: float, mirror: Mirror):
@@ -57,6 +61,11 @@ class KeepBest(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         value = (logs or {})[self.monitor]
+        if not np.isfinite(value):
+            raise TrainingError(
+                f"expected {self.monitor} to be finite. Received: {value} after epoch {epoch + 1}; "
+                "lower the learning rate, or train in float32"
+            )
         if value < self.best:
             self.best = value
             save(self.model, self.path)

@@ -18,6 +18,7 @@ import numpy as np
 
 from v2t_lib.errors import ModelError
 from v2t_lib.files import replacing
+from v2t_lib.training.run_folder import LOCK_FILE
 
 
 class Mirror:
@@ -39,7 +40,8 @@ class Mirror:
         """Copies back what `source` lacks: the run may continue on a new machine."""
         for copy in sorted(self.target.rglob("*")) if self.target else ():
             path = self.source / copy.relative_to(self.target)
-            if copy.is_file() and not copy.name.endswith(".tmp") and not path.exists():
+            ours = copy.name != LOCK_FILE and not copy.name.endswith(".tmp")
+            if ours and copy.is_file() and not path.exists():
                 _copy(copy, path)
 
     def put(self, *paths: Path) -> None:

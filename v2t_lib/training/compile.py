@@ -5,6 +5,7 @@ from keras import ops
 
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.compiled import JIT_COMPILE
+from v2t_lib.shards.repeatable import sum_in_order
 from v2t_lib.training.losses import sequence_accuracy, sequence_loss
 from v2t_lib.training.recipe import TrainingOptions
 
@@ -53,6 +54,7 @@ def compile_for_training(captioner: Captioner, options: TrainingOptions, steps: 
     def loss(y_true, y_pred):
         return sequence_loss(y_true, y_pred, options.label_smoothing)
 
+    sum_in_order()
     captioner.scheduled_sampling.start(options.scheduled_sampling, steps)
     captioner.compile(
         optimizer=ScheduledAdamW(

@@ -19,6 +19,7 @@ from v2t_lib.training.cider_reward import CaptionReward
 from v2t_lib.training.feature_cache import cached_features
 from v2t_lib.training.fit import MODEL_FILE
 from v2t_lib.training.recipe import TrainingOptions
+from v2t_lib.training.run_folder import SCST_FILES, owned
 from v2t_lib.training.scst_stage import Stage
 from v2t_lib.training.stop_signal import StopSignal
 
@@ -34,6 +35,7 @@ def train_scst(
     resume: bool = False,
     copy_to: str | Path | None = None,
     cache: str | Path | None = None,
+    overwrite: bool = False,
 ) -> Captioner:
     """Trains the decoder in `run` for CIDEr itself; writes `scst.keras` and a history.
 
@@ -52,6 +54,7 @@ def train_scst(
         resume: Continue the stage in `run`; on the CPU it ends as if it had not been stopped.
         copy_to: A second directory that gets a copy as the stage goes on.
         cache: Where features of a frozen image network are kept; beside the shards by default.
+        overwrite: Delete the stage that `run` or `copy_to` has.
 
     Returns:
         The captioner of the best epoch.
@@ -59,7 +62,8 @@ def train_scst(
     Raises:
         DataError: Too few clips for a batch.
         ModelError: No captioner in `run`, or a stage that began with other options.
-        TrainingError: Interrupted, or the loss is not finite.
+        TrainingError: `run` or `copy_to` has a stage, without `resume` or `overwrite`; another
+            process trains into them; interrupted; or the loss is not finite.
     """
     options, run, shards = options or TrainingOptions(), Path(run), ShardDataset.open(shards)
     path, batch, clips = run / SCST_FILE, options.batch_size, shards.info.clips
@@ -68,7 +72,11 @@ def train_scst(
             f"{shards.folder}: expected at least one batch of {batch} clips. "
             f"Received: {clips}; ask for smaller batches"
         )
-    with contextlib.closing(Mirror(run, Path(copy_to) if copy_to else None)) as mirror:
+    copy = Path(copy_to) if copy_to else None
+    with (
+        owned([run, copy] if copy else [run], SCST_FILES, resume, overwrite),
+        contextlib.closing(Mirror(run, copy)) as mirror,
+    ):
         checkpoints = Checkpoints(
             path.with_name(f".{path.stem}-checkpoints"), options.keep_checkpoints, mirror
         )

@@ -6,6 +6,7 @@ from keras import ops
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.compiled import JIT_COMPILE
 from v2t_lib.models.generation import sample
+from v2t_lib.shards.repeatable import sum_in_order
 from v2t_lib.training.losses import sentence_loss
 
 
@@ -41,6 +42,7 @@ class Policy(keras.Model):
     def __init__(self, captioner: Captioner, learning_rate: float, clip_norm: float):
         super().__init__(dtype=captioner.dtype_policy)
         self.decoder = captioner.decoder
+        sum_in_order()
         self.compile(
             keras.optimizers.Adam(learning_rate, global_clipnorm=clip_norm),
             loss=sentence_loss,

@@ -17,6 +17,7 @@ from v2t_lib.text.vocabulary import SPECIALS, Vocabulary
 from v2t_lib.training.checkpoints import Mirror
 from v2t_lib.training.fit import BLIND_FILE, MODEL_FILE, fit
 from v2t_lib.training.recipe import DecoderOptions, Recipe
+from v2t_lib.training.run_folder import RUN_FILES, SCST_FILES, owned
 from v2t_lib.training.warm_start import grow, warm_start
 
 
@@ -47,6 +48,7 @@ def train(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     start_from: str | Path | None = None,
     cache: str | Path | None = None,
+    overwrite: bool = False,
 ) -> Captioner:
     """Trains a captioner and its blind twin; writes `captioner.keras`, `blind.keras`, histories.
 
@@ -66,6 +68,7 @@ def train(
         start_from: A model to fine-tune. Encoder and decoder are built as that model's; its words
             are kept and those of the new captions added.
         cache: Where features of a frozen image network are kept; beside the shards by default.
+        overwrite: Delete the run that `out` or `copy_to` has.
 
     Returns:
         The captioner with its best epoch's weights, those in `captioner.keras`: the epoch of the
@@ -75,7 +78,8 @@ def train(
         ValueError: No encoder has the recipe's name or options.
         DataError: Shards of another clip size, too few captions for a batch, or a vocabulary
             without a word.
-        TrainingError: Interrupted, or the loss is not finite.
+        TrainingError: `out` or `copy_to` has a run, without `resume` or `overwrite`; another
+            process trains into them; interrupted; or the loss is not finite.
     """
     shards, val = ShardDataset.open(shards), val and ShardDataset.open(val)
     out, spec = Path(out), shards.info.clip_spec
@@ -108,8 +112,12 @@ def train(
             dtype=options.precision,
         )
 
-    out.mkdir(parents=True, exist_ok=True)
-    with contextlib.closing(Mirror(out, Path(copy_to) if copy_to else None)) as mirror:
+    copy = Path(copy_to) if copy_to else None
+    folders = [out, copy] if copy else [out]
+    with (
+        owned(folders, RUN_FILES + SCST_FILES, resume, overwrite),
+        contextlib.closing(Mirror(out, copy)) as mirror,
+    ):
         if resume:
             mirror.fetch()
         captioner = make(recipe)

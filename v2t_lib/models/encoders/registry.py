@@ -58,16 +58,20 @@ def options(cls: type) -> dict:
     return {n: p.default for n, p in found.items() if n != "self" and p.kind in kinds}
 
 
+def registered_names() -> set[str]:
+    """What model files call the encoders."""
+    return {keras.saving.get_registered_name(ENCODERS[name]) for name in ENCODERS}
+
+
 def deserialize(config: dict) -> layers.Layer:
     """The encoder that a model file's config describes; no class but a registered one is made.
 
     Raises:
         ModelError: The class isn't registered here.
     """
-    known = {keras.saving.get_registered_name(ENCODERS[name]) for name in ENCODERS}
-    if config["registered_name"] not in known:
+    if config.get("registered_name") not in registered_names():
         raise ModelError(
-            f"expected a registered encoder. Received: {config['class_name']}; if it is an encoder "
+            f"expected a registered encoder. Received: {config.get('class_name')}; if it is one "
             "of yours, import the module that registers it first"
         )
     return keras.saving.deserialize_keras_object(config)

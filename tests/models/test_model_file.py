@@ -1,0 +1,153 @@
+"""Ways by which a model file could run code, or read or write other files: none is open."""
+
+import json
+import zipfile
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from helpers import tiny
+
+from v2t_lib.errors import ModelError
+from v2t_lib.models.saving import load, save
+
+
+@pytest.fixture
+def path(tmp_path):
+    save(tiny.captioner(), tmp_path / "m.keras")
+    return tmp_path / "m.keras"
+
+
+def rewrite(path, config=None, weights=None, more=()):
+    """Changes a model file: `config` gets the config, `weights` the open HDF5 file."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()} | dict(more)
+    if config:
+        parsed = json.loads(parts["config.json"])
+        config(parsed)
+        parts["config.json"] = json.dumps(parsed).encode()
+    if weights:
+        unpacked = path.with_suffix(".h5")
+        unpacked.write_bytes(parts["model.weights.h5"])
+        with h5py.File(unpacked, "r+") as file:
+            weights(file)
+        parts["model.weights.h5"] = unpacked.read_bytes()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data)
+
+
+def lambda_layer():
+    return keras.saving.serialize_keras_object(keras.layers.Lambda(lambda x: x))
+
+
+def named(module, name, registered=None, **config):
+    return {"module": module, "class_name": name, "config": config, "registered_name": registered}
+
+
+def calls(module, name):
+    """A function as Keras writes one."""
+    return named(module, "function", "function") | {"config": name}
+
+
+FOREIGN = {
+    "a Lambda layer": lambda_layer,
+    "a function of any module": lambda: calls("os", "system"),
+    "a class of any module": lambda: named("subprocess", "Popen", args="touch hacked"),
+    "switching safety off": lambda: calls("keras.config", "enable_unsafe_deserialization"),
+    "a download": lambda: named(
+        "keras.utils", "get_file", fname="../../hacked", origin="http://127.0.0.1:9/a.tar"
+    ),
+    "reading a file": lambda: named("keras.layers", "StringLookup", vocabulary="/etc/passwd"),
+    "a pickled PyTorch module": lambda: named("keras.layers", "TorchModuleWrapper", lazy="gASV"),
+    "a SavedModel": lambda: named("keras.layers", "TFSMLayer", filepath="/tmp/saved"),
+    "a Keras model inside": lambda: named("keras", "Sequential", layers=[lambda_layer()]),
+    "a class under a plain name": lambda: named("os", "DTypePolicy", policy="float32"),
+    "another registered class": lambda: named("any", "AttentionDecoder", "v2t_lib>Attention"),
+    "a function under an encoder's name": lambda: (
+        calls("os", "system") | {"registered_name": "v2t_lib>Conv3DEncoder"}
+    ),
+    "a marker that holds code": lambda: {"class_name": "__lambda__", "config": {"value": "gASV"}},
+}
+
+
+@pytest.mark.parametrize("made", FOREIGN.values(), ids=FOREIGN.keys())
+@pytest.mark.parametrize("where", ["encoder", "vocabulary", "dtype", "deep", "beside"])
+def test_no_class_is_made_but_ours(made, where, path, monkeypatch):
+    foreign = made()
+
+    def put(config):
+        inner = config["config"]
+        if where == "deep":
+            inner["encoder"]["config"]["widths"] = [[foreign]]
+        elif where == "vocabulary":
+            inner["vocabulary"].append(foreign)
+        elif where == "beside":
+            config["compile_config"] = {"optimizer": foreign}
+        else:
+            inner[where] = foreign
+
+    rewrite(path, put)
+    for reader in ("deserialize_keras_object", "load_model"):  # not even with an older Keras
+        monkeypatch.setattr(keras.saving, reader, lambda *_, **__: pytest.fail("Keras was asked"))
+    with pytest.raises(ModelError, match=r"only classes of this library's.*which was not made"):
+        load(path)
+
+
+def external(file):
+    at = file["decoder/output_h/vars"]
+    del at["1"]
+    at.create_dataset("1", (16,), "float32", external=[("/etc/passwd", 0, 64)])
+
+
+def virtual(file):
+    at, layout = file["decoder/output_h/vars"], h5py.VirtualLayout((16,), "float32")
+    layout[:] = h5py.VirtualSource("/tmp/other.h5", "x", (16,))
+    del at["1"]
+    at.create_virtual_dataset("1", layout)
+
+
+def linked(file):
+    del file["decoder/output_h/vars"]["1"]
+    file["decoder/output_h/vars"]["1"] = h5py.ExternalLink("/tmp/other.h5", "/x")
+
+
+def soft(file):
+    del file["decoder/output_h/vars"]["1"]
+    file["decoder/output_h/vars"]["1"] = h5py.SoftLink("/decoder")
+
+
+def huge(file):
+    del file["decoder/output_h/vars"]["1"]
+    file["decoder/output_h/vars"].create_dataset("1", (2**40,), "float32", chunks=(1024,))
+
+
+@pytest.mark.parametrize("change", [external, virtual, linked, soft, huge])
+def test_weights_hold_all_they_speak_of(change, path):
+    rewrite(path, weights=change)
+    with pytest.raises(ModelError, match=r"m\.keras: expected .*Received: .* at '1'"):
+        load(path)
+
+
+def test_nothing_else_in_the_archive_is_unpacked(path, tmp_path):
+    names = ("../outside", "/tmp/v2t-outside", "assets/../../outside", "assets/a.txt")
+    rewrite(path, more=dict.fromkeys(names, b"x"))
+    before = load(path).get_weights()
+    assert {p.name for p in tmp_path.iterdir()} == {"m.keras"}
+    assert not (tmp_path.parent / "outside").exists() and len(before) > 9
+
+
+def test_an_archive_that_would_fill_the_memory_is_refused(path):
+    rewrite(path, more={"config.json": b" " * (65 * 2**20)})
+    with pytest.raises(ModelError, match="at most 67108864 bytes"):
+        load(path)
+
+
+def test_the_weights_are_those_that_were_saved(tmp_path):
+    captioner = tiny.captioner(dtype="mixed_bfloat16")
+    save(captioner, tmp_path / "m.keras")
+    again = load(tmp_path / "m.keras")
+    assert again.dtype_policy.name == "mixed_bfloat16"
+    for one, other in zip(captioner.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
