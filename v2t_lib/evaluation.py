@@ -74,8 +74,9 @@ def predict(
             rows = batch + batch[-1:] * (size - len(batch))
             frames = np.stack([example.frames for example in rows])
             seconds = np.stack([example.seconds for example in rows])
-            captions = captioner.caption_frames(frames, 1, seconds)
-            beams = captions if beam == 1 else captioner.caption_frames(frames, beam, seconds)
+            given = (seconds, captioner.features(frames))
+            captions = captioner.caption_frames(frames, 1, *given)
+            beams = captions if beam == 1 else captioner.caption_frames(frames, beam, *given)
             yield from zip(batch, captions, beams, strict=False)
             progress.update(len(batch))
 
@@ -156,7 +157,7 @@ def evaluate(
         "unseen_combinations": None if unseen is None else _unseen(captioner, unseen),
         **_losses(captioner, blind, shards, len(predictions)),
         **pointing(words),
-        "deletion": deletion(captioner, first),
+        "deletion": deletion(captioner, first, every_word=predictions[0].behaviours is None),
         **diversity(texts, ShardDataset.open(training).captions() if training else None),
         **figures.scores(),
         "no_meteor": figures.no_meteor,

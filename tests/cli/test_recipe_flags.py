@@ -108,7 +108,7 @@ def test_encoder_options_are_json_and_belong_to_one_encoder():
         (["--scheduled-sampling", "7"], "at least 0 and at most 1. Received: '7'"),
         (["--label-smoothing", "2"], "at least 0 and below 1. Received: '2'"),
         (["--recipe", "shape"], "invalid choice: 'shape'"),
-        (["--encoder", "vit"], "expected an encoder among blind, c3d, conv3d"),
+        (["--encoder", "vit"], "expected an encoder among blind, c3d, clip_vit_b16, conv3d"),
         (["--encoder-option", "width=3"], "among widths, strides, residual_from. Received: width"),
         (["--encoder-option", "widths"], "'widths=[32,64]' say. Received: 'widths'"),
         (["--frozen"], "among widths, strides, residual_from. Received: frozen"),

@@ -88,7 +88,10 @@ class Dependent:
 
     caption_spec = tiny.CAPTION
 
-    def explain_frames(self, frames, texts):
+    def features(self, frames):
+        return frames
+
+    def explain_frames(self, frames, texts, seconds, features):
         rows = []
         for clip, text in zip(frames, texts, strict=True):
             seen = 0.9 if (clip[:2, :4, :4] == 255).all() else 0.1

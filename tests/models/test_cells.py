@@ -60,7 +60,7 @@ def test_the_shift_of_a_network_that_averages_moved_cells(down, right):
 
     # At an edge the shifted cell sees less of the picture, so that its centre moves less.
     expected = np.array([down, right]) / 8 * (1 - 1 / 12)
-    np.testing.assert_allclose(centre_shift(network, (48, 48)), expected, atol=0.03)
+    np.testing.assert_allclose(centre_shift(network, (48, 48)), expected, atol=0.05)
 
 
 def test_a_networks_shift_is_measured_once_and_saved(tmp_path, monkeypatch):

@@ -95,6 +95,28 @@ def test_a_batchs_clips_can_be_named(shards):
             np.testing.assert_array_equal(clips, np.stack([frames[s] for s in sources]))
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_captions_are_drawn_of_each_clip_and_others_in_another_epoch(shards, count):
+    captions = {e.source: len(e.captions) for e in shards.examples()}
+    frames = {example.source: example.frames for example in shards.examples()}
+    spec, seen = tiny.CAPTION, set()
+    for epoch in range(6):
+        rows = list(shards.batches(tiny.VOCABULARY, spec, 3, 3, epoch, captions_per_clip=count))
+        assert len(rows) == shards.steps(3, count) == 2 * count
+        sources = []
+        for number, ((clips, _), _) in enumerate(rows):
+            named = shards.sources_of_batch(3, 3, epoch, number, count)
+            np.testing.assert_array_equal(clips, np.stack([frames[s] for s in named]))
+            sources += named
+        assert sorted(sources) == sorted(count * list(captions))
+        targets = [tuple(row) for _, batch in rows for row in batch.numpy().tolist()]
+        drawn_now = set(zip(sources, targets, strict=True))
+        # As many different ones as there are.
+        assert len(drawn_now) == sum(min(count, n) for n in captions.values())
+        seen |= drawn_now
+    assert len(seen) == sum(captions.values())  # in the end all of them
+
+
 def test_sentences_are_normalised(shards):
     sentences = list(shards.sentences())
     assert [len(of_clip) for of_clip in sentences] == [1, 2, 1, 2, 1, 2]

@@ -12,9 +12,11 @@ from helpers import tiny
 from helpers.clips import write_gif
 
 from v2t_lib.captions_file import read_captions
+from v2t_lib.errors import DataError
 from v2t_lib.fetching.fetch import fetch
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.encoders import registry as encoders
+from v2t_lib.models.encoders.mobilenet import MobileNetV3SmallEncoder
 from v2t_lib.models.saving import load
 from v2t_lib.shards.merge import merge
 from v2t_lib.shards.pack import pack
@@ -44,6 +46,21 @@ def shards(tmp_path, monkeypatch):
     return ShardDataset.open(tmp_path / "shards")
 
 
+@pytest.fixture(autouse=True)
+def small_network(monkeypatch):
+    """MobileNet's place is taken by a network of one layer, whose features vary."""
+
+    def make(self, picture, weights):
+        layers = [keras.layers.AveragePooling2D(16), keras.layers.Conv2D(12, 1)]
+        frames = keras.Input(picture)
+        x = keras.layers.Rescaling(1 / 64)(frames)
+        for layer in layers:
+            x = layer(x)
+        return keras.Model(frames, keras.layers.AveragePooling2D(2)(x))
+
+    monkeypatch.setattr(MobileNetV3SmallEncoder, "make_network", make)
+
+
 def encoder(**options):
     made = encoders.get("mobilenet_v3_small", weights=None, width=8, frozen=True, **options)
     made.build((None, *SPEC.shape))
@@ -52,7 +69,7 @@ def encoder(**options):
 
 def test_features_are_those_of_the_clips_and_made_once(shards, monkeypatch):
     frozen, asked = encoder(), []
-    whole, stop = features.FeatureWriter.predict_on_batch, [3]
+    whole, stop = features.CompiledFeatures.predict_on_batch, [3]
 
     def predict(self, clips):
         asked.append(len(clips))
@@ -60,7 +77,7 @@ def test_features_are_those_of_the_clips_and_made_once(shards, monkeypatch):
             raise KeyboardInterrupt
         return whole(self, clips)
 
-    monkeypatch.setattr(features.FeatureWriter, "predict_on_batch", predict)
+    monkeypatch.setattr(features.CompiledFeatures, "predict_on_batch", predict)
     with pytest.raises(KeyboardInterrupt):
         cached_features(frozen, shards)
     # Interrupted in the third shard: the two before it stay.
@@ -97,6 +114,53 @@ def test_other_weights_have_other_features(shards):
     assert features._digest(one) != features._digest(other)
     other.backbone.set_weights(one.backbone.get_weights())
     assert features._digest(one) == features._digest(other)
+
+
+def test_components_are_fitted_once_and_hold_for_every_split(shards, tmp_path):
+    """The second training, of other shards even, finds the components of the first."""
+    val = tmp_path / "val"
+    shutil.copytree(shards.folder, val)
+    one, cache = encoder(components=6), tmp_path / "cache"
+    kept = [cached_features(one, folder, cache) for folder in (shards, val)]
+    assert kept[0].folder.parent == kept[1].folder.parent == cache
+    assert not list(shards.folder.glob("features-*"))
+    assert kept[0].info.features.dtype == "int8" and kept[0].info.features.shape == (3, 1, 1, 6)
+    (clips, _), _ = next(iter(kept[1].batches(tiny.VOCABULARY, tiny.CAPTION, 7)))
+    frames = [example.frames for example in shards.examples() for _ in example.captions]
+    expected = np.stack([np.asarray(one.features(clip)) for clip in frames])
+    assert clips.dtype == np.int8 and np.abs(clips.numpy().astype(int) - expected).max() <= 1
+    assert np.abs(expected).max() > 30  # of 127, at five deviations
+    another = encoder(components=6)
+    another.backbone.set_weights(one.backbone.get_weights())
+    assert cached_features(another, val, cache) == kept[1]
+    for mine, theirs in zip(another.projection.weights, one.projection.weights, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_shards_that_cannot_be_written_to_name_the_way_out(shards, monkeypatch):
+    def refused(self, *arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    with pytest.raises(DataError, match=r"Permission denied; name another one: --cache DIR"):
+        cached_features(encoder(), shards)
+
+
+def test_frames_that_recur_are_computed_once(monkeypatch):
+    frozen, seen = encoder(), []
+    whole = features.CompiledFeatures.predict_on_batch
+    monkeypatch.setattr(
+        features.CompiledFeatures,
+        "predict_on_batch",
+        lambda self, frames: seen.append(len(np.unique(frames, axis=0))) or whole(self, frames),
+    )
+    clips = np.random.default_rng(0).integers(0, 256, (3, *SPEC.shape), dtype=np.uint8)
+    clips[1] = clips[0]
+    clips[2, 2] = clips[2, 0]
+    found = features.CompiledFeatures(frozen).of_clips(clips)
+    assert seen == [5]
+    expected = np.stack([np.asarray(frozen.features(clip)) for clip in clips])
+    np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-3)
 
 
 def test_features_that_change_are_not_kept(shards):

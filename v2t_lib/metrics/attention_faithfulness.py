@@ -107,16 +107,20 @@ def blank(frames: np.ndarray, cells: np.ndarray, shift=(0.0, 0.0)) -> np.ndarray
     return blanked
 
 
-def deletion(captioner: Captioner, captions: Sequence[Caption], seed: int = 0) -> dict | None:
+def deletion(
+    captioner: Captioner, captions: Sequence[Caption], seed: int = 0, every_word: bool = False
+) -> dict | None:
     """The deletion test (arXiv 1806.07421), word by word: does a word depend on where it attends?
 
-    For each word about an object, the tenth of the cells with the most attention is blanked in the
-    clip, and in another copy a random tenth; the same sentence is scored on both.
+    For each word about a drawn object, or every word, the tenth of the cells with the most
+    attention is blanked in the clip, and in another copy a random tenth; the same sentence is
+    scored on both.
 
     Args:
         captioner: The model.
         captions: Captions it generated.
         seed: Of the random cells.
+        every_word: For clips whose captions `shapes_grammar` doesn't know.
 
     Returns:
         The mean `drop` of the words' probabilities, the drop for `random` cells, their paired
@@ -130,7 +134,7 @@ def deletion(captioner: Captioner, captions: Sequence[Caption], seed: int = 0) -
         (number, word, most)
         for number, caption in enumerate(captions)
         for word, reference in enumerate(references(caption.words[:longest]))
-        if reference
+        if reference or every_word
         for most in (True, False)
     ]
     if not tasks:
@@ -140,7 +144,8 @@ def deletion(captioner: Captioner, captions: Sequence[Caption], seed: int = 0) -
         rows = tasks[start : start + _BATCH]
         clips = [_without(captions[number], word, most, rng) for number, word, most in rows]
         texts = [captions[number].text for number, *_ in rows]
-        scored = captioner.explain_frames(np.stack(clips), texts)
+        clips = np.stack(clips)
+        scored = captioner.explain_frames(clips, texts, None, captioner.features(clips))
         after += [caption.probs[row[1]] for caption, row in zip(scored, rows, strict=True)]
     before = np.array([captions[number].probs[word] for number, word, _ in tasks])
     drops = (before - np.array(after)).reshape(-1, 2)  # (words, [most attended, random])

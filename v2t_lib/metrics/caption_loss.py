@@ -28,7 +28,9 @@ def caption_loss(captioner: Captioner, shards: Shards, lag: int = 0) -> float:
             size = max(size, len(batch))
             # A last batch of another size would be compiled anew.
             frames, texts = zip(*batch, *batch[-1:] * (size - len(batch)), strict=True)
-            for caption in captioner.explain_frames(np.stack(frames), texts)[: len(batch)]:
+            frames = np.stack(frames)
+            features = captioner.features(frames)
+            for caption in captioner.explain_frames(frames, texts, None, features)[: len(batch)]:
                 total -= caption.log_prob
                 tokens += len(caption.words) + 1  # and END
             progress.update(len(batch))

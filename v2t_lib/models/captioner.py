@@ -11,7 +11,7 @@ from v2t_lib.clips.decode import Clip, decode_clip
 from v2t_lib.errors import ModelError
 from v2t_lib.fetching.downloader import read_source
 from v2t_lib.models.caption import Caption
-from v2t_lib.models.compiled import CompiledSearch, CompiledTeacherForcing
+from v2t_lib.models.compiled import CompiledFeatures, CompiledSearch, CompiledTeacherForcing
 from v2t_lib.models.decoder import AttentionDecoder
 from v2t_lib.models.distribution import remainders, split
 from v2t_lib.models.encoders import registry as encoders
@@ -72,6 +72,7 @@ class Captioner(keras.Model):
         # Hidden from Keras's tracking: these models hold this one, and are no parts of it.
         object.__setattr__(self, "_searches", {})
         object.__setattr__(self, "_teacher_forcing", None)
+        object.__setattr__(self, "_features", None)
 
     def build(self, input_shape):
         clips, tokens = input_shape
@@ -122,35 +123,61 @@ class Captioner(keras.Model):
         options = (spec.length_exponent, spec.no_repeat)
         return beam(self.decoder.step, state, batch, spec.length, width, *options)
 
-    def caption_frames(self, frames, beam: int = 1, seconds=None) -> list[Caption]:
+    def features(self, frames) -> np.ndarray:
+        """What an image network makes of clips, for `caption_frames` and the like.
+
+        It saves time where a clip is used more than once: frames that recur are computed once.
+
+        Args:
+            frames: uint8 `(batch, T, H, W, 3)`, as `clip_spec` says.
+
+        Returns:
+            `(batch, T, h', w', C)`; `frames` for an encoder without an image network.
+        """
+        frames = self._checked(frames)
+        if not hasattr(self.encoder, "features"):
+            return frames
+        if self._features is None:
+            object.__setattr__(self, "_features", CompiledFeatures(self.encoder))
+        return self._features.of_clips(frames)
+
+    def caption_frames(self, frames, beam: int = 1, seconds=None, features=None) -> list[Caption]:
         """Captions a batch of decoded clips.
 
         Args:
             frames: uint8 `(batch, T, H, W, 3)`, as `clip_spec` says.
             beam: Number of beams; 1 for greedy.
             seconds: `(batch, T)`, the frames' times; frame numbers when left out.
+            features: What `features` made of the frames, where it is there already.
         """
         frames = self._checked(frames)
         if beam < 1:
             raise ValueError(f"expected at least 1 beam. Received: beam={beam}")
         if beam not in self._searches:
             self._searches[beam] = CompiledSearch(self, beam)
-        found = self._searches[beam].predict_on_batch(split(frames))
+        found = self._searches[beam].predict_on_batch(
+            split(frames if features is None else features)
+        )
         return self._captions(found, frames, seconds)
 
-    def explain_frames(self, frames, texts: Sequence[str], seconds=None) -> list[Caption]:
+    def explain_frames(
+        self, frames, texts: Sequence[str], seconds=None, features=None
+    ) -> list[Caption]:
         """Scores given sentences (teacher forcing): each word's probability and attention.
 
         Args:
             frames: uint8 `(batch, T, H, W, 3)`, as `clip_spec` says.
             texts: A sentence a clip; words the vocabulary lacks are scored as the unknown word.
             seconds: `(batch, T)`, the frames' times; frame numbers when left out.
+            features: What `features` made of the frames, where it is there already.
         """
         frames, length = self._checked(frames), self.caption_spec.length
         tokens = np.stack([self.vocabulary.pack(text, length) for text in texts])  # (B,L+1)
         if self._teacher_forcing is None:
             object.__setattr__(self, "_teacher_forcing", CompiledTeacherForcing(self))
-        found = self._teacher_forcing.predict_on_batch(split((frames, tokens)))
+        found = self._teacher_forcing.predict_on_batch(
+            split((frames if features is None else features, tokens))
+        )
         captions = self._captions(found, frames, seconds)
         sentences = [tuple(tokenise(text)[: length - 1]) for text in texts]
         return [

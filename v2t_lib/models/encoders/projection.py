@@ -59,7 +59,7 @@ class Projection(layers.Layer):
         kept = slice(None, -self.components - 1, -1)
         deviation = np.sqrt(np.maximum(values[kept], 1e-12))
         self.set_weights([mean, vectors[:, kept], deviation])
-        return float(values[kept].sum() / values.sum())
+        return float(values[kept].sum() / max(values.sum(), 1e-12))
 
     def call(self, cells):
         projected = ops.matmul(ops.cast(cells, "float32") - self.mean, self.axes)
