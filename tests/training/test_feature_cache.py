@@ -92,6 +92,16 @@ def test_features_of_clips_that_have_changed_are_computed_again(shards):
     assert after.info.shards == before.info.shards
 
 
+def test_features_of_shards_that_may_not_be_written_to_lie_with_the_run(
+    shards, tmp_path, monkeypatch
+):
+    other = ShardDataset(shards.folder, dataclasses.replace(shards.info, fingerprint="read-only"))
+    monkeypatch.setattr(features.os, "access", lambda path, mode: path != shards.folder)
+    out = cached_features(frozen := encoder(), other, tmp_path / "run")
+    assert out.folder.parent == tmp_path / "run" and out.info.clips == shards.info.clips
+    assert cached_features(frozen, other, tmp_path / "run") == out
+
+
 def test_other_weights_have_other_features(shards):
     one, other = encoder(), encoder()
     assert features._digest(one) != features._digest(other)
@@ -109,7 +119,7 @@ def test_features_that_change_are_not_kept(shards):
 def test_training_on_features_is_training_on_clips(shards, tmp_path, monkeypatch):
     """The losses agree within float16's digits, and what is saved captions clips."""
     losses, options = [], TrainingOptions(epochs=1, batch_size=3)
-    for name, cached in (("features", cached_features), ("clips", lambda encoder, shards: shards)):
+    for name, cached in (("features", cached_features), ("clips", lambda _, shards, *__: shards)):
         monkeypatch.setattr("v2t_lib.training.fit.cached_features", cached)
         keras.utils.set_random_seed(0)
         captioner = Captioner(SPEC, CAPTION, tiny.VOCABULARY, encoder(), tiny.DECODER)

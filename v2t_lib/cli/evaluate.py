@@ -35,8 +35,8 @@ def run(args) -> int:
         training=args.training,
         beam=args.beam,
     )
+    say_why_no_meteor(scores)
+    print(json.dumps(scores) if args.json else summary(scores), flush=True)
     if args.out:
         write_predictions(predictions, args.out)
-    say_why_no_meteor(scores)
-    print(json.dumps(scores) if args.json else summary(scores))
     return 0

@@ -55,7 +55,7 @@ def run(args) -> int:
     scored = count(args.predictions)
     result = report(scored, count(args.against) if args.against else None)
     say_why_no_meteor(result)
+    print(json.dumps(result) if args.json else summary(result), flush=True)
     if args.per_clip:
         write_clips(scored, args.per_clip)
-    print(json.dumps(result) if args.json else summary(result))
     return 0

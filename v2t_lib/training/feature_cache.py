@@ -3,8 +3,10 @@
 import dataclasses
 import hashlib
 import itertools
+import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -65,7 +67,9 @@ def _compute(encoder: FrameEncoder, shards: ShardDataset, writer: ShardWriter) -
     return writer.finish()
 
 
-def cached_features(encoder: keras.layers.Layer, shards: Shards) -> ShardDataset:
+def cached_features(
+    encoder: keras.layers.Layer, shards: Shards, fallback: Path | None = None
+) -> ShardDataset:
     """The features of the clips in `shards`, computed where they aren't there yet.
 
     They are kept in `shards`, in a folder named after the image network and its weights; its
@@ -74,6 +78,7 @@ def cached_features(encoder: keras.layers.Layer, shards: Shards) -> ShardDataset
     Args:
         encoder: A built encoder.
         shards: Clips of the size that the encoder was built for.
+        fallback: The folder for the features of shards that lie where nothing can be written.
 
     Returns:
         Shards of features; `shards` themselves for an encoder without a frozen image network,
@@ -85,6 +90,8 @@ def cached_features(encoder: keras.layers.Layer, shards: Shards) -> ShardDataset
     features = Features(encoder.application, _digest(encoder), tuple(encoder.feature_shape))
     folder = shards.folder / f"features-{features.network}-{features.weights}"
     plan = fingerprint(shards.info.fingerprint, dataclasses.asdict(features))
+    if fallback and not is_finished(folder) and not os.access(shards.folder, os.W_OK):
+        folder = fallback / f"{folder.name}-{plan[:8]}"
     if is_finished(folder):
         info = DatasetInfo.load(folder)
         if info.fingerprint == plan:

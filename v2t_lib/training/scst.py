@@ -82,8 +82,8 @@ def train_scst(
         captioner = load(run / MODEL_FILE)
         length = captioner.caption_spec.length
         reward = CaptionReward(captioner.vocabulary, length, shards.sentences())
-        shards = cached_features(captioner.encoder, shards)
-        val = cached_features(captioner.encoder, val) if val else shards
+        shards = cached_features(captioner.encoder, shards, run)
+        val = cached_features(captioner.encoder, val, run) if val else shards
         stage = Stage(captioner, reward, options, clips // batch)
 
         def end_epoch() -> None:
