@@ -31,6 +31,8 @@ from v2t_lib.specs import ClipSpec
 from v2t_lib.text import checks
 
 MASK_FOLDER = "masks"
+#: A file in the folder of masks that says that they are those of drawn clips.
+DRAWN_FILE = "drawn-by-v2t.txt"
 #: Kinds of what was left out that another day may have changed.
 PASSING = ("gone", "unreachable")
 
@@ -50,10 +52,12 @@ def packed(clip: Clip, spec: ClipSpec, path: str | None = None) -> PackedClip:
     Args:
         clip: The decoded clip.
         spec: The size it was decoded to.
-        path: Its file, if it has one: there may be masks beside it.
+        path: Its file, if it has one: beside a drawn clip may be masks. Damaged ones are left out.
     """
-    mask_path = Path(path).parent / MASK_FOLDER / Path(path).name if path else None
-    masks = _encode_masks(mask_path, spec) if mask_path and mask_path.is_file() else b""
+    masks = b""
+    if path and (folder := Path(path).parent / MASK_FOLDER).joinpath(DRAWN_FILE).is_file():
+        with contextlib.suppress(ClipError):
+            masks = _encode_masks(folder / Path(path).name, spec)
     return PackedClip(encode_strip(clip.frames), clip.seconds.tolist(), masks)
 
 
