@@ -15,7 +15,7 @@ from v2t_lib.captions_file import read_captions
 from v2t_lib.evaluation import evaluate, write_predictions
 from v2t_lib.metrics.caption_loss import caption_loss
 from v2t_lib.models.caption import Caption
-from v2t_lib.shards.pack import pack
+from v2t_lib.shards.pack import DRAWN_FILE, pack
 
 pytestmark = pytest.mark.usefixtures("eager")
 
@@ -28,6 +28,7 @@ def test_masks_and_unseen_combinations_have_their_scores(
     """The weights of "red" and "spins" are on the object, in two of eight cells, not of "star"."""
     write_gif(tmp_path / "0.gif", 0)
     (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / DRAWN_FILE).touch()
     mask = Image.new("RGB", (32, 32))
     mask.paste((255, 0, 0), (0, 0, 16, 16))
     mask.save(tmp_path / "masks" / "0.gif")

@@ -182,6 +182,55 @@ def test_a_folder_of_clips_is_split_by_clip_or_as_its_lists_say(tmp_path):
     assert len(workspace.examples("test", 9)) == 4
 
 
+@pytest.fixture
+def mine(tmp_path):
+    """Two folders with as many clips of the same names."""
+    for name, seed in (("fa", 0), ("fb", 50)):
+        (tmp_path / name).mkdir()
+        for number in range(20):
+            write_gif(tmp_path / name / f"{number}.gif", seed + number)
+        rows = (f"{number}.gif\ta red star {name}\n" for number in range(20))
+        (tmp_path / name / "captions.tsv").write_text("".join(rows))
+    return tmp_path
+
+
+def mine_in(folder, **options) -> Workspace:
+    return Workspace("my_folder", folder.parent / "work", folder, recipe=BLIND, clips=0, **options)
+
+
+def test_folders_and_what_changes_in_them_have_shards_of_their_own(mine, capsys):
+    first = mine_in(mine / "fa")
+    frames = first.examples("test", 1)[0].frames
+    assert not (mine_in(mine / "fb").examples("test", 1)[0].frames == frames).all()
+    assert len(list((mine / "work").iterdir())) == 2
+    capsys.readouterr()
+    again = mine_in(mine / "fa").shards()
+    assert "packed before from the same captions and clips" in capsys.readouterr().err
+    homes = {old := first.home}
+    with open(mine / "fa" / "captions.tsv", "a") as file:
+        file.write("../fb/0.gif\tone more\n")
+    assert not mine_in(mine / "fa").home.exists()
+    homes.add(mine_in(mine / "fa").home)
+    write_gif(mine / "fa" / "3.gif", 99, count=8)  # another clip of the same name
+    homes.add(mine_in(mine / "fa").home)
+    for name, numbers in (("train", range(10)), ("val", range(10, 15)), ("test", range(15, 20))):
+        (mine / "fa" / f"{name}.txt").write_text("".join(f"{n}.gif\n" for n in numbers))
+    homes.add(mine_in(mine / "fa").home)
+    (mine / "fa" / "notes.txt").write_text("Filmed in May.\n")  # no split list
+    homes.add(mine_in(mine / "fa").home)
+    assert len(homes) == 4 and again["test"].parent.parent == old
+
+
+def test_a_run_of_other_data_is_not_taken_for_this_ones(mine):
+    out = mine / "run"
+    mine_in(mine / "fa", out=out).captioner()
+    for use in ("captioner", "train"):
+        with pytest.raises(DataError, match=r"expected a run trained on my_folder-all.*Received"):
+            getattr(mine_in(mine / "fb", out=out), use)()
+    mine_in(mine / "fb", out=out).train(overwrite=True)
+    mine_in(mine / "fb", out=out).captioner()
+
+
 def test_a_share_of_tgif_is_the_same_share_of_every_split(tmp_path, monkeypatch):
     folder = tmp_path / "release"
     folder.mkdir()

@@ -58,7 +58,7 @@ class TrainingError(V2TError):
 
 @contextlib.contextmanager
 def writing(path: object) -> Iterator[None]:
-    """Turns the `OSError` of a full or failing disk into a `DataError` that says what to do."""
+    """Turns the `OSError` of a full or read-only disk into a `DataError` that says what to do."""
     try:
         yield
     except OSError as error:
@@ -66,8 +66,16 @@ def writing(path: object) -> Iterator[None]:
 
 
 def disk_error(path: object, why: object) -> DataError:
-    """The error for a file that can't be written, usually because the disk is full."""
-    return DataError(
-        f"expected to write {path}. Received: {why}; what is finished is kept: make room and run "
-        "the same command again to continue"
-    )
+    """The error for a file that can't be written."""
+    return DataError(f"expected to write {path}. Received: {why}; {advice(str(why))}")
+
+
+def advice(why: str) -> str:
+    """What to do about the operating system's reason `why`."""
+    full = ("No space left", "quota exceeded", "File too large")
+    closed = ("Read-only", "Permission denied", "not permitted")
+    if any(reason in why for reason in full):
+        return "what is finished is kept: make room and run the same command again to continue"
+    if any(reason in why for reason in closed):
+        return "name a place that may be written to"
+    return "mend that and run the same command again"

@@ -1,5 +1,6 @@
 """Scores of a captioner on held-out shards, clip by clip, in memory that doesn't grow with them."""
 
+import contextlib
 import dataclasses
 import itertools
 import math
@@ -81,6 +82,13 @@ def predict(
             progress.update(len(batch))
 
 
+def _behaviours(caption: str) -> tuple[str, ...] | None:
+    """What each object does, by a caption of drawn clips; None for any other caption."""
+    with contextlib.suppress(KeyError):
+        return tuple(behaviours(tokenise(caption)))
+    return None
+
+
 def _losses(captioner: Captioner, blind: Captioner | None, shards, clips: int) -> dict:
     loss, lag = caption_loss(captioner, shards), min(LAG, clips // 2)
     return {
@@ -137,7 +145,7 @@ def evaluate(
             references=example.captions,
             greedy=greedy.text,
             beam=best.text,
-            behaviours=tuple(behaviours(tokenise(example.captions[0]))) if drawn else None,
+            behaviours=_behaviours(example.captions[0]) if drawn else None,
             shown=greedy if number < shown else None,
         )
         predictions.append(prediction)

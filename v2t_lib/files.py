@@ -11,13 +11,19 @@ from pathlib import Path
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`, and renames it to `path` after the block.
 
-    Creates the folder if needed. If the block fails or the process is killed, `path` is unchanged.
+    Creates the folder if needed. If the block fails or the process is killed, `path` is unchanged;
+    a block that fails leaves no temporary file either.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
-    yield temporary
-    os.replace(temporary, path)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
 
 
 def write_json(path: str | Path, value: dict) -> None:

@@ -21,6 +21,15 @@ _CAPTION_NAMES = """
 """
 
 
+#: Characters that would end a column or a row, as they are printed.
+_ESCAPES = str.maketrans({"\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+def cell(text: str) -> str:
+    """A text as one column of a printed row: tabs and line ends are escaped."""
+    return text.translate(_ESCAPES)
+
+
 def is_url(source: str) -> bool:
     """Whether a source is an http(s) URL."""
     return _URL.match(source) is not None

@@ -11,7 +11,9 @@ import pandas as pd
 
 from v2t_lib.captions_file import Record, read_captions, select, split_records
 from v2t_lib.datasets.registry import DATASETS, DataSet
+from v2t_lib.errors import DataError
 from v2t_lib.fetching.fetch import fetch
+from v2t_lib.files import replacing
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.saving import load
 from v2t_lib.shards.example import Example
@@ -26,6 +28,8 @@ from v2t_lib.training.train import train
 
 #: How clips without split lists of their own are split.
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
+#: A file of a run that says which of the workspace's data sets it was trained on.
+DATA_FILE = "trained-on.txt"
 QUICK_CLIPS, SMOKE_CLIPS = 5000, 150
 
 
@@ -117,9 +121,10 @@ class Workspace:
 
     @property
     def home(self) -> Path:
-        """This data set's part of `root`; another size or seed is another data set."""
-        spec = self.recipe.clip
+        """This data set's part of `root`; another size, seed or content is another data set."""
+        spec, key = self.recipe.clip, self.source.key()
         name = f"{self.dataset}-{self.clips or 'all'}-{spec.frames}x{spec.height}"
+        name += f"-{key}" if key else ""
         return Path(self.root) / (f"{name}-seed{self.seed}" if self.seed else name)
 
     @property
@@ -174,9 +179,11 @@ class Workspace:
             records = [record for split in splits.values() for record in split]
             fetch(records, captions, folder, spec=self.recipe.clip)
         else:
-            for split, records in splits.items():
-                if not is_finished(folder / split):
-                    pack(records, captions, folder / split, self.recipe.clip)
+            ready = [split for split in splits if is_finished(folder / split)]
+            if ready and self.source.key():
+                print(f"{folder}: packed before from the same captions and clips", file=sys.stderr)
+            for split in splits.keys() - set(ready):
+                pack(splits[split], captions, folder / split, self.recipe.clip)
         return {split: folder / split for split in splits}
 
     def examples(self, split: str = "test", count: int = 8) -> list[Example]:
@@ -190,6 +197,7 @@ class Workspace:
         `resume` continues the run that is there, `overwrite` deletes it.
         """
         shards = self.shards()
+        self._check_run(overwrite)
         options = dataclasses.replace(self.recipe.training, seed=self.seed)
         train(
             shards["train"],
@@ -203,6 +211,19 @@ class Workspace:
         )
         return load(self.run / MODEL_FILE)
 
+    def _check_run(self, overwrite: bool = False) -> None:
+        """Notes in the run what it is trained on, or refuses one that was trained on other data."""
+        note = self.run / DATA_FILE
+        if note.exists() and not overwrite:
+            if (before := note.read_text(encoding="utf-8").strip()) != self.home.name:
+                raise DataError(
+                    f"{self.run}: expected a run trained on {self.home.name}. Received: one "
+                    f"trained on {before}; name another `out` (--out), or train with overwrite=True"
+                )
+            return
+        with replacing(note) as temporary:
+            temporary.write_text(f"{self.home.name}\n", encoding="utf-8")
+
     def captioner(self, callbacks=()) -> Captioner:
         """The trained captioner, from `copy_to` where `run` lacks it; else trained, or trained on.
 
@@ -212,6 +233,7 @@ class Workspace:
         history = self.run / "history.csv"
         epochs = len(pd.read_csv(history)) if history.exists() and history.stat().st_size else 0
         if epochs >= self.recipe.training.epochs:
+            self._check_run()
             return load(self.run / MODEL_FILE)
         return self.train(callbacks, resume=True)
 

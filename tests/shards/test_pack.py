@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 from helpers.clips import write_gif
@@ -9,7 +11,7 @@ from v2t_lib.clips.decode import decode_clip
 from v2t_lib.errors import DataError
 from v2t_lib.shards.example import PackedClip
 from v2t_lib.shards.format import DatasetInfo
-from v2t_lib.shards.pack import pack
+from v2t_lib.shards.pack import DRAWN_FILE, pack
 from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.shards.workers import Workers
 from v2t_lib.shards.writer import ShardWriter
@@ -73,6 +75,7 @@ def test_examples_come_back_as_decoded(folder):
 
 def test_masks_travel_with_their_clips(folder):
     (folder / "masks").mkdir()
+    (folder / "masks" / DRAWN_FILE).touch()
     red, none = Image.new("RGB", (32, 32)), Image.new("RGB", (32, 32))
     red.paste((255, 0, 0), (0, 0, 16, 16))
     red.paste((0, 255, 0), (24, 24, 32, 32))
@@ -84,6 +87,21 @@ def test_masks_travel_with_their_clips(folder):
     assert masks[:2, :8, :8, 0].all() and masks[:2, ..., 0].sum() == 2 * 64
     assert masks[:2, 12:, 12:, 1].all() and masks[:2, ..., 1].sum() == 2 * 16
     assert not masks[2:].any() and not masks[..., 2].any()
+
+
+def test_a_users_folder_named_masks_is_a_folder(folder):
+    (folder / "masks").mkdir()
+    whole = packed(folder)
+    for content in (b"junk", (folder / "1.gif").read_bytes()):
+        (folder / "masks" / "0.gif").write_bytes(content)
+        shutil.rmtree(folder / "shards")
+        info = packed(folder)
+        assert (info.clips, info.masks) == (whole.clips, 0)
+    (folder / "masks" / DRAWN_FILE).touch()
+    (folder / "masks" / "0.gif").write_bytes(b"junk")  # costs the mask, not the clip
+    shutil.rmtree(folder / "shards")
+    info = packed(folder)
+    assert (info.clips, info.masks) == (whole.clips, 0)
 
 
 def test_an_unfinished_pack_is_not_read_and_goes_on(folder, monkeypatch):

@@ -6,6 +6,7 @@ import sys
 
 from v2t_lib.cli.flags import add_json, add_model
 from v2t_lib.errors import V2TError
+from v2t_lib.tsv import cell
 
 
 def add_arguments(parser):
@@ -40,14 +41,14 @@ def run(args) -> int:
             caption = captioner.caption(file, beam=args.beam)
         except V2TError as error:
             failed += 1
-            print(f"{file}: {error}", file=sys.stderr)
+            print(f"{cell(file)}: {error}", file=sys.stderr)
             if args.json:
                 print(json.dumps({"file": file, "error": str(error)}, ensure_ascii=False))
             continue
         if args.json:
             print(json.dumps(_as_json(file, caption), ensure_ascii=False), flush=True)
         else:
-            print(f"{file}\t{caption.text}", flush=True)
+            print(f"{cell(file)}\t{caption.text}", flush=True)
     if failed:
         print(f"{failed} of {len(args.files)} files gave no caption", file=sys.stderr)
     return 1 if failed else 0

@@ -38,14 +38,14 @@ def run(args) -> int:
         training=args.training,
         beam=args.beam,
     )
-    if args.out:
-        write_predictions(predictions, args.out)
     say_why_no_meteor(scores)
     if args.published:
         references = {p.source: p.references for p in predictions}
         rows, why = beside_published(args.published, scores, references)
         scores["published"] = {"rows": rows, "why_not": why}
-    print(json.dumps(scores) if args.json else summary(scores))
+    print(json.dumps(scores) if args.json else summary(scores), flush=True)
     if args.published and not args.json:
-        print(published_table(rows, why))
+        print(published_table(rows, why), flush=True)
+    if args.out:
+        write_predictions(predictions, args.out)
     return 0

@@ -1,13 +1,15 @@
 """The `v2t` command: its parser, made of one module a command, and its exit codes."""
 
 import argparse
+import contextlib
 import importlib
+import io
 import os
 import sys
 
 from v2t_lib import __version__
 from v2t_lib.cli.flags import WrongUsage
-from v2t_lib.errors import V2TError
+from v2t_lib.errors import V2TError, advice
 
 #: In the order of `v2t --help`; each is a module with `add_arguments` and `run`,
 #: whose docstring is its help.
@@ -47,22 +49,65 @@ def _parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=summary, description=about)
         sub.set_defaults(run=command.run)
         command.add_arguments(sub)
+        sub.add_argument("--debug", action="store_true", help="show where in the code errors arise")
     return parser
+
+
+def _with_paths(argv: list[str], parser: argparse.ArgumentParser) -> list[str]:
+    """The arguments, files whose names begin with a dash written so that they are no flags."""
+    (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    known = {flag for sub in commands.choices.values() for flag in sub._option_string_actions}
+
+    def written(argument: str) -> str:
+        is_file = argument.startswith("-") and argument not in known and os.path.lexists(argument)
+        return f"./{argument}" if is_file and argument != "-" else argument
+
+    return list(map(written, argv))
+
+
+def _say(command: str, error: BaseException) -> int:
+    """Prints an error as a sentence; returns the exit code."""
+    if isinstance(error, OSError):
+        path = error.filename2 or error.filename
+        what = error.strerror or str(error)
+        at = f"{path}: " if path else ""
+        text = f"{at}expected to read or write it. Received: {what}; {advice(what)}"
+    elif isinstance(error, ModuleNotFoundError):
+        backend = os.environ.get("KERAS_BACKEND")
+        way = f"or unset KERAS_BACKEND, which is {backend}" if backend else "then try again"
+        text = f"expected the package {error.name}. Received: {error}; install it, {way}"
+    elif isinstance(error, MemoryError):
+        text = "expected enough memory. Received: less; ask for smaller batches or fewer processes"
+    else:
+        text = str(error)
+    print(f"v2t {command}: {text}", file=sys.stderr)
+    return 1
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; 0 done, 1 something failed, 2 wrong usage."""
     parser = _parser()
-    args = parser.parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that it has no characters for is escaped
+            stream.reconfigure(errors="backslashreplace")
+    args = parser.parse_args(_with_paths(sys.argv[1:] if argv is None else argv, parser))
     # TensorFlow's start-up notes would bury what users need to read.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        return args.run(args)
+        code = args.run(args)
+        sys.stdout.flush()
+        return code
     except WrongUsage as error:
         parser.error(f"{args.command}: {error}")
-    except (V2TError, ValueError) as error:
-        print(f"v2t {args.command}: {error}", file=sys.stderr)
+    except BrokenPipeError:
+        # Whoever read our output has read enough. Python would complain once more as it ends.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except (V2TError, ValueError, OSError, ModuleNotFoundError, MemoryError) as error:
+        if args.debug:
+            raise
+        return _say(args.command, error)
     except KeyboardInterrupt:
         print(f"v2t {args.command}: stopped", file=sys.stderr)
         return 1

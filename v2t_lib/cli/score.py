@@ -57,12 +57,12 @@ def run(args) -> int:
     scored = count(args.predictions)
     result = report(scored, count(args.against) if args.against else None)
     say_why_no_meteor(result)
-    if args.per_clip:
-        write_clips(scored, args.per_clip)
     if args.published:
         rows, why = beside_published(args.published, result, references)
         result["published"] = {"rows": rows, "why_not": why}
-    print(json.dumps(result) if args.json else summary(result))
+    print(json.dumps(result) if args.json else summary(result), flush=True)
     if args.published and not args.json:
-        print(published_table(rows, why))
+        print(published_table(rows, why), flush=True)
+    if args.per_clip:
+        write_clips(scored, args.per_clip)
     return 0

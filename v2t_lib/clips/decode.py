@@ -80,6 +80,10 @@ def read_clip(source: str | Path) -> bytes:
             else:
                 data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
+        if not Path(source).parent.is_dir():  # a drive that isn't mounted says nothing of its clips
+            raise ClipError(
+                "unreachable", f"expected a clip at {source}. Received: no such folder"
+            ) from None
         raise ClipError("gone", f"expected a clip at {source}. Received: no such file") from None
     except (OSError, ValueError) as error:
         raise ClipError("unreachable", f"expected a clip at {source}. Received: {error}") from None

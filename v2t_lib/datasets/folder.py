@@ -1,8 +1,11 @@
 """A folder of your own clips as a data set."""
 
 import dataclasses
+import hashlib
+import os
 from pathlib import Path
 
+from v2t_lib.captions_file import read_captions
 from v2t_lib.datasets.registry import DataSet, register_dataset
 from v2t_lib.errors import DataError
 
@@ -28,3 +31,14 @@ class MyFolder(DataSet):
 
     def captions(self, home: Path) -> Path:
         return Path(self.folder) / "captions.tsv"
+
+    def key(self) -> str:
+        """Eight hexadecimal digits, of the captions, the split lists and the clips' sizes."""
+        captions, digest = self.captions(Path()), hashlib.sha256()
+        for path in (captions, *self.split_lists(captions).values()):
+            digest.update(path.read_bytes() + b"\0")
+        for record in read_captions(captions, keep_repeats=True):
+            path = record.path(captions)
+            size = os.path.getsize(path) if os.path.isfile(path) else -1
+            digest.update(f"{record.source}\t{size}\n".encode())
+        return digest.hexdigest()[:8]

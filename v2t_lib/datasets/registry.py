@@ -52,6 +52,11 @@ class DataSet:
         """
         raise NotImplementedError
 
+    def key(self) -> str:
+        """Short text that changes with the clips and captions; "" where clips, seed and size, which
+        a workspace's folder is named after, decide them."""
+        return ""
+
     def split_lists(self, captions: Path) -> dict[str, Path]:
         """The split lists beside a captions file, by split; empty where there are none.
 

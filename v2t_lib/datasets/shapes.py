@@ -18,6 +18,7 @@ from v2t_lib.datasets.registry import DataSet, register_dataset
 from v2t_lib.datasets.shapes_drawing import draw
 from v2t_lib.datasets.shapes_grammar import PHRASING_SHARES
 from v2t_lib.files import replacing
+from v2t_lib.shards.pack import DRAWN_FILE, MASK_FOLDER
 
 #: Share of the clips in every split but train, which takes the rest.
 SHARES = {"val": 0.04, "test": 0.08, "unseen": 0.04}
@@ -71,7 +72,7 @@ def _draw_files(out: Path, split: str, numbers: range, seed: int) -> list[tuple[
             captions = (captions[int(rng.choice(len(PHRASING_SHARES), p=PHRASING_SHARES))],)
         else:
             masks = encode_gif(drawing.masks, np.array(MASK_COLOURS), drawing.delays)
-            (out / "masks" / name).write_bytes(masks)
+            (out / MASK_FOLDER / name).write_bytes(masks)
         picture = encode_gif(drawing.pictures, drawing.palette, drawing.delays)
         (out / name).write_bytes(picture)
         rows += [(name, caption) for caption in captions]
@@ -92,7 +93,8 @@ def write_shapes(out: str | Path, clips: int, seed: int = 0, workers: int | None
     if min(sizes.values()) < 1:
         raise ValueError(f"expected at least 5 clips, one a split and more. Received: {clips}")
     out = Path(out)
-    (out / "masks").mkdir(parents=True, exist_ok=True)
+    (out / MASK_FOLDER).mkdir(parents=True, exist_ok=True)
+    (out / MASK_FOLDER / DRAWN_FILE).write_text("Where the objects of the drawn clips lie\n")
     jobs = [
         (out, split, range(first, min(first + 64, size)), seed)
         for split, size in sizes.items()

@@ -76,10 +76,13 @@ class _Run:
         """Makes the manifest say what is there, and finds files that need no request."""
         layout.recover_shards(self._logs, self._manifest)
         self._found = layout.recover_files(self._folder, self._manifest)
-        # What wasn't reachable may be by now; all other verdicts are final.
+        # What wasn't reachable may be by now, and so may local files; all else is final.
         known = self._manifest.known
-        again = (r.source for r in self._records if r.source in known)
-        self._manifest.forget([s for s in again if known[s].verdict == "unreachable"])
+        again = (r for r in self._records if r.source in known)
+        passing = {True: {"unreachable"}, False: {"unreachable", "gone"}}
+        self._manifest.forget(
+            [r.source for r in again if known[r.source].verdict in passing[r.remote]]
+        )
         self._manifest.tidy()
 
     def go(self, workers: int, policy: RetryPolicy) -> None:

@@ -21,8 +21,11 @@ def save(captioner: Captioner, path: str | Path) -> None:
     # A copy leaves out the optimiser's state, twice the weights' size, and the training loss.
     bare = Captioner.from_config(captioner.get_config())
     bare.set_weights(captioner.get_weights())
-    bare.save(temporary)
-    os.replace(temporary, path)
+    try:
+        bare.save(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def load(path: str | Path) -> Captioner:

@@ -2,8 +2,11 @@
 
 import contextlib
 import dataclasses
+import functools
 import os
-from collections.abc import Sequence
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +17,24 @@ from v2t_lib.captions_file import Record
 from v2t_lib.clips.decode import Clip, decode_clip, iter_frames, read_clip, sample_times
 from v2t_lib.errors import ClipError, DataError
 from v2t_lib.shards.example import PackedClip, clip_example, encode_strip
-from v2t_lib.shards.format import FORMAT, DatasetInfo, LeftOut, fingerprint, is_finished
+from v2t_lib.shards.format import (
+    DATASET_FILE,
+    FORMAT,
+    DatasetInfo,
+    LeftOut,
+    fingerprint,
+    is_finished,
+)
 from v2t_lib.shards.workers import Workers
 from v2t_lib.shards.writer import ShardWriter
 from v2t_lib.specs import ClipSpec
 from v2t_lib.text import checks
 
 MASK_FOLDER = "masks"
+#: A file in the folder of masks that says that they are those of drawn clips.
+DRAWN_FILE = "drawn-by-v2t.txt"
+#: Kinds of what was left out that another day may have changed.
+PASSING = ("gone", "unreachable")
 
 
 def _encode_masks(path: Path, spec: ClipSpec) -> bytes:
@@ -38,10 +52,12 @@ def packed(clip: Clip, spec: ClipSpec, path: str | None = None) -> PackedClip:
     Args:
         clip: The decoded clip.
         spec: The size it was decoded to.
-        path: Its file, if it has one: there may be masks beside it.
+        path: Its file, if it has one: beside a drawn clip may be masks. Damaged ones are left out.
     """
-    mask_path = Path(path).parent / MASK_FOLDER / Path(path).name if path else None
-    masks = _encode_masks(mask_path, spec) if mask_path and mask_path.is_file() else b""
+    masks = b""
+    if path and (folder := Path(path).parent / MASK_FOLDER).joinpath(DRAWN_FILE).is_file():
+        with contextlib.suppress(ClipError):
+            masks = _encode_masks(folder / Path(path).name, spec)
     return PackedClip(encode_strip(clip.frames), clip.seconds.tolist(), masks)
 
 
@@ -51,6 +67,21 @@ def _pack_clip(path: str, spec: ClipSpec) -> PackedClip | tuple[str, str]:
         return packed(decode_clip(read_clip(path), spec), spec, path)
     except ClipError as error:
         return error.kind, error.message
+
+
+def _there_now(paths: Mapping[str, str], left_out: Sequence[LeftOut]) -> int:
+    """How many of the clips that weren't there when they were left out are there now."""
+    missed = (entry.source for entry in left_out if entry.kind in PASSING)
+    return sum(os.path.exists(paths.get(source, "")) for source in missed)
+
+
+def _remove(out: Path, info: DatasetInfo) -> None:
+    """Deletes a finished data set, and the features of its clips."""
+    (out / DATASET_FILE).unlink()
+    for shard in info.shards:
+        (out / shard.name).unlink(missing_ok=True)
+    for features in out.glob("features-*"):
+        shutil.rmtree(features)
 
 
 def pack(
@@ -77,10 +108,19 @@ def pack(
     """
     records, out = list(records), Path(out)
     plan = fingerprint(FORMAT, spec.shape, [dataclasses.astuple(record) for record in records])
+    there_now = functools.partial(_there_now, {r.source: r.path(captions_file) for r in records})
     if is_finished(out) and (done := DatasetInfo.load(out)).fingerprint == plan:
-        return done
+        if not (found := there_now(done.left_out)):
+            return done
+        print(
+            f"{out}: {found} clips that were missing are there now: packing again", file=sys.stderr
+        )
+        _remove(out, done)
     writer = ShardWriter(out, spec, plan)
     writer.recover()
+    for number, left_out in writer.left_out().items():
+        if there_now(left_out):
+            writer.drop(number)
     checks.warn([caption for record in records for caption in record.captions])
     crew = Workers(workers or os.cpu_count() or 1, _pack_clip)
     with contextlib.closing(crew), tqdm(total=len(records), unit="clip", desc="pack") as progress:

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from v2t_lib.errors import DataError
+from v2t_lib.shards.damage import whole
 from v2t_lib.shards.example import Example, decode_masks
 from v2t_lib.shards.format import DatasetInfo
 from v2t_lib.specs import CaptionSpec
@@ -62,7 +63,7 @@ class ShardDataset:
         """Every caption, in file order; what a vocabulary is made from."""
         columns = {"captions": _TEXTS}
         parsed = self._records().map(lambda r: tf.io.parse_single_example(r, columns))
-        return [text.decode() for row in parsed for text in row["captions"].numpy()]
+        return [text.decode() for row in self._whole(parsed) for text in row["captions"].numpy()]
 
     def examples(self) -> Iterator[Example]:
         """Yields every clip in file order."""
@@ -77,7 +78,7 @@ class ShardDataset:
             row = tf.io.parse_single_example(record, columns)
             return row | {"clip": self._decode(row["clip"])}
 
-        for row in self._records().map(parse, num_parallel_calls=2).prefetch(8):
+        for row in self._whole(self._records().map(parse, num_parallel_calls=2).prefetch(8)):
             masks = row["masks"].numpy()
             yield Example(
                 key=row["key"].numpy().decode(),
@@ -88,9 +89,12 @@ class ShardDataset:
                 masks=decode_masks(masks, spec) if masks else None,
             )
 
+    def _whole(self, dataset: tf.data.Dataset) -> Iterator:
+        return whole(self.folder, self.info, dataset)
+
     def sentences(self) -> Iterator[list[str]]:
         """Yields each clip's captions as models see them, normalised, in file order."""
-        for _, lines in self._read("source", _one_a_clip):
+        for _, lines in self._whole(self._read("source", _one_a_clip)):
             yield lines.numpy().decode().split("\n")
 
     def steps(self, batch_size: int, captions_per_clip: int = 0) -> int:
@@ -160,7 +164,7 @@ class ShardDataset:
             uint8 `(B, T, H, W, 3)`, or what shards of features hold, and `B` lists of captions.
         """
         dataset = self._batched(_one_a_clip, batch_size, seed, epoch, skip)
-        for clips, lines in dataset.prefetch(2):
+        for clips, lines in self._whole(dataset.prefetch(2)):
             yield clips.numpy(), [line.decode().split("\n") for line in lines.numpy()]
 
     def sources_of_batch(

@@ -154,6 +154,17 @@ class ShardWriter:
         """Whether the shard of this number, counted from 0, is sealed."""
         return _shard_name(number) in self._sealed
 
+    def left_out(self) -> dict[int, tuple[LeftOut, ...]]:
+        """The clips left out of each sealed shard, by its number."""
+        return {int(Path(name).stem): shard.left_out for name, shard in self._sealed.items()}
+
+    def drop(self, number: int) -> None:
+        """Deletes a sealed shard, which is then to be written again."""
+        name = _shard_name(number)
+        self._sealed.pop(name)
+        self._write_list()
+        (self._folder / name).unlink(missing_ok=True)
+
     def _next_name(self) -> str:
         self._folder.mkdir(parents=True, exist_ok=True)
         return next(_shard_name(n) for n in itertools.count() if not self.has(n))

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import itertools
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,6 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from v2t_lib.errors import DataError
 from v2t_lib.files import replacing
 from v2t_lib.models.compiled import CompiledFeatures
 from v2t_lib.models.encoders.frame import FrameEncoder
@@ -79,7 +79,10 @@ def _fit_projection(encoder: FrameEncoder, shards: ShardDataset, path: Path) -> 
 
 
 def cached_features(
-    encoder: keras.layers.Layer, shards: Shards, cache: str | Path | None = None
+    encoder: keras.layers.Layer,
+    shards: Shards,
+    cache: str | Path | None = None,
+    fallback: Path | None = None,
 ) -> ShardDataset:
     """The features of the clips in `shards`, computed where they aren't there yet.
 
@@ -92,6 +95,7 @@ def cached_features(
         encoder: A built encoder.
         shards: Clips of the size that the encoder was built for.
         cache: Where the folder is made; in `shards` when left out.
+        fallback: The folder for the features of shards that lie where nothing can be written.
 
     Returns:
         Shards of features; `shards` themselves for an encoder without a frozen image network,
@@ -104,17 +108,13 @@ def cached_features(
     if not (isinstance(encoder, FrameEncoder) and encoder.frozen):
         return shards
     root = Path(cache) if cache else shards.folder
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        if encoder.projection is not None and not encoder.projection.fitted:
-            name = f"components-{encoder.network}-{_digest(encoder)}.npz"
-            _fit_projection(encoder, shards, root / name)
-        return _cached(encoder, shards, root)
-    except PermissionError as error:
-        raise DataError(
-            f"{root}: expected a folder to keep features in. Received: {error.strerror}; name "
-            "another one: --cache DIR"
-        ) from None
+    if fallback and not cache and not os.access(root, os.W_OK):
+        root = fallback
+    root.mkdir(parents=True, exist_ok=True)
+    if encoder.projection is not None and not encoder.projection.fitted:
+        name = f"components-{encoder.network}-{_digest(encoder)}.npz"
+        _fit_projection(encoder, shards, root / name)
+    return _cached(encoder, shards, root)
 
 
 def _cached(encoder: FrameEncoder, shards: ShardDataset, root: Path) -> ShardDataset:

@@ -1,5 +1,6 @@
 """Fitting a captioner to shards: one `Model.fit`, saved as it goes, that can be resumed."""
 
+import contextlib
 import functools
 import itertools
 import sys
@@ -13,6 +14,7 @@ import pandas as pd
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.encoders.blind import BlindEncoder
 from v2t_lib.models.saving import load
+from v2t_lib.shards.damage import naming_damage
 from v2t_lib.shards.epochs import Epochs
 from v2t_lib.shards.reader import ShardDataset, Shards
 from v2t_lib.training.callbacks import EmaWeights, KeepBest, SampleCaptions
@@ -66,11 +68,9 @@ def fit(
     """
     mirror = mirror or Mirror(path.parent)
     batch, words, spec = options.batch_size, captioner.vocabulary, captioner.caption_spec
-    sample, shards = (
-        val and ShardDataset.open(val),
-        cached_features(captioner.encoder, shards, cache),
-    )
-    val = sample and cached_features(captioner.encoder, sample, cache)
+    sample = val and ShardDataset.open(val)
+    shards = cached_features(captioner.encoder, shards, cache, path.parent)
+    val = sample and cached_features(captioner.encoder, sample, cache, path.parent)
     steps = shards.steps(batch, options.captions_per_clip)
     compile_for_training(captioner, options, steps * options.epochs)
     with StopSignal() as stop:
@@ -92,15 +92,18 @@ def fit(
                 words, spec, batch, options.seed, state.epoch, state.step, options.captions_per_clip
             )
 
-        captioner.fit(
-            Epochs(rest_of_epoch, steps),
-            validation_data=val and val.batches(words, spec, batch),
-            initial_epoch=state.epoch,
-            epochs=options.epochs,
-            callbacks=[first, *ours, *callbacks, state],  # it saves what the others leave
-            shuffle=False,
-            verbose=1 if sys.stderr.isatty() else 2,
-        )
+        with contextlib.ExitStack() as reading:
+            for read in filter(None, (shards, val)):
+                reading.enter_context(naming_damage(read.folder, read.info))
+            captioner.fit(
+                Epochs(rest_of_epoch, steps),
+                validation_data=val and val.batches(words, spec, batch),
+                initial_epoch=state.epoch,
+                epochs=options.epochs,
+                callbacks=[first, *ours, *callbacks, state],  # it saves what the others leave
+                shuffle=False,
+                verbose=1 if sys.stderr.isatty() else 2,
+            )
     captioner.set_weights(load(path).get_weights())
     return pd.DataFrame(state.rows)
 

@@ -85,8 +85,8 @@ def train_scst(
         captioner = load(run / MODEL_FILE)
         length = captioner.caption_spec.length
         reward = CaptionReward(captioner.vocabulary, length, shards.sentences())
-        shards = cached_features(captioner.encoder, shards, cache)
-        val = cached_features(captioner.encoder, val, cache) if val else shards
+        shards = cached_features(captioner.encoder, shards, cache, run)
+        val = cached_features(captioner.encoder, val, cache, run) if val else shards
         stage = Stage(captioner, reward, options, clips // batch)
 
         def end_epoch() -> None:

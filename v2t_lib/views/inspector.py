@@ -121,7 +121,7 @@ def save_page(
         INSPECTOR=fragment(captions, names, truths),
     )
     with replacing(path) as temporary:
-        temporary.write_bytes(page.encode())
+        temporary.write_bytes(page.encode(errors="replace"))
 
 
 def inspect(*captions: Caption, names: Sequence[str] = (), truths: Sequence[str] = ()) -> None:

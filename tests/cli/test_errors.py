@@ -1,0 +1,153 @@
+"""What the machine can't do is one sentence and exit code 1; a name never stops a batch."""
+
+import errno
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from helpers import tiny
+from helpers.clips import write_gif
+from helpers.project import ROOT
+
+from v2t_lib.cli import caption as caption_command
+from v2t_lib.cli.main import main
+from v2t_lib.files import replacing
+from v2t_lib.models.saving import save
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "m.keras"
+    save(tiny.captioner(), path)
+    return path
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """Makes `v2t caption` fail with an error."""
+
+    def fail(error):
+        def run(args):
+            raise error
+
+        monkeypatch.setattr(caption_command, "run", run)
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "No space left on device; what is fini"),
+        (OSError(errno.EROFS, os.strerror(errno.EROFS), "/ro/x"), "/ro/x: .*name a place that may"),
+        (IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), "a", None, "b"), "b: expected"),
+        (
+            ModuleNotFoundError("No module named 'torch'", name="torch"),
+            "the package torch.*install",
+        ),
+        (MemoryError(), "enough memory. Received: less"),
+    ],
+)
+def test_an_error_is_one_sentence_unless_debugging(error, said, failing, capsys):
+    failing(error)
+    assert main(["caption", "x.gif", "--model", "m.keras"]) == 1
+    printed = capsys.readouterr().err
+    assert re.search(said, printed) and printed.count("\n") == 1
+    with pytest.raises(type(error)):
+        main(["caption", "x.gif", "--model", "m.keras", "--debug"])
+
+
+def test_a_missing_backend_is_named(failing, monkeypatch, capsys):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    failing(ModuleNotFoundError("No module named 'torch'", name="torch"))
+    assert main(["caption", "x.gif", "--model", "m.keras"]) == 1
+    assert "unset KERAS_BACKEND, which is torch" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_read_enough_ends_it_quietly(model):
+    code = (
+        "import sys; from v2t_lib.cli import recipes, main\n"
+        "recipes.run = lambda args: [print('x' * 1000) for _ in range(10_000)] and 0\n"
+        "sys.exit(main.main(['recipes']))"
+    )
+    run = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -c \"$1\" | head -1 > /dev/null", "-", code],
+        capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert run.stderr == ""
+
+
+def test_a_write_that_fails_leaves_no_temporary_file(tmp_path):
+    (tmp_path / "page.html").mkdir()
+    with pytest.raises(IsADirectoryError), replacing(tmp_path / "page.html") as temporary:
+        temporary.write_text("whole")
+    with pytest.raises(KeyError), replacing(tmp_path / "other") as temporary:
+        temporary.write_text("half")
+        raise KeyError
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_model_that_cannot_be_written_leaves_no_temporary_file(tmp_path, disk_of):
+    with disk_of(1000), pytest.raises(Exception):  # noqa: B017  (h5py's or the system's)
+        save(tiny.captioner(), tmp_path / "m.keras")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("no_java")
+def test_figures_come_before_a_table_that_cannot_be_written(tmp_path, capsys):
+    rows = "a.gif\ta red star\nb.gif\ta blue cross\n"
+    (tmp_path / "c.tsv").write_text(rows)
+    (tmp_path / "out.csv").mkdir()
+    files = [str(tmp_path / "c.tsv")] * 2
+    assert main(["score", *files, "--json", "--per-clip", str(tmp_path / "out.csv")]) == 1
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["clips"] == 2
+    assert printed.err.strip().splitlines()[-1].startswith("v2t score: ")
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "gone"])
+def test_a_damaged_shard_is_named(damage, drawn_shards, tmp_path, capsys):
+    shutil.copytree(drawn_shards / "train", tmp_path / "bad")
+    (path,) = (tmp_path / "bad").glob("*.tfrecord")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(content[: len(content) // 2] if damage == "cut" else content)
+    if damage == "gone":
+        path.unlink()
+    out = str(tmp_path / "run")
+    assert (
+        main(["train", str(tmp_path / "bad"), "--out", out, "--epochs", "1", "--batch", "8"]) == 1
+    )
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "00000.tfrecord" in said and "pack again" in said
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "ascii"])
+def test_no_name_stops_a_batch(encoding, model, tmp_path, monkeypatch):
+    names = ["a.gif", "caf\udce9.gif", "猫.gif", "a\tb\n.gif", "-dash.gif", "--json.gif", "z.gif"]
+    for name in names:
+        write_gif(tmp_path / "one.gif", 1)
+        (tmp_path / "one.gif").rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", out)
+    assert main(["caption", "--model", str(model), *names]) == 0
+    out.seek(0)
+    lines = out.read().splitlines()
+    assert len(lines) == len(names) and all(line.count("\t") == 1 for line in lines)
+    assert lines[1].startswith("caf\\udce9.gif\t") and lines[3].startswith("a\\tb\\n.gif\t")
+    out.seek(0)
+    out.truncate()
+    assert main(["caption", "--json", "--model", str(model), *names]) == 0
+    out.seek(0)
+    assert len([json.loads(line) for line in out.read().splitlines()]) == len(names)
+    page = tmp_path / "page.html"
+    assert main(["inspect", "--out", str(page), "--model", str(model), *names]) == 0
+    assert page.stat().st_size > 1000
