@@ -80,11 +80,11 @@ def project() -> dict:
 
 def test_what_is_imported_is_declared():
     extras = project()["optional-dependencies"]
-    wanted = [*project()["dependencies"], *extras["notebook"], *extras["remote"]]
+    wanted = [*project()["dependencies"], *extras["notebook"], *extras["remote"], *extras["hub"]]
     declared = {distribution(requirement) for requirement in wanted}
     for module, path in MODULES.items():
         packages = packages_of(path.read_text(encoding="utf-8"))
-        used = {DISTRIBUTIONS.get(package, package).lower() for package in packages}
+        used = {DISTRIBUTIONS.get(p, p).lower().replace("_", "-") for p in packages}
         used -= COLABS_OWN.get(module, set())
         assert used <= declared, f"{module} imports what pyproject.toml does not declare"
 

@@ -67,7 +67,9 @@ class TestNotebook:
     def test_one_setup_and_one_parameters_cell(self, path):
         code = cells_of(path, "code")
         assert source(code[0]) == source(cells_of(PATHS[0], "code")[0])
-        assert source(code[0]).startswith("# @title") and f'"git+{REPOSITORY}"' in source(code[0])
+        assert source(code[0]).startswith(
+            "# @title"
+        ) and f'"v2t_lib[lite] @ git+{REPOSITORY}"' in source(code[0])
         assert code[0]["metadata"] == {"cellView": "form"}
         tagged = [cell for cell in code if "parameters" in cell["metadata"].get("tags", [])]
         assert tagged == code[1:2]

