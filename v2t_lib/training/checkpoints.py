@@ -8,7 +8,6 @@ copies files to the second directory, so that no training step waits for it.
 import contextlib
 import json
 import shutil
-import sys
 import threading
 import zipfile
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ import numpy as np
 
 from v2t_lib.errors import ModelError
 from v2t_lib.files import replacing
+from v2t_lib.progress import log
 from v2t_lib.training.run_folder import LOCK_FILE
 
 
@@ -68,7 +68,7 @@ class Mirror:
                 _copy(path, copy) if path.exists() else copy.unlink(missing_ok=True)
             except OSError as error:
                 # Training goes on without the copy; the next file is tried again.
-                print(f"  could not copy {path.name} to {copy.parent}: {error}", file=sys.stderr)
+                log.warning("  could not copy %s to %s: %s", path.name, copy.parent, error)
             with self._wake:
                 self._waiting.pop(path, None)
 
@@ -157,5 +157,5 @@ class Checkpoints:
         with contextlib.suppress(*damage), open(path, "rb") as file, np.load(file) as parts:
             names = sorted(set(parts.files) - {"about"})
             return json.loads(str(parts["about"])), [parts[name] for name in names]
-        print(f"  {path} is damaged: trying the one before", file=sys.stderr)
+        log.warning("  %s is damaged: trying the one before", path)
         return None

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from tqdm import tqdm
 
 from v2t_lib.models.distribution import split
 from v2t_lib.models.encoders.frame import FrameEncoder
+from v2t_lib.progress import Progress
 from v2t_lib.shards.example import StoredExample, feature_example
 from v2t_lib.shards.format import DatasetInfo, Features, fingerprint, is_finished
 from v2t_lib.shards.reader import Example, ShardDataset, Shards
@@ -54,7 +54,7 @@ def _compute(encoder: FrameEncoder, shards: ShardDataset, writer: ShardWriter) -
     """Computes the features a shard for a shard, so that their order by seed is the clips'."""
     writer.recover()
     model, examples = FeatureWriter(encoder), shards.examples()
-    with tqdm(total=shards.info.clips, unit="clip", desc="features") as progress:
+    with Progress(total=shards.info.clips, unit="clip", desc="features") as progress:
         for number, shard in enumerate(shards.info.shards):
             of_shard = itertools.islice(examples, shard.clips)
             if writer.has(number):
