@@ -1,11 +1,11 @@
 """The whole path on embedded data, in one go: `v2t demo`."""
 
-import sys
 import time
 from pathlib import Path
 
 from v2t_lib.evaluation import Prediction, evaluate, summary, write_predictions
 from v2t_lib.files import write_json
+from v2t_lib.progress import log
 from v2t_lib.training.recipes import registry as recipes
 from v2t_lib.views.inspector import save_page
 from v2t_lib.workspace import Workspace
@@ -15,7 +15,7 @@ FULL_CLIPS = 24_000
 
 
 def _say(started: float, text: str) -> None:
-    print(f"[{time.monotonic() - started:4.0f} s] {text}", file=sys.stderr, flush=True)
+    log.info("[%4.0f s] %s", time.monotonic() - started, text)
 
 
 def _report(out: Path, scores: dict, predictions: list[Prediction]) -> None:

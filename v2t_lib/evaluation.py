@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from v2t_lib.datasets.shapes_grammar import behaviours
 from v2t_lib.errors import DataError
@@ -20,6 +19,7 @@ from v2t_lib.metrics.diversity import diagnose, diversity
 from v2t_lib.metrics.exact_match import exact_match, exact_match_by
 from v2t_lib.models.caption import Caption
 from v2t_lib.models.captioner import Captioner
+from v2t_lib.progress import Progress
 from v2t_lib.shards.example import Example
 from v2t_lib.shards.reader import ShardDataset, Shards
 from v2t_lib.text.vocabulary import tokenise
@@ -68,7 +68,7 @@ def predict(
             f"on. Received: {shards.info.clip_spec}; pack again at the model's size"
         )
     examples, size = shards.examples(), 0
-    with tqdm(unit="clip", desc="caption") as progress:
+    with Progress(unit="clip", desc="caption") as progress:
         while batch := list(itertools.islice(examples, BATCH)):
             size = max(size, len(batch))
             # A last batch of another size would be compiled anew, for 200 MB.

@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 import os
-import sys
 from pathlib import Path
 
 import keras
@@ -16,6 +15,7 @@ from v2t_lib.fetching.fetch import fetch
 from v2t_lib.files import replacing
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.saving import load
+from v2t_lib.progress import log
 from v2t_lib.shards.example import Example
 from v2t_lib.shards.format import is_finished
 from v2t_lib.shards.pack import pack
@@ -147,7 +147,7 @@ class Workspace:
         """The captions file; draws the clips, or downloads the release, where there is none yet."""
         source = self.source
         if source.fetchable:
-            print(source.licence, file=sys.stderr)
+            log.info(source.licence)
         return source.captions(self.data_home)
 
     def records(self) -> dict[str, list[Record]]:
@@ -181,7 +181,7 @@ class Workspace:
         else:
             ready = [split for split in splits if is_finished(folder / split)]
             if ready and self.source.key():
-                print(f"{folder}: packed before from the same captions and clips", file=sys.stderr)
+                log.info("%s: packed before from the same captions and clips", folder)
             for split in splits.keys() - set(ready):
                 pack(splits[split], captions, folder / split, self.recipe.clip)
         return {split: folder / split for split in splits}

@@ -1,4 +1,5 @@
 import threading
+import time
 
 import keras
 import numpy as np
@@ -96,6 +97,53 @@ def test_a_slow_drive_does_not_hold_up_steps(tmp_path, monkeypatch):
     mirror.close()
     names = sorted(p.name for p in (tmp_path / "drive").rglob("*.npz"))
     assert names == ["000000002.npz", "000000003.npz", "000000004.npz"]
+
+
+def test_the_newest_checkpoint_is_copied_before_older_ones_and_other_files_have_their_turn(
+    tmp_path, monkeypatch
+):
+    may_go_on, copy, copied = threading.Event(), checkpoints._copy, []
+
+    def slow(source, target):
+        assert may_go_on.wait(30)
+        copied.append(target.name)
+        copy(source, target)
+
+    monkeypatch.setattr(checkpoints, "_copy", slow)
+    mirror = Mirror(tmp_path / "run", tmp_path / "drive")
+    store = saved(tmp_path, mirror, keep=2, steps=(1,))
+    (tmp_path / "run" / "history.csv").write_text("epoch\n")
+    mirror.put(tmp_path / "run" / "history.csv")
+    for step in (2, 3, 4):
+        store.save(variables(step, -step), step, {})
+    may_go_on.set()
+    mirror.close()
+    names = [name for name in copied if name != "000000001.npz"]
+    assert set(names[:2]) == {"000000004.npz", "history.csv"} and "000000002.npz" not in names
+    held = sorted(p.name for p in (tmp_path / "drive").rglob("*.*"))
+    assert held == ["000000003.npz", "000000004.npz", "history.csv"]
+
+
+def test_a_copy_that_failed_is_tried_again(tmp_path, monkeypatch, capsys):
+    copy, attempts = checkpoints._copy, []
+
+    def flaky(source, target):
+        attempts.append(source.name)
+        if len(attempts) < 3:
+            raise OSError("the drive is away")
+        copy(source, target)
+
+    monkeypatch.setattr(checkpoints, "_copy", flaky)
+    monkeypatch.setattr(checkpoints, "RETRY_SECONDS", 0.01)
+    mirror = Mirror(tmp_path / "run", tmp_path / "drive")
+    saved(tmp_path, mirror, steps=(1,))
+    deadline = time.monotonic() + 30
+    while not list((tmp_path / "drive").rglob("*.npz")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    mirror.close()
+    assert attempts == ["000000001.npz"] * 3
+    assert capsys.readouterr().err.count("could not copy") == 2
 
 
 def test_a_drive_that_is_gone_is_told_and_the_run_goes_on(tmp_path, capsys):

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from v2t_lib.text.vocabulary import END, PAD
+from v2t_lib.text.vocabulary import END, PAD, START, UNK
 from v2t_lib.training.losses import sentence_loss, sequence_accuracy, sequence_loss
 
 # Two rows over three tokens (0 is PAD): logits whose softmax is simple to work out.
@@ -60,4 +60,12 @@ def test_a_sentences_loss_is_the_sum_over_its_tokens():
     targets = np.array([[4, 5, END, PAD, PAD, PAD]] * 2 + [[4, END, PAD, PAD, PAD, PAD]], "int32")
     losses = np.asarray(sentence_loss(targets, logits))
     assert losses.shape == (3,)
+    logits[..., [PAD, START, UNK]] = -1e9  # which are never sampled
     assert losses.sum() / 8 == pytest.approx(float(sequence_loss(targets, logits)), rel=1e-5)
+
+
+def test_what_is_never_sampled_has_no_share_in_a_sentences_loss():
+    logits = np.zeros((1, 1, 8), "float32")  # uniform: 5 of the 8 tokens can be sampled
+    for barred in (0.0, 50.0):
+        logits[..., [PAD, START, UNK]] = barred
+        assert float(sentence_loss(np.array([[4]]), logits)[0]) == pytest.approx(math.log(5))

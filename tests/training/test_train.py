@@ -110,6 +110,15 @@ def test_only_a_resumed_run_gets_what_its_copy_holds(plan, drawn_shards, tmp_pat
     assert (tmp_path / "run" / "history.csv").exists()
 
 
+def test_bfloat16_convolutions_on_a_cpu_are_refused_with_the_reason(plan, drawn_shards, tmp_path):
+    training = dataclasses.replace(OPTIONS, precision="mixed_bfloat16")
+    recipe = dataclasses.replace(RECIPE, training=training)
+    with pytest.raises(ValueError, match=r"mixed_bfloat16, .*3D convolutions are NaN"):
+        plan(drawn_shards / "train", tmp_path, recipe)
+    sightless = dataclasses.replace(recipe, encoder="blind", encoder_options={})
+    plan(drawn_shards / "train", tmp_path, sightless)
+
+
 def test_a_run_is_replaced_only_on_demand(plan, drawn_shards, tmp_path):
     (tmp_path / "history.csv").write_text("epoch\n0\n")
     with pytest.raises(TrainingError, match=r"history.csv; continue it with --resume"):

@@ -5,6 +5,7 @@ import json
 import sys
 
 from v2t_lib.cli.flags import add_json, add_model
+from v2t_lib.clips.missing import shown
 from v2t_lib.errors import V2TError
 from v2t_lib.tsv import cell
 
@@ -41,7 +42,7 @@ def run(args) -> int:
             caption = captioner.caption(file, beam=args.beam)
         except V2TError as error:
             failed += 1
-            print(f"{cell(file)}: {error}", file=sys.stderr)
+            print(f"{cell(shown(file))}: {error}", file=sys.stderr)
             if args.json:
                 print(json.dumps({"file": file, "error": str(error)}, ensure_ascii=False))
             continue

@@ -13,15 +13,14 @@ def add_arguments(parser):
 
 
 def run(args) -> int:
-    from tqdm import tqdm
-
     from v2t_lib.models.encoders import registry as encoders
     from v2t_lib.models.encoders.cost import costs, table
+    from v2t_lib.progress import Progress
 
     spec, names = clip_spec(args), list(encoders.ENCODERS)
     about = {name: encoders.ENCODERS[name].__doc__.split("\n\n")[0] for name in names}
     options = {name: encoders.options(encoders.ENCODERS[name]) for name in names}
-    progress = tqdm(names, unit="encoder", leave=False)
+    progress = Progress(names, unit="encoder", leave=False)
     found = costs(progress, spec)
     if args.json:
         rows = {}

@@ -4,17 +4,25 @@ import argparse
 import contextlib
 import importlib
 import io
+import logging
 import os
 import sys
+import warnings
+from collections.abc import Iterator, Sequence
 
 from v2t_lib import __version__
 from v2t_lib.cli.flags import WrongUsage
 from v2t_lib.errors import V2TError, advice
+from v2t_lib.progress import log
 
 #: In the order of `v2t --help`; each is a module with `add_arguments` and `run`,
 #: whose docstring is its help.
 COMMANDS = ("demo", "shapes", "fetch", "pack", "train", "caption", "inspect", "evaluate", "score",
             "encoders", "recipes")  # fmt: skip
+#: The heavy packages that commands load.
+LOADS = dict.fromkeys(("fetch", "pack"), ("tensorflow",)) | dict.fromkeys(
+    ("demo", "train", "caption", "inspect", "evaluate", "encoders"), ("keras", "tensorflow")
+)
 EPILOG = """\
 from nothing to captions, one step at a time:
   v2t shapes --out data --clips 6400
@@ -49,6 +57,11 @@ def _parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=summary, description=about)
         sub.set_defaults(run=command.run)
         command.add_arguments(sub)
+        loud = sub.add_mutually_exclusive_group()
+        text = "say nothing but results and what failed"
+        loud.add_argument("--quiet", action="store_true", help=text)
+        text = "say more, TensorFlow's own notes included"
+        loud.add_argument("--verbose", action="store_true", help=text)
         sub.add_argument("--debug", action="store_true", help="show where in the code errors arise")
     return parser
 
@@ -63,6 +76,42 @@ def _with_paths(argv: list[str], parser: argparse.ArgumentParser) -> list[str]:
         return f"./{argument}" if is_file and argument != "-" else argument
 
     return list(map(written, argv))
+
+
+@contextlib.contextmanager
+def _loudness(args: argparse.Namespace) -> Iterator[None]:
+    """What is said besides results and failures, within it."""
+    before = log.level
+    if args.quiet:
+        log.setLevel(logging.CRITICAL)
+        warnings.simplefilter("ignore")
+    if args.verbose:
+        log.setLevel(logging.DEBUG)
+    else:
+        # TensorFlow's start-up notes would bury what users need to read.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        _load_quietly(LOADS.get(args.command, ()))
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+
+
+def _load_quietly(packages: Sequence[str]) -> None:
+    """Imports packages, the stderr of their C++ parts closed: TensorFlow prints notes on its CPU
+    and GPUs before it reads any setting."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        # A package that is missing is told later, by what needs it.
+        with contextlib.suppress(ImportError):
+            for package in packages:
+                importlib.import_module(package)
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _say(command: str, error: BaseException) -> int:
@@ -91,10 +140,9 @@ def main(argv: list[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # a name that it has no characters for is escaped
             stream.reconfigure(errors="backslashreplace")
     args = parser.parse_args(_with_paths(sys.argv[1:] if argv is None else argv, parser))
-    # TensorFlow's start-up notes would bury what users need to read.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        code = args.run(args)
+        with _loudness(args):
+            code = args.run(args)
         sys.stdout.flush()
         return code
     except WrongUsage as error:

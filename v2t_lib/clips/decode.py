@@ -15,6 +15,7 @@ from PIL import Image
 
 from v2t_lib.clips.animation import Animation, read_animation
 from v2t_lib.clips.limits import MAX_BYTES
+from v2t_lib.clips.missing import hint, shown
 from v2t_lib.clips.placeholder import (
     MAX_CHECKED,
     MAX_CHECKED_PIXELS,
@@ -73,6 +74,7 @@ def read_clip(source: str | Path) -> bytes:
         ClipError: `gone` where there is no file, `unreachable` where it can't be read,
             `not-a-clip` where it is empty, `too-big` where an animation is over `MAX_BYTES`.
     """
+    expected = f"expected a clip at {shown(str(source))}"
     try:
         with open(source, "rb") as file:
             if os.fstat(file.fileno()).st_size > MAX_BYTES:
@@ -80,13 +82,13 @@ def read_clip(source: str | Path) -> bytes:
             else:
                 data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        if not Path(source).parent.is_dir():  # a drive that isn't mounted says nothing of its clips
-            raise ClipError(
-                "unreachable", f"expected a clip at {source}. Received: no such folder"
-            ) from None
-        raise ClipError("gone", f"expected a clip at {source}. Received: no such file") from None
+        # A drive that isn't mounted says nothing of its clips.
+        there = Path(source).parent.is_dir()
+        kind, what = ("gone", "file") if there else ("unreachable", "folder")
+        raise ClipError(kind, f"{expected}. Received: no such {what}{hint(str(source))}") from None
     except (OSError, ValueError) as error:
-        raise ClipError("unreachable", f"expected a clip at {source}. Received: {error}") from None
+        why = getattr(error, "strerror", None) or error
+        raise ClipError("unreachable", f"{expected}. Received: {why}{hint(str(source))}") from None
     if not data:
         raise ClipError("not-a-clip", f"expected a clip in {source}. Received: no bytes at all")
     if len(data) > MAX_BYTES:

@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
-from tqdm import tqdm
-
 from v2t_lib.errors import DataError, writing
 from v2t_lib.files import replacing
+from v2t_lib.progress import Progress
 
 _DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError)
 
@@ -93,7 +92,7 @@ def unpack(archive: Path, folder: Path, place: Callable[[str], str | None]) -> l
         with _members(archive) as members:
             if climbing := [member.name for member in members if _climbs(member.name)]:
                 raise refuse(archive, "paths within the archive's folder", repr(climbing[0]))
-            for member in tqdm(members, unit="file", desc="unpack"):
+            for member in Progress(members, unit="file", desc="unpack"):
                 path = place(member.name) if member.regular else None
                 if path is None or path in unpacked:
                     continue

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from v2t_lib.datasets.registry import DataSet, register_dataset
 from v2t_lib.datasets.shapes_drawing import draw
 from v2t_lib.datasets.shapes_grammar import PHRASING_SHARES
 from v2t_lib.files import replacing
+from v2t_lib.progress import Progress
 from v2t_lib.shards.pack import DRAWN_FILE, MASK_FOLDER
 
 #: Share of the clips in every split but train, which takes the rest.
@@ -104,7 +104,7 @@ def write_shapes(out: str | Path, clips: int, seed: int = 0, workers: int | None
     context = multiprocessing.get_context("spawn")
     with (
         ProcessPoolExecutor(workers or os.cpu_count(), mp_context=context) as pool,
-        tqdm(total=clips, unit="clip", desc="draw") as progress,
+        Progress(total=clips, unit="clip", desc="draw") as progress,
     ):
         for rows in pool.map(_draw_files, *zip(*jobs, strict=True)):
             captions += rows

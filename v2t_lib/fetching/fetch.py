@@ -15,8 +15,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tqdm import tqdm
-
 from v2t_lib.captions_file import Record
 from v2t_lib.errors import writing
 from v2t_lib.fetching import layout
@@ -25,6 +23,7 @@ from v2t_lib.fetching.layout import CLIP_FOLDER, NO_SPLIT, PartialFile
 from v2t_lib.fetching.manifest import MANIFEST_FILE, Manifest, Row, read_rows
 from v2t_lib.fetching.policy import DEFAULT_POLICY, RetryPolicy
 from v2t_lib.fetching.verdict import Judged, judge
+from v2t_lib.progress import Progress
 from v2t_lib.shards.example import clip_example
 from v2t_lib.shards.format import LeftOut
 from v2t_lib.shards.workers import Workers
@@ -88,7 +87,7 @@ class _Run:
     def go(self, workers: int, policy: RetryPolicy) -> None:
         """Fetches all that has no row yet."""
         total = len(self._records)
-        bar = tqdm(total=total, initial=total - len(self._todo()), unit="clip", desc="fetch")
+        bar = Progress(total=total, initial=total - len(self._todo()), unit="clip", desc="fetch")
         with bar as self._progress, contextlib.closing(self._manifest):
             # A second round asks for clips whose file, left by an earlier run, isn't a clip.
             while todo := self._todo():

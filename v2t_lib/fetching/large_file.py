@@ -6,13 +6,12 @@ import hashlib
 import os
 from pathlib import Path
 
-from tqdm import tqdm
-
 from v2t_lib.errors import ClipError, DataError, writing
 from v2t_lib.fetching.downloader import Download, Downloads
 from v2t_lib.fetching.http import Client
 from v2t_lib.fetching.layout import PartialFile
 from v2t_lib.fetching.policy import RetryPolicy
+from v2t_lib.progress import Progress
 
 #: A slow line may need hours; a server that sends nothing is given up much sooner (`Client`).
 POLICY = RetryPolicy(connections=1, per_host=1, attempt_timeout=6 * 3600, total_timeout=6 * 3600)
@@ -39,7 +38,7 @@ def download_file(url: str, path: str | Path, sha256: str = "") -> None:
     with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
     file = _partial_file(path)
-    with tqdm(unit="B", unit_scale=True, unit_divisor=1024, desc=path.name) as progress:
+    with Progress(unit="B", unit_scale=True, unit_divisor=1024, desc=path.name) as progress:
         while True:
             before = file.size
             error = _attempt(url, file, progress)
@@ -73,7 +72,7 @@ def _partial_file(path: Path) -> PartialFile:
     return best
 
 
-def _attempt(url: str, file: PartialFile, progress: tqdm) -> ClipError | None:
+def _attempt(url: str, file: PartialFile, progress: Progress) -> ClipError | None:
     """Downloads until the file is whole or the policy allows no more; why it isn't whole."""
     download, client = Download(file, url, file), Client(max_bytes=MAX_BYTES)
     with contextlib.closing(Downloads([download], POLICY, client)) as downloads:

@@ -5,9 +5,9 @@ import itertools
 from collections.abc import Iterator
 
 import numpy as np
-from tqdm import tqdm
 
 from v2t_lib.models.captioner import Captioner
+from v2t_lib.progress import Progress
 from v2t_lib.shards.reader import ShardDataset, Shards
 
 BATCH = 64
@@ -23,7 +23,7 @@ def caption_loss(captioner: Captioner, shards: Shards, lag: int = 0) -> float:
             loss of a model that gets the wrong clips.
     """
     total, tokens, pairs, size = 0.0, 0, _pairs(ShardDataset.open(shards), lag), 0
-    with tqdm(unit="caption", desc="loss") as progress:
+    with Progress(unit="caption", desc="loss") as progress:
         while batch := list(itertools.islice(pairs, BATCH)):
             size = max(size, len(batch))
             # A last batch of another size would be compiled anew.

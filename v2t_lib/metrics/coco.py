@@ -10,7 +10,8 @@ COCO caption evaluation (arXiv 1504.00325).
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from tqdm import tqdm
+
+from v2t_lib.progress import Progress
 
 Words = Sequence[str]
 LONGEST = 4  # n-grams have up to 4 words
@@ -129,7 +130,7 @@ def clip_statistics(captions: Sequence[Words], references: Sequence[Sequence[Wor
     # The reference closest in length; of two equally close, the shorter.
     order = np.lexsort((lengths, abs(lengths - length[clip_of]), clip_of))
     table[:, 10] = lengths[order][np.searchsorted(clip_of, np.arange(clips))]
-    pairs = tqdm(zip(captions, references, strict=True), "ROUGE-L", clips, unit="clip")
+    pairs = Progress(zip(captions, references, strict=True), "ROUGE-L", clips, unit="clip")
     table[:, 11] = [rouge_l(*pair) for pair in pairs]
     # The COCO scorer uses the number of bigrams as the length.
     shift = np.maximum(0, length - 1)[clip_of] - np.maximum(0, lengths - 1)

@@ -11,10 +11,10 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from tqdm import tqdm
 
 from v2t_lib.errors import DataError
 from v2t_lib.metrics import coco, meteor
+from v2t_lib.progress import Progress
 from v2t_lib.text import characters, ptb_tokenizer
 
 NAMES = (*coco.NAMES, "METEOR")
@@ -94,7 +94,7 @@ def _tokenise(
     pairs = zip(captions, references, strict=True)
     both = [
         (words(caption), [words(text) for text in texts])
-        for caption, texts in tqdm(pairs, "words", len(captions), unit="clip")
+        for caption, texts in Progress(pairs, "words", len(captions), unit="clip")
     ]
     return [caption for caption, _ in both], [texts for _, texts in both]
 

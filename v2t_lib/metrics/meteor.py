@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
+
+from v2t_lib.progress import Progress
 
 #: A row's columns, as the program prints them: lengths of caption and reference; their function
 #: words; matches by stage, kind of word and side; chunks; matched words of caption and reference.
@@ -103,7 +104,7 @@ def clip_statistics(
     found = []
     with _running(command) as ask:
         pairs = zip(captions, references, strict=True)
-        for words, of_clip in tqdm(pairs, "METEOR", total=len(captions), unit="clip"):
+        for words, of_clip in Progress(pairs, "METEOR", total=len(captions), unit="clip"):
             texts = [" ".join(part).replace("|||", "") for part in (*of_clip, words)]
             found.append([float(n) for n in ask(" ||| ".join(["SCORE", *texts])).split()])
     table = np.array(found).reshape(-1, COLUMNS)

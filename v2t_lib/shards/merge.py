@@ -4,9 +4,8 @@ import collections
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from v2t_lib.errors import DataError
+from v2t_lib.progress import Progress
 from v2t_lib.shards.example import whole_examples
 from v2t_lib.shards.format import DatasetInfo, fingerprint
 from v2t_lib.shards.writer import ShardWriter
@@ -45,7 +44,7 @@ def _count(parts: Sequence[tuple[Path, DatasetInfo]]) -> list[tuple[Path, collec
     """Every shard with what it holds, after checking that it is whole and no clip comes twice."""
     homes: dict[str, Path] = {}
     counted = []
-    with tqdm(total=sum(i.clips for _, i in parts), unit="clip", desc="merge") as progress:
+    with Progress(total=sum(i.clips for _, i in parts), unit="clip", desc="merge") as progress:
         for path, clips in [(f / s.name, s.clips) for f, info in parts for s in info.shards]:
             counts = collections.Counter()
             for example in whole_examples(path):

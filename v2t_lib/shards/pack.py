@@ -5,17 +5,16 @@ import dataclasses
 import functools
 import os
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from v2t_lib.captions_file import Record
 from v2t_lib.clips.decode import Clip, decode_clip, iter_frames, read_clip, sample_times
 from v2t_lib.errors import ClipError, DataError
+from v2t_lib.progress import Progress, log
 from v2t_lib.shards.example import PackedClip, clip_example, encode_strip
 from v2t_lib.shards.format import (
     DATASET_FILE,
@@ -112,9 +111,7 @@ def pack(
     if is_finished(out) and (done := DatasetInfo.load(out)).fingerprint == plan:
         if not (found := there_now(done.left_out)):
             return done
-        print(
-            f"{out}: {found} clips that were missing are there now: packing again", file=sys.stderr
-        )
+        log.info("%s: %d clips that were missing are there now: packing again", out, found)
         _remove(out, done)
     writer = ShardWriter(out, spec, plan)
     writer.recover()
@@ -123,7 +120,10 @@ def pack(
             writer.drop(number)
     checks.warn([caption for record in records for caption in record.captions])
     crew = Workers(workers or os.cpu_count() or 1, _pack_clip)
-    with contextlib.closing(crew), tqdm(total=len(records), unit="clip", desc="pack") as progress:
+    with (
+        contextlib.closing(crew),
+        Progress(total=len(records), unit="clip", desc="pack") as progress,
+    ):
         for first in range(0, len(records), writer.clips_per_shard):
             of_shard = records[first : first + writer.clips_per_shard]
             if writer.has(first // writer.clips_per_shard):

@@ -1,9 +1,9 @@
 """What to tell a user about captions before training on them or scoring them."""
 
 import math
-import sys
 from collections.abc import Iterable, Sequence
 
+from v2t_lib.progress import log
 from v2t_lib.text.characters import without_spaces
 from v2t_lib.text.vocabulary import tokenise
 
@@ -63,4 +63,4 @@ def problems(captions: Sequence[str], length: int | None = None) -> list[str]:
 def warn(captions: Sequence[str], length: int | None = None) -> None:
     """Prints the `problems` about captions to stderr."""
     for problem in problems(captions, length):
-        print(f"warning: {problem}", file=sys.stderr)
+        log.warning("warning: %s", problem)

@@ -1,6 +1,5 @@
 """Callbacks that watch a run: sample captions, the best model, averaged weights."""
 
-import sys
 from pathlib import Path
 
 import keras
@@ -9,6 +8,7 @@ import numpy as np
 from v2t_lib.errors import TrainingError
 from v2t_lib.metrics.diversity import COLLAPSE_SHARE
 from v2t_lib.models.saving import save
+from v2t_lib.progress import log
 from v2t_lib.training.checkpoints import Mirror
 
 
@@ -33,12 +33,11 @@ class SampleCaptions(keras.callbacks.Callback):
         if logs is not None:
             logs["distinct_captions"] = distinct / len(texts)
         for text, reference in list(zip(texts, self.references, strict=True))[: self.shown]:
-            print(f"  {text or '(nothing)'}   | reference: {reference}", file=sys.stderr)
+            log.info("  %s   | reference: %s", text or "(nothing)", reference)
         if distinct / len(texts) < COLLAPSE_SHARE:
-            print(
+            log.warning(
                 f"  ALARM: {distinct} distinct captions for {len(texts)} clips. The model "
-                "writes the same whatever it sees: train longer, or lower the learning rate.",
-                file=sys.stderr,
+                "writes the same whatever it sees: train longer, or lower the learning rate."
             )
 
 

@@ -8,7 +8,6 @@ copies files to the second directory, so that no training step waits for it.
 import contextlib
 import json
 import shutil
-import sys
 import threading
 import zipfile
 from collections.abc import Sequence
@@ -18,7 +17,11 @@ import numpy as np
 
 from v2t_lib.errors import ModelError
 from v2t_lib.files import replacing
+from v2t_lib.progress import log
 from v2t_lib.training.run_folder import LOCK_FILE
+
+#: Seconds until a copy that failed is tried again.
+RETRY_SECONDS = 60
 
 
 class Mirror:
@@ -34,6 +37,7 @@ class Mirror:
         self._waiting: dict[Path, None] = {}
         self._wake = threading.Condition()
         self._closing = False
+        self._served: Path | None = None
         self._thread: threading.Thread | None = None
 
     def fetch(self) -> None:
@@ -45,11 +49,14 @@ class Mirror:
                 _copy(copy, path)
 
     def put(self, *paths: Path) -> None:
-        """Requests copies. A file that no longer exists by then is removed from the target."""
+        """Requests copies, the first path's first. A file that no longer exists by then is removed
+        from the target, once a later one of its folder is there."""
         if self.target is None:
             return
         with self._wake:
-            self._waiting.update(dict.fromkeys(paths))
+            for path in reversed(paths):  # so that the newest of a folder is the last one
+                self._waiting.pop(path, None)
+                self._waiting[path] = None
             self._wake.notify()
             if self._thread is None:
                 self._closing = False
@@ -62,15 +69,43 @@ class Mirror:
                 self._wake.wait_for(lambda: self._waiting or self._closing)
                 if not self._waiting:
                     return
-                path = next(iter(self._waiting))
-            copy = self.target / path.relative_to(self.source)
-            try:
-                _copy(path, copy) if path.exists() else copy.unlink(missing_ok=True)
-            except OSError as error:
-                # Training goes on without the copy; the next file is tried again.
-                print(f"  could not copy {path.name} to {copy.parent}: {error}", file=sys.stderr)
+                path = self._next()
+                self._waiting.pop(path)
+            done = self._copied(path)
             with self._wake:
-                self._waiting.pop(path, None)
+                if done:
+                    self._remove_outdated(path.parent)
+                elif not self._closing:
+                    # Training goes on without the copy, which is tried again, once more at the end.
+                    self._waiting.setdefault(path)
+                    self._wake.wait_for(lambda: self._closing, RETRY_SECONDS)
+
+    def _next(self) -> Path:
+        """The newest file of a folder, of the folders in turn: none waits for a slow copy of what
+        is outdated by then, nor for another folder that always has a newer one."""
+        folders = list(dict.fromkeys(path.parent for path in self._waiting))
+        folder = next((folder for folder in folders if folder != self._served), folders[0])
+        self._served = folder
+        paths = [path for path in self._waiting if path.parent == folder]
+        return next((path for path in reversed(paths) if path.exists()), paths[0])
+
+    def _copied(self, path: Path) -> bool:
+        """Copies a file, or removes the copy of one that is gone; False if the drive fails."""
+        copy = self.target / path.relative_to(self.source)
+        try:
+            _copy(path, copy) if path.exists() else copy.unlink(missing_ok=True)
+        except OSError as error:
+            if not path.exists():  # deleted meanwhile, as newer ones are there
+                return True
+            log.warning("  could not copy %s to %s: %s", path.name, copy.parent, error)
+            return False
+        return True
+
+    def _remove_outdated(self, folder: Path) -> None:
+        """Removes the copies of a folder's files that are gone, now that a newer one is copied."""
+        for path in [p for p in self._waiting if p.parent == folder and not p.exists()]:
+            if self._copied(path):
+                del self._waiting[path]
 
     def close(self) -> None:
         """Waits for the requested copies."""
@@ -157,5 +192,5 @@ class Checkpoints:
         with contextlib.suppress(*damage), open(path, "rb") as file, np.load(file) as parts:
             names = sorted(set(parts.files) - {"about"})
             return json.loads(str(parts["about"])), [parts[name] for name in names]
-        print(f"  {path} is damaged: trying the one before", file=sys.stderr)
+        log.warning("  %s is damaged: trying the one before", path)
         return None

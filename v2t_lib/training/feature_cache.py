@@ -5,19 +5,18 @@ import hashlib
 import itertools
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import keras
 import numpy as np
-from tqdm import tqdm
 
 from v2t_lib.errors import DataError
 from v2t_lib.files import replacing
 from v2t_lib.models.compiled import FRAMES, CompiledFeatures
 from v2t_lib.models.encoders.frame import FrameEncoder
+from v2t_lib.progress import Progress, log
 from v2t_lib.shards.example import StoredExample, feature_example
 from v2t_lib.shards.format import DatasetInfo, Features, fingerprint, is_finished
 from v2t_lib.shards.reader import Example, ShardDataset, Shards
@@ -50,7 +49,7 @@ def _compute(encoder: FrameEncoder, shards: ShardDataset, writer: ShardWriter) -
     """Computes the features a shard for a shard, so that their order by seed is the clips'."""
     writer.recover()
     model, examples = CompiledFeatures(encoder), shards.examples()
-    with tqdm(total=shards.info.clips, unit="clip", desc="features") as progress:
+    with Progress(total=shards.info.clips, unit="clip", desc="features") as progress:
         for number, shard in enumerate(shards.info.shards):
             of_shard = itertools.islice(examples, shard.clips)
             if writer.has(number):
@@ -129,7 +128,7 @@ def _check_space(encoder: FrameEncoder, clips: int, folder: Path) -> None:
             "components (--encoder-option components=128), or name another disk: --cache DIR"
         )
     minutes = _seconds_a_frame(encoder) * clips * encoder.feature_shape[0] / 60
-    print(f"{folder}: {size}, computed once, in at most {minutes:.0f} minutes", file=sys.stderr)
+    log.info(f"{folder}: {size}, computed once, in at most {minutes:.0f} minutes")
 
 
 def _seconds_a_frame(encoder: FrameEncoder) -> float:

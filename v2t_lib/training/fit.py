@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import itertools
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pandas as pd
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.encoders.blind import BlindEncoder
 from v2t_lib.models.saving import load
+from v2t_lib.progress import keras_verbosity
 from v2t_lib.shards.damage import naming_damage
 from v2t_lib.shards.epochs import Epochs
 from v2t_lib.shards.reader import ShardDataset, Shards
@@ -102,7 +102,7 @@ def fit(
                 epochs=options.epochs,
                 callbacks=[first, *ours, *callbacks, state],  # it saves what the others leave
                 shuffle=False,
-                verbose=1 if sys.stderr.isatty() else 2,
+                verbose=keras_verbosity(),
             )
     captioner.set_weights(load(path).get_weights())
     return pd.DataFrame(state.rows)

@@ -1,8 +1,9 @@
 """Losses over token sequences, and token accuracy."""
 
+import numpy as np
 from keras import ops
 
-from v2t_lib.text.vocabulary import PAD
+from v2t_lib.text.vocabulary import PAD, START, UNK
 
 
 def _mask(y_true):
@@ -37,9 +38,11 @@ def sentence_loss(y_true, y_pred):
     """Each sentence's negative log-probability, in nats: float32 `(batch,)`.
 
     Shapes as in `sequence_loss`. For sampled sentences, weighted by their advantage, its gradient
-    is REINFORCE's.
+    is REINFORCE's: PAD, START and UNK, which are never sampled, have no probability here either.
     """
-    logits = ops.cast(y_pred, "float32")
+    barred = np.zeros(y_pred.shape[-1], np.float32)
+    barred[[PAD, START, UNK]] = -1e9
+    logits = ops.cast(y_pred, "float32") + barred
     nll = ops.sparse_categorical_crossentropy(y_true, logits, from_logits=True)
     return ops.sum(nll * _mask(y_true)[0], axis=-1)
 

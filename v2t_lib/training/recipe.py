@@ -80,7 +80,7 @@ class TrainingOptions(Options):
     )
     precision: str = option(
         "float32",
-        "Keras dtype policy; mixed_float16 is for GPUs, mixed_bfloat16 also for CPUs that have it",
+        "Keras dtype policy; the mixed ones are for GPUs, or mixed_bfloat16 for JAX",
         "policy",
         choices=("float32", "mixed_float16", "mixed_bfloat16"),
     )

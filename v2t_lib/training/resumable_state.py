@@ -1,6 +1,5 @@
 """Saving a run's whole state as it goes, and resuming from it."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pandas as pd
 
 from v2t_lib.errors import ModelError, TrainingError
 from v2t_lib.files import replacing
+from v2t_lib.progress import log
 from v2t_lib.training.checkpoints import Checkpoints
 from v2t_lib.training.stop_signal import StopSignal
 
@@ -74,7 +74,7 @@ class ResumableState(keras.callbacks.Callback):
             _build_metrics(model)
             self._means = about["means"]
         self._write_history()
-        print(f"  going on at {self._position()}", file=sys.stderr)
+        log.info("  going on at %s", self._position())
 
     def _position(self) -> str:
         return f"epoch {self.epoch + 1}, after step {self.step} of {self.steps}"

@@ -2,17 +2,16 @@
 
 import contextlib
 import functools
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
-from tqdm import tqdm
 
 from v2t_lib.errors import DataError, TrainingError
 from v2t_lib.files import replacing
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.saving import load, save
+from v2t_lib.progress import Progress, log
 from v2t_lib.shards.reader import ShardDataset, Shards
 from v2t_lib.training.checkpoints import Checkpoints, Mirror
 from v2t_lib.training.cider_reward import CaptionReward
@@ -111,7 +110,7 @@ def _write_history(rows: list[dict], path: Path, mirror: Mirror) -> None:
     with replacing(path) as temporary:
         pd.DataFrame(rows).to_csv(temporary, index=False)
     mirror.put(path)
-    print(f"  CIDEr of validation captions: {rows[-1]['cider']:.3f}", file=sys.stderr)
+    log.info("  CIDEr of validation captions: %.3f", rows[-1]["cider"])
 
 
 def _run(
@@ -128,7 +127,7 @@ def _run(
         while (done := stage.progress["done"]) < epochs * steps:
             epoch, skip = divmod(done, steps)
             name = f"self-critical {epoch + 1}/{epochs}"
-            progress = tqdm(batches(epoch, skip), name, steps, initial=skip, unit="batch")
+            progress = Progress(batches(epoch, skip), name, steps, initial=skip, unit="batch")
             for clips, references in progress:
                 stage.step(clips, references)
                 progress.set_postfix(reward=f"{stage.mean_reward():.2f}")

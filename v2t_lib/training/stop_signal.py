@@ -1,8 +1,9 @@
 """Ctrl-C and termination requests, deferred to the end of the training step."""
 
 import signal
-import sys
 import threading
+
+from v2t_lib.progress import log
 
 
 class StopSignal:
@@ -15,7 +16,7 @@ class StopSignal:
         if self.received:
             raise KeyboardInterrupt
         self.received = True
-        print("\n  stopping after this step; once more to stop at once", file=sys.stderr)
+        log.warning("\n  stopping after this step; once more to stop at once")
 
     def __enter__(self):
         # Only Python's main thread may install signal handlers.

@@ -37,6 +37,18 @@ def _blind(recipe: Recipe, memory_size: int) -> Recipe:
     return dataclasses.replace(recipe, encoder="blind", encoder_options=options, training=training)
 
 
+def _check_precision(recipe: Recipe) -> None:
+    """Refuses what gives NaN: oneDNN's gradients of narrow 3D convolutions in bfloat16."""
+    half, convolves = recipe.training.precision == "mixed_bfloat16", recipe.encoder != "blind"
+    on_cpu = keras.backend.backend() == "tensorflow" and not keras.distribution.list_devices("gpu")
+    if half and convolves and on_cpu:
+        raise ValueError(
+            "expected precision float32 on a CPU with Keras on TensorFlow. Received: "
+            "mixed_bfloat16, in which the gradients of 3D convolutions are NaN there; train with "
+            "--precision float32, on a GPU, or with KERAS_BACKEND=jax"
+        )
+
+
 def train(
     shards: Shards,
     out: str | Path,
@@ -84,6 +96,7 @@ def train(
     shards, val = ShardDataset.open(shards), val and ShardDataset.open(val)
     out, spec = Path(out), shards.info.clip_spec
     recipe = dataclasses.replace(recipe or Recipe(), clip=spec)
+    _check_precision(recipe)
     if val is not None and val.info.clip_spec != spec:
         raise DataError(f"{val.folder}: expected clips of {spec}. Received: {val.info.clip_spec}")
     captions = shards.captions()

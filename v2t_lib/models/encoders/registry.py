@@ -8,6 +8,9 @@ from keras import layers
 from v2t_lib.errors import ModelError
 from v2t_lib.registry import Registry
 
+# Clips have their channels last, whatever a settings file that another project left says.
+keras.config.set_image_data_format("channels_last")
+
 ENCODERS = Registry("an encoder", "v2t_lib.models.encoders")
 
 

@@ -1,0 +1,76 @@
+"""Quiet by default: bars on terminals only, messages through `logging`."""
+
+import io
+import logging
+import subprocess
+import sys
+
+import pytest
+from helpers import tiny
+from helpers.clips import write_gif
+from helpers.project import ROOT
+
+from v2t_lib import progress
+from v2t_lib.cli.main import COMMANDS, main
+from v2t_lib.models.saving import save
+from v2t_lib.progress import Progress, keras_verbosity, log
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def progressed(monkeypatch, stream, seconds=0.05):
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(progress, "LOG_SECONDS", seconds)
+    import time
+
+    for _ in Progress(range(5), "work", unit="clip", file=stream):
+        time.sleep(0.03)
+    return stream.getvalue()
+
+
+def test_a_bar_is_for_terminals_and_a_log_gets_a_line_now_and_then(monkeypatch):
+    bar = progressed(monkeypatch, Terminal())
+    assert bar.count("\r") > 2 and "work: 100%" in bar
+    lines = progressed(monkeypatch, io.StringIO())
+    assert "\r" not in lines and 1 <= lines.count("\n") <= 3 and lines.startswith("work: ")
+    assert progressed(monkeypatch, io.StringIO(), seconds=30) == ""
+
+
+def test_messages_go_through_logging(monkeypatch, capsys):
+    log.info("told")
+    assert capsys.readouterr().err == "told\n"
+    log.setLevel(logging.WARNING)
+    log.info("not told")
+    assert capsys.readouterr().err == "" and keras_verbosity() == 0
+    assert progressed(monkeypatch, Terminal()) == ""
+    log.setLevel(logging.INFO)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_can_be_quiet_or_verbose(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    assert {"--quiet", "--verbose", "--debug"} <= set(capsys.readouterr().out.split())
+
+
+def test_of_a_command_that_works_stderr_is_empty(tmp_path):
+    write_gif(tmp_path / "a.gif", 1)
+    save(tiny.captioner(), tmp_path / "m.keras")
+    command = [sys.executable, "-m", "v2t_lib.cli", "caption", str(tmp_path / "a.gif")]
+    command += ["--model", str(tmp_path / "m.keras")]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert run.returncode == 0 and run.stderr == "" and run.stdout.count("\n") == 1
+
+
+def test_quiet_training_says_nothing_but_its_result(drawn_shards, tmp_path, capsys):
+    command = ["train", str(drawn_shards / "train"), "--out", str(tmp_path / "run"), "--quiet"]
+    command += ["--epochs", "1", "--batch", "16", "--encoder", "blind", "--units", "8"]
+    assert main(command) == 0
+    printed = capsys.readouterr()
+    assert printed.err == "" and printed.out == f"{tmp_path / 'run' / 'captioner.keras'}\n"
+    assert main([*command, "--quiet"]) == 1  # there is a run: what fails is said
+    assert "expected a folder without a run" in capsys.readouterr().err
+    assert log.level == logging.INFO

@@ -1,0 +1,48 @@
+"""What lies near a clip that isn't there: hints for its error message."""
+
+import os
+import re
+import unicodedata
+from pathlib import Path
+
+_HOSTS = re.compile(r"(^|/)(www\.[^/]+|[a-z0-9-]+\.(com|org|net|io|tv|gif|me))/", re.IGNORECASE)
+
+
+def shown(source: str) -> str:
+    """A source in a message: of a long one, its beginning."""
+    return source if len(source) <= 300 else f"{source[:60]}..."
+
+
+def hint(source: str) -> str:
+    """Words to follow "no such file", with the separator before them; "" where nothing fits."""
+    path = Path(source)
+    if source.startswith("data:"):
+        found = "data: URLs are not read; save it to a file"
+    elif re.search(r"(^|/)file:/", source):
+        found = "file: URLs are not read; write the path alone"
+    elif re.search(r"(^|/)~[^/]*/", source):
+        found = f"~ is not expanded here; write the whole path, {os.path.expanduser('~')}/..."
+    elif "\\" in path.name and os.sep == "/":
+        found = f"a backslash is part of a name here; write {path.name}".replace("\\", "/")
+    elif _HOSTS.search(source) and not path.parent.is_dir():
+        found = "if it is a URL, it lacks http:// in front"
+    else:
+        found = _neighbour(path)
+    return f"; {found}" if found else ""
+
+
+def _neighbour(path: Path) -> str:
+    """A file of almost the same name in the same folder."""
+
+    def plain(name: str) -> str:
+        return unicodedata.normalize("NFC", name)
+
+    names = os.listdir(path.parent) if path.parent.is_dir() else []
+    for name in names:
+        if plain(name) == plain(path.name):
+            form = "NFD" if name != plain(name) else "NFC"
+            return f"there is one whose accents are written otherwise ({form})"
+    for name in names:
+        if plain(name).casefold() == plain(path.name).casefold():
+            return f"there is {name}"
+    return ""
