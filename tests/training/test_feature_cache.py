@@ -162,6 +162,13 @@ def test_the_space_that_features_take_is_said_first_and_missed_in_time(shards, m
         cached_features(encoder(components=6), shards)
 
 
+def test_features_in_the_place_of_clips_are_refused(shards):
+    frozen = encoder()
+    kept = cached_features(frozen, shards)
+    with pytest.raises(DataError, match="Received: features of MobileNetV3Small; name the folder"):
+        cached_features(frozen, kept)
+
+
 def test_frames_that_recur_are_computed_once(monkeypatch):
     frozen, seen = encoder(), []
     whole = features.CompiledFeatures.predict_on_batch

@@ -104,9 +104,14 @@ def cached_features(
         whose features change as it trains.
 
     Raises:
-        DataError: The disk is full, or can't be written to.
+        DataError: `shards` hold features, or the disk has no room for more.
     """
     shards = ShardDataset.open(shards)
+    if shards.info.features is not None:
+        raise DataError(
+            f"{shards.folder}: expected shards of clips. Received: features of "
+            f"{shards.info.features.network}; name the folder that they were computed from"
+        )
     if not (isinstance(encoder, FrameEncoder) and encoder.frozen):
         return shards
     root = Path(cache) if cache else shards.folder
