@@ -46,7 +46,7 @@ def failing(monkeypatch):
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "No space left on device; what is fini"),
         (
             OSError(errno.EROFS, os.strerror(errno.EROFS), "/ro/x.tmp"),
-            "write /ro/x. .*name a place that may",
+            "write /ro/x. .*name a place",
         ),
         (IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), "a", None, "b"), "write b. "),
         (
