@@ -44,8 +44,11 @@ def failing(monkeypatch):
     ("error", "said"),
     [
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "No space left on device; what is fini"),
-        (OSError(errno.EROFS, os.strerror(errno.EROFS), "/ro/x"), "/ro/x: .*name a place that may"),
-        (IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), "a", None, "b"), "b: expected"),
+        (
+            OSError(errno.EROFS, os.strerror(errno.EROFS), "/ro/x.tmp"),
+            "write /ro/x. .*name a place",
+        ),
+        (IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), "a", None, "b"), "write b. "),
         (
             ModuleNotFoundError("No module named 'torch'", name="torch"),
             "the package torch.*install",
@@ -125,7 +128,7 @@ def test_a_damaged_shard_is_named(damage, drawn_shards, tmp_path, capsys):
         main(["train", str(tmp_path / "bad"), "--out", out, "--epochs", "1", "--batch", "8"]) == 1
     )
     said = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "00000.tfrecord" in said and "pack again" in said
+    assert "00000.tfrecord" in said and "pack again" in said and "{{" not in said
 
 
 @pytest.mark.usefixtures("eager")

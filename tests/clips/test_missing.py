@@ -17,12 +17,16 @@ NFC, NFD = (unicodedata.normalize(form, "café.gif") for form in ("NFC", "NFD"))
         (NFC, NFD, r"there is one whose accents are written otherwise \(NFC\)"),
         ("ok.gif", "OK.GIF", "no such file; there is ok.gif"),
         ("ok.gif", "clips\\ok.gif", "a backslash .*; write clips/ok.gif"),
-        ("ok.gif", "www.example.com/a.gif", "no such folder; .* lacks http:// in front"),
+        (
+            "ok.gif",
+            "www.example.com/a.gif",
+            "no such file, nor its folder; .* lacks http:// in front",
+        ),
         ("ok.gif", "example.org/a.gif", "lacks http:// in front"),
         ("ok.gif", "file:///tmp/ok.gif", "file: URLs are not read; write the path alone"),
         ("ok.gif", "~/ok.gif", "~ is not expanded here; write the whole path"),
         ("ok.gif", "none.gif", "no such file$"),
-        ("ok.gif", "none/a.gif", "no such folder$"),
+        ("ok.gif", "none/a.gif", "no such file, nor its folder$"),
     ],
 )
 def test_what_lies_near_is_named(there, asked, said, tmp_path):

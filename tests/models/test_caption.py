@@ -1,11 +1,17 @@
+import dataclasses
 import io
 
 import numpy as np
 import pytest
+from helpers.captions import example
 from PIL import Image
 
+import v2t_lib as v2t
+from v2t_lib.cli.caption import _as_json
 from v2t_lib.clips.decode import iter_frames
 from v2t_lib.models.caption import Caption
+from v2t_lib.views.caption_view import CaptionView
+from v2t_lib.views.inspector import _clip_data
 
 
 def made(attention, frames=8, **options):
@@ -41,6 +47,35 @@ def test_frames_of_a_cell_share_its_weight():
     np.testing.assert_allclose(
         uneven, [[0.5, 0.5, 0, 0, 0], [0, 0, 1 / 3, 1 / 3, 1 / 3]], rtol=1e-6
     )
+
+
+def test_a_memory_of_one_cell_is_no_sharp_look():
+    blind = made(np.ones((3, 1, 1, 1)))
+    assert blind.entropy().tolist() == [1, 1, 1]
+    assert all(blind.looked_nowhere(word) for word in range(3)) and blind.evidence_frame() == 0
+
+
+def test_a_caption_without_words_answers_whatever_it_is_asked(tmp_path):
+    empty = example(words=())
+    assert empty.entropy().shape == (0,) and empty.frame_share().shape == (0, 4)
+    assert empty.evidence_frame() == 0 and empty.sheet()[:4] == b"\x89PNG"
+    empty.save_sheet(tmp_path / "a.png")
+    empty.save_gif(tmp_path / "a.gif")
+    empty.save_video(tmp_path / "a.mp4")
+    v2t.inspect(empty)
+    with pytest.raises(ValueError, match="Received: one without words"):
+        empty.sharpest_word()
+
+
+def test_a_word_has_one_second_on_the_page_in_json_and_in_the_panel():
+    caption = dataclasses.replace(example(), seconds=np.array([0.0625, 0.1875, 0.3125, 0.4375]))
+    page = _clip_data(caption, "", "")
+    view = CaptionView(caption, "")
+    for word, row in enumerate(_as_json("a.gif", caption)["words"]):
+        assert page["seconds"][page["top"][word]] == row["seconds"]
+        view.word = -1
+        view.choose(word)
+        assert f"Attention peaks at {row['seconds']} s" in view.facts.value
 
 
 def test_entropy_is_a_share_of_the_highest_and_even_attention_is_called_so():

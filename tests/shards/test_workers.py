@@ -89,7 +89,7 @@ def test_a_script_without_a_main_guard_is_told_and_decides_nothing(captions, tmp
 def test_local_clips_that_were_missing_are_looked_for_again(captions, tmp_path):
     away, records = tmp_path / "unmounted", read_captions(captions)
     (tmp_path / "clips").rename(away)
-    with pytest.raises(DataError, match=r"4 left out.*unreachable: .*no such folder"):
+    with pytest.raises(DataError, match=r"4 left out.*unreachable: .*no such file, nor its folder"):
         pack(records, captions, tmp_path / "shards", SPEC, workers=1)
     fetch(records, captions, tmp_path / "fetched", spec=SPEC, workers=1)
     verdicts = {row.verdict for row in read_rows(tmp_path / "fetched" / "manifest.tsv")}

@@ -119,8 +119,8 @@ def _say(command: str, error: BaseException) -> int:
     if isinstance(error, OSError):
         path = error.filename2 or error.filename
         what = error.strerror or str(error)
-        at = f"{path}: " if path else ""
-        text = f"{at}expected to read or write it. Received: {what}; {advice(what)}"
+        place = str(path).removesuffix(".tmp") if path else "a file"
+        text = f"expected to read or write {place}. Received: {what}; {advice(what)}"
     elif isinstance(error, ModuleNotFoundError):
         backend = os.environ.get("KERAS_BACKEND")
         way = f"or unset KERAS_BACKEND, which is {backend}" if backend else "then try again"

@@ -84,8 +84,10 @@ def read_clip(source: str | Path) -> bytes:
     except FileNotFoundError:
         # A drive that isn't mounted says nothing of its clips.
         there = Path(source).parent.is_dir()
-        kind, what = ("gone", "file") if there else ("unreachable", "folder")
-        raise ClipError(kind, f"{expected}. Received: no such {what}{hint(str(source))}") from None
+        kind, what = ("gone", "") if there else ("unreachable", ", nor its folder")
+        raise ClipError(
+            kind, f"{expected}. Received: no such file{what}{hint(str(source))}"
+        ) from None
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise ClipError("unreachable", f"{expected}. Received: {why}{hint(str(source))}") from None

@@ -59,10 +59,13 @@ class Caption:
         return int((share.argmax() + 0.5) * len(self.frames) / len(share))
 
     def entropy(self) -> np.ndarray:
-        """float32 `(words,)`: normalised attention entropy, 0 for one cell, 1 for uniform."""
+        """float32 `(words,)`: normalised attention entropy, 0 for one of many cells, 1 for uniform;
+        so 1 where the memory has a single cell, a blind model's say."""
         cells = math.prod(self.attention.shape[1:])
+        if cells == 1:
+            return np.ones(len(self.words), np.float32)
         nats = -np.sum(self.attention * np.log(np.maximum(self.attention, 1e-12)), axis=(1, 2, 3))
-        return nats / np.log(max(cells, 2))
+        return nats / np.log(cells)
 
     def looked_nowhere(self, word: int) -> bool:
         """Whether the word's attention is close to uniform, so that its heat map says nothing."""
@@ -77,7 +80,13 @@ class Caption:
         return int(votes.sum(axis=0).argmax())
 
     def sharpest_word(self) -> int:
-        """The number of the word with the highest attention weight on a single cell."""
+        """The number of the word with the highest attention weight on a single cell.
+
+        Raises:
+            ValueError: A caption without words.
+        """
+        if not self.words:
+            raise ValueError("expected a caption with a word. Received: one without words")
         return int(self.attention.max(axis=(1, 2, 3)).argmax())
 
     def save_gif(self, path: str | Path, word: int | str | None = None, width: int = 240) -> None:

@@ -1,6 +1,7 @@
 """Which shard is damaged: TensorFlow's own error names a place in a file, but not the file."""
 
 import contextlib
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -20,10 +21,10 @@ def naming_damage(folder: Path, info: DatasetInfo) -> Iterator[None]:
         for shard in info.shards:
             path = folder / shard.name
             if not path.exists() or sum(1 for _ in whole_examples(path)) < shard.clips:
+                why = re.sub(r"\{\{.*?\}\}\s*|\s*\[Op:.*", "", str(error.message))[:200]
                 raise DataError(
-                    f"{path}: expected the {shard.clips} clips that were written. Received: "
-                    f"{str(error.message)[:200]}; copy the file anew, or delete {folder} and pack "
-                    "again"
+                    f"{path}: expected the {shard.clips} clips that were written. Received: {why}; "
+                    f"copy the file anew, or delete {folder} and pack again"
                 ) from None
         raise
 

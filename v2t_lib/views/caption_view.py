@@ -74,7 +74,8 @@ class CaptionView(widgets.VBox):
         if caption.runners_up:
             others = (f"{other} {prob:.0%}" for other, prob in caption.runners_up[word][:3])
             facts += "; alternatives: " + ", ".join(others)
-        facts += f". Attention peaks at {caption.seconds[caption.frame_of(word)]:.1f} s."
+        seconds = round(float(caption.seconds[caption.frame_of(word)]), 3)
+        facts += f". Attention peaks at {seconds:g} s."
         if caption.looked_nowhere(word):
             facts += " ⚠ Attention is close to uniform for this word: its heat map says little."
         return facts
