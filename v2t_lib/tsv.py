@@ -30,6 +30,11 @@ def cell(text: str) -> str:
     return text.translate(_ESCAPES)
 
 
+def without_password(source: str) -> str:
+    """A source as it is printed: a URL without user and password."""
+    return re.sub("^([a-z]+://)[^/?#]*@", r"\1", source, flags=re.IGNORECASE)
+
+
 def is_url(source: str) -> bool:
     """Whether a source is an http(s) URL."""
     return _URL.match(source) is not None

@@ -16,6 +16,7 @@ from helpers.project import ROOT
 
 from v2t_lib.cli import caption as caption_command
 from v2t_lib.cli.main import main
+from v2t_lib.errors import ClipError
 from v2t_lib.files import replacing
 from v2t_lib.models.saving import save
 
@@ -154,3 +155,25 @@ def test_no_name_stops_a_batch(encoding, model, tmp_path, monkeypatch):
     page = tmp_path / "page.html"
     assert main(["inspect", "--out", str(page), "--model", str(model), *names]) == 0
     assert page.stat().st_size > 1000
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_a_password_is_used_and_never_printed(flags, model, tmp_path, monkeypatch, capsys):
+    write_gif(tmp_path / "a.gif", 1)
+    asked = []
+
+    def read_source(source):
+        asked.append(source)
+        if source.endswith("b.gif"):
+            raise ClipError("gone", "expected a clip. Received: HTTP 404")
+        return (tmp_path / "a.gif").read_bytes()
+
+    monkeypatch.setattr("v2t_lib.models.captioner.read_source", read_source)
+    urls = [f"http://me:secret@host/{name}.gif" for name in "ab"]
+    assert main(["caption", "--model", str(model), *flags, *urls]) == 1
+    page = str(tmp_path / "page.html")
+    assert main(["inspect", "--model", str(model), "--out", page, *urls]) == 1
+    printed = capsys.readouterr()
+    assert asked == 2 * urls and "http://host/a.gif" in printed.out
+    assert "secret" not in printed.out + printed.err + (tmp_path / "page.html").read_text()

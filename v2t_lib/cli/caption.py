@@ -7,7 +7,7 @@ import sys
 from v2t_lib.cli.flags import add_json, add_model
 from v2t_lib.clips.missing import shown
 from v2t_lib.errors import V2TError
-from v2t_lib.tsv import cell
+from v2t_lib.tsv import cell, without_password
 
 
 def add_arguments(parser):
@@ -37,9 +37,10 @@ def run(args) -> int:
     from v2t_lib.models.saving import load
 
     captioner, failed = load(args.model), 0
-    for file in args.files:
+    for source in args.files:
+        file = without_password(source)
         try:
-            caption = captioner.caption(file, beam=args.beam)
+            caption = captioner.caption(source, beam=args.beam)
         except V2TError as error:
             failed += 1
             print(f"{cell(shown(file))}: {error}", file=sys.stderr)

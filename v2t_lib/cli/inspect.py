@@ -6,6 +6,7 @@ from pathlib import Path
 
 from v2t_lib.cli.flags import add_model
 from v2t_lib.errors import V2TError
+from v2t_lib.tsv import cell, without_password
 
 
 def add_arguments(parser):
@@ -22,9 +23,9 @@ def run(args) -> int:
     for file in args.files:
         try:
             captions.append(captioner.caption(file, beam=args.beam))
-            names.append(file)
+            names.append(without_password(file))
         except V2TError as error:
-            print(f"{file}: {error}", file=sys.stderr)
+            print(f"{cell(without_password(file))}: {error}", file=sys.stderr)
     failed = len(args.files) - len(captions)
     if captions:
         save_page(args.out, captions, names)

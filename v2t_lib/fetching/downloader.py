@@ -17,6 +17,7 @@ from v2t_lib.errors import ClipError
 from v2t_lib.fetching.http import Client, RetryableError
 from v2t_lib.fetching.layout import PartialFile
 from v2t_lib.fetching.policy import DEFAULT_POLICY, RetryPolicy
+from v2t_lib.tsv import without_password
 
 AHEAD = 256  # downloads, among which to find some whose host has a connection free
 
@@ -112,6 +113,6 @@ def read_source(source: str | Path) -> bytes:
         with contextlib.closing(Downloads([one], RetryPolicy(attempts=2))) as downloads:
             list(downloads)
         if one.error:
-            without_password = re.sub("//[^/?#]*@", "//", one.url)
-            raise ClipError(one.error.kind, f"{one.error.message} (at {without_password})")
+            url = without_password(one.url)
+            raise ClipError(one.error.kind, f"{one.error.message} (at {url})")
         return one.file.path.read_bytes()
