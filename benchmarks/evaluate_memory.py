@@ -15,7 +15,7 @@ from pathlib import Path
 
 from v2t_lib.captions_file import read_captions
 from v2t_lib.datasets.shapes import write_shapes
-from v2t_lib.shards.pack import MASK_FOLDER, pack
+from v2t_lib.shards.pack import DRAWN_FILE, MASK_FOLDER, pack
 from v2t_lib.specs import CaptionSpec, ClipSpec
 
 DRAWN, SIZES = 400, (640, 11_360)
@@ -29,6 +29,7 @@ def repeated(drawn: Path, clips: int, out: Path) -> Path:
     masks = {path.name for path in (drawn / MASK_FOLDER).iterdir()}
     records = [r for r in read_captions(drawn / "captions.tsv") if r.source in masks]
     (out / MASK_FOLDER).mkdir(parents=True)
+    (out / MASK_FOLDER / DRAWN_FILE).touch()
     rows = []
     for number in range(clips):
         record = records[number % len(records)]

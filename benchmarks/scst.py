@@ -75,7 +75,9 @@ def main() -> None:
     workspace.captioner()
     shards = workspace.shards()
     options = workspace.recipe.training
-    train_scst(workspace.run, shards["train"], arguments.epochs, shards["val"], options)
+    train_scst(
+        workspace.run, shards["train"], arguments.epochs, shards["val"], options, overwrite=True
+    )
     before, exact_before = scored(workspace.run / MODEL_FILE, shards["test"])
     after, exact_after = scored(workspace.run / SCST_FILE, shards["test"])
     print(json.dumps(report(after, before), indent=1))
