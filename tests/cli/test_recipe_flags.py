@@ -112,7 +112,10 @@ def test_encoder_options_are_json_and_belong_to_one_encoder():
         (["--encoder-option", "width=3"], "among widths, strides, residual_from. Received: width"),
         (["--encoder-option", "widths"], "'widths=[32,64]' say. Received: 'widths'"),
         (["--frozen"], "among widths, strides, residual_from. Received: frozen"),
-        (["--encoder", "convnext_tiny", "--frozen"], "Received: weights='random', frozen=True"),
+        (
+            ["--encoder", "convnext_tiny", "--frozen", "--weights", "random"],
+            "Received: weights='random', frozen=True",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_wrong_usage(arguments, message, tmp_path, capsys):

@@ -101,7 +101,7 @@ def test_frozen_networks_learn_nothing_and_others_do():
 
 def test_options_of_frame_encoders_that_do_not_go_together():
     with pytest.raises(ValueError, match="Received: weights='random', frozen=True"):
-        encoders.get("mobilenet_v3_small", frozen=True)
+        encoders.get("mobilenet_v3_small", frozen=True, weights="random")
     with pytest.raises(ValueError, match=r"components=0 for a network that is trained.*: 16"):
         encoders.get("mobilenet_v3_small", components=16)
     with pytest.raises(ValueError, match=r"has cells\. Received: 24, 2x3 cells"):

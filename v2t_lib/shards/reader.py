@@ -13,8 +13,9 @@ from v2t_lib.errors import DataError
 from v2t_lib.shards.damage import whole
 from v2t_lib.shards.example import Example, decode_masks
 from v2t_lib.shards.format import DatasetInfo
+from v2t_lib.shards.rows import drawn, one_a_caption, one_a_clip, packer
 from v2t_lib.specs import CaptionSpec
-from v2t_lib.text.vocabulary import END, START, UNK, Vocabulary
+from v2t_lib.text.vocabulary import Vocabulary
 
 if keras.backend.backend() != "tensorflow":
     # TensorFlow would fill the GPUs' memory, and all it does here is read. Too late where it has
@@ -94,7 +95,7 @@ class ShardDataset:
 
     def sentences(self) -> Iterator[list[str]]:
         """Yields each clip's captions as models see them, normalised, in file order."""
-        for _, lines in self._whole(self._read("source", _one_a_clip)):
+        for _, lines in self._whole(self._read("source", one_a_clip)):
             yield lines.numpy().decode().split("\n")
 
     def steps(self, batch_size: int, captions_per_clip: int = 0) -> int:
@@ -142,11 +143,11 @@ class ShardDataset:
             DataError: With a seed, fewer captions than a batch.
         """
         if seed is None:
-            steps, rows_of = -(-self.info.captions // batch_size), _one_a_caption
+            steps, rows_of = -(-self.info.captions // batch_size), one_a_caption
         else:
             steps = self.steps(batch_size, captions_per_clip)
-            rows_of = _drawn(captions_per_clip) if captions_per_clip else _one_a_caption
-        pack = _packer(vocabulary, caption_spec.length)
+            rows_of = drawn(captions_per_clip) if captions_per_clip else one_a_caption
+        pack = packer(vocabulary, caption_spec.length)
 
         def shifted(clips, sentences):
             tokens = pack(sentences)
@@ -163,7 +164,7 @@ class ShardDataset:
         Yields:
             uint8 `(B, T, H, W, 3)`, or what shards of features hold, and `B` lists of captions.
         """
-        dataset = self._batched(_one_a_clip, batch_size, seed, epoch, skip)
+        dataset = self._batched(one_a_clip, batch_size, seed, epoch, skip)
         for clips, lines in self._whole(dataset.prefetch(2)):
             yield clips.numpy(), [line.decode().split("\n") for line in lines.numpy()]
 
@@ -171,7 +172,7 @@ class ShardDataset:
         self, batch_size: int, seed: int, epoch: int, number: int, captions_per_clip: int = 0
     ) -> list[str]:
         """The clips in batch `number`, counted from 0, of what `batches` gives for the epoch."""
-        rows_of = _drawn(captions_per_clip) if captions_per_clip else _one_a_caption
+        rows_of = drawn(captions_per_clip) if captions_per_clip else one_a_caption
         rows = self._read("source", rows_of, seed, epoch).skip(number * batch_size)
         return [source.numpy().decode() for source, _ in rows.take(batch_size)]
 
@@ -230,46 +231,3 @@ class ShardDataset:
 
 #: What users may give for a data set: an open one, or its folder.
 Shards = str | Path | ShardDataset
-
-
-def _one_a_caption(sentences: tf.RaggedTensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """A row for every caption: the number of its clip, and the caption."""
-    return sentences.value_rowids(), sentences.values
-
-
-def _one_a_clip(sentences: tf.RaggedTensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """A row for every clip, its captions joined, a line each."""
-    return tf.range(sentences.nrows()), tf.strings.reduce_join(sentences, axis=-1, separator="\n")
-
-
-def _drawn(count: int) -> Callable:
-    """`count` rows for every clip: different captions of it, as far as it has as many."""
-
-    def rows_of(sentences: tf.RaggedTensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        drawn = tf.random.stateless_uniform(tf.shape(sentences.values), key + np.array([1, 0]))
-        drawn = sentences.with_values(drawn).to_tensor(2.0)  # what isn't there comes last
-        turns = tf.range(count) % tf.cast(sentences.row_lengths(), tf.int32)[:, None]
-        order = tf.gather(tf.argsort(drawn), turns, batch_dims=1)  # (clips, count)
-        chosen = tf.gather(sentences.to_tensor(), order, batch_dims=1)
-        owners = tf.repeat(tf.range(sentences.nrows()), count)
-        return owners, tf.reshape(chosen, [-1])
-
-    return rows_of
-
-
-def _packer(vocabulary: Vocabulary, length: int) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A graph-mode twin of `Vocabulary.pack` for a batch of sentences already normalised."""
-    table = tf.lookup.StaticHashTable(
-        tf.lookup.KeyValueTensorInitializer(
-            list(vocabulary.words), tf.range(len(vocabulary), dtype=tf.int32)
-        ),
-        default_value=UNK,
-    )
-
-    def pack(sentences: tf.Tensor) -> tf.Tensor:
-        words = tf.strings.split(sentences)[:, : length - 1]  # (B, as many as there are)
-        column = tf.ones_like(sentences, tf.int32)[:, None]
-        tokens = tf.concat([START * column, table.lookup(words), END * column], axis=1)
-        return tf.ensure_shape(tokens.to_tensor(shape=[None, length + 1]), [None, length + 1])
-
-    return pack

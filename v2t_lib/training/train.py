@@ -11,6 +11,7 @@ from v2t_lib.errors import DataError
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.models.saving import load
+from v2t_lib.progress import log
 from v2t_lib.shards.reader import ShardDataset, Shards
 from v2t_lib.text import checks
 from v2t_lib.text.vocabulary import SPECIALS, Vocabulary
@@ -136,6 +137,11 @@ def train(
         captioner = make(recipe)
         if old is not None:
             warm_start(captioner, old)
+        elif recipe.encoder_options.get("frozen") and not recipe.encoder_options.get("weights"):
+            log.warning(
+                f"{recipe.encoder}: frozen with random weights, whose features say little; "
+                "--weights imagenet takes published ones"
+            )
         captioner.cell_shift()  # measured now, it is saved with the weights
         # The twin first: its loss is there to compare with while the captioner trains.
         blind = _blind(recipe, captioner.encoder.memory_size)

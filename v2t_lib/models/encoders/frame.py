@@ -24,7 +24,8 @@ class FrameEncoder(GridEncoder):
 
     Args:
         weights: What the image network starts from: `"imagenet"` for its published weights, a
-            file of weights, or `"random"`. None where something else sets them, as loading does.
+            file of weights, or `"random"`. None is random too, until something else sets them, as
+            loading does.
         frozen: Keep the image network's weights as they are and train only what follows.
         width: `D`, the size of a memory cell.
         stride: Pixels a cell. 32 takes the whole network; less cuts it at its last layer of this
@@ -47,7 +48,7 @@ class FrameEncoder(GridEncoder):
 
     def __init__(
         self,
-        weights="random",
+        weights=None,
         frozen=False,
         width=256,
         stride=32,
