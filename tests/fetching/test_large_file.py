@@ -93,7 +93,7 @@ def test_a_full_disk_is_told(server, tmp_path, disk_of):
 
 
 def test_ctrl_c_keeps_what_has_come(server, tmp_path, monkeypatch):
-    stopped, refresh = threading.Event(), large_file.tqdm.refresh
+    stopped, refresh = threading.Event(), large_file.Progress.refresh
 
     def pause_in_the_middle(handler):
         scripted._head(handler, 200, {"Content-Length": str(len(DATA)), "ETag": '"v1"'})
@@ -107,7 +107,7 @@ def test_ctrl_c_keeps_what_has_come(server, tmp_path, monkeypatch):
 
     url = server.script("/a.tar", pause_in_the_middle, scripted.ranged(DATA))
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(large_file.tqdm, "refresh", interrupt)
+        patch.setattr(large_file.Progress, "refresh", interrupt)
         download_file(url, tmp_path / "a.tar")
     (part,) = tmp_path.iterdir()
     assert 0 < part.stat().st_size <= 300_000

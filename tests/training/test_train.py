@@ -61,7 +61,7 @@ def plan(monkeypatch):
     def planned(*given, **options):
         plans = []
 
-        def fit(captioner, shards, path, training, val, resume, mirror, callbacks=()):
+        def fit(captioner, shards, path, training, val, resume, mirror, callbacks=(), cache=None):
             plans.append(Planned(captioner, path, training, val, resume, callbacks))
 
         monkeypatch.setattr("v2t_lib.training.train.fit", fit)
