@@ -5,7 +5,6 @@ import itertools
 import os
 from pathlib import Path
 
-import keras
 import pandas as pd
 
 from v2t_lib.captions_file import Record, read_captions, select, split_records
@@ -14,6 +13,7 @@ from v2t_lib.errors import DataError
 from v2t_lib.fetching.fetch import fetch
 from v2t_lib.files import replacing
 from v2t_lib.models.captioner import Captioner
+from v2t_lib.models.distribution import gpus
 from v2t_lib.models.saving import load
 from v2t_lib.progress import log
 from v2t_lib.shards.example import Example
@@ -40,9 +40,9 @@ def smoke() -> bool:
 
 def device() -> str:
     """What training will run on, in words; without a GPU also what that means."""
-    gpus = keras.distribution.list_devices("gpu")
-    if gpus:
-        return f"{len(gpus)} GPU{'s' if len(gpus) > 1 else ''} ({', '.join(map(str, gpus))})"
+    found = gpus()
+    if found:
+        return f"{len(found)} GPU{'s' if len(found) > 1 else ''} ({', '.join(found)})"
     return (
         "No GPU: drawn clips train in minutes all the same; real clips need one. "
         "In Colab: Runtime > Change runtime type > T4 GPU."

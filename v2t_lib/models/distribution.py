@@ -8,6 +8,11 @@ import keras
 from v2t_lib.errors import DeviceError
 
 
+def gpus() -> list[str]:
+    """The GPUs that Keras sees; on JAX asking for them by kind fails where there are none."""
+    return [device for device in keras.distribution.list_devices() if device.startswith("gpu")]
+
+
 class EvenParts(keras.distribution.DataParallel):
     """Splits a batch evenly over the devices; one that can't be split evenly goes to each whole.
 

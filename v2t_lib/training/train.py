@@ -9,6 +9,7 @@ import keras
 
 from v2t_lib.errors import DataError
 from v2t_lib.models.captioner import Captioner
+from v2t_lib.models.distribution import gpus
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.models.saving import load
 from v2t_lib.progress import log
@@ -41,13 +42,54 @@ def _blind(recipe: Recipe, memory_size: int) -> Recipe:
 def _check_precision(recipe: Recipe) -> None:
     """Refuses what gives NaN: oneDNN's gradients of narrow 3D convolutions in bfloat16."""
     half, convolves = recipe.training.precision == "mixed_bfloat16", recipe.encoder != "blind"
-    on_cpu = keras.backend.backend() == "tensorflow" and not keras.distribution.list_devices("gpu")
+    on_cpu = keras.backend.backend() == "tensorflow" and not gpus()
     if half and convolves and on_cpu:
         raise ValueError(
             "expected precision float32 on a CPU with Keras on TensorFlow. Received: "
             "mixed_bfloat16, in which the gradients of 3D convolutions are NaN there; train with "
             "--precision float32, on a GPU, or with KERAS_BACKEND=jax"
         )
+
+
+def _warn_of_random_features(recipe: Recipe) -> None:
+    options = recipe.encoder_options
+    if options.get("frozen") and not options.get("weights"):
+        log.warning(
+            f"{recipe.encoder}: frozen with random weights, whose features say little; "
+            "--weights imagenet takes published ones"
+        )
+
+
+def _with_words(
+    shards: ShardDataset, recipe: Recipe, old: Captioner | None
+) -> tuple[Recipe, Vocabulary]:
+    """The recipe, built as an older model if there is one, and the vocabulary of the captions."""
+    captions = shards.captions()
+    checks.warn(captions, recipe.caption.length)
+    vocabulary = Vocabulary.from_captions(captions, recipe.caption.min_count)
+    if old is not None:
+        vocabulary, recipe = grow(old.vocabulary, vocabulary), _built_as(recipe, old)
+    if len(vocabulary) == len(SPECIALS):
+        raise DataError(
+            f"{shards.folder}: expected words that occur at least {recipe.caption.min_count} times "
+            "in its captions. Received: none; lower min_count, or look into the captions"
+        )
+    return recipe, vocabulary
+
+
+def _make(recipe: Recipe, vocabulary: Vocabulary) -> Captioner:
+    options = recipe.training
+    keras.utils.set_random_seed(options.seed)
+    return Captioner(
+        recipe.clip,
+        recipe.caption,
+        vocabulary,
+        encoders.get(recipe.encoder, **recipe.encoder_options, dtype=options.precision),
+        dataclasses.asdict(recipe.decoder),
+        doubly_stochastic=options.doubly_stochastic,
+        recipe=recipe.to_dict(),
+        dtype=options.precision,
+    )
 
 
 def train(
@@ -100,32 +142,8 @@ def train(
     _check_precision(recipe)
     if val is not None and val.info.clip_spec != spec:
         raise DataError(f"{val.folder}: expected clips of {spec}. Received: {val.info.clip_spec}")
-    captions = shards.captions()
-    checks.warn(captions, recipe.caption.length)
-    vocabulary = Vocabulary.from_captions(captions, recipe.caption.min_count)
     old = load(start_from) if start_from else None
-    if old is not None:
-        vocabulary, recipe = grow(old.vocabulary, vocabulary), _built_as(recipe, old)
-    if len(vocabulary) == len(SPECIALS):
-        raise DataError(
-            f"{shards.folder}: expected words that occur at least {recipe.caption.min_count} times "
-            "in its captions. Received: none; lower min_count, or look into the captions"
-        )
-
-    def make(recipe: Recipe) -> Captioner:
-        options = recipe.training
-        keras.utils.set_random_seed(options.seed)
-        return Captioner(
-            spec,
-            recipe.caption,
-            vocabulary,
-            encoders.get(recipe.encoder, **recipe.encoder_options, dtype=options.precision),
-            dataclasses.asdict(recipe.decoder),
-            doubly_stochastic=options.doubly_stochastic,
-            recipe=recipe.to_dict(),
-            dtype=options.precision,
-        )
-
+    recipe, vocabulary = _with_words(shards, recipe, old)
     copy = Path(copy_to) if copy_to else None
     folders = [out, copy] if copy else [out]
     with (
@@ -134,18 +152,15 @@ def train(
     ):
         if resume:
             mirror.fetch()
-        captioner = make(recipe)
+        captioner = _make(recipe, vocabulary)
         if old is not None:
             warm_start(captioner, old)
-        elif recipe.encoder_options.get("frozen") and not recipe.encoder_options.get("weights"):
-            log.warning(
-                f"{recipe.encoder}: frozen with random weights, whose features say little; "
-                "--weights imagenet takes published ones"
-            )
+        else:
+            _warn_of_random_features(recipe)
         captioner.cell_shift()  # measured now, it is saved with the weights
         # The twin first: its loss is there to compare with while the captioner trains.
         blind = _blind(recipe, captioner.encoder.memory_size)
-        fit(make(blind), shards, out / BLIND_FILE, blind.training, val, resume, mirror)
+        fit(_make(blind, vocabulary), shards, out / BLIND_FILE, blind.training, val, resume, mirror)
         whole = (out / MODEL_FILE, recipe.training, val, resume, mirror, callbacks, cache)
         fit(captioner, shards, *whole)
     return captioner

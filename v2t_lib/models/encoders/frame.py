@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from v2t_lib.models.distribution import gpus
 from v2t_lib.models.encoders.grid import GridEncoder
 from v2t_lib.models.encoders.influence import centre_shift
 from v2t_lib.models.encoders.projection import Projection
@@ -96,9 +97,7 @@ class FrameEncoder(GridEncoder):
     def build(self, input_shape):
         batch, frames, *picture = input_shape
         before = keras.config.dtype_policy()
-        keras.config.set_dtype_policy(
-            self._network_policy()
-        )  # networks take no policy of their own
+        keras.config.set_dtype_policy(self._network_policy())  # networks take none themselves
         try:
             whole = self.make_network(tuple(picture), self._weights)
         finally:
@@ -118,7 +117,7 @@ class FrameEncoder(GridEncoder):
 
     def _network_policy(self):
         """Half precision for a frozen network on a GPU, which is several times faster in it."""
-        half = self.frozen and keras.distribution.list_devices("gpu")
+        half = self.frozen and gpus()
         return "mixed_float16" if half else self.dtype_policy
 
     def _cut(self, whole: keras.Model, cells: tuple[int, int]) -> keras.Model:
