@@ -38,6 +38,17 @@ def test_call_equals_looped_step(decoder, memory, masked):
         )
 
 
+def test_several_captions_a_clip_are_decoded_as_each_by_itself(decoder, memory):
+    """`(batch, captions, L)`, the captions of a clip with its memory and no other's."""
+    several = np.stack([TOKENS, TOKENS[::-1]], axis=1)  # (B,K,L)
+    logits, weights = map(np.asarray, decoder(several, memory))
+    assert logits.shape == (3, 2, 4, 11) and weights.shape == (3, 2, 4, 7)
+    for number in range(2):
+        one, attention = map(np.asarray, decoder(several[:, number], memory))
+        np.testing.assert_allclose(logits[:, number], one, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(weights[:, number], attention, rtol=1e-4, atol=1e-6)
+
+
 def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
