@@ -55,6 +55,7 @@ EQUIVALENT = {
     "ops.where(done, -1.0, _IMPOSSIBLE)": "every finished caption loses as much",
     "ops.where(done, 1.0, _IMPOSSIBLE)": "every finished caption gains as much",
     "ops.arange(width) == 1": "whichever beam is extended first; with one, the best token is first",
+    "+    /,": "which arguments may be named, not what is done with them",
     "ops.minimum(barred, 2.0)": "what is barred twice is barred",
     "np.arange(each) == 1": "whichever of a finished beam's tokens, all PAD, is the one",
 }
