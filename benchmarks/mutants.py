@@ -52,6 +52,7 @@ EQUIVALENT = {
     "chosen[:, None], axis=+1)": "the last of two axes is number 1",
     "_IMPOSSIBLE = - 999999999.0": "any number as far below the others",
     "_IMPOSSIBLE = -1000000001.0": "any number as far below the others",
+    "_IMPOSSIBLE = - 1000000001.0": "any number as far below the others",
     "ops.where(done, -1.0, _IMPOSSIBLE)": "every finished caption loses as much",
     "ops.where(done, 1.0, _IMPOSSIBLE)": "every finished caption gains as much",
     "ops.arange(width) == 1": "whichever beam is extended first; with one, the best token is first",
