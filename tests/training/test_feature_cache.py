@@ -152,7 +152,7 @@ def test_the_space_that_features_take_is_said_first_and_missed_in_time(shards, m
     frozen = encoder(components=6)
     cached_features(frozen, shards)
     assert (
-        "0 MB for the features of 6 clips, computed once, in at most 0 minutes"
+        "0.0 MB for the features of 6 clips, computed once, in 1 min or less"
         in capsys.readouterr().err
     )
     assert frozen.feature_bytes == 3 * 1 * 1 * 6

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import itertools
+import math
 import os
 import shutil
 import time
@@ -126,14 +127,14 @@ def cached_features(
 
 def _check_space(encoder: FrameEncoder, clips: int, folder: Path) -> None:
     needed, free = clips * encoder.feature_bytes, shutil.disk_usage(folder.parent).free
-    size = f"{needed / 1e6:,.0f} MB for the features of {clips:,} clips"
+    size = f"{needed / 1e6:,.1f} MB for the features of {clips:,} clips"
     if needed > free:
         raise DataError(
             f"{folder}: expected {size}. Received: {free / 1e6:,.0f} MB free; keep fewer "
             "components (--encoder-option components=128), or name another disk: --cache DIR"
         )
     minutes = _seconds_a_frame(encoder) * clips * encoder.feature_shape[0] / 60
-    log.info(f"{folder}: {size}, computed once, in at most {minutes:.0f} minutes")
+    log.info(f"{folder}: {size}, computed once, in {math.ceil(minutes)} min or less")
 
 
 def _seconds_a_frame(encoder: FrameEncoder) -> float:
