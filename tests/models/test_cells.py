@@ -77,7 +77,7 @@ def test_a_networks_shift_is_measured_once_and_saved(tmp_path, monkeypatch):
 
     monkeypatch.setattr(frame, "centre_shift", counted)
     made = encoders.get("mobilenet_v3_small", width=8)
-    spec = ClipSpec(2, 64, 64)
+    spec = ClipSpec(2, 32, 32)
     captioner = Captioner(spec, tiny.CAPTION, tiny.VOCABULARY, made, tiny.DECODER)
     shift = captioner.cell_shift()
     assert all(part != 0 for part in shift)

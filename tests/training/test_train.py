@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import re
 import subprocess
 import sys
@@ -138,7 +139,8 @@ def test_rare_words_can_leave_none(drawn_shards, tmp_path):
 @pytest.fixture(scope="module")
 def finished(drawn_shards, tmp_path_factory):
     out = tmp_path_factory.mktemp("run")
-    run(drawn_shards, out)
+    with eagerly():
+        run(drawn_shards, out)
     return out
 
 
@@ -183,13 +185,15 @@ def test_the_blind_twin_has_the_same_decoder_and_sees_nothing(finished):
 
 KILLED = """
 import json, sys
+from helpers.runs import eagerly
 from v2t_lib.specs import CaptionSpec
 from v2t_lib.training.recipe import DecoderOptions, Recipe, TrainingOptions
 from v2t_lib.training.train import train
 drawn_shards, out, encoder, decoder, options = map(json.loads, sys.argv[1:])
 recipe = Recipe(caption=CaptionSpec(length=4), encoder_options=encoder,
                 decoder=DecoderOptions(**decoder), training=TrainingOptions(**options))
-train(drawn_shards + "/train", out, recipe, val=drawn_shards + "/val", resume=True)
+with eagerly():
+    train(drawn_shards + "/train", out, recipe, val=drawn_shards + "/val", resume=True)
 """
 
 
@@ -198,7 +202,10 @@ def start(drawn_shards, out):
     options = json.dumps(dataclasses.asdict(OPTIONS))
     places = map(json.dumps, (str(drawn_shards), str(out), tiny.ENCODER, DECODER))
     return subprocess.Popen(
-        [sys.executable, "-c", KILLED, *places, options], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", KILLED, *places, options],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )
 
 
@@ -216,7 +223,8 @@ def test_a_run_whose_process_was_killed_resumes_in_another(
     wait_for(process, tmp_path, ".captioner-checkpoints/*.npz")
     process.kill()
     process.communicate()
-    run(drawn_shards, tmp_path, resume=True)
+    with eagerly():
+        run(drawn_shards, tmp_path, resume=True)
     assert "going on at epoch" in capsys.readouterr().err
     for name in ("captioner.keras", "blind.keras"):
         assert_same_end(finished / name, tmp_path / name)
