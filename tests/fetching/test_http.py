@@ -23,7 +23,7 @@ def server():
 
 @pytest.fixture(scope="module")
 def client():
-    return Client(max_bytes=50_000, connect_timeout=2, read_timeout=0.3)
+    return Client(max_bytes=50_000, connect_timeout=2, read_timeout=1)
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_a_slow_drip_meets_the_deadline(server, client, file):
     start = time.monotonic()
     with pytest.raises(RetryableError, match="no end within"):
         client.get(url, file, start + 0.4)
-    assert 0.3 < time.monotonic() - start < 2 and 0 < file.size < 100
+    assert 1 < time.monotonic() - start < 4 and 0 < file.size < 100
 
 
 def test_redirects_are_followed_but_not_for_ever(server, client, file):
