@@ -11,9 +11,10 @@ ARGS ?=
 # TensorFlow's start-up notes would bury what users need to read.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-# A process a core, but four at most: each takes a gigabyte. Tests that share a fixture stay together
-# as long as nobody is idle.
-PARALLEL := -n logical --maxprocesses 4 --dist worksteal
+# A process more than there are cores, as some wait, but four at most: each takes a gigabyte. Tests
+# that share a fixture stay together as long as nobody is idle.
+PROCESSES := $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() + 1))' 2>/dev/null)
+PARALLEL := -n $(or $(PROCESSES),2) --dist worksteal
 MODEL_TESTS := tests/models tests/training/test_losses.py
 # Two logical devices, and little optimising, which would take tests longer than it saves them.
 XLA_TEST_FLAGS := --xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0 \
