@@ -182,7 +182,9 @@ class Workspace:
             ready = [split for split in splits if is_finished(folder / split)]
             if ready and self.source.key():
                 log.info("%s: packed before from the same captions and clips", folder)
-            for split in splits.keys() - set(ready):
+            for split in splits:
+                if split in ready:
+                    continue
                 pack(splits[split], captions, folder / split, self.recipe.clip)
         return {split: folder / split for split in splits}
 

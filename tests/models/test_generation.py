@@ -153,7 +153,7 @@ def test_sentences_are_drawn_as_often_as_they_are_probable():
 
 
 def test_a_beam_may_be_kept_from_writing_words_twice():
-    """A again and again is best, then A B A B; of two beams the other never ends."""
+    """Left alone, the best beam writes A again and again."""
     table = {(i, None): {A: 0.6, B: 0.3, END: 0.1} for i in range(6)}
 
     def written(size):

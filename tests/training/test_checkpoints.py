@@ -102,9 +102,10 @@ def test_a_slow_drive_does_not_hold_up_steps(tmp_path, monkeypatch):
 def test_the_newest_checkpoint_is_copied_before_older_ones_and_other_files_have_their_turn(
     tmp_path, monkeypatch
 ):
-    may_go_on, copy, copied = threading.Event(), checkpoints._copy, []
+    may_go_on, copying, copy, copied = threading.Event(), threading.Event(), checkpoints._copy, []
 
     def slow(source, target):
+        copying.set()
         assert may_go_on.wait(30)
         copied.append(target.name)
         copy(source, target)
@@ -112,6 +113,7 @@ def test_the_newest_checkpoint_is_copied_before_older_ones_and_other_files_have_
     monkeypatch.setattr(checkpoints, "_copy", slow)
     mirror = Mirror(tmp_path / "run", tmp_path / "drive")
     store = saved(tmp_path, mirror, keep=2, steps=(1,))
+    assert copying.wait(30)
     (tmp_path / "run" / "history.csv").write_text("epoch\n")
     mirror.put(tmp_path / "run" / "history.csv")
     for step in (2, 3, 4):

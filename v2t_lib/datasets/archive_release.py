@@ -1,6 +1,5 @@
 """Releases whose clips come in one archive: what they share, and what each says of itself."""
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
@@ -10,6 +9,7 @@ from v2t_lib.datasets.registry import DataSet
 from v2t_lib.errors import DataError, writing
 from v2t_lib.fetching.large_file import download_file
 from v2t_lib.files import replacing
+from v2t_lib.progress import log
 
 #: The folder of a release's files: captions file, split lists and, in `clips`, the clips.
 FOLDER = "data"
@@ -75,9 +75,8 @@ class ArchiveRelease(DataSet):
             if clip in captions and caption.split():
                 captions[clip].append(" ".join(caption.split()))
         if silent := [clip for clip, texts in captions.items() if not texts]:
-            print(
-                f"{folder}: {len(silent)} clips without captions are left out, {silent[0]} for one",
-                file=sys.stderr,
+            log.warning(
+                f"{folder}: {len(silent)} clips without captions are left out, {silent[0]} for one"
             )
         captions = {clip: texts for clip, texts in captions.items() if texts}
         if len(captions) != sum(self.sizes.values()):

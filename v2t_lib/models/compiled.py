@@ -63,11 +63,11 @@ class CompiledFeatures(keras.Model):
         Frames that recur, as they do in short clips and where nothing moves, are computed once.
         """
         frames = clips.reshape(-1, *clips.shape[2:])
-        keys = [hashlib.sha1(frame).digest() for frame in frames]
-        places = {key: place for place, key in enumerate(dict.fromkeys(keys))}
-        distinct = frames[[keys.index(key) for key in places]]
+        keys = [hashlib.sha1(frame).hexdigest() for frame in frames]
+        _, first, place = np.unique(keys, return_index=True, return_inverse=True)
+        distinct = frames[first]
         # Always as many at a time: Keras compiles anew for another number.
         padding = np.repeat(distinct[:1], -len(distinct) % FRAMES, axis=0)
         batches = np.concatenate([distinct, padding]).reshape(-1, FRAMES, *frames.shape[1:])
         found = np.concatenate([self.predict_on_batch(split(batch)) for batch in batches])
-        return found[[places[key] for key in keys]].reshape(*clips.shape[:2], *found.shape[1:])
+        return found[place].reshape(*clips.shape[:2], *found.shape[1:])

@@ -46,10 +46,10 @@ def _featured(examples: Iterator[Example], model: CompiledFeatures) -> Iterator[
             yield feature_example(example.source, example.captions, features)
 
 
-def _compute(encoder: FrameEncoder, shards: ShardDataset, writer: ShardWriter) -> DatasetInfo:
+def _compute(model: CompiledFeatures, shards: ShardDataset, writer: ShardWriter) -> DatasetInfo:
     """Computes the features a shard for a shard, so that their order by seed is the clips'."""
     writer.recover()
-    model, examples = CompiledFeatures(encoder), shards.examples()
+    examples = shards.examples()
     with Progress(total=shards.info.clips, unit="clip", desc="features") as progress:
         for number, shard in enumerate(shards.info.shards):
             of_shard = itertools.islice(examples, shard.clips)
@@ -76,7 +76,6 @@ def _fit_projection(encoder: FrameEncoder, shards: ShardDataset, path: Path) -> 
         cells.append(found.reshape(-1, found.shape[-1]))
     encoder.projection.fit(np.concatenate(cells))
     mean, axes, deviation = encoder.projection.get_weights()
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, mean=mean, axes=axes, deviation=deviation)
 
@@ -108,56 +107,60 @@ def cached_features(
         DataError: `shards` hold features, or the disk has no room for more.
     """
     shards = ShardDataset.open(shards)
+    if not (isinstance(encoder, FrameEncoder) and encoder.frozen):
+        return shards
     if shards.info.features is not None:
         raise DataError(
             f"{shards.folder}: expected shards of clips. Received: features of "
             f"{shards.info.features.network}; name the folder that they were computed from"
         )
-    if not (isinstance(encoder, FrameEncoder) and encoder.frozen):
-        return shards
     root = Path(cache) if cache else shards.folder
-    if fallback and not cache and not os.access(root, os.W_OK):
-        root = fallback
-    root.mkdir(parents=True, exist_ok=True)
+    if cache or os.access(root, os.W_OK):
+        fallback = None
+    (fallback or root).mkdir(parents=True, exist_ok=True)
     if encoder.projection is not None and not encoder.projection.fitted:
-        name = f"components-{encoder.network}-{_digest(encoder)}.npz"
-        _fit_projection(encoder, shards, root / name)
-    return _cached(encoder, shards, root)
-
-
-def _check_space(encoder: FrameEncoder, clips: int, folder: Path) -> None:
-    needed, free = clips * encoder.feature_bytes, shutil.disk_usage(folder.parent).free
-    size = f"{needed / 1e6:,.1f} MB for the features of {clips:,} clips"
-    if needed > free:
-        raise DataError(
-            f"{folder}: expected {size}. Received: {free / 1e6:,.0f} MB free; keep fewer "
-            "components (--encoder-option components=128), or name another disk: --cache DIR"
-        )
-    minutes = _seconds_a_frame(encoder) * clips * encoder.feature_shape[0] / 60
-    log.info(f"{folder}: {size}, computed once, in {math.ceil(minutes)} min or less")
-
-
-def _seconds_a_frame(encoder: FrameEncoder) -> float:
-    """Measured on frames that all differ, as they do in long clips."""
-    model, picture = CompiledFeatures(encoder), encoder.backbone.input.shape[1:]
-    noise = np.random.default_rng(0).integers(0, 256, (1, FRAMES, *picture), dtype=np.uint8)
-    model.of_clips(noise)  # compiles
-    start = time.perf_counter()
-    model.of_clips(noise)
-    return (time.perf_counter() - start) / FRAMES
-
-
-def _cached(encoder: FrameEncoder, shards: ShardDataset, root: Path) -> ShardDataset:
+        path = root / f"components-{encoder.network}-{_digest(encoder)}.npz"
+        if fallback and not path.exists():
+            path = fallback / path.name
+        _fit_projection(encoder, shards, path)
     shape, dtype = tuple(encoder.feature_shape), encoder.feature_dtype
     features = Features(encoder.network, _digest(encoder), shape, dtype)
     plan = fingerprint(shards.info.fingerprint, dataclasses.asdict(features))
     name = f"features-{features.network}-{features.weights}"
-    folder = root / (name if root == shards.folder else f"{name}-{plan[:8]}")
+    # Where features of several data sets meet, each has a name of its own.
+    folder = root / (f"{name}-{plan[:8]}" if cache else name)
+    if fallback and not is_finished(folder):
+        folder = fallback / f"{name}-{plan[:8]}"
     if is_finished(folder):
         info = DatasetInfo.load(folder)
         if info.fingerprint == plan:
             return ShardDataset(folder, info)
         shutil.rmtree(folder)  # of clips that have changed since
-    _check_space(encoder, shards.info.clips, folder)
+    model = CompiledFeatures(encoder)
+    _check_space(model, shards.info.clips, folder)
     writer = ShardWriter(folder, shards.info.clip_spec, plan, features)
-    return ShardDataset(folder, _compute(encoder, shards, writer))
+    return ShardDataset(folder, _compute(model, shards, writer))
+
+
+def _check_space(model: CompiledFeatures, clips: int, folder: Path) -> None:
+    needed = clips * model.encoder.feature_bytes
+    there = sum(path.stat().st_size for path in folder.glob("*"))  # of a run that was interrupted
+    free = shutil.disk_usage(folder.parent).free
+    size = f"{needed / 1e6:,.1f} MB for the features of {clips:,} clips"
+    if needed - there > free:
+        raise DataError(
+            f"{folder}: expected {size}. Received: {free / 1e6:,.0f} MB free; keep fewer "
+            "components (--encoder-option components=128), or name another disk: --cache DIR"
+        )
+    minutes = _seconds_a_frame(model) * clips * model.encoder.feature_shape[0] / 60
+    log.info(f"{folder}: {size}, computed once, in {math.ceil(minutes)} min or less")
+
+
+def _seconds_a_frame(model: CompiledFeatures) -> float:
+    """Measured on frames that all differ, as they do in long clips."""
+    picture = model.encoder.backbone.input.shape[1:]
+    noise = np.random.default_rng(0).integers(0, 256, (1, FRAMES, *picture), dtype=np.uint8)
+    model.of_clips(noise)  # compiles
+    start = time.perf_counter()
+    model.of_clips(noise)
+    return (time.perf_counter() - start) / FRAMES

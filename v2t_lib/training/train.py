@@ -17,6 +17,7 @@ from v2t_lib.shards.reader import ShardDataset, Shards
 from v2t_lib.text import checks
 from v2t_lib.text.vocabulary import SPECIALS, Vocabulary
 from v2t_lib.training.checkpoints import Mirror
+from v2t_lib.training.feature_cache import cached_features
 from v2t_lib.training.fit import BLIND_FILE, MODEL_FILE, fit
 from v2t_lib.training.recipe import DecoderOptions, Recipe
 from v2t_lib.training.run_folder import RUN_FILES, SCST_FILES, owned
@@ -158,9 +159,14 @@ def train(
         else:
             _warn_of_random_features(recipe)
         captioner.cell_shift()  # measured now, it is saved with the weights
-        # The twin first: its loss is there to compare with while the captioner trains.
+        # The twin first: its loss is there to compare with while the captioner trains. It looks at
+        # no clip, and features are read more quickly than clips.
         blind = _blind(recipe, captioner.encoder.memory_size)
-        fit(_make(blind, vocabulary), shards, out / BLIND_FILE, blind.training, val, resume, mirror)
-        whole = (out / MODEL_FILE, recipe.training, val, resume, mirror, callbacks, cache)
-        fit(captioner, shards, *whole)
+        read = [
+            part and cached_features(captioner.encoder, part, cache, out) for part in (shards, val)
+        ]
+        twin = _make(blind, vocabulary)
+        fit(twin, read[0], out / BLIND_FILE, blind.training, read[1], resume, mirror)
+        path, options = out / MODEL_FILE, recipe.training
+        fit(captioner, shards, path, options, val, resume, mirror, callbacks, cache)
     return captioner

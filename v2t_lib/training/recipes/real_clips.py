@@ -39,7 +39,5 @@ def msvd() -> Recipe:
 @register_recipe("tgif")
 def tgif() -> Recipe:
     """TGIF: one caption a clip, 80,000 training clips, on one GPU."""
-    training = dataclasses.replace(
-        folder().training, epochs=10, ema=0.999, captions_per_clip=0, checkpoint_steps=500
-    )
+    training = dataclasses.replace(folder().training, epochs=10, ema=0.999, captions_per_clip=0)
     return dataclasses.replace(folder(), training=training)
