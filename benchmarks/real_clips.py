@@ -133,7 +133,7 @@ def main() -> None:
         train(shards["train"], run, ROWS[name], val=shards["val"], cache=cache, resume=True)
         stages = {name: (MODEL_FILE, (time.monotonic() - start) / 60)}
         if number == 0 and args.scst:
-            options = ROWS[name].training
+            options = dataclasses.replace(ROWS[name].training, batch_size=32)
             places = {"cache": cache, "resume": True}
             train_scst(run, shards["train"], args.scst, shards["val"], options, **places)
             stages[f"{name} + SCST"] = (SCST_FILE, (time.monotonic() - start) / 60)

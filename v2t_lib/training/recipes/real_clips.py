@@ -15,9 +15,14 @@ def folder() -> Recipe:
         caption=CaptionSpec(length=16, min_count=3),
         encoder="efficientnet_lite0",
         encoder_options={"weights": "imagenet", "frozen": True, "components": 256},
-        decoder=DecoderOptions(attention_units=256, dropout=0.4),
+        decoder=DecoderOptions(attention_units=128, dropout=0.4),
         training=TrainingOptions(
-            epochs=20, batch_size=64, label_smoothing=0.1, ema=0.99, captions_per_clip=3
+            epochs=14,
+            batch_size=64,
+            learning_rate=2e-3,
+            label_smoothing=0.1,
+            ema=0.99,
+            captions_per_clip=3,
         ),
     )
 
