@@ -111,7 +111,7 @@ def _unseen(captioner: Captioner, shards: Shards) -> float:
     for example, greedy, _ in predict(captioner, shards, beam=1):
         captions.append(greedy.text)
         references.append(example.captions)
-    return exact_match(captions, references)
+    return exact_match(captions, references, captioner.caption_spec.unit)
 
 
 def evaluate(
@@ -167,14 +167,17 @@ def evaluate(
         first += [greedy] if number < DELETION_CLIPS else []
     greedy, texts = [p.greedy for p in predictions], [p.beam for p in predictions]
     references, sources = [p.references for p in predictions], [p.source for p in predictions]
+    unit = captioner.caption_spec.unit
     figures = score_corpus(
-        dict(zip(sources, texts, strict=True)), dict(zip(sources, references, strict=True))
+        dict(zip(sources, texts, strict=True)),
+        dict(zip(sources, references, strict=True)),
+        unit=unit,
     )
     losses = {name: loss and loss.mean() for name, loss in losses.items()}
     scores = {
         "clips": len(predictions),
-        "exact_match": exact_match(greedy, references),
-        "exact_match_beam": exact_match(texts, references),
+        "exact_match": exact_match(greedy, references, unit),
+        "exact_match_beam": exact_match(texts, references, unit),
         "beam": beam,
         "exact_match_by": exact_match_by(greedy, references, [p.behaviours for p in predictions]),
         "unseen_combinations": None if unseen is None else _unseen(captioner, unseen),
@@ -182,7 +185,7 @@ def evaluate(
         "perplexity": math.exp(losses["loss"]),
         **pointing(words),
         "deletion": deletion(captioner, first, every_word=predictions[0].behaviours is None),
-        **diversity(texts, ShardDataset.open(training).captions() if training else None),
+        **diversity(texts, ShardDataset.open(training).captions() if training else None, unit),
         **figures.scores(),
         "no_meteor": figures.no_meteor,
         "intervals": intervals(figures),
