@@ -4,6 +4,7 @@ import pytest
 
 from v2t_lib.captions_file import (
     Record,
+    check_apart,
     read_captions,
     read_predictions,
     read_split,
@@ -250,3 +251,10 @@ def test_a_file_of_the_headers_name_is_a_clip(tmp_path):
     path = write(tmp_path, f"video\tcaption\n{FILES}")
     (tmp_path / "video").touch()
     assert read_captions(path)[0].source == "video"
+
+
+def test_a_clip_that_is_trained_on_is_not_held_out():
+    first, second, third = (Record(name, f"{name}.gif", ("a dog",)) for name in "abc")
+    check_apart({"train": [first], "val": [second, third], "test": [second]})
+    with pytest.raises(DataError, match=r"test.txt that train.txt lacks.*1 in both, 'a.gif'"):
+        check_apart({"train": [first, second], "val": [third], "test": [third, first]})

@@ -185,12 +185,12 @@ def test_captions_without_spaces_are_said_and_can_be_scored_by_character(tmp_pat
     references.write_text("a.gif\t一只狗在公园里跑\nb.gif\t男孩在踢足球\n", encoding="utf-8")
     predictions.write_text("a.gif\t一只猫在公园里跑\nb.gif\t女孩在踢足球\n", encoding="utf-8")
     found = {}
-    for flags in ((), ("--characters",)):
+    for flags in ((), ("--unit", "character")):
         assert main(["score", str(predictions), str(references), "--json", *flags]) == 0
         printed = capsys.readouterr()
         found[flags] = json.loads(printed.out)["BLEU-1"]
         assert ("no spaces between words" in printed.err) == (not flags)
-    assert found[()] < 0.01 and found["--characters",] == pytest.approx(12 / 14)
+    assert found[()] < 0.01 and found["--unit", "character"] == pytest.approx(12 / 14)
 
 
 @pytest.mark.usefixtures("eager")

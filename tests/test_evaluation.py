@@ -125,3 +125,21 @@ def test_training_goes_on_after_an_evaluation_as_if_there_had_been_none(several_
         ends.append([step(), step(), *captioner.get_weights(), *captioner.optimizer.variables])
     for mine, theirs in zip(*ends, strict=True):
         np.testing.assert_array_equal(np.asarray(mine), np.asarray(theirs))
+
+
+@pytest.mark.usefixtures("no_java")
+def test_features_are_computed_once_for_captions_and_losses(several_captions, monkeypatch):
+    captioner, blind, computed = tiny.captioner(), tiny.captioner("blind"), []
+    monkeypatch.setattr(evaluation, "DELETION_CLIPS", 0)
+    monkeypatch.setattr(evaluation, "BATCH", 2)
+    expected = [caption_loss(captioner, several_captions, lag) for lag in (0, 2)]
+
+    def features(frames):
+        computed.extend(frame.tobytes() for frame in frames)
+        return frames.copy()
+
+    monkeypatch.setattr(captioner, "features", features, raising=False)
+    scores, _ = evaluate(captioner, several_captions, blind=blind, beam=2)
+    assert [scores["loss"], scores["shuffled_loss"]] == pytest.approx(expected)
+    assert scores["blind_loss"] == pytest.approx(caption_loss(blind, several_captions))
+    assert len(set(computed)) == 5 and len(computed) == 6  # the last batch is filled up

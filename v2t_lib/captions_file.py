@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from v2t_lib.errors import DataError
@@ -193,3 +193,19 @@ def split_records(
             )
         placed |= dict.fromkeys(ranked[first:last], name)
     return [dataclasses.replace(record, split=placed[record.source]) for record in records]
+
+
+def check_apart(splits: Mapping[str, Sequence[Record]]) -> None:
+    """Refuses clips that are trained on and held out; the held-out splits may share theirs.
+
+    Raises:
+        DataError: A clip is in `train` and in another split.
+    """
+    trained = {record.source for record in splits.get("train", ())}
+    for name, records in splits.items():
+        shared = [record.source for record in records if record.source in trained]
+        if name != "train" and shared:
+            raise DataError(
+                f"expected clips of {name}.txt that train.txt lacks, or every score would be "
+                f"flattered. Received: {len(shared)} in both, {shared[0]!r} for one"
+            )

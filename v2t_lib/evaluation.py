@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from v2t_lib.datasets.shapes_grammar import behaviours
 from v2t_lib.errors import DataError
 from v2t_lib.files import replacing
 from v2t_lib.metrics.attention_faithfulness import deletion, pointed_words, pointing
-from v2t_lib.metrics.caption_loss import caption_loss
+from v2t_lib.metrics.caption_loss import CaptionLoss
 from v2t_lib.metrics.corpus_scores import intervals, score_corpus
 from v2t_lib.metrics.diversity import diagnose, diversity
 from v2t_lib.metrics.exact_match import exact_match, exact_match_by
@@ -54,9 +54,19 @@ class Prediction:
 
 
 def predict(
-    captioner: Captioner, shards: Shards, beam: int
+    captioner: Captioner,
+    shards: Shards,
+    beam: int,
+    losses: Sequence[CaptionLoss] = (),
 ) -> Iterator[tuple[Example, Caption, Caption]]:
     """Yields every clip of `shards` with its greedy caption and that of `beam` beams.
+
+    Args:
+        captioner: The model.
+        shards: The clips.
+        beam: Number of beams.
+        losses: What gets every clip too: those of `captioner` with the features that its captions
+            come from, so that an image network runs once.
 
     Raises:
         DataError: The shards hold clips of another size than the model's.
@@ -75,9 +85,16 @@ def predict(
             rows = batch + batch[-1:] * (size - len(batch))
             frames = np.stack([example.frames for example in rows])
             seconds = np.stack([example.seconds for example in rows])
-            given = (seconds, captioner.features(frames))
-            captions = captioner.caption_frames(frames, 1, *given)
-            beams = captions if beam == 1 else captioner.caption_frames(frames, beam, *given)
+            features = captioner.features(frames)
+            captions = captioner.caption_frames(frames, 1, seconds, features)
+            beams = captions
+            if beam > 1:
+                beams = captioner.caption_frames(frames, beam, seconds, features)
+            for number, example in enumerate(batch):
+                for loss in losses:
+                    own = loss.captioner is captioner and features is not frames
+                    seen = features[number] if own else example.frames
+                    loss.add(example.frames, seen, example.captions)
             yield from zip(batch, captions, beams, strict=False)
             progress.update(len(batch))
 
@@ -89,22 +106,12 @@ def _behaviours(caption: str) -> tuple[str, ...] | None:
     return None
 
 
-def _losses(captioner: Captioner, blind: Captioner | None, shards, clips: int) -> dict:
-    loss, lag = caption_loss(captioner, shards), min(LAG, clips // 2)
-    return {
-        "loss": loss,
-        "perplexity": math.exp(loss),
-        "blind_loss": caption_loss(blind, shards) if blind else None,
-        "shuffled_loss": caption_loss(captioner, shards, lag) if lag else None,
-    }
-
-
 def _unseen(captioner: Captioner, shards: Shards) -> float:
     captions, references = [], []
     for example, greedy, _ in predict(captioner, shards, beam=1):
         captions.append(greedy.text)
         references.append(example.captions)
-    return exact_match(captions, references)
+    return exact_match(captions, references, captioner.caption_spec.unit)
 
 
 def evaluate(
@@ -138,7 +145,14 @@ def evaluate(
         predictions on `shards`.
     """
     shards, predictions, words, first = ShardDataset.open(shards), [], [], []
-    for example, greedy, best in predict(captioner, shards, beam):
+    lag = min(LAG, shards.info.clips // 2)
+    losses = {
+        "loss": CaptionLoss(captioner),
+        "blind_loss": CaptionLoss(blind) if blind else None,
+        "shuffled_loss": CaptionLoss(captioner, lag) if lag else None,
+    }
+    measured = [loss for loss in losses.values() if loss]
+    for example, greedy, best in predict(captioner, shards, beam, measured):
         drawn, number = example.masks is not None, len(predictions)
         prediction = Prediction(
             source=example.source,
@@ -153,20 +167,25 @@ def evaluate(
         first += [greedy] if number < DELETION_CLIPS else []
     greedy, texts = [p.greedy for p in predictions], [p.beam for p in predictions]
     references, sources = [p.references for p in predictions], [p.source for p in predictions]
+    unit = captioner.caption_spec.unit
     figures = score_corpus(
-        dict(zip(sources, texts, strict=True)), dict(zip(sources, references, strict=True))
+        dict(zip(sources, texts, strict=True)),
+        dict(zip(sources, references, strict=True)),
+        unit=unit,
     )
+    losses = {name: loss and loss.mean() for name, loss in losses.items()}
     scores = {
         "clips": len(predictions),
-        "exact_match": exact_match(greedy, references),
-        "exact_match_beam": exact_match(texts, references),
+        "exact_match": exact_match(greedy, references, unit),
+        "exact_match_beam": exact_match(texts, references, unit),
         "beam": beam,
         "exact_match_by": exact_match_by(greedy, references, [p.behaviours for p in predictions]),
         "unseen_combinations": None if unseen is None else _unseen(captioner, unseen),
-        **_losses(captioner, blind, shards, len(predictions)),
+        **losses,
+        "perplexity": math.exp(losses["loss"]),
         **pointing(words),
         "deletion": deletion(captioner, first, every_word=predictions[0].behaviours is None),
-        **diversity(texts, ShardDataset.open(training).captions() if training else None),
+        **diversity(texts, ShardDataset.open(training).captions() if training else None, unit),
         **figures.scores(),
         "no_meteor": figures.no_meteor,
         "intervals": intervals(figures),

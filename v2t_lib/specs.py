@@ -21,10 +21,17 @@ class ClipSpec(Options):
 
 @dataclasses.dataclass(frozen=True)
 class CaptionSpec(Options):
-    """How long captions get, which words the vocabulary keeps, and how a beam search chooses."""
+    """What captions are cut into, how long they get, and how a beam search chooses."""
 
     length: int = option(
         20, "most tokens in a caption, the end token included", "tokens", at_least=2
+    )
+    unit: str = option(
+        "word",
+        "what captions are cut into: words at their spaces, or also every character of scripts "
+        "without spaces, such as Chinese, Japanese or Thai",
+        "unit",
+        choices=("word", "character"),
     )
     min_count: int = option(
         1, "times a word has to occur in training captions to be learnt", "occurrences", at_least=1

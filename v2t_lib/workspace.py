@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from v2t_lib.captions_file import Record, read_captions, select, split_records
+from v2t_lib.captions_file import Record, check_apart, read_captions, select, split_records
 from v2t_lib.datasets.registry import DATASETS, DataSet
 from v2t_lib.errors import DataError
 from v2t_lib.fetching.fetch import fetch
@@ -155,6 +155,7 @@ class Workspace:
         captions = self.captions()
         records, lists = read_captions(captions), self.source.split_lists(captions)
         splits = {name: select(records, path) for name, path in lists.items()}
+        check_apart(splits)
         if not splits:
             drawn = split_records(records, SHARES, self.seed)
             splits = {name: [r for r in drawn if r.split == name] for name in SHARES}

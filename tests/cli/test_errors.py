@@ -177,3 +177,24 @@ def test_a_password_is_used_and_never_printed(flags, model, tmp_path, monkeypatc
     printed = capsys.readouterr()
     assert asked == 2 * urls and "http://host/a.gif" in printed.out
     assert "secret" not in printed.out + printed.err + (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.parametrize("closed", [(1,), (2,), (0, 1, 2)])
+def test_streams_that_the_shell_closed_change_nothing_else(closed, tmp_path):
+    code = (
+        "import os, sys; from v2t_lib.cli import recipes, main\n"
+        "def run(args):\n"
+        "    print('a result'); print('a note', file=sys.stderr)\n"
+        "    with open('written', 'w') as file: file.write('whole')\n"
+        "    return 0\n"
+        "recipes.run = run\n"
+        "sys.exit(main.main(['recipes']))"
+    )
+    closing = " ".join(f"{number}>&-" for number in closed)
+    command = ["sh", "-c", f'exec "$0" -c "$1" {closing}', sys.executable, code]
+    run = subprocess.run(
+        command, capture_output=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    assert (run.returncode, (tmp_path / "written").read_text()) == (0, "whole")
+    assert run.stdout.strip() == (b"" if 1 in closed else b"a result")
+    assert run.stderr.strip() == (b"" if 2 in closed else b"a note")

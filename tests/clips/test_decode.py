@@ -126,6 +126,8 @@ def test_names_say_nothing(tmp_path):
         (b"\xef\xbb\xbf\n <!DOCTYPE html><html>", "not-a-clip", "an HTML page"),
         (b'<?xml version="1.0"?><Error><Code>AccessDenied', "not-a-clip", "a text answer"),
         (b"some words, no clip at all", "not-a-clip", "26 bytes that begin with b'some words, '"),
+        (b"FLV\x01\x01\0\0\0\t", "not-a-clip", "Flash video; turn it into an MP4 first: ffmpeg"),
+        (b"G@\x11\x10\0B", "not-a-clip", "an MPEG transport stream; turn"),
         (b"GIF89a", "corrupt", "cut off"),
         (CLIPS["no-frames"], "corrupt", "none"),
         (CLIPS["one-frame"], "still", "single picture"),

@@ -1,5 +1,7 @@
 """A clip that isn't there: what is said of it, and what lies near."""
 
+import os
+import threading
 import unicodedata
 
 import pytest
@@ -26,6 +28,7 @@ NFC, NFD = (unicodedata.normalize(form, "café.gif") for form in ("NFC", "NFD"))
         ("ok.gif", "file:///tmp/ok.gif", "file: URLs are not read; write the path alone"),
         ("ok.gif", "~/ok.gif", "~ is not expanded here; write the whole path"),
         ("ok.gif", "none.gif", "no such file$"),
+        ("ok.gif", "", "Is a directory$"),
         ("ok.gif", "none/a.gif", "no such file, nor its folder$"),
     ],
 )
@@ -35,8 +38,34 @@ def test_what_lies_near_is_named(there, asked, said, tmp_path):
         read_clip(f"{tmp_path}/{asked}")
 
 
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("ftp://example.org/a.gif", "ftp: URLs are not read; download it"),
+        ("S3://bucket/a.gif", "S3: URLs are not read"),
+        ("http:/example.org/a.gif", "two slashes after its colon"),
+        (" https://example.org/a.gif", "a URL has no space in front"),
+    ],
+)
+def test_a_url_that_is_not_read_is_told_why(source, said):
+    with pytest.raises(ClipError, match=f"unreachable: .*{said}"):
+        read_clip(source)
+
+
 @pytest.mark.parametrize("size", [10, 100_000])
 def test_a_data_url_is_told_and_not_repeated_whole(size):
     with pytest.raises(ClipError, match="data: URLs are not read; save it to a file") as error:
         read_clip("data:image/gif;base64," + "R" * size)
     assert len(str(error.value)) < 300
+
+
+def test_a_pipe_is_read_and_one_without_a_writer_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.gif")
+    with pytest.raises(ClipError, match=r"unreachable: .* a pipe that nobody writes to"):
+        read_clip(tmp_path / "pipe.gif")
+    reading, writing = os.pipe()
+    writer = threading.Timer(0.1, lambda: (os.write(writing, b"GIF89a"), os.close(writing)))
+    writer.start()
+    assert read_clip(f"/dev/fd/{reading}") == b"GIF89a"
+    writer.join()
+    os.close(reading)

@@ -4,6 +4,7 @@ import mmap
 import av
 import numpy as np
 import pytest
+from fuzz_clips import forget_peak, peak_megabytes
 from helpers.video_corpus import HEIGHT, SIDE, VIDEOS, WIDTH, drawn_frame, encode, step, video
 
 from v2t_lib.clips import decode, limits, packets
@@ -201,3 +202,21 @@ def test_a_long_plain_video_is_no_placeholder():
     with pytest.raises(ClipError, match="placeholder"):
         decode_clip(encode("mp4", "libx264", "yuv420p", plain[:90]), SPEC)
     assert decode_clip(encode("mp4", "libx264", "yuv420p", plain), SPEC).original.frames == 110
+
+
+@pytest.mark.parametrize("stream", ["colours", "transparency"])
+def test_a_frame_that_states_another_size_is_refused_before_it_takes_memory(stream):
+    data = bytearray(video("webm-vp9-alpha"))
+    # A key frame of VP9: a byte, a sync code, four bits of colour; width and height less one.
+    at = data.index(b"\x82\x49\x83\x42") + 4
+    if stream == "transparency":
+        at = data.index(b"\x82\x49\x83\x42", at) + 4
+    stated = int.from_bytes(data[at : at + 5], "big")
+    assert stated >> 20 & 0xFFFF == WIDTH - 1 and stated >> 4 & 0xFFFF == HEIGHT - 1
+    huge = stated & ~(0xFFFFFFFF << 4) | 0x3FFF3FFF << 4  # 16,384 x 16,384
+    data[at : at + 5] = huge.to_bytes(5, "big")
+    forget_peak()
+    before = peak_megabytes()
+    with pytest.raises(ClipError, match="corrupt"):
+        decode_clip(bytes(data), SPEC)
+    assert peak_megabytes() - before < 100

@@ -4,14 +4,17 @@ import itertools
 
 import numpy as np
 import pytest
+from helpers import tiny
 from PIL import Image
 
 from v2t_lib.captions_file import read_captions, read_split, select
-from v2t_lib.clips.decode import iter_frames
+from v2t_lib.clips.decode import Clip, iter_frames
 from v2t_lib.datasets import shapes
 from v2t_lib.datasets import shapes_grammar as things
 from v2t_lib.datasets.shapes import draw, encode_gif
 from v2t_lib.datasets.shapes_grammar import Thing, describe
+from v2t_lib.errors import DataError
+from v2t_lib.shards.pack import DRAWN_FILE, packed
 
 
 @pytest.fixture(scope="module")
@@ -175,3 +178,29 @@ def test_unseen_combinations_are_in_no_other_split(folder):
 def test_too_few_clips_are_refused(tmp_path):
     with pytest.raises(ValueError, match="Received: 3"):
         shapes.write_shapes(tmp_path, clips=3)
+
+
+def test_masks_of_folders_without_the_note_count_if_they_are_masks(folder, tmp_path):
+    clip = Clip(tiny.frames(1)[0], np.arange(4.0), None)
+    (tmp_path / "masks").mkdir()
+
+    def masks(name: str, data: bytes) -> bytes:
+        (tmp_path / "masks" / name).write_bytes(data)
+        return packed(clip, tiny.CLIP, str(tmp_path / name)).masks
+
+    drawn = (folder / "masks" / "test-00000.gif").read_bytes()
+    expected = packed(clip, tiny.CLIP, str(folder / "test-00000.gif")).masks
+    assert expected and masks("test-00000.gif", drawn) == expected
+    assert masks("holiday.gif", drawn) == b""  # a name that drawing doesn't give
+    picture = (folder / "test-00000.gif").read_bytes()
+    assert masks("test-00001.gif", picture) == masks("test-00002.gif", b"junk") == b""
+    assert packed(clip, tiny.CLIP, str(tmp_path / "test-00003.gif")).masks == b""
+    (tmp_path / "masks" / DRAWN_FILE).touch()
+    assert packed(clip, tiny.CLIP, str(tmp_path / "holiday.gif")).masks == expected
+
+
+def test_drawing_never_replaces_other_captions(folder, tmp_path):
+    (tmp_path / "captions.tsv").write_text("a.gif\ta dog\n")
+    with pytest.raises(DataError, match="of something else"):
+        shapes.write_shapes(tmp_path, clips=5, workers=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["captions.tsv"]

@@ -136,7 +136,7 @@ def test_captions_without_spaces_can_be_scored_by_character():
     references = {"a.gif": ["一只狗在跑。"], "b.gif": ["男孩在踢足球"], "c.gif": ["a dog"]}
     predictions = {"a.gif": "一只猫在跑", "c.gif": "a dog"}
     assert score_corpus(predictions, references).scores()["BLEU-1"] < 0.5  # a phrase is a word
-    scored = score_corpus(predictions, references, by_character=True)
+    scored = score_corpus(predictions, references, unit="character")
     assert scored.table[:, 1].tolist() == [4, 0, 2]  # 一 只 在 跑; a dog
     assert scored.available().table[:, 1].tolist() == [4, 2]
     assert scored.captions == ("一只猫在跑", "", "a dog")

@@ -3,7 +3,8 @@ import doctest
 import pytest
 
 from v2t_lib.text import characters
-from v2t_lib.text.characters import cut, join, without_spaces
+from v2t_lib.text.characters import cut, join
+from v2t_lib.text.checks import without_spaces
 from v2t_lib.text.ptb_tokenizer import words
 from v2t_lib.text.vocabulary import Vocabulary, tokenise
 

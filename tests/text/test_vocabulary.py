@@ -53,6 +53,11 @@ def test_captions_to_words(caption, words):
     assert tokenise(caption) == words.split()
 
 
+def test_thai_and_lao_stay_as_they_are_written():
+    for caption in ("น้ำกำลัง", "ນ້ຳ"):
+        assert normalise(caption) == normalise(normalise(caption)) == caption
+
+
 def test_normalising_twice_changes_nothing():
     characters = (chr(code) for code in range(0x10000) if not 0xD800 <= code < 0xE000)
     texts = [normalise(f"A{character}b {character}'s n't") for character in characters]

@@ -106,3 +106,9 @@ def test_the_lock_goes_when_training_fails(tmp_path):
     with pytest.raises(KeyError), owned([tmp_path], RUN_FILES, False, False):
         raise KeyError
     assert not list(tmp_path.iterdir()) and time.monotonic() - started < 5
+
+
+def test_a_copy_into_the_run_itself_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"--copy-to.* beside the run's. Received: .*run"):
+        claim(tmp_path / "run", tmp_path / "elsewhere" / ".." / "run")
+    assert not any(tmp_path.iterdir())

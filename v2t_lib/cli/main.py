@@ -133,8 +133,22 @@ def _say(command: str, error: BaseException) -> int:
     return 1
 
 
+def _open_streams() -> None:
+    """Opens what the shell closed (`>&-`) as nowhere, before a file takes its number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:  # as Python has it that found it closed
+            stream = open(number, "w" if number else "r", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; 0 done, 1 something failed, 2 wrong usage."""
+    _open_streams()
     parser = _parser()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that it has no characters for is escaped

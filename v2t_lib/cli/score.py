@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from v2t_lib.cli.flags import add_json, add_published
+from v2t_lib.specs import CaptionSpec
 
 
 def add_arguments(parser):
@@ -15,8 +16,8 @@ def add_arguments(parser):
     add("predictions", type=Path, metavar="PREDICTIONS.tsv")
     add("references", type=Path, metavar="REFERENCES.tsv")
     add("--split", type=Path, metavar="LIST", help="only the sources in this file, one a line")
-    text = "cut Chinese, Japanese, Thai and other scripts without spaces into characters"
-    add("--characters", action="store_true", help=text)
+    unit = CaptionSpec.about()["unit"]
+    add("--unit", choices=unit.choices, default=unit.default, help=f"{unit.help} (default: word)")
     text = "other predictions: prints how far PREDICTIONS is above them, paired by clip"
     add("--against", type=Path, metavar="B.tsv", help=text)
     text = "where a table of every clip goes, best and worst in turn"
@@ -41,11 +42,10 @@ def run(args) -> int:
     if args.split:
         records = select(records, args.split)
     references = {record.source: record.captions for record in records}
-    if not args.characters:
-        checks.warn([caption for record in records for caption in record.captions])
+    checks.warn([caption for record in records for caption in record.captions], unit=args.unit)
 
     def count(path):
-        counted = score_corpus(read_predictions(path), references, by_character=args.characters)
+        counted = score_corpus(read_predictions(path), references, unit=args.unit)
         if counted.without_references:
             print(
                 f"{path}: predictions for clips without references don't count: "

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import mmap
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -67,6 +68,14 @@ class Clip:
     original: Original
 
 
+def _at_once(path: str, flags: int) -> int:
+    """Opens a file; a named pipe too, without waiting for somebody who writes to it."""
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    if hasattr(os, "O_NONBLOCK"):
+        os.set_blocking(descriptor, True)
+    return descriptor
+
+
 def read_clip(source: str | Path) -> bytes:
     """Reads a clip's file; one of over `MAX_BYTES`, if a video, is mapped into memory instead.
 
@@ -76,7 +85,8 @@ def read_clip(source: str | Path) -> bytes:
     """
     expected = f"expected a clip at {shown(str(source))}"
     try:
-        with open(source, "rb") as file:
+        with open(source, "rb", opener=_at_once) as file:
+            is_pipe = stat.S_ISFIFO(os.fstat(file.fileno()).st_mode)
             if os.fstat(file.fileno()).st_size > MAX_BYTES:
                 data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             else:
@@ -91,6 +101,8 @@ def read_clip(source: str | Path) -> bytes:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise ClipError("unreachable", f"{expected}. Received: {why}{hint(str(source))}") from None
+    if not data and is_pipe:
+        raise ClipError("unreachable", f"{expected}. Received: a pipe that nobody writes to")
     if not data:
         raise ClipError("not-a-clip", f"expected a clip in {source}. Received: no bytes at all")
     if len(data) > MAX_BYTES:

@@ -5,6 +5,7 @@ import re
 import unicodedata
 from pathlib import Path
 
+_SCHEME = re.compile(r"\s*([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 _HOSTS = re.compile(r"(^|/)(www\.[^/]+|[a-z0-9-]+\.(com|org|net|io|tv|gif|me))/", re.IGNORECASE)
 
 
@@ -20,6 +21,12 @@ def hint(source: str) -> str:
         found = "data: URLs are not read; save it to a file"
     elif re.search(r"(^|/)file:/", source):
         found = "file: URLs are not read; write the path alone"
+    elif re.match(r"https?:/[^/]", source):
+        found = "a URL has two slashes after its colon"
+    elif scheme := _SCHEME.match(source):
+        found = f"{scheme[1]}: URLs are not read; download it and write the file's path"
+        if scheme[1].lower() in ("http", "https"):
+            found = "a URL has no space in front"
     elif re.search(r"(^|/)~[^/]*/", source):
         found = f"~ is not expanded here; write the whole path, {os.path.expanduser('~')}/..."
     elif "\\" in path.name and os.sep == "/":
@@ -39,10 +46,10 @@ def _neighbour(path: Path) -> str:
 
     names = os.listdir(path.parent) if path.parent.is_dir() else []
     for name in names:
-        if plain(name) == plain(path.name):
+        if name != path.name and plain(name) == plain(path.name):
             form = "NFD" if name != plain(name) else "NFC"
             return f"there is one whose accents are written otherwise ({form})"
     for name in names:
-        if plain(name).casefold() == plain(path.name).casefold():
+        if name != path.name and plain(name).casefold() == plain(path.name).casefold():
             return f"there is {name}"
     return ""

@@ -15,6 +15,14 @@ _SIGNATURES = (
     ("bmp", 0, b"BM"),
 )
 _MOV_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
+#: Videos that are told apart but not read.
+_OTHERS = (
+    ("Flash video", b"FLV"),
+    ("Windows Media video", b"\x30\x26\xb2\x75"),
+    ("Ogg video", b"OggS"),
+    ("MPEG video", b"\0\0\1\xba"),
+    ("an MPEG transport stream", b"G@"),
+)
 _READ = "GIF, APNG, WebP, AVIF, MP4, WebM, MOV, AVI"
 
 
@@ -40,6 +48,9 @@ def _describe(data: bytes) -> str:
     """Describes a file that is no clip: servers often send a page instead."""
     if not data:
         return "no bytes at all"
+    for name, signature in _OTHERS:
+        if data.startswith(signature):
+            return f"{name}; turn it into an MP4 first: ffmpeg -i IN OUT.mp4"
     start = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith((b"<!doctype html", b"<html", b"<head", b"<script")):
         return "an HTML page"

@@ -22,6 +22,8 @@ from v2t_lib.clips.video_picture import PictureConverter
 
 #: Decoders that read the transparency of WebM, which FFmpeg's own ignore.
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+#: What a packet of WebM holds the transparency as.
+_ALPHA = "matroska_block_additional"
 
 
 class _SeekError(Exception):
@@ -169,13 +171,42 @@ class Video:
             raise _SeekError
 
 
-def _decoder(stream):
-    """A decoder of the stream that yields its transparency too."""
-    import av
+class _AlphaDecoder:
+    """libvpx's decoder, which reads transparency, behind FFmpeg's own of the same codec.
 
-    context = stream.codec_context
-    if stream.metadata.get("alpha_mode") == "1" and context.name in _ALPHA_DECODERS:
-        context = av.CodecContext.create(_ALPHA_DECODERS[context.name], "r")
+    libvpx allocates whatever size a frame states, up to gigabytes. FFmpeg's own refuses such a
+    frame before; colours and transparency are streams, and so decoders, of their own.
+    """
+
+    def __init__(self, own, name: str):
+        import av
+
+        self._colours, self._alpha = own, _limited(av.CodecContext.create(own.name, "r"))
+        self._both = _limited(av.CodecContext.create(name, "r"))
+
+    def decode(self, packet) -> list:
+        import av
+
+        self._colours.decode(packet)
+        if packet is not None and packet.has_sidedata(_ALPHA):
+            # After eight bytes that say what kind of addition it is.
+            self._alpha.decode(av.Packet(bytes(packet.get_sidedata(_ALPHA))[8:]))
+        return self._both.decode(packet)
+
+    def flush_buffers(self) -> None:
+        for context in (self._colours, self._alpha, self._both):
+            context.flush_buffers()
+
+
+def _limited(context):
     context.thread_count = 1
     context.options = dict(DECODER_OPTIONS)
+    return context
+
+
+def _decoder(stream):
+    """A decoder of the stream that yields its transparency too."""
+    context = _limited(stream.codec_context)
+    if stream.metadata.get("alpha_mode") == "1" and context.name in _ALPHA_DECODERS:
+        return _AlphaDecoder(context, _ALPHA_DECODERS[context.name])
     return context

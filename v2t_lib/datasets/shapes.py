@@ -5,9 +5,8 @@ made of them.
 """
 
 import io
-import multiprocessing
 import os
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +15,11 @@ from PIL import Image
 from v2t_lib.datasets.registry import DataSet, register_dataset
 from v2t_lib.datasets.shapes_drawing import draw
 from v2t_lib.datasets.shapes_grammar import PHRASING_SHARES
+from v2t_lib.errors import DataError
 from v2t_lib.files import replacing
 from v2t_lib.progress import Progress
 from v2t_lib.shards.pack import DRAWN_FILE, MASK_FOLDER
+from v2t_lib.shards.workers import start_pool
 
 #: Share of the clips in every split but train, which takes the rest.
 SHARES = {"val": 0.04, "test": 0.08, "unseen": 0.04}
@@ -79,6 +80,22 @@ def _draw_files(out: Path, split: str, numbers: range, seed: int) -> list[tuple[
     return rows
 
 
+def _draw_all(jobs: list[tuple], clips: int, workers: int) -> list[tuple[str, str]]:
+    """Runs `_draw_files` in processes; the rows in the order of the jobs."""
+    captions = []
+    with start_pool(workers) as pool, Progress(total=clips, unit="clip", desc="draw") as progress:
+        try:
+            for rows in pool.map(_draw_files, *zip(*jobs, strict=True)):
+                captions += rows
+                progress.update(len({source for source, _ in rows}))
+        except BrokenProcessPool:
+            raise DataError(
+                "expected the processes that draw to stay. Received: one that was ended, by lack "
+                "of memory perhaps; take fewer (workers=1)"
+            ) from None
+    return captions
+
+
 def write_shapes(out: str | Path, clips: int, seed: int = 0, workers: int | None = None) -> Path:
     """Draws `clips` clips into `out` and returns the captions file.
 
@@ -88,11 +105,17 @@ def write_shapes(out: str | Path, clips: int, seed: int = 0, workers: int | None
 
     Raises:
         ValueError: Fewer than 5 clips.
+        DataError: `out` holds other captions, or processes can't be started or end early.
     """
     sizes = split_sizes(clips)
     if min(sizes.values()) < 1:
         raise ValueError(f"expected at least 5 clips, one a split and more. Received: {clips}")
     out = Path(out)
+    if (out / "captions.tsv").exists() and not (out / MASK_FOLDER / DRAWN_FILE).exists():
+        raise DataError(
+            f"{out}: expected a new folder, or one of drawn clips. Received: one with captions.tsv "
+            "of something else, which drawing would replace; name another folder (--out)"
+        )
     (out / MASK_FOLDER).mkdir(parents=True, exist_ok=True)
     (out / MASK_FOLDER / DRAWN_FILE).write_text("Where the objects of the drawn clips lie\n")
     jobs = [
@@ -100,15 +123,7 @@ def write_shapes(out: str | Path, clips: int, seed: int = 0, workers: int | None
         for split, size in sizes.items()
         for first in range(0, size, 64)
     ]
-    captions = []
-    context = multiprocessing.get_context("spawn")
-    with (
-        ProcessPoolExecutor(workers or os.cpu_count(), mp_context=context) as pool,
-        Progress(total=clips, unit="clip", desc="draw") as progress,
-    ):
-        for rows in pool.map(_draw_files, *zip(*jobs, strict=True)):
-            captions += rows
-            progress.update(len({source for source, _ in rows}))
+    captions = _draw_all(jobs, clips, workers or os.cpu_count() or 1)
     for split, size in sizes.items():
         listing = "".join(f"{split}-{number:05d}.gif\n" for number in range(size))
         (out / f"{split}.txt").write_text(listing, encoding="utf-8")

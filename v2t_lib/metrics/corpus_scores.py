@@ -39,7 +39,7 @@ class CorpusScores:
         table: float `(clips, columns)`: the columns of `coco`, then those of `meteor` if available.
         no_meteor: Why METEOR is not available, in one line; None if it is.
         without_references: Sources with a prediction but no references; they don't count.
-        by_character: Whether scripts without spaces were cut into characters.
+        unit: What captions were cut into, as in `CaptionSpec`.
     """
 
     sources: tuple[str, ...]
@@ -49,7 +49,7 @@ class CorpusScores:
     table: np.ndarray
     no_meteor: str | None
     without_references: tuple[str, ...] = ()
-    by_character: bool = False
+    unit: str = "word"
 
     def scores(self) -> dict[str, float | None]:
         """The scores over all clips."""
@@ -65,7 +65,7 @@ class CorpusScores:
             tuple(values[i] for i in kept) for values in (self.captions, self.references)
         )
         # CIDEr weighs n-grams by their rarity in the clips scored, so its column changes.
-        rows = coco.clip_statistics(*_tokenise(captions, references, self.by_character))
+        rows = coco.clip_statistics(*_tokenise(captions, references, self.unit))
         return dataclasses.replace(
             self,
             sources=tuple(self.sources[i] for i in kept),
@@ -86,10 +86,14 @@ class CorpusScores:
 
 
 def _tokenise(
-    captions: Sequence[str], references: Sequence[Sequence[str]], by_character: bool
+    captions: Sequence[str], references: Sequence[Sequence[str]], unit: str
 ) -> tuple[list, list]:
     def words(text: str) -> tuple[str, ...]:
-        return ptb_tokenizer.words(characters.cut(text) if by_character else text)
+        if unit == "word":
+            return ptb_tokenizer.words(text)
+        # The Penn Treebank's list of punctuation has none of these scripts' own.
+        parts = ptb_tokenizer.words(characters.cut(text))
+        return tuple(part for part in parts if any(map(str.isalnum, part)))
 
     pairs = zip(captions, references, strict=True)
     both = [
@@ -103,7 +107,7 @@ def score_corpus(
     predictions: Mapping[str, str],
     references: Mapping[str, Sequence[str]],
     with_meteor: bool = True,
-    by_character: bool = False,
+    unit: str = "word",
 ) -> CorpusScores:
     """Scores predictions on every clip that has references.
 
@@ -111,8 +115,8 @@ def score_corpus(
         predictions: Captions by source; those of clips without references don't count.
         references: The reference captions of every clip to score, by source.
         with_meteor: Whether to compute METEOR, if possible here.
-        by_character: Whether to cut scripts without spaces, such as Chinese, into characters
-            instead of taking every phrase for one word.
+        unit: What captions are cut into: "word", or "character", which also cuts scripts without
+            spaces, such as Chinese, instead of taking every phrase for one word.
 
     Raises:
         DataError: No prediction is for a clip that has references.
@@ -126,7 +130,7 @@ def score_corpus(
     sources = tuple(sorted(references))
     captions = tuple(predictions.get(source, "") for source in sources)
     texts = tuple(references[source] for source in sources)
-    words = _tokenise(captions, texts, by_character)
+    words = _tokenise(captions, texts, unit)
     table, no_meteor = coco.clip_statistics(*words), "not asked for"
     if with_meteor:
         try:
@@ -135,7 +139,7 @@ def score_corpus(
             no_meteor = str(reason)
     missing = np.array([source not in predictions for source in sources])
     others = tuple(sorted(predictions.keys() - references.keys()))
-    return CorpusScores(sources, captions, texts, missing, table, no_meteor, others, by_character)
+    return CorpusScores(sources, captions, texts, missing, table, no_meteor, others, unit)
 
 
 def _interval(values: np.ndarray | None) -> list[float] | None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from v2t_lib.text.vocabulary import normalise, tokenise
+from v2t_lib.text.vocabulary import normalise, sentence, tokenise
 
 #: Fewer distinct captions than this share of the clips is a collapse.
 COLLAPSE_SHARE = 0.1
@@ -11,12 +11,15 @@ COLLAPSE_SHARE = 0.1
 SMALL_GAP = 0.05
 
 
-def diversity(captions: Sequence[str], training: Iterable[str] | None = None) -> dict:
+def diversity(
+    captions: Sequence[str], training: Iterable[str] | None = None, unit: str = "word"
+) -> dict:
     """How varied captions are.
 
     Args:
         captions: One caption a clip.
         training: The captions of the training data, if known.
+        unit: What captions are cut into, as in `CaptionSpec`.
 
     Returns:
         `distinct_captions`: the number of different captions divided by the number of clips;
@@ -24,11 +27,11 @@ def diversity(captions: Sequence[str], training: Iterable[str] | None = None) ->
         `mean_length`: in words; `seen_in_training`: the share of captions that are identical to a
         training caption, None if those are unknown.
     """
-    sentences = [tokenise(caption) for caption in captions]
-    words = [word for sentence in sentences for word in sentence]
-    pairs = [pair for sentence in sentences for pair in pairwise(sentence)]
-    known = None if training is None else {normalise(text) for text in training}
-    texts = [" ".join(sentence) for sentence in sentences]
+    sentences = [tokenise(caption, unit) for caption in captions]
+    words = [word for of_one in sentences for word in of_one]
+    pairs = [pair for of_one in sentences for pair in pairwise(of_one)]
+    known = None if training is None else {normalise(text, unit) for text in training}
+    texts = [sentence(of_one, unit) for of_one in sentences]
     return {
         "distinct_captions": len(set(texts)) / len(texts),
         "distinct_1": len(set(words)) / max(1, len(words)),

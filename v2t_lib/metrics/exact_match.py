@@ -8,10 +8,15 @@ import numpy as np
 from v2t_lib.text.vocabulary import normalise
 
 
-def exact_match(captions: Sequence[str], references: Sequence[Sequence[str]]) -> float:
-    """The share of captions that equal one of their clip's references once that is normalised."""
+def exact_match(
+    captions: Sequence[str], references: Sequence[Sequence[str]], unit: str = "word"
+) -> float:
+    """The share of captions that equal one of their clip's references once that is normalised.
+
+    `unit` is what captions are cut into, as in `CaptionSpec`.
+    """
     hits = [
-        caption in map(normalise, texts)
+        caption in (normalise(text, unit) for text in texts)
         for caption, texts in zip(captions, references, strict=True)
     ]
     return float(np.mean(hits))

@@ -19,7 +19,7 @@ from v2t_lib.models.generation import SearchResult, beam, greedy
 from v2t_lib.models.scheduled_sampling import ScheduledSampling
 from v2t_lib.models.transcribe import transcribe
 from v2t_lib.specs import CaptionSpec, ClipSpec
-from v2t_lib.text.vocabulary import PAD, Vocabulary, tokenise
+from v2t_lib.text.vocabulary import PAD, Vocabulary, sentence, tokenise
 
 FORMAT = 1
 
@@ -32,8 +32,8 @@ class Captioner(keras.Model):
 
     Args:
         clip_spec: Number and size of the frames.
-        caption_spec: Maximum length of a caption, and how beams are ranked.
-        vocabulary: The words it can write.
+        caption_spec: What captions are cut into, their maximum length, and how beams are ranked.
+        vocabulary: The words it can write, of the same unit.
         encoder: An encoder layer (see `v2t_lib.encoders`).
         decoder: Keyword arguments of `AttentionDecoder`, except `vocabulary_size`.
         doubly_stochastic: Weight of the doubly stochastic attention penalty, which is lowest when
@@ -60,6 +60,11 @@ class Captioner(keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        if vocabulary.unit != caption_spec.unit:
+            raise ValueError(
+                f"expected a vocabulary of the caption spec's unit, {caption_spec.unit!r}. "
+                f"Received: one of {vocabulary.unit!r}"
+            )
         self.clip_spec, self.caption_spec = clip_spec, caption_spec
         self.vocabulary, self.doubly_stochastic = vocabulary, doubly_stochastic
         self.encoder, self.recipe = encoder, recipe
@@ -179,9 +184,10 @@ class Captioner(keras.Model):
             split((frames if features is None else features, tokens))
         )
         captions = self._captions(found, frames, seconds)
-        sentences = [tuple(tokenise(text)[: length - 1]) for text in texts]
+        unit = self.caption_spec.unit
+        sentences = [tuple(tokenise(text, unit)[: length - 1]) for text in texts]
         return [
-            dataclasses.replace(caption, words=words, text=" ".join(words))
+            dataclasses.replace(caption, words=words, text=sentence(words, unit))
             for caption, words in zip(captions, sentences, strict=True)
         ]
 
@@ -240,10 +246,11 @@ class Captioner(keras.Model):
         config = dict(config)
         if config.pop("format", None) != FORMAT:
             raise ModelError(f"expected a model of format {FORMAT}. Received: another version's")
+        caption_spec = CaptionSpec(**config.pop("caption_spec"))
         return cls(
             clip_spec=ClipSpec(**config.pop("clip_spec")),
-            caption_spec=CaptionSpec(**config.pop("caption_spec")),
-            vocabulary=Vocabulary(tuple(config.pop("vocabulary"))),
+            caption_spec=caption_spec,
+            vocabulary=Vocabulary(tuple(config.pop("vocabulary")), caption_spec.unit),
             encoder=encoders.deserialize(config.pop("encoder")),
             **config,
         )

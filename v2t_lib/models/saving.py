@@ -37,7 +37,8 @@ def load(path: str | Path) -> Captioner:
     """
     path = Path(path)
     if not path.is_file():
-        raise ModelError(f"expected a .keras file at {path}. Received: nothing of that name")
+        found = "a folder" if path.is_dir() else "nothing of that name"
+        raise ModelError(f"expected a .keras file at {path}. Received: {found}")
     try:
         with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
             config = read_config(archive, {CAPTIONER, *encoders.registered_names()})

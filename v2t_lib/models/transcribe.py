@@ -6,7 +6,7 @@ import numpy as np
 
 from v2t_lib.models.caption import Caption
 from v2t_lib.models.generation import ALTERNATIVES, SearchResult
-from v2t_lib.text.vocabulary import PAD, START, UNK, Vocabulary
+from v2t_lib.text.vocabulary import PAD, START, UNK, Vocabulary, sentence
 
 
 def transcribe(
@@ -34,7 +34,7 @@ def transcribe(
         count = len(words)
         captions.append(
             Caption(
-                text=" ".join(words),
+                text=sentence(words, vocabulary.unit),
                 words=words,
                 probs=np.exp(found.log_probs[i, :count]),
                 log_prob=float(found.log_probs[i].sum()),

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,17 +33,37 @@ from v2t_lib.text import checks
 MASK_FOLDER = "masks"
 #: A file in the folder of masks that says that they are those of drawn clips.
 DRAWN_FILE = "drawn-by-v2t.txt"
+#: Masks in folders from before that file was written; their colours tell them from other pictures.
+_DRAWN_NAME = re.compile(r"(test|unseen)-\d{5}\.gif")
 #: Kinds of what was left out that another day may have changed.
 PASSING = ("gone", "unreachable")
 
 
-def _encode_masks(path: Path, spec: ClipSpec) -> bytes:
-    """A mask GIF, whose red, green and blue are objects 1 to 3, to bits of `(T, H, W, 3)`."""
-    frames, durations = zip(*iter_frames(read_clip(path)), strict=True)
+def _masks(clip: Path, spec: ClipSpec) -> bytes:
+    """The masks of a drawn clip as bits of `(T, H, W, 3)`; none of another, or damaged ones.
+
+    A mask GIF's red, green and blue are objects 1 to 3.
+    """
+    path = clip.parent / MASK_FOLDER / clip.name
+    marked = path.with_name(DRAWN_FILE).is_file()
+    if not path.is_file() or not (marked or _DRAWN_NAME.fullmatch(path.name)):
+        return b""
+    try:
+        frames, durations = zip(*iter_frames(read_clip(path)), strict=True)
+    except ClipError:
+        return b""
+    if not (marked or all(map(_has_mask_colours, frames))):
+        return b""
     wanted, _ = sample_times(durations, spec.frames)
     size, box = (spec.width, spec.height), Image.Resampling.BOX
     masks = [np.asarray(Image.fromarray(frames[n]).resize(size, box)) > 0 for n in wanted]
     return np.packbits(np.stack(masks)).tobytes()
+
+
+def _has_mask_colours(frame: np.ndarray) -> bool:
+    """Whether every pixel is black, red or green."""
+    red, green, blue = np.moveaxis(frame, -1, 0)
+    return bool(np.isin(frame, (0, 255)).all() and not blue.any() and not (red & green).any())
 
 
 def packed(clip: Clip, spec: ClipSpec, path: str | None = None) -> PackedClip:
@@ -53,10 +74,7 @@ def packed(clip: Clip, spec: ClipSpec, path: str | None = None) -> PackedClip:
         spec: The size it was decoded to.
         path: Its file, if it has one: beside a drawn clip may be masks. Damaged ones are left out.
     """
-    masks = b""
-    if path and (folder := Path(path).parent / MASK_FOLDER).joinpath(DRAWN_FILE).is_file():
-        with contextlib.suppress(ClipError):
-            masks = _encode_masks(folder / Path(path).name, spec)
+    masks = _masks(Path(path), spec) if path else b""
     return PackedClip(encode_strip(clip.frames), clip.seconds.tolist(), masks)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from v2t_lib.text.characters import CHARACTER, LOOSE
 from v2t_lib.text.vocabulary import END, START, UNK, Vocabulary
 
 
@@ -43,6 +44,9 @@ def packer(vocabulary: Vocabulary, length: int) -> Callable[[tf.Tensor], tf.Tens
     )
 
     def pack(sentences: tf.Tensor) -> tf.Tensor:
+        if vocabulary.unit == "character":
+            sentences = tf.strings.regex_replace(sentences, CHARACTER, r" \0 ")
+            sentences = tf.strings.regex_replace(sentences, LOOSE, " ")
         words = tf.strings.split(sentences)[:, : length - 1]  # (B, as many as there are)
         column = tf.ones_like(sentences, tf.int32)[:, None]
         tokens = tf.concat([START * column, table.lookup(words), END * column], axis=1)

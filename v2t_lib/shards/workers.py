@@ -37,6 +37,28 @@ def _is_there() -> bool:
     return True
 
 
+def start_pool(count: int) -> ProcessPoolExecutor:
+    """A pool of `count` processes that have started.
+
+    Raises:
+        DataError: They can't be started.
+    """
+    # Not fork: TensorFlow's threads do not survive it.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_follow_parent)
+    try:
+        pool.submit(_is_there).result()
+    except (BrokenProcessPool, OSError, RuntimeError) as error:
+        pool.shutdown(cancel_futures=True)
+        raise DataError(
+            "expected worker processes to start. Received: "
+            f"{str(error) or type(error).__name__}; a script has to call this under "
+            '`if __name__ == "__main__":`, and each process needs some memory (--workers 1, '
+            "workers=1); nothing was done or decided about any clip"
+        ) from None
+    return pool
+
+
 class Workers:
     """A pool of processes; one that dies, or raises whatever error, costs only its clip.
 
@@ -54,24 +76,7 @@ class Workers:
 
     def __init__(self, count: int, decode: Callable):
         self._count, self._decode = count, decode
-        self._pool = self._start(count)
-
-    @staticmethod
-    def _start(count: int) -> ProcessPoolExecutor:
-        # Not fork: TensorFlow's threads do not survive it.
-        context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(count, mp_context=context, initializer=_follow_parent)
-        try:
-            pool.submit(_is_there).result()
-        except (BrokenProcessPool, OSError, RuntimeError) as error:
-            pool.shutdown(cancel_futures=True)
-            raise DataError(
-                "expected decoding processes to start. Received: "
-                f"{str(error) or type(error).__name__}; a script has to call this under "
-                '`if __name__ == "__main__":`, and each process needs some memory (--workers 1, '
-                "workers=1); nothing was decided about any clip"
-            ) from None
-        return pool
+        self._pool = start_pool(count)
 
     def run(self, jobs: Iterable[tuple | None]) -> Iterator[Any]:
         """Yields results in the order of `jobs`, of which only a few are queued at a time.
@@ -99,29 +104,29 @@ class Workers:
                 jobs = itertools.chain([job for job, _ in list(waiting)[1:]], jobs)
                 waiting.clear()
                 more = True
-                self._pool = self._start(self._count)
+                self._pool = start_pool(self._count)
             except BrokenProcessPool:
                 # Any of the queued clips may have done it: each is tried by itself.
                 yield from self._one_by_one([job for job, _ in waiting])
                 waiting.clear()
                 self.close()
-                self._pool = self._start(self._count)
+                self._pool = start_pool(self._count)
             else:
                 waiting.popleft()
                 yield result
 
     def _one_by_one(self, jobs: list[tuple]) -> Iterator[Any]:
-        pool = self._start(1)
+        pool = start_pool(1)
         for job in jobs:
             try:
                 yield self._result(pool.submit(self._decode, *job))
             except FutureTimeoutError:
                 self._kill(pool)
                 yield _given_up()
-                pool = self._start(1)
+                pool = start_pool(1)
             except BrokenProcessPool:
                 yield "corrupt", "expected a clip to decode. Received: its decoder process died"
-                pool = self._start(1)
+                pool = start_pool(1)
         pool.shutdown()
 
     @staticmethod

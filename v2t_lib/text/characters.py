@@ -6,10 +6,8 @@ characters they share tokens. Words of other scripts in between stay whole.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-
-from v2t_lib.text.vocabulary import tokenise
 
 # Thai, Lao, Burmese, Khmer (letters and their vowel signs); kana; Han, U+20000 and beyond too.
 _ALPHABETS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\ua9e0-\ua9ff\uaa60-\uaa7f"
@@ -27,8 +25,11 @@ _SIGNS = (
 CHARACTER = f"[{_ALPHABETS}{_SYLLABLES}][{_SIGNS}]*"
 _CHARACTER = re.compile(CHARACTER)
 _ALPHABETIC = re.compile(f"[{_ALPHABETS}][{_SIGNS}]*")
-# Words cut by a segmenter have 2 characters on average in Han and kana, 4 in Thai and the like.
-_LONG, _LONG_ALPHABETIC = 3.0, 6.0
+# What `cut` may leave of a tokenised text that is no word: accents, hyphens and apostrophes without
+# a letter beside them.
+_LOOSE = re.compile("(^| )[^\\w ]+|['-]+( |$)")
+#: The same as a pattern of RE2, whose `\\w` is ASCII's.
+LOOSE = "(^| )[^\\pL\\pN ]+|['-]+( |$)"
 
 
 def cut(text: str) -> str:
@@ -39,6 +40,16 @@ def cut(text: str) -> str:
         ' 一  只 dog 在  跑 '
     """
     return _CHARACTER.sub(r" \g<0> ", text)
+
+
+def cut_words(words: Sequence[str]) -> list[str]:
+    """Tokenised words with every character of a script without spaces as a word of its own.
+
+    Example:
+        >>> cut_words(["一只dog", "跑"])
+        ['一', '只', 'dog', '跑']
+    """
+    return _LOOSE.sub(" ", cut(" ".join(words))).split()
 
 
 def join(words: Sequence[str]) -> str:
@@ -55,17 +66,6 @@ def join(words: Sequence[str]) -> str:
     return "".join(pieces)
 
 
-def without_spaces(captions: Iterable[str]) -> bool:
-    """Whether most captions are in a script without spaces and haven't been cut into words.
-
-    Captions whose words were parted by a segmenter are not: their words are short.
-    """
-    words = [word for caption in captions for word in tokenise(caption)]
-    letters = [len(_CHARACTER.findall(word)) for word in words]
-    affected = [count for count in letters if count]
-    others = len(words) - len(affected)
-    if not affected or others > sum(affected) / 2:
-        return False
-    alphabetic = sum(len(_ALPHABETIC.findall(word)) for word in words)
-    limit = _LONG_ALPHABETIC if alphabetic > sum(affected) / 2 else _LONG
-    return sum(affected) / len(affected) >= limit
+def counts(word: str) -> tuple[int, int]:
+    """How many characters of scripts without spaces `word` has, and how many are alphabets'."""
+    return len(_CHARACTER.findall(word)), len(_ALPHABETIC.findall(word))

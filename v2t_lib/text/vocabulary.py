@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from v2t_lib.errors import ModelError
+from v2t_lib.text.characters import cut_words, join
 
 PAD, START, END, UNK = range(4)
 SPECIALS = ("<pad>", "<start>", "<end>", "<unk>")
@@ -51,8 +52,11 @@ _WORD = re.compile(r"\w[^\s'-]*(?:['-]\w[^\s'-]*)*")
 _PARTED = re.compile(r"(?<=\w)\s+(?=(?:'(?:s|re|ve|ll|d|m)|n't)(?![\w']))")
 
 
-def tokenise(text: str) -> list[str]:
+def tokenise(text: str, unit: str = "word") -> list[str]:
     """The words of a caption: lower case, straight apostrophes, no punctuation.
+
+    With the unit "character", every character of a script that puts no spaces between words, such
+    as Chinese or Thai, is a word of its own.
 
     Apostrophes and hyphens inside a word stay ("it's" is not "its", "t-shirt" is one word), a
     parted ending rejoins its word ("dog 's" is "dog's"), "&" and "&amp;" read "and", digits are
@@ -64,24 +68,37 @@ def tokenise(text: str) -> list[str]:
     # The compatibility form of an acute accent is a space and a combining accent: no apostrophe.
     text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text).replace("´", "'")).lower()
     text = unicodedata.normalize("NFC", text).translate(_STRAIGHT)
-    return _WORD.findall(_PARTED.sub("", text).translate(_WORD_CHARACTERS))
+    # Thai's and Lao's vowel AM, which the compatibility form takes apart, as it is written.
+    text = text.replace("\u0e4d\u0e32", "\u0e33").replace("\u0ecd\u0eb2", "\u0eb3")
+    words = _WORD.findall(_PARTED.sub("", text).translate(_WORD_CHARACTERS))
+    return cut_words(words) if unit == "character" else words
 
 
-def normalise(text: str) -> str:
-    """A caption as the model would write it: its words with single spaces between.
+def sentence(words: Sequence[str], unit: str = "word") -> str:
+    """A caption of these words: single spaces between, but not between characters cut apart."""
+    return join(words) if unit == "character" else " ".join(words)
 
-    This is all that tokens can give back: if the vocabulary has the words and the length has room
-    for them, `" ".join(v.unpack(v.pack(text, length))) == normalise(text)`. Normalising twice
-    changes nothing.
+
+def normalise(text: str, unit: str = "word") -> str:
+    """A caption as the model would write it: `sentence` of its words.
+
+    This is all that tokens can give back: if the vocabulary `v` has the words and the length has
+    room for them, `sentence(v.unpack(v.pack(text, length)), v.unit) == normalise(text, v.unit)`.
+    Normalising twice changes nothing.
     """
-    return " ".join(tokenise(text))
+    return sentence(tokenise(text, unit), unit)
 
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
     """The words a model knows; token `i` is `words[i]`, the first four are `SPECIALS`.
 
-    To save a vocabulary, save `list(vocabulary.words)`; `Vocabulary(words)` restores it.
+    To save a vocabulary, save `list(vocabulary.words)` and its unit; `Vocabulary(words, unit)`
+    restores it.
+
+    Args:
+        words: The words, distinct.
+        unit: What captions are cut into, as in `CaptionSpec`.
 
     Raises:
         ModelError: The words aren't distinct, or don't begin with `SPECIALS`.
@@ -95,6 +112,7 @@ class Vocabulary:
     """
 
     words: tuple[str, ...]
+    unit: str = "word"
 
     def __post_init__(self):
         words = tuple(self.words)
@@ -108,11 +126,13 @@ class Vocabulary:
         object.__setattr__(self, "_tokens", {word: i for i, word in enumerate(words)})
 
     @classmethod
-    def from_captions(cls, captions: Iterable[str], min_count: int = 1) -> "Vocabulary":
+    def from_captions(
+        cls, captions: Iterable[str], min_count: int = 1, unit: str = "word"
+    ) -> "Vocabulary":
         """The words that occur at least `min_count` times: by frequency, then alphabetically."""
-        counts = Counter(word for caption in captions for word in tokenise(caption))
+        counts = Counter(word for caption in captions for word in tokenise(caption, unit))
         ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        return cls(SPECIALS + tuple(word for word, count in ranked if count >= min_count))
+        return cls(SPECIALS + tuple(word for word, count in ranked if count >= min_count), unit)
 
     def __len__(self) -> int:
         return len(self.words)
@@ -128,7 +148,7 @@ class Vocabulary:
         """
         if length < 1:
             raise ValueError(f"expected a length of at least 1. Received: length={length}")
-        known = [self._tokens.get(word, UNK) for word in tokenise(text)[: length - 1]]
+        known = [self._tokens.get(word, UNK) for word in tokenise(text, self.unit)[: length - 1]]
         packed = np.full(length + 1, PAD, np.int32)
         packed[: len(known) + 2] = [START, *known, END]
         return packed
@@ -150,6 +170,6 @@ class Vocabulary:
             The share of word occurrences that are in the vocabulary, and the counts of the words
             that aren't.
         """
-        words = Counter(word for caption in captions for word in tokenise(caption))
+        words = Counter(word for text in captions for word in tokenise(text, self.unit))
         unknown = Counter({word: n for word, n in words.items() if word not in self._tokens})
         return 1 - unknown.total() / max(1, words.total()), unknown

@@ -36,10 +36,15 @@ def owned(
     Raises:
         TrainingError: Another process trains into a folder, or a folder has `files` that are
             neither to be continued nor overwritten.
-        ValueError: `resume` and `overwrite`.
+        ValueError: `resume` and `overwrite`, or one folder twice.
     """
     if resume and overwrite:
         raise ValueError("expected resume or overwrite, not both. Received: both")
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        raise ValueError(
+            f"expected a folder for the copy (--copy-to) beside the run's. Received: {folders[0]}, "
+            "the run's own"
+        )
     with contextlib.ExitStack() as locks:
         for folder in folders:
             locks.enter_context(_locked(folder))

@@ -25,11 +25,21 @@ from v2t_lib.training.warm_start import grow, warm_start
 
 
 def _built_as(recipe: Recipe, old: Captioner) -> Recipe:
-    """The recipe with encoder and decoder of an older model; dropout and training stay."""
+    """The recipe with encoder and decoder of an older model; dropout and training stay.
+
+    Characters stay characters; they may also follow words, as scripts with spaces have the same
+    tokens either way.
+    """
     name, options = encoders.recipe_of(old.encoder)
     decoder = old.decoder_options | {"dropout": recipe.decoder.dropout}
+    by_character = old.caption_spec.unit == "character"
+    caption = dataclasses.replace(recipe.caption, unit="character") if by_character else None
     return dataclasses.replace(
-        recipe, encoder=name, encoder_options=options, decoder=DecoderOptions(**decoder)
+        recipe,
+        encoder=name,
+        encoder_options=options,
+        decoder=DecoderOptions(**decoder),
+        caption=caption or recipe.caption,
     )
 
 
@@ -65,14 +75,16 @@ def _with_words(
     shards: ShardDataset, recipe: Recipe, old: Captioner | None
 ) -> tuple[Recipe, Vocabulary]:
     """The recipe, built as an older model if there is one, and the vocabulary of the captions."""
-    captions = shards.captions()
-    checks.warn(captions, recipe.caption.length)
-    vocabulary = Vocabulary.from_captions(captions, recipe.caption.min_count)
     if old is not None:
-        vocabulary, recipe = grow(old.vocabulary, vocabulary), _built_as(recipe, old)
+        recipe = _built_as(recipe, old)
+    captions, spec = shards.captions(), recipe.caption
+    checks.warn(captions, spec.length, spec.unit)
+    vocabulary = Vocabulary.from_captions(captions, spec.min_count, spec.unit)
+    if old is not None:
+        vocabulary = grow(old.vocabulary, vocabulary)
     if len(vocabulary) == len(SPECIALS):
         raise DataError(
-            f"{shards.folder}: expected words that occur at least {recipe.caption.min_count} times "
+            f"{shards.folder}: expected words that occur at least {spec.min_count} times "
             "in its captions. Received: none; lower min_count, or look into the captions"
         )
     return recipe, vocabulary

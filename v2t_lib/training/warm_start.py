@@ -9,7 +9,8 @@ from v2t_lib.text.vocabulary import Vocabulary
 
 def grow(known: Vocabulary, captions: Vocabulary) -> Vocabulary:
     """The words of `known`, with the same tokens, then the further words of `captions`."""
-    return Vocabulary(known.words + tuple(w for w in captions.words if w not in set(known.words)))
+    fresh = tuple(word for word in captions.words if word not in set(known.words))
+    return Vocabulary(known.words + fresh, captions.unit)
 
 
 def warm_start(captioner: Captioner, old: Captioner) -> None:

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 from v2t_lib.clips.decode import sample_times
 from v2t_lib.files import replacing
 from v2t_lib.views.heatmap import enlarge, heat_maps, overlay
+from v2t_lib.views.lettering import font_for, right_to_left
 
 _HIGHLIGHT = "#f6a800"
 _FONT, _LINE, _MARGIN = 15, 19, 5
@@ -67,11 +68,13 @@ def _above_caption(picture: np.ndarray, words: Sequence[str], highlighted: int) 
     pen = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     places, x, y = [], _MARGIN, picture.shape[0] + 4
     for word in words:
-        length = pen.textlength(word, font_size=_FONT)
+        length = pen.textlength(word, font=font_for(word, _FONT))
         if x > _MARGIN and x + length > picture.shape[1] - _MARGIN:
             x, y = _MARGIN, y + _LINE
         places.append((x, y, length))
         x += length + 7
+    if right_to_left(words):
+        places = [(picture.shape[1] - x - length, y, length) for x, y, length in places]
     height = y + _LINE + 4
     page = Image.new("RGB", (picture.shape[1], height + height % 2), "white")
     page.paste(Image.fromarray(picture))
@@ -79,7 +82,8 @@ def _above_caption(picture: np.ndarray, words: Sequence[str], highlighted: int) 
     for number, (word, (x, y, length)) in enumerate(zip(words, places, strict=True)):
         if number == highlighted:
             pen.rectangle((x - 2, y, x + length + 2, y + _LINE - 1), fill=_HIGHLIGHT)
-        pen.text((x, y), word, fill="black", font_size=_FONT)
+        font = font_for(word, _FONT)
+        pen.text((x, y + _FONT - 1), word, fill="black", font=font, anchor="ls")
     return np.asarray(page)
 
 

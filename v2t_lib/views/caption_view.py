@@ -8,6 +8,7 @@ from PIL import Image
 
 from v2t_lib.models.caption import Caption
 from v2t_lib.views.heatmap import enlarge, heat_maps, overlay
+from v2t_lib.views.lettering import right_to_left
 
 _WIDTH = 320
 
@@ -51,7 +52,8 @@ class CaptionView(widgets.VBox):
         for number, button in enumerate(self.buttons):
             button.on_click(lambda _, number=number: self.choose(number))
         self.facts = widgets.HTML()
-        words = widgets.HBox(self.buttons, layout=widgets.Layout(flex_flow="row wrap"))
+        row = "row-reverse" if right_to_left(caption.words) else "row"
+        words = widgets.HBox(self.buttons, layout=widgets.Layout(flex_flow=f"{row} wrap"))
         super().__init__(
             [widgets.HTML(f"<b>{html.escape(title)}</b>"), self.image, words, self.facts],
             layout=widgets.Layout(width=f"{_WIDTH + 20}px"),

@@ -16,6 +16,7 @@ from v2t_lib.files import replacing
 from v2t_lib.models.caption import Caption
 from v2t_lib.views.animation import frame_durations
 from v2t_lib.views.heatmap import HEAT_OPACITY
+from v2t_lib.views.lettering import right_to_left
 
 #: JPEG options for frames that are narrow, and so shown enlarged with their artefacts, and others.
 _JPEG = {True: {"quality": 93, "subsampling": 0}, False: {"quality": 75, "subsampling": 2}}
@@ -51,7 +52,9 @@ def _clip_data(caption: Caption, name: str, truth: str) -> dict:
         "shift": _rounded(caption.cell_shift, 3),
         "seconds": _rounded(caption.seconds, 3),
         "step": round(float(frame_durations(caption.seconds).mean()), 3),
+        "text": caption.text,
         "words": list(caption.words),
+        "direction": "rtl" if right_to_left(caption.words) else "ltr",
         "probs": _rounded(caption.probs),
         "runners": [[[word, round(p, 4)] for word, p in row] for row in caption.runners_up]
         or [[] for _ in caption.words],

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from v2t_lib.views.heatmap import heat_maps, overlay
+from v2t_lib.views.lettering import font_for
 
 _THUMBNAIL, _GAP, _MARGIN = 64, 4, 5
 #: Sizes of the text, and the height of a line above the pictures, in pixels.
@@ -28,7 +29,7 @@ def strip(frames: np.ndarray, seconds: np.ndarray, height: int = 96) -> bytes:
     resampling = Image.Resampling.BOX if smaller else Image.Resampling.NEAREST
     for number, frame in enumerate(frames):
         x = number * (width + _GAP)
-        pen.text((x, 2), f"{seconds[number]:.2f} s", fill="black", font_size=_NOTE)
+        pen.text((x, 2), f"{seconds[number]:.2f} s", fill="black", font=font_for("0", _NOTE))
         page.paste(Image.fromarray(frame).resize((width, height), resampling), (x, _LINE))
     return _png(page)
 
@@ -76,15 +77,16 @@ def sheet(
     pen = ImageDraw.Draw(page)
     for column, number in enumerate(shown):
         x = left + column * across
-        pen.text((x, 2), f"{seconds[number]:.1f} s", fill="black", font_size=_NOTE)
+        pen.text((x, 2), f"{seconds[number]:.1f} s", fill="black", font=font_for("0", _NOTE))
         for row, pictures in enumerate(rows):
             picture = Image.fromarray(pictures[column])
             thumbnail = picture.resize((_THUMBNAIL, height), Image.Resampling.BOX)
             page.paste(thumbnail, (x, top + row * down))
     for row, (word, prob) in enumerate(zip(words, probs, strict=True), start=1):
         y = top + row * down + height // 2
-        pen.text((_MARGIN, y - _WORD), word, fill="black", font_size=_WORD)
-        pen.text((_MARGIN, y + 3), f"{prob:.0%}", fill="#555555", font_size=_NOTE)
+        font, note = font_for(word, _WORD), font_for("0", _NOTE)
+        pen.text((_MARGIN, y - 2), word, fill="black", font=font, anchor="ls")
+        pen.text((_MARGIN, y + 3), f"{prob:.0%}", fill="#555555", font=note)
     # 96 colours are enough for thumbnails and take a third of the bytes.
     return _png(page.quantize(96, dither=Image.Dither.NONE))
 
@@ -92,7 +94,7 @@ def sheet(
 def _label_width(words: Sequence[str]) -> int:
     """Pixels that the longest word needs, margins included."""
     pen = ImageDraw.Draw(Image.new("RGB", (1, 1)))
-    widths = [pen.textlength(word, font_size=_WORD) for word in words]
+    widths = [pen.textlength(word, font=font_for(word, _WORD)) for word in words]
     return int(max([40, *widths]) + 2 * _MARGIN)
 
 
