@@ -41,10 +41,12 @@ def add_published(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--published", choices=names, help=text)
 
 
-def add_model(parser: argparse.ArgumentParser, beam: int) -> None:
-    """`--model` and `--beam`, whose default is `beam`."""
+def add_model(parser: argparse.ArgumentParser, beam: int | None = None) -> None:
+    """`--model`, and `--beam` for a command that has a default for it."""
     add = parser.add_argument
     add("--model", type=Path, required=True, metavar="M.keras", help="a trained captioner")
+    if beam is None:
+        return
     text = f"captions that beam search keeps at each word, 1 for greedy search (default: {beam})"
     add("--beam", type=number(1), default=beam, metavar="BEAMS", help=text)
 
