@@ -17,11 +17,11 @@ from v2t_lib.progress import log
 
 #: In the order of `v2t --help`; each is a module with `add_arguments` and `run`,
 #: whose docstring is its help.
-COMMANDS = ("demo", "shapes", "fetch", "pack", "train", "caption", "verify", "inspect", "evaluate",
-            "score", "encoders", "recipes")  # fmt: skip
+COMMANDS = ("demo", "shapes", "fetch", "pack", "train", "calibrate", "caption", "verify", "inspect",
+            "evaluate", "score", "encoders", "recipes")  # fmt: skip
 #: The heavy packages that commands load.
 LOADS = dict.fromkeys(("fetch", "pack"), ("tensorflow",)) | dict.fromkeys(
-    ("demo", "train", "caption", "verify", "inspect", "evaluate", "encoders"),
+    ("demo", "train", "calibrate", "caption", "verify", "inspect", "evaluate", "encoders"),
     ("keras", "tensorflow"),
 )
 EPILOG = """\

@@ -27,17 +27,29 @@ class Calibration:
         borne_out: The lowest probability of what is "borne out"; None if no threshold was precise
             enough.
         not_borne_out: The highest probability of what is "not borne out", or None.
+        caption_log_probs: The log-probabilities of the model's own captions of held-out clips, by
+            greedy search: the quantiles 0%, 1%, ... 100%.
+        figures: How good verification is on the held-out clips, in JSON's types; see
+            `training.calibrate`.
     """
 
     weights: tuple[float, float]
     bias: float
     borne_out: float | None = None
     not_borne_out: float | None = None
+    caption_log_probs: tuple[float, ...] = ()
+    figures: dict = dataclasses.field(default_factory=dict)
 
     def probability(self, lifts: Sequence[float]) -> float:
         """That the sentence is true of the clip, by the lifts of its words in nats."""
         log_odds = self.bias + float(np.dot(self.weights, evidence(lifts)))
         return 1 / (1 + math.exp(-np.clip(log_odds, -500, 500)))
+
+    def least_log_prob(self, share: float) -> float:
+        """The log-probability that a caption must have to be among the surest `share`."""
+        if not self.caption_log_probs:
+            return -math.inf
+        return float(np.interp(100 * (1 - share), np.arange(101), self.caption_log_probs))
 
     def verdict(self, probability: float) -> str:
         """`BORNE_OUT`, `NOT_BORNE_OUT` or, between the thresholds, `CANT_TELL`."""

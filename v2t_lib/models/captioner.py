@@ -72,7 +72,7 @@ class Captioner(Inference, keras.Model):
         object.__setattr__(self, "_searches", {})
         object.__setattr__(self, "_teacher_forcing", None)
         object.__setattr__(self, "_features", None)
-        object.__setattr__(self, "_verification", None)
+        object.__setattr__(self, "_verifications", {})
         object.__setattr__(self, "_pooling", None)
         object.__setattr__(self, "_verifier_config", None)
 

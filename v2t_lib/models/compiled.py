@@ -54,7 +54,7 @@ class CompiledVerification(keras.Model):
 
     def __init__(self, captioner: keras.Model, twin: BlindTwin):
         super().__init__()
-        self.captioner, self.blind, self.twin = captioner, twin, twin.decoder
+        self.captioner, self.twin = captioner, twin
         self.built = True
         self.compile(jit_compile=JIT_COMPILE)
 
@@ -62,7 +62,7 @@ class CompiledVerification(keras.Model):
         clips, tokens = inputs
         memory = self.captioner.encoder(clips)
         logits, weights = self.captioner.decoder(tokens[..., :-1], memory)
-        blind = log_probs_of(self.blind.logits(tokens[..., :-1]), tokens[..., 1:])
+        blind = log_probs_of(self.twin.logits(tokens[..., :-1]), tokens[..., 1:])
         return forced(logits, weights, tokens[..., 1:]), blind, pooled(memory)
 
 

@@ -55,14 +55,21 @@ class Inference:
             features: What `features` made of the frames, where it is there already.
         """
         frames = self._checked(frames)
+        found = self.search(frames if features is None else features, beam)
+        return self._captions(found, frames, seconds)
+
+    def search(self, inputs, beam: int = 1) -> SearchResult:
+        """The tokens of captions for a batch of clips, with their log-probabilities and attention.
+
+        Args:
+            inputs: uint8 clips `(batch, T, H, W, 3)`, or what `features` made of them.
+            beam: Number of beams; 1 for greedy.
+        """
         if beam < 1:
             raise ValueError(f"expected at least 1 beam. Received: beam={beam}")
         if beam not in self._searches:
             self._searches[beam] = CompiledSearch(self, beam)
-        found = self._searches[beam].predict_on_batch(
-            split(frames if features is None else features)
-        )
-        return self._captions(found, frames, seconds)
+        return SearchResult(*map(np.asarray, self._searches[beam].predict_on_batch(split(inputs))))
 
     def explain_frames(
         self, frames, texts: Sequence[str], seconds=None, features=None
@@ -104,24 +111,42 @@ class Inference:
             ModelError: The model has no blind twin.
             SentenceError: A sentence without words, or longer than the model writes.
         """
-        frames, twin = self._checked(frames), self.require_twin()
+        frames = self._checked(frames)
         words = [words_of(sentence, self.caption_spec.length) for sentence in sentences]
         tokens = np.stack([self.vocabulary.pack(s, self.caption_spec.length) for s in sentences])
-        if self._verification is None or self._verification.twin is not twin.decoder:
-            object.__setattr__(self, "_verification", CompiledVerification(self, twin))
-        found, blind, pooled = self._verification.predict_on_batch(
-            split((frames if features is None else features, tokens[:, None]))
-        )
-        found = SearchResult(*(np.asarray(part)[:, 0] for part in found))
+        inputs = frames if features is None else features
+        found, blind, pooled = self.score_tokens(inputs, tokens[:, None])
+        found = SearchResult(*(part[:, 0] for part in found))
         captions = self._captions(found, frames, seconds)
-        unlike = self._unlike(np.asarray(pooled))
+        unlike = self._unlike(pooled)
         verified = []
         for number, (caption, said) in enumerate(zip(captions, words, strict=True)):
             given = dataclasses.replace(caption, words=tuple(said), text=" ".join(said))
-            log_probs = np.asarray(blind)[number, 0, : len(said)]
+            log_probs = blind[number, 0, : len(said)]
             arguments = (sentences[number], self.verifier, self.vocabulary, unlike[number])
             verified.append(verification(given, log_probs, *arguments))
         return verified
+
+    def score_tokens(self, inputs, tokens) -> tuple[SearchResult, np.ndarray, np.ndarray]:
+        """Scores K given sentences a clip, with the clip and without: what verification rests on.
+
+        Args:
+            inputs: uint8 clips `(batch, T, H, W, 3)`, or what `features` made of them.
+            tokens: int32 `(batch, K, L + 1)`, as `Vocabulary.pack` gives them.
+
+        Returns:
+            The sentences' scores, `(batch, K, L)` and so on; float32 `(batch, K, L)`, the blind
+            twin's log-probabilities; and float32 `(batch, F)`, the clips' `pooled` memories.
+
+        Raises:
+            ModelError: The model has no blind twin.
+        """
+        twin = self.require_twin()
+        count = tokens.shape[1]  # a graph of its own for each number of sentences
+        if count not in self._verifications or self._verifications[count].twin is not twin:
+            self._verifications[count] = CompiledVerification(self, twin)
+        found, *others = self._verifications[count].predict_on_batch(split((inputs, tokens)))
+        return SearchResult(*map(np.asarray, found)), *map(np.asarray, others)
 
     def unlike_training(self, frames, features=None) -> list[bool | None]:
         """Whether each clip of a batch is unlike those the model was trained on.
@@ -136,10 +161,17 @@ class Inference:
         frames = self._checked(frames)
         if self.verifier.familiarity is None:
             return [None] * len(frames)
+        return self._unlike(self.pooled(frames if features is None else features))
+
+    def pooled(self, inputs) -> np.ndarray:
+        """float32 `(batch, F)`: what familiarity is judged by, see `models.familiarity.pooled`.
+
+        Args:
+            inputs: uint8 clips `(batch, T, H, W, 3)`, or what `features` made of them.
+        """
         if self._pooling is None:
             object.__setattr__(self, "_pooling", CompiledPooling(self))
-        inputs = split(frames if features is None else features)
-        return self._unlike(np.asarray(self._pooling.predict_on_batch(inputs)))
+        return np.asarray(self._pooling.predict_on_batch(split(inputs)))
 
     def _unlike(self, pooled: np.ndarray) -> list[bool | None]:
         familiarity = self.verifier.familiarity
@@ -182,7 +214,9 @@ class Inference:
             ClipError: The source gives no frames.
         """
         clip = self.decode(source)
-        return self.caption_frames(clip.frames[None], beam, clip.seconds[None])[0]
+        found = self.caption_frames(clip.frames[None], beam, clip.seconds[None])[0]
+        (unlike,) = self.unlike_training(clip.frames[None])
+        return dataclasses.replace(found, unlike_training=unlike)
 
     def explain(self, source, text: str) -> Caption:
         """Scores a given sentence for a clip: each word's probability and attention.
@@ -191,7 +225,9 @@ class Inference:
             ClipError: The source gives no frames.
         """
         clip = self.decode(source)
-        return self.explain_frames(clip.frames[None], [text], clip.seconds[None])[0]
+        found = self.explain_frames(clip.frames[None], [text], clip.seconds[None])[0]
+        (unlike,) = self.unlike_training(clip.frames[None])
+        return dataclasses.replace(found, unlike_training=unlike)
 
     def verify(self, source, sentence: str) -> Verification:
         """Does a clip bear a sentence out? See `Verification`.

@@ -41,7 +41,8 @@ class Verifier:
             twin.load(store)
         if "calibration" in config:
             parts = config["calibration"]
-            calibration = Calibration(**parts | {"weights": tuple(parts["weights"])})
+            tuples = {name: tuple(parts[name]) for name in ("weights", "caption_log_probs")}
+            calibration = Calibration(**parts | tuples)
         if "familiarity" in config:
             familiarity = Familiarity.load(store, **config["familiarity"])
         return cls(twin, calibration, familiarity)

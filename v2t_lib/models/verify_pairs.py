@@ -156,7 +156,8 @@ def _judged(
     frames = np.stack([clip.frames for clip in filled])
     seconds = np.stack([clip.seconds for clip in filled])
     sentences += sentences[-1:] * filling
-    features = captioner.features(frames)  # of equal frames computed once
+    # An image network runs once on frames that are equal, many frames at a time.
+    features = captioner.features(frames) if len(rows) > 1 else None
     found = captioner.verify_frames(frames, sentences, seconds, features)
     for (number, pair), verification in zip(rows, found, strict=False):
         yield number, _result(pair, verification)

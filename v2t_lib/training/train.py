@@ -18,6 +18,7 @@ from v2t_lib.progress import log
 from v2t_lib.shards.reader import ShardDataset, Shards
 from v2t_lib.text import checks
 from v2t_lib.text.vocabulary import SPECIALS, Vocabulary
+from v2t_lib.training.calibrate import calibrated
 from v2t_lib.training.checkpoints import Mirror
 from v2t_lib.training.feature_cache import cached_features
 from v2t_lib.training.fit import BLIND_FILE, MODEL_FILE, fit
@@ -119,7 +120,8 @@ def train(
             captions alone.
         out: The run's directory.
         recipe: How the model is built and trained; every option's default when left out.
-        val: Validation shards, to choose the best epoch; by the training loss when left out.
+        val: Validation shards, to choose the best epoch and to calibrate `Captioner.verify`; when
+            left out, the training loss chooses, and verification has no probabilities.
         resume: Continue the run in `out`.
         copy_to: A second directory, on a mounted drive say, that gets a copy of the run as it
             grows; `resume` restores from there what `out` lacks.
@@ -173,4 +175,7 @@ def train(
         captioner.verifier = Verifier(twin=BlindTwin.of(twin))  # its file holds the twin too
         path, options = out / MODEL_FILE, recipe.training
         fit(captioner, shards, path, options, val, resume, mirror, callbacks, cache)
+        if val is not None and recipe.encoder != "blind":
+            calibrated(captioner, path, read[1], read[0], seed=options.seed)
+            mirror.put(path)
     return captioner
