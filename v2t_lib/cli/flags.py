@@ -19,6 +19,11 @@ def number(at_least: int) -> Callable[[str], int]:
     return _parser_of(Option(at_least, "", "", at_least=at_least))
 
 
+def share(text: str) -> float:
+    """An argument's type: numbers above 0, up to 1."""
+    return _parser_of(Option(1.0, "", "", above=0, at_most=1))(text)
+
+
 def _parser_of(option: Option) -> Callable[[str], object]:
     def parse(text: str):
         try:
