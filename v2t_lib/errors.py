@@ -40,6 +40,10 @@ class ClipError(V2TError):
         return f"{self.kind}: {self.message}"
 
 
+class SentenceError(V2TError):
+    """A sentence that can't be judged: without words, or longer than the model writes."""
+
+
 class DataError(V2TError):
     """A captions file, split list or shard directory that is missing, damaged or unsuitable."""
 

@@ -14,9 +14,10 @@ from v2t_lib.errors import DataError
 from v2t_lib.files import replacing
 from v2t_lib.metrics.attention_faithfulness import deletion, pointed_words, pointing
 from v2t_lib.metrics.caption_loss import CaptionLoss
-from v2t_lib.metrics.corpus_scores import intervals, score_corpus
+from v2t_lib.metrics.corpus_scores import CorpusScores, intervals, score_corpus, scores_of
 from v2t_lib.metrics.diversity import diagnose, diversity
 from v2t_lib.metrics.exact_match import exact_match, exact_match_by
+from v2t_lib.metrics.selective import risk_coverage
 from v2t_lib.models.caption import Caption
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.progress import Progress
@@ -43,6 +44,7 @@ class Prediction:
         beam: The caption of beam search.
         behaviours: What each object of a drawn clip does; None for other clips.
         shown: The greedy caption with its frames and attention, of the first clips; else None.
+        log_prob: The log-probability of the greedy caption, by which the surest are found.
     """
 
     source: str
@@ -51,6 +53,7 @@ class Prediction:
     beam: str
     behaviours: tuple[str, ...] | None
     shown: Caption | None
+    log_prob: float = 0.0
 
 
 def predict(
@@ -106,6 +109,25 @@ def _behaviours(caption: str) -> tuple[str, ...] | None:
     return None
 
 
+def _risk_coverage(
+    predictions: Sequence[Prediction], figures: CorpusScores, unit: str
+) -> list[dict]:
+    """Scores of the captions that the model is surest of, for shrinking shares of the clips."""
+    order = {source: number for number, source in enumerate(figures.sources)}
+    places = np.array([order[prediction.source] for prediction in predictions])
+
+    def scores(kept: np.ndarray) -> dict:
+        texts = [predictions[clip].beam for clip in kept]
+        references = [predictions[clip].references for clip in kept]
+        found = scores_of(figures.table[places[kept]].sum(0))
+        return {
+            "exact_match": exact_match(texts, references, unit),
+            **{name: float(found[name]) for name in ("BLEU-4", "ROUGE-L", "CIDEr")},
+        }
+
+    return risk_coverage([prediction.log_prob for prediction in predictions], scores)
+
+
 def _unseen(captioner: Captioner, shards: Shards) -> float:
     captions, references = [], []
     for example, greedy, _ in predict(captioner, shards, beam=1):
@@ -140,9 +162,10 @@ def evaluate(
 
     Returns:
         The scores, `None` where the data can't say: fractions 0 to 1, losses in nats a token,
-        `shuffled_loss` that with the clips of other captions, all of `diversity` and the scores
-        and intervals of `corpus_scores`, and in `doubts` what a reader should be told; and the
-        predictions on `shards`.
+        `shuffled_loss` that with the clips of other captions, `risk_coverage` the scores of the
+        surest captions alone, all of `diversity` and the scores and intervals of
+        `corpus_scores`, and in `doubts` what a reader should be told; and the predictions on
+        `shards`.
     """
     shards, predictions, words, first = ShardDataset.open(shards), [], [], []
     lag = min(LAG, shards.info.clips // 2)
@@ -161,6 +184,7 @@ def evaluate(
             beam=best.text,
             behaviours=_behaviours(example.captions[0]) if drawn else None,
             shown=greedy if number < shown else None,
+            log_prob=greedy.log_prob,
         )
         predictions.append(prediction)
         words += pointed_words(greedy, example.masks)
@@ -185,6 +209,7 @@ def evaluate(
         "perplexity": math.exp(losses["loss"]),
         **pointing(words),
         "deletion": deletion(captioner, first, every_word=predictions[0].behaviours is None),
+        "risk_coverage": _risk_coverage(predictions, figures, unit),
         **diversity(texts, ShardDataset.open(training).captions() if training else None, unit),
         **figures.scores(),
         "no_meteor": figures.no_meteor,
@@ -222,6 +247,11 @@ def summary(scores: dict) -> str:
             f"probability, a random tenth {deleted['random']:.2f} (difference "
             f"{deleted['interval'][0]:.2f} to {deleted['interval'][1]:.2f})."
         )
+    half = next(row for row in scores["risk_coverage"] if row["coverage"] == 0.5)
+    sentences.append(
+        f"The half of the captions that the model is surest of: exact match "
+        f"{100 * half['exact_match']:.1f}%, CIDEr {half['CIDEr']:.2f}."
+    )
     if parts := scores["exact_match_by"]:
         for kind, groups in parts.items():
             shares = (f"{name} {100 * g['exact_match']:.1f}%" for name, g in groups.items())

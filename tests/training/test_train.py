@@ -183,6 +183,17 @@ def test_the_blind_twin_has_the_same_decoder_and_sees_nothing(finished):
     assert len({caption.text for caption in captions}) == 1
 
 
+@pytest.mark.usefixtures("eager")
+def test_the_captioners_file_holds_the_twin(finished):
+    captioner, blind = (v2t.load(finished / f"{name}.keras") for name in ("captioner", "blind"))
+    assert blind.verifier.twin is None
+    (found,) = captioner.verify_frames(tiny.frames(1), ["there is a"])
+    (seeing,) = captioner.explain_frames(tiny.frames(1), ["there is a"])
+    (unseen,) = blind.explain_frames(tiny.frames(1), ["there is a"])
+    lifts = [word.lift for word in found.words]
+    np.testing.assert_allclose(lifts, np.log(seeing.probs / unseen.probs), atol=5e-3)
+
+
 KILLED = """
 import json, sys
 from helpers.runs import eagerly

@@ -19,6 +19,11 @@ def number(at_least: int) -> Callable[[str], int]:
     return _parser_of(Option(at_least, "", "", at_least=at_least))
 
 
+def share(text: str) -> float:
+    """An argument's type: numbers above 0, up to 1."""
+    return _parser_of(Option(1.0, "", "", above=0, at_most=1))(text)
+
+
 def _parser_of(option: Option) -> Callable[[str], object]:
     def parse(text: str):
         try:
@@ -41,10 +46,12 @@ def add_published(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--published", choices=names, help=text)
 
 
-def add_model(parser: argparse.ArgumentParser, beam: int) -> None:
-    """`--model` and `--beam`, whose default is `beam`."""
+def add_model(parser: argparse.ArgumentParser, beam: int | None = None) -> None:
+    """`--model`, and `--beam` for a command that has a default for it."""
     add = parser.add_argument
     add("--model", type=Path, required=True, metavar="M.keras", help="a trained captioner")
+    if beam is None:
+        return
     text = f"captions that beam search keeps at each word, 1 for greedy search (default: {beam})"
     add("--beam", type=number(1), default=beam, metavar="BEAMS", help=text)
 

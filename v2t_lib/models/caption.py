@@ -32,6 +32,8 @@ class Caption:
             `(word, probability)`, most probable first.
         cell_shift: How far `(down, right)` the centres of what the cells see lie from the cells'
             own, in cells.
+        unlike_training: Whether the clip is unlike those the model was trained on; None where that
+            isn't known.
     """
 
     text: str
@@ -43,6 +45,7 @@ class Caption:
     seconds: np.ndarray
     runners_up: tuple[tuple[tuple[str, float], ...], ...] = ()
     cell_shift: tuple[float, float] = (0.0, 0.0)
+    unlike_training: bool | None = None
 
     def frame_share(self) -> np.ndarray:
         """float32 `(words, T)`: each word's attention on each frame; the rows sum to 1.

@@ -1,31 +1,26 @@
 """The model: an encoder and a decoder that caption a clip."""
 
 import dataclasses
-from collections.abc import Sequence
 
 import keras
-import numpy as np
 from keras import layers, ops
 
-from v2t_lib.clips.decode import Clip, decode_clip
 from v2t_lib.errors import ModelError
-from v2t_lib.fetching.downloader import read_source
-from v2t_lib.models.caption import Caption
-from v2t_lib.models.compiled import CompiledFeatures, CompiledSearch, CompiledTeacherForcing
 from v2t_lib.models.decoder import AttentionDecoder
 from v2t_lib.models.distribution import remainders, split
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.models.generation import SearchResult, beam, greedy
+from v2t_lib.models.inference import Inference
 from v2t_lib.models.scheduled_sampling import ScheduledSampling
-from v2t_lib.models.transcribe import transcribe
+from v2t_lib.models.verifier import Verifier
 from v2t_lib.specs import CaptionSpec, ClipSpec
-from v2t_lib.text.vocabulary import PAD, Vocabulary, sentence, tokenise
+from v2t_lib.text.vocabulary import PAD, Vocabulary
 
 FORMAT = 1
 
 
 @keras.saving.register_keras_serializable("v2t_lib")
-class Captioner(keras.Model):
+class Captioner(Inference, keras.Model):
     """Generates captions for clips.
 
     Built on construction: clip spec, caption spec and vocabulary fix every shape.
@@ -40,6 +35,10 @@ class Captioner(keras.Model):
             every cell gets the same total attention over the sentence (arXiv 1502.03044, section
             4.2.1); 0 for none.
         recipe: How it was built and trained, as `Recipe.to_dict` has it; None where unknown.
+
+    Attributes:
+        verifier: What it carries beside the network to judge sentences, see `verify`; set once it
+            is trained. Its file holds it too.
 
     Call arguments:
         inputs: `(clips, tokens)`: uint8 `(batch, T, H, W, 3)` and int32 `(batch, L)`.
@@ -67,7 +66,7 @@ class Captioner(keras.Model):
             )
         self.clip_spec, self.caption_spec = clip_spec, caption_spec
         self.vocabulary, self.doubly_stochastic = vocabulary, doubly_stochastic
-        self.encoder, self.recipe = encoder, recipe
+        self.encoder, self.recipe, self.verifier = encoder, recipe, Verifier()
         self.decoder_options = dict(decoder or {})
         self.decoder = AttentionDecoder(
             len(vocabulary), **self.decoder_options, dtype=self.dtype_policy
@@ -78,6 +77,9 @@ class Captioner(keras.Model):
         object.__setattr__(self, "_searches", {})
         object.__setattr__(self, "_teacher_forcing", None)
         object.__setattr__(self, "_features", None)
+        object.__setattr__(self, "_verifications", {})
+        object.__setattr__(self, "_pooling", None)
+        object.__setattr__(self, "_verifier_config", None)
 
     def build(self, input_shape):
         clips, tokens = input_shape
@@ -128,118 +130,29 @@ class Captioner(keras.Model):
         options = (spec.length_exponent, spec.no_repeat)
         return beam(self.decoder.step, state, batch, spec.length, width, *options)
 
-    def features(self, frames) -> np.ndarray:
-        """What an image network makes of clips, for `caption_frames` and the like.
-
-        It saves time where a clip is used more than once: frames that recur are computed once.
-
-        Args:
-            frames: uint8 `(batch, T, H, W, 3)`, as `clip_spec` says.
-
-        Returns:
-            `(batch, T, h', w', C)`; `frames` for an encoder without an image network.
-        """
-        frames = self._checked(frames)
-        if not hasattr(self.encoder, "features"):
-            return frames
-        if self._features is None:
-            object.__setattr__(self, "_features", CompiledFeatures(self.encoder))
-        return self._features.of_clips(frames)
-
-    def caption_frames(self, frames, beam: int = 1, seconds=None, features=None) -> list[Caption]:
-        """Captions a batch of decoded clips.
-
-        Args:
-            frames: uint8 `(batch, T, H, W, 3)`, as `clip_spec` says.
-            beam: Number of beams; 1 for greedy.
-            seconds: `(batch, T)`, the frames' times; frame numbers when left out.
-            features: What `features` made of the frames, where it is there already.
-        """
-        frames = self._checked(frames)
-        if beam < 1:
-            raise ValueError(f"expected at least 1 beam. Received: beam={beam}")
-        if beam not in self._searches:
-            self._searches[beam] = CompiledSearch(self, beam)
-        found = self._searches[beam].predict_on_batch(
-            split(frames if features is None else features)
-        )
-        return self._captions(found, frames, seconds)
-
-    def explain_frames(
-        self, frames, texts: Sequence[str], seconds=None, features=None
-    ) -> list[Caption]:
-        """Scores given sentences (teacher forcing): each word's probability and attention.
-
-        Args:
-            frames: uint8 `(batch, T, H, W, 3)`, as `clip_spec` says.
-            texts: A sentence a clip; words the vocabulary lacks are scored as the unknown word.
-            seconds: `(batch, T)`, the frames' times; frame numbers when left out.
-            features: What `features` made of the frames, where it is there already.
-        """
-        frames, length = self._checked(frames), self.caption_spec.length
-        tokens = np.stack([self.vocabulary.pack(text, length) for text in texts])  # (B,L+1)
-        if self._teacher_forcing is None:
-            object.__setattr__(self, "_teacher_forcing", CompiledTeacherForcing(self))
-        found = self._teacher_forcing.predict_on_batch(
-            split((frames if features is None else features, tokens))
-        )
-        captions = self._captions(found, frames, seconds)
-        unit = self.caption_spec.unit
-        sentences = [tuple(tokenise(text, unit)[: length - 1]) for text in texts]
-        return [
-            dataclasses.replace(caption, words=words, text=sentence(words, unit))
-            for caption, words in zip(captions, sentences, strict=True)
-        ]
-
-    def _checked(self, frames) -> np.ndarray:
-        frames = np.asarray(frames)
-        if frames.shape[1:] != self.clip_spec.shape or frames.dtype != np.uint8:
-            raise ValueError(
-                f"expected a batch of uint8 frames of shape {self.clip_spec.shape}. "
-                f"Received: {frames.dtype} of shape {frames.shape}"
-            )
-        return frames
-
-    def _captions(self, found: SearchResult, frames, seconds) -> list[Caption]:
-        if seconds is None:
-            seconds = np.tile(np.arange(frames.shape[1], dtype=float), (len(frames), 1))
-        return transcribe(found, self.vocabulary, self.grid, frames, seconds, self.cell_shift())
-
-    def decode(self, source) -> Clip:
-        """A path, URL, bytes or uint8 `(N, H, W, 3)` frames to the clip the model gets."""
-        if not isinstance(source, bytes | np.ndarray):
-            source = read_source(source)
-        return decode_clip(source, self.clip_spec)
-
-    def caption(self, source, beam: int = 1) -> Caption:
-        """Captions one clip: a path, URL, bytes or uint8 `(N, H, W, 3)` frames.
-
-        Raises:
-            ClipError: The source gives no frames.
-        """
-        clip = self.decode(source)
-        return self.caption_frames(clip.frames[None], beam, clip.seconds[None])[0]
-
-    def explain(self, source, text: str) -> Caption:
-        """Scores a given sentence for a clip: each word's probability and attention.
-
-        Raises:
-            ClipError: The source gives no frames.
-        """
-        clip = self.decode(source)
-        return self.explain_frames(clip.frames[None], [text], clip.seconds[None])[0]
-
     def get_config(self):
-        return super().get_config() | {
-            "format": FORMAT,
-            "clip_spec": dataclasses.asdict(self.clip_spec),
-            "caption_spec": dataclasses.asdict(self.caption_spec),
-            "vocabulary": list(self.vocabulary.words),
-            "encoder": keras.saving.serialize_keras_object(self.encoder),
-            "decoder": self.decoder_options,
-            "doubly_stochastic": self.doubly_stochastic,
-            "recipe": self.recipe,
-        }
+        verifier = self.verifier.get_config()
+        return (
+            super().get_config()
+            | {
+                "format": FORMAT,
+                "clip_spec": dataclasses.asdict(self.clip_spec),
+                "caption_spec": dataclasses.asdict(self.caption_spec),
+                "vocabulary": list(self.vocabulary.words),
+                "encoder": keras.saving.serialize_keras_object(self.encoder),
+                "decoder": self.decoder_options,
+                "doubly_stochastic": self.doubly_stochastic,
+                "recipe": self.recipe,
+            }
+            | ({"verifier": verifier} if verifier else {})
+        )
+
+    def save_own_variables(self, store):
+        self.verifier.save(store)
+
+    def load_own_variables(self, store):
+        config, words = self._verifier_config, len(self.vocabulary)
+        self.verifier = Verifier.from_config(config, words, store)
 
     @classmethod
     def from_config(cls, config):
@@ -247,10 +160,14 @@ class Captioner(keras.Model):
         if config.pop("format", None) != FORMAT:
             raise ModelError(f"expected a model of format {FORMAT}. Received: another version's")
         caption_spec = CaptionSpec(**config.pop("caption_spec"))
-        return cls(
+        verifier = config.pop("verifier", None)
+        captioner = cls(
             clip_spec=ClipSpec(**config.pop("clip_spec")),
             caption_spec=caption_spec,
             vocabulary=Vocabulary(tuple(config.pop("vocabulary")), caption_spec.unit),
             encoder=encoders.deserialize(config.pop("encoder")),
             **config,
         )
+        # What it names is made when the weights are loaded.
+        object.__setattr__(captioner, "_verifier_config", verifier)
+        return captioner

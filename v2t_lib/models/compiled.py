@@ -6,8 +6,10 @@ import keras
 import numpy as np
 from keras import layers
 
+from v2t_lib.models.blind_twin import BlindTwin
 from v2t_lib.models.distribution import split
-from v2t_lib.models.generation import SearchResult, forced
+from v2t_lib.models.familiarity import pooled
+from v2t_lib.models.generation import SearchResult, forced, log_probs_of
 
 #: XLA makes Conv3D several times slower on CPUs; on JAX it is the only compiler.
 JIT_COMPILE = keras.backend.backend() == "jax"
@@ -41,6 +43,40 @@ class CompiledTeacherForcing(keras.Model):
         clips, tokens = inputs
         logits, weights = self.captioner.decoder(tokens[:, :-1], self.captioner.encoder(clips))
         return forced(logits, weights, tokens[:, 1:])
+
+
+class CompiledVerification(keras.Model):
+    """Scores K given sentences a clip, with the clip and without.
+
+    From uint8 clips and int32 tokens `(batch, K, L + 1)` to a `SearchResult` for K sentences a
+    clip, the blind twin's log-probabilities `(batch, K, L)` and the clips' `pooled` memories.
+    """
+
+    def __init__(self, captioner: keras.Model, twin: BlindTwin):
+        super().__init__()
+        self.captioner, self.twin = captioner, twin
+        self.built = True
+        self.compile(jit_compile=JIT_COMPILE)
+
+    def call(self, inputs):
+        clips, tokens = inputs
+        memory = self.captioner.encoder(clips)
+        logits, weights = self.captioner.decoder(tokens[..., :-1], memory)
+        blind = log_probs_of(self.twin.logits(tokens[..., :-1]), tokens[..., 1:])
+        return forced(logits, weights, tokens[..., 1:]), blind, pooled(memory)
+
+
+class CompiledPooling(keras.Model):
+    """uint8 clips, or their features, to their `pooled` memories."""
+
+    def __init__(self, captioner: keras.Model):
+        super().__init__()
+        self.captioner = captioner
+        self.built = True
+        self.compile(jit_compile=JIT_COMPILE)
+
+    def call(self, clips):
+        return pooled(self.captioner.encoder(clips))
 
 
 class CompiledFeatures(keras.Model):

@@ -60,10 +60,15 @@ def forced(logits, weights, targets) -> SearchResult:
         weights: float32 `(batch, L, S)`.
         targets: int32 `(batch, L)`, END included, then PAD.
     """
+    given = log_probs_of(logits, targets)
+    return SearchResult(targets, given, weights, *_alternatives(_log_probs(logits)))
+
+
+def log_probs_of(logits, targets):
+    """float32 log-probabilities `(..., L)` of int32 targets `(..., L)`, 0 at PAD."""
     log_probs = ops.log_softmax(ops.cast(logits, "float32"))
     given = ops.take_along_axis(log_probs, targets[..., None], axis=-1)[..., 0]
-    given = ops.where(ops.equal(targets, PAD), 0.0, given)
-    return SearchResult(targets, given, weights, *_alternatives(_log_probs(logits)))
+    return ops.where(ops.equal(targets, PAD), 0.0, given)
 
 
 def greedy(step: Callable, state: DecoderState, batch: int, length: int) -> SearchResult:

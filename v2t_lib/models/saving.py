@@ -21,6 +21,7 @@ def save(captioner: Captioner, path: str | Path) -> None:
     # A copy leaves out the optimiser's state, twice the weights' size, and the training loss.
     bare = Captioner.from_config(captioner.get_config())
     bare.set_weights(captioner.get_weights())
+    bare.verifier = captioner.verifier
     try:
         bare.save(temporary)
         os.replace(temporary, path)

@@ -137,6 +137,10 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.words)
 
+    def __contains__(self, word: str) -> bool:
+        """Whether it is one of the words, special ones apart."""
+        return self._tokens.get(word, UNK) > UNK
+
     def pack(self, text: str, length: int) -> np.ndarray:
         """START, the words, END, then PAD: int32 `(length + 1,)`.
 

@@ -1,6 +1,7 @@
 """Self-critical sequence training (SCST): a last stage that trains for CIDEr itself."""
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.saving import load, save
 from v2t_lib.progress import Progress, log
 from v2t_lib.shards.reader import ShardDataset, Shards
+from v2t_lib.training.calibrate import calibrated
 from v2t_lib.training.checkpoints import Checkpoints, Mirror
 from v2t_lib.training.cider_reward import CaptionReward
 from v2t_lib.training.feature_cache import cached_features
@@ -47,8 +49,9 @@ def train_scst(
         run: The directory of a trained captioner.
         shards: Training shards; all captions of a clip are its references.
         epochs: Passes over the clips.
-        val: Validation shards, to choose the best epoch; the training shards when left out. The
-            model before the stage is one of the candidates.
+        val: Validation shards, to choose the best epoch and to calibrate verification anew; the
+            training shards choose when left out. The model before the stage is one of the
+            candidates.
         options: Batch size, learning rate, of which a tenth is used, seed and checkpoints.
         resume: Continue the stage in `run`; on the CPU it ends as if it had not been stopped.
         copy_to: A second directory that gets a copy as the stage goes on.
@@ -82,14 +85,16 @@ def train_scst(
         if resume:
             mirror.fetch()
         captioner = load(run / MODEL_FILE)
+        # The probabilities of another decoder's words need another calibration.
+        captioner.verifier = dataclasses.replace(captioner.verifier, calibration=None)
         length = captioner.caption_spec.length
         reward = CaptionReward(captioner.vocabulary, length, shards.sentences())
         shards = cached_features(captioner.encoder, shards, cache, run)
-        val = cached_features(captioner.encoder, val, cache, run) if val else shards
+        held_out = cached_features(captioner.encoder, val, cache, run) if val else shards
         stage = Stage(captioner, reward, options, clips // batch)
 
         def end_epoch() -> None:
-            if stage.end_epoch(stage.cider(val.clip_batches(batch))):
+            if stage.end_epoch(stage.cider(held_out.clip_batches(batch))):
                 save(captioner, path)
                 mirror.put(path)
             _write_history(stage.progress["rows"], path.with_suffix(".csv"), mirror)
@@ -103,7 +108,11 @@ def train_scst(
             end_epoch()  # the model before the stage
         batches = functools.partial(shards.clip_batches, batch, options.seed)
         _run(stage, epochs, batches, options.checkpoint_steps, checkpoints, end_epoch)
-    return load(path)
+        best = load(path)
+        if val is not None and best.verifier.twin is not None:
+            calibrated(best, path, held_out, shards, seed=options.seed)
+            mirror.put(path)
+    return best
 
 
 def _write_history(rows: list[dict], path: Path, mirror: Mirror) -> None:

@@ -1,0 +1,85 @@
+"""Foils: sentences that are false, and no easier to tell by their words than true ones."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from v2t_lib.metrics.foils import TRUE, claims
+from v2t_lib.metrics.word_kinds import WORD_KINDS, content, stem
+
+CAPTIONS = (
+    ("A man is riding a horse.", "a guy rides a brown horse"),
+    ("a woman is riding a horse",),
+    ("two dogs play in the snow", "dogs are playing"),
+    ("a girl sings on stage",),
+)
+
+
+def of_kind(found, kind):
+    return [claim for claim in found if claim.kind == kind]
+
+
+def test_every_clip_has_true_sentences_and_false_ones():
+    found = claims(CAPTIONS)
+    assert [c.sentence for c in of_kind(found, TRUE) if c.clip == 0] == [
+        "a man is riding a horse",
+        "a guy rides a brown horse",
+    ]
+    assert {c.clip for c in of_kind(found, "random")} == {0, 1, 2, 3}
+    similar = {c.clip: c.sentence for c in of_kind(found, "similar") if c.clip in (1, 3)}
+    assert similar[1] == "a man is riding a horse"
+    for claim in found:
+        words = [word for text in CAPTIONS[claim.clip] for word in text.lower().strip(".").split()]
+        assert (content(claim.sentence.split()) <= content(words)) == (claim.kind == TRUE)
+
+
+def test_one_word_is_swapped_for_another_of_its_kind():
+    many = [("a man rides",), ("a woman rides",), ("a red dog",), ("a blue dog",)] * 20
+    swapped = of_kind(claims(many), "swapped")
+    assert {claim.words for claim in swapped} == {"people", "colours"}
+    for claim in swapped:
+        pairs = list(zip(claim.sentence.split(), many[claim.clip][0].split(), strict=True))
+        (changed,) = [pair for pair in pairs if len(set(pair)) == 2]
+        groups = [set(group) for groups in WORD_KINDS.values() for group in groups]
+        assert any(set(changed) <= group for group in groups)
+
+
+def test_words_are_swapped_both_ways_equally_often():
+    """Three men to a woman: most men stay, or "woman" would speak for a foil."""
+    many = [("a man rides",)] * 900 + [("a woman rides",)] * 300
+    swapped = Counter(claim.sentence for claim in of_kind(claims(many), "swapped"))
+    assert swapped.keys() == {"a man rides", "a woman rides"}
+    # A fourth of the draws names the other word, and one in three of the men is let through.
+    assert swapped["a woman rides"] == pytest.approx(75, abs=30)
+    assert swapped["a man rides"] == pytest.approx(75, abs=30)
+
+
+def test_directions_are_swapped_only_where_something_moves():
+    many = [("a star moves up",), ("a star moves down",), ("he picks up a star",)] * 10
+    swapped = of_kind(claims(many), "swapped")
+    assert {c.clip % 3 for c in swapped if c.words == "directions"} == {0, 1}
+
+
+def test_what_the_model_cannot_judge_is_neither_true_nor_false():
+    known = claims(CAPTIONS, lambda text: "horse" not in text)
+    assert not [claim for claim in known if "horse" in claim.sentence]
+    assert claims(CAPTIONS, lambda text: False) == [] and claims([]) == []
+
+
+def test_the_seed_decides():
+    one, same, other = (claims(CAPTIONS * 5, seed=seed, per_clip=1) for seed in (1, 1, 2))
+    assert one == same != other
+    assert max(Counter(c.clip for c in one if c.kind == TRUE).values()) == 1
+
+
+@pytest.mark.parametrize(
+    "forms", ["moves moving", "dogs dog", "spins spinning", "dances dancing", "rides riding"]
+)
+def test_forms_of_a_word_have_one_stem(forms):
+    assert len({stem(word) for word in forms.split()}) == 1
+
+
+def test_different_words_have_different_stems():
+    stems = [stem(word) for groups in WORD_KINDS.values() for word in groups[0]]
+    assert len(set(stems)) == len(stems) and np.all([len(s) > 1 for s in stems])

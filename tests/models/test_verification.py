@@ -1,0 +1,125 @@
+"""Verification: lifts by hand, what can't be judged, and what a model's file holds of it."""
+
+import dataclasses
+import json
+import zipfile
+
+import numpy as np
+import pytest
+from helpers import tiny
+
+import v2t_lib as v2t
+from v2t_lib.errors import ModelError, SentenceError
+from v2t_lib.models.blind_twin import BlindTwin
+from v2t_lib.models.captioner import Captioner
+from v2t_lib.models.encoders import registry as encoders
+from v2t_lib.models.saving import save
+from v2t_lib.models.verification import verification
+from v2t_lib.models.verifier import Verifier
+from v2t_lib.text.vocabulary import SPECIALS, Vocabulary
+
+WORDS = Vocabulary((*SPECIALS, "red", "blue"))
+#: Of END, "red" and "blue", whatever comes before.
+SEEING, BLIND = (0.1, 0.8, 0.1), (0.2, 0.4, 0.4)
+
+pytestmark = pytest.mark.usefixtures("eager")
+
+
+def always(decoder, probabilities) -> None:
+    """Makes a decoder give each token the same probability everywhere."""
+    kernel, _ = decoder.vocabulary.get_weights()
+    bias = np.full(len(WORDS), -1e9, np.float32)
+    bias[[2, 4, 5]] = np.log(probabilities)
+    decoder.vocabulary.set_weights([np.zeros_like(kernel), np.maximum(bias, -1e4)])
+
+
+def two_words(encoder="conv3d") -> Captioner:
+    config = tiny.ENCODER if encoder == "conv3d" else {}
+    layer = encoders.get(encoder, **config)
+    return Captioner(tiny.CLIP, tiny.CAPTION, WORDS, layer, tiny.DECODER)
+
+
+@pytest.fixture
+def captioner():
+    """It knows "red" and "blue", whose probabilities are those above."""
+    captioner, blind = two_words(), two_words("blind")
+    always(captioner.decoder, SEEING)
+    always(blind.decoder, BLIND)
+    captioner.verifier = Verifier(twin=BlindTwin.of(blind))
+    return captioner
+
+
+def test_lifts_by_hand(captioner):
+    found = captioner.verify_frames(tiny.frames(2), ["Red, blue!", "red"], np.ones((2, 4)) * 0.5)
+    both, one = found
+    assert [word.word for word in both.words] == ["red", "blue"]
+    lifts = [word.lift for word in both.words]
+    # Log-probabilities in half precision are good to a thousandth.
+    np.testing.assert_allclose(lifts, [np.log(0.8 / 0.4), np.log(0.1 / 0.4)], atol=2e-3)
+    assert both.score == pytest.approx(np.mean(lifts)) and one.score == pytest.approx(lifts[0])
+    assert [word.instead for word in both.words] == [None, "red"]
+    assert both.probability is None and both.verdict == "can't tell" and both.unknown == ()
+    assert both.unlike_training is None and both.seconds == 0.5 and both.sentence == "Red, blue!"
+    assert both.caption.words == ("red", "blue")
+    np.testing.assert_allclose(both.caption.probs, [0.8, 0.1], rtol=1e-4)
+
+
+def test_the_frame_is_where_supported_words_attend(captioner):
+    caption = captioner.explain_frames(tiny.frames(1), ["red blue"])[0]
+    attention = np.zeros((2, 2, 4, 4))
+    attention[0, 1, 0, 0] = attention[1, 0, 0, 0] = 1  # "red" on the second half, "blue" the first
+    caption = dataclasses.replace(caption, attention=attention)
+    for blind, frame in (([0.4, 0.4], 2), ([0.9, 0.01], 0), ([0.9, 0.9], caption.evidence_frame())):
+        arguments = (np.log(blind), "red blue", captioner.verifier, WORDS)
+        assert verification(caption, *arguments).frame == frame
+
+
+def test_words_that_the_model_lacks_are_named_and_nothing_is_said(captioner):
+    found = captioner.verify_frames(tiny.frames(1), ["a red zebra"])[0]
+    assert found.unknown == ("a", "zebra") and found.verdict == "can't tell"
+    assert found.score is None and found.probability is None
+    assert [word.lift is None for word in found.words] == [True, False, True]
+    assert [word["word"] for word in found.to_dict()["words"]] == ["a", "red", "zebra"]
+    special = captioner.verify_frames(tiny.frames(1), ["unk red"])[0]
+    assert special.unknown == ("unk",)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "message"),
+    [
+        ("", "a sentence with a word"),
+        ("  ?! \U0001f600", "a sentence with a word"),
+        ("red red red red red", r"at most 4 words.*Received: 5 in 'red"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused(captioner, sentence, message):
+    with pytest.raises(SentenceError, match=message):
+        captioner.verify(tiny.frames(1)[0], sentence)
+    with pytest.raises(SentenceError, match=message):
+        captioner.verify_frames(tiny.frames(1), [sentence])
+
+
+def test_a_model_without_its_twin_says_how_to_add_it():
+    with pytest.raises(ModelError, match=r"without one; add it with `v2t calibrate MODEL SHARDS`"):
+        tiny.captioner().verify(tiny.frames(1)[0], "a red star spins")
+
+
+def test_one_file_holds_the_twin_and_training_does_not_see_it(captioner, tmp_path):
+    save(captioner, tmp_path / "with.keras")
+    again = v2t.load(tmp_path / "with.keras")
+    here, there = (
+        model.verify(tiny.frames(1)[0], "blue red").to_dict() for model in (captioner, again)
+    )
+    assert here == there and here["file"] == ""
+    bare = two_words()
+    save(bare, tmp_path / "without.keras")
+    assert len(again.weights) == len(bare.weights)
+    sizes = [(tmp_path / f"{name}.keras").stat().st_size for name in ("with", "without")]
+    assert 0 < sizes[0] - sizes[1] - again.verifier.twin.bytes < 20_000
+
+
+def test_a_file_without_verification_reads_as_before(tmp_path):
+    save(tiny.captioner(), tmp_path / "m.keras")
+    with zipfile.ZipFile(tmp_path / "m.keras") as archive:
+        assert "verifier" not in json.loads(archive.read("config.json"))["config"]
+    assert v2t.load(tmp_path / "m.keras").verifier == Verifier()

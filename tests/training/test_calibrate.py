@@ -1,0 +1,153 @@
+"""Calibration: probabilities and thresholds by hand, at the end of training, and on demand."""
+
+import json
+
+import numpy as np
+import pytest
+from helpers import tiny
+from helpers.clips import write_gif
+
+import v2t_lib as v2t
+from v2t_lib.cli.main import main
+from v2t_lib.errors import DataError, ModelError
+from v2t_lib.metrics.foils import Claim
+from v2t_lib.models.blind_twin import BlindTwin
+from v2t_lib.models.calibration import Calibration
+from v2t_lib.models.saving import save
+from v2t_lib.models.verifier import Verifier
+from v2t_lib.shards.reader import ShardDataset
+from v2t_lib.training.calibrate import add_twin, calibrate, fit_calibration
+from v2t_lib.training.scored_claims import ScoredClaims, score_claims
+
+pytestmark = pytest.mark.usefixtures("eager")
+
+
+def test_a_probability_by_hand():
+    fitted = Calibration((1.0, 0.5), -1.0, borne_out=0.9, not_borne_out=0.2)
+    assert fitted.probability([3.0, 1.0]) == pytest.approx(1 / (1 + np.exp(-(2 + 0.5 - 1))))
+    assert fitted.probability([-1e9, 0.0]) == pytest.approx(0)
+    verdicts = [fitted.verdict(p) for p in (0.95, 0.9, 0.5, 0.2, 0.0)]
+    assert verdicts == ["borne out"] * 2 + ["can't tell"] + ["not borne out"] * 2
+    assert Calibration((1.0, 0.0), 0.0).verdict(1.0) == "can't tell"
+
+
+def test_the_surest_share_is_a_quantile():
+    fitted = Calibration((1.0, 0.0), 0.0, caption_log_probs=tuple(np.linspace(-100, 0, 101)))
+    assert fitted.least_log_prob(0.9) == pytest.approx(-90)
+    assert fitted.least_log_prob(1.0) == -100 and fitted.least_log_prob(0.255) == pytest.approx(
+        -25.5
+    )
+
+
+def scored(gap: float, clips: int = 200) -> ScoredClaims:
+    """A true sentence and a foil a clip, of one word whose lifts are `gap` deviations apart."""
+    rng = np.random.default_rng(0)
+    rows = [Claim(clip, "red", kind) for clip in range(clips) for kind in ("true", "random")]
+    lifts = [rng.normal(gap * (claim.kind == "true"), 1, size=1) for claim in rows]
+    return ScoredClaims(rows, lifts, [np.zeros(1)] * len(rows), np.zeros((clips, 2)))
+
+
+def test_probabilities_are_what_they_say():
+    """Two normal distributions 2 apart: the log-odds are 2 x lift - 2."""
+    fitted = fit_calibration(scored(gap=2.0, clips=2000))
+    for lift in (0.0, 1.0, 2.0):
+        expected = 1 / (1 + np.exp(-(2 * lift - 2)))
+        assert fitted.probability([lift]) == pytest.approx(expected, abs=0.03)
+    assert fitted.figures["calibration_error"] < 0.03
+    # The area is the normal distribution's at 2 / sqrt(2).
+    assert fitted.figures["auroc"]["random"]["value"] == pytest.approx(0.921, abs=0.01)
+    for name in ("borne_out", "not_borne_out"):
+        verdict = fitted.figures[name]
+        # At a lift of 2, half of the true ones lie above and 2.3% of the others: 95.6% precise.
+        assert 0.945 < verdict["precision"] < 0.97 and 0.4 < verdict["coverage"] < 0.55
+    json.dumps(fitted.figures)
+
+
+def test_clear_cases_are_told_and_hopeless_ones_are_left_open():
+    clear = fit_calibration(scored(gap=20.0))
+    assert clear.borne_out == 0.8 and clear.not_borne_out == pytest.approx(0.2)
+    assert clear.figures["borne_out"] == {"threshold": 0.8, "precision": 1, "coverage": 1}
+    hopeless = fit_calibration(scored(gap=0.0))
+    assert hopeless.borne_out is None and hopeless.not_borne_out is None
+    assert hopeless.figures["borne_out"]["precision"] is None
+    with pytest.raises(DataError, match="captions that differ"):
+        fit_calibration(ScoredClaims([Claim(0, "a", "true")], [np.ones(1)], [np.ones(1)], None))
+
+
+@pytest.fixture
+def run(tmp_path):
+    """An untrained captioner as older versions saved it, beside its twin."""
+    save(tiny.captioner(), tmp_path / "captioner.keras")
+    save(tiny.captioner("blind"), tmp_path / "blind.keras")
+    return tmp_path
+
+
+def test_an_old_model_is_calibrated_in_place(run, several_captions, capsys):
+    model, picture = run / "captioner.keras", run / "reliability.png"
+    assert (
+        main(["calibrate", str(model), str(several_captions), "--json", "--picture", str(picture)])
+        == 0
+    )
+    printed = capsys.readouterr()
+    figures = json.loads(printed.out)
+    assert figures["claims"]["true"] > 5 and "area under the ROC curve" in printed.err
+    assert picture.read_bytes()[:4] == b"\x89PNG"
+    captioner = v2t.load(model)
+    calibration = captioner.verifier.calibration
+    assert calibration.figures == figures and len(calibration.caption_log_probs) == 101
+    (found,) = captioner.verify_frames(tiny.frames(1), ["a red star"])
+    assert found.unlike_training in (True, False)
+    assert (found.probability is None) == found.unlike_training
+    blind = v2t.load(run / "blind.keras")
+    twin = BlindTwin.of(blind).decoder.get_weights()
+    for one, other in zip(twin, captioner.verifier.twin.decoder.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_every_clip_is_scored_as_alone(run, several_captions):
+    captioner = v2t.load(run / "captioner.keras")
+    add_twin(captioner, run / "blind.keras")
+    found = score_claims(captioner, several_captions)
+    clips = [example.frames for example in ShardDataset.open(several_captions).examples()]
+    for claim, lifts in list(zip(found.claims, found.lifts, strict=True))[::5]:
+        (alone,) = captioner.verify_frames(clips[claim.clip][None], [claim.sentence])
+        np.testing.assert_allclose(lifts, [word.lift for word in alone.words], atol=1e-4)
+    np.testing.assert_allclose(found.pooled, captioner.pooled(np.stack(clips)), atol=1e-4)
+
+
+def test_what_calibration_needs_is_said(run, several_captions, drawn_shards, tmp_path):
+    captioner = v2t.load(run / "captioner.keras")
+    with pytest.raises(ModelError, match="blind twin"):
+        calibrate(captioner, several_captions)
+    with pytest.raises(ModelError, match="the captioner's blind twin, trained beside it"):
+        add_twin(captioner, run / "captioner.keras")
+    captioner.verifier = Verifier(twin=BlindTwin.of(tiny.captioner("blind")))
+    with pytest.raises(DataError, match="none whose words it knows"):
+        calibrate(captioner, drawn_shards / "val")
+
+
+def test_abstaining_keeps_what_is_sure_and_familiar(tmp_path, capsys):
+    captioner = tiny.captioner()
+    for number in range(3):
+        write_gif(tmp_path / f"{number}.gif", number)
+    files = [str(tmp_path / f"{number}.gif") for number in range(3)]
+    surest = sorted(captioner.caption(file).log_prob for file in files)
+    quantiles = tuple(np.interp(np.arange(101), [0, 50, 100], surest))
+    captioner.verifier = Verifier(calibration=Calibration((1.0, 0.0), 0.0, None, None, quantiles))
+    save(captioner, tmp_path / "m.keras")
+    arguments = ["caption", *files, "--model", str(tmp_path / "m.keras"), "--json"]
+    kept = {}
+    for share in ("1", "0.6"):
+        assert main([*arguments, "--abstain", share]) == 0
+        printed = capsys.readouterr()
+        rows = [json.loads(line) for line in printed.out.splitlines()]
+        assert [row["file"] for row in rows] == files
+        kept[share] = sum(row["caption"] is not None for row in rows)
+        assert printed.err.count("not sure enough") == 3 - kept[share]
+        assert all("abstained" in row for row in rows if row["caption"] is None)
+    assert kept == {"1": 3, "0.6": 2}
+    save(tiny.captioner(), tmp_path / "m.keras")
+    assert main([*arguments, "--abstain", "0.9"]) == 1
+    assert "`v2t calibrate MODEL SHARDS`" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*arguments, "--abstain", "1.5"])

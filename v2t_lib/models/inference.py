@@ -1,0 +1,251 @@
+"""What a trained captioner does with clips: caption them, explain and verify sentences."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from v2t_lib.clips.decode import Clip, decode_clip
+from v2t_lib.errors import ModelError
+from v2t_lib.fetching.downloader import read_source
+from v2t_lib.models.blind_twin import BlindTwin
+from v2t_lib.models.caption import Caption
+from v2t_lib.models.compiled import (
+    CompiledFeatures,
+    CompiledPooling,
+    CompiledSearch,
+    CompiledTeacherForcing,
+    CompiledVerification,
+)
+from v2t_lib.models.distribution import split
+from v2t_lib.models.generation import SearchResult
+from v2t_lib.models.transcribe import transcribe
+from v2t_lib.models.verification import Verification, verification, words_of
+from v2t_lib.text.vocabulary import sentence, tokenise
+
+
+class Inference:
+    """The part of `Captioner` that is used once it is trained."""
+
+    def features(self, frames) -> np.ndarray:
+        """What an image network makes of clips, for `caption_frames` and the like.
+
+        It saves time where a clip is used more than once: frames that recur are computed once.
+
+        Args:
+            frames: uint8 `(batch, T, H, W, 3)`, as `clip_spec` says.
+
+        Returns:
+            `(batch, T, h', w', C)`; `frames` for an encoder without an image network.
+        """
+        frames = self._checked(frames)
+        if not hasattr(self.encoder, "features"):
+            return frames
+        if self._features is None:
+            object.__setattr__(self, "_features", CompiledFeatures(self.encoder))
+        return self._features.of_clips(frames)
+
+    def caption_frames(self, frames, beam: int = 1, seconds=None, features=None) -> list[Caption]:
+        """Captions a batch of decoded clips.
+
+        Args:
+            frames: uint8 `(batch, T, H, W, 3)`, as `clip_spec` says.
+            beam: Number of beams; 1 for greedy.
+            seconds: `(batch, T)`, the frames' times; frame numbers when left out.
+            features: What `features` made of the frames, where it is there already.
+        """
+        frames = self._checked(frames)
+        found = self.search(frames if features is None else features, beam)
+        return self._captions(found, frames, seconds)
+
+    def search(self, inputs, beam: int = 1) -> SearchResult:
+        """The tokens of captions for a batch of clips, with their log-probabilities and attention.
+
+        Args:
+            inputs: uint8 clips `(batch, T, H, W, 3)`, or what `features` made of them.
+            beam: Number of beams; 1 for greedy.
+        """
+        if beam < 1:
+            raise ValueError(f"expected at least 1 beam. Received: beam={beam}")
+        if beam not in self._searches:
+            self._searches[beam] = CompiledSearch(self, beam)
+        return SearchResult(*map(np.asarray, self._searches[beam].predict_on_batch(split(inputs))))
+
+    def explain_frames(
+        self, frames, texts: Sequence[str], seconds=None, features=None
+    ) -> list[Caption]:
+        """Scores given sentences (teacher forcing): each word's probability and attention.
+
+        Args:
+            frames: uint8 `(batch, T, H, W, 3)`, as `clip_spec` says.
+            texts: A sentence a clip; words the vocabulary lacks are scored as the unknown word.
+            seconds: `(batch, T)`, the frames' times; frame numbers when left out.
+            features: What `features` made of the frames, where it is there already.
+        """
+        frames, length = self._checked(frames), self.caption_spec.length
+        tokens = np.stack([self.vocabulary.pack(text, length) for text in texts])  # (B,L+1)
+        if self._teacher_forcing is None:
+            object.__setattr__(self, "_teacher_forcing", CompiledTeacherForcing(self))
+        found = self._teacher_forcing.predict_on_batch(
+            split((frames if features is None else features, tokens))
+        )
+        captions = self._captions(found, frames, seconds)
+        unit = self.caption_spec.unit
+        sentences = [tuple(tokenise(text, unit)[: length - 1]) for text in texts]
+        return [
+            dataclasses.replace(caption, words=words, text=sentence(words, unit))
+            for caption, words in zip(captions, sentences, strict=True)
+        ]
+
+    def verify_frames(
+        self, frames, sentences: Sequence[str], seconds=None, features=None
+    ) -> list[Verification]:
+        """Judges a sentence for each clip of a batch: does the clip bear it out?
+
+        Args:
+            frames: uint8 `(batch, T, H, W, 3)`, as `clip_spec` says.
+            sentences: A sentence a clip.
+            seconds: `(batch, T)`, the frames' times; frame numbers when left out.
+            features: What `features` made of the frames, where it is there already.
+
+        Raises:
+            ModelError: The model has no blind twin.
+            SentenceError: A sentence without words, or longer than the model writes.
+        """
+        frames = self._checked(frames)
+        words = [words_of(text, self.caption_spec) for text in sentences]
+        tokens = np.stack([self.vocabulary.pack(s, self.caption_spec.length) for s in sentences])
+        inputs = frames if features is None else features
+        found, blind, pooled = self.score_tokens(inputs, tokens[:, None])
+        found = SearchResult(*(part[:, 0] for part in found))
+        captions = self._captions(found, frames, seconds)
+        unlike = self._unlike(pooled)
+        verified = []
+        for number, (caption, said) in enumerate(zip(captions, words, strict=True)):
+            text = sentence(said, self.caption_spec.unit)
+            given = dataclasses.replace(caption, words=tuple(said), text=text)
+            log_probs = blind[number, 0, : len(said)]
+            arguments = (sentences[number], self.verifier, self.vocabulary, unlike[number])
+            verified.append(verification(given, log_probs, *arguments))
+        return verified
+
+    def score_tokens(self, inputs, tokens) -> tuple[SearchResult, np.ndarray, np.ndarray]:
+        """Scores K given sentences a clip, with the clip and without: what verification rests on.
+
+        Args:
+            inputs: uint8 clips `(batch, T, H, W, 3)`, or what `features` made of them.
+            tokens: int32 `(batch, K, L + 1)`, as `Vocabulary.pack` gives them.
+
+        Returns:
+            The sentences' scores, `(batch, K, L)` and so on; float32 `(batch, K, L)`, the blind
+            twin's log-probabilities; and float32 `(batch, F)`, the clips' `pooled` memories.
+
+        Raises:
+            ModelError: The model has no blind twin.
+        """
+        twin = self.require_twin()
+        count = tokens.shape[1]  # a graph of its own for each number of sentences
+        if count not in self._verifications or self._verifications[count].twin is not twin:
+            self._verifications[count] = CompiledVerification(self, twin)
+        found, *others = self._verifications[count].predict_on_batch(split((inputs, tokens)))
+        return SearchResult(*map(np.asarray, found)), *map(np.asarray, others)
+
+    def unlike_training(self, frames, features=None) -> list[bool | None]:
+        """Whether each clip of a batch is unlike those the model was trained on.
+
+        Args:
+            frames: uint8 `(batch, T, H, W, 3)`, as `clip_spec` says.
+            features: What `features` made of the frames, where it is there already.
+
+        Returns:
+            None for every clip where the model's file doesn't say what it was trained on.
+        """
+        frames = self._checked(frames)
+        if self.verifier.familiarity is None:
+            return [None] * len(frames)
+        return self._unlike(self.pooled(frames if features is None else features))
+
+    def pooled(self, inputs) -> np.ndarray:
+        """float32 `(batch, F)`: what familiarity is judged by, see `models.familiarity.pooled`.
+
+        Args:
+            inputs: uint8 clips `(batch, T, H, W, 3)`, or what `features` made of them.
+        """
+        if self._pooling is None:
+            object.__setattr__(self, "_pooling", CompiledPooling(self))
+        return np.asarray(self._pooling.predict_on_batch(split(inputs)))
+
+    def _unlike(self, pooled: np.ndarray) -> list[bool | None]:
+        familiarity = self.verifier.familiarity
+        if familiarity is None:
+            return [None] * len(pooled)
+        return familiarity.unlike(pooled).tolist()
+
+    def require_twin(self) -> BlindTwin:
+        if self.verifier.twin is None:
+            raise ModelError(
+                "expected a model with its blind twin, to tell what a clip adds to a sentence. "
+                "Received: a file without one; add it with `v2t calibrate MODEL SHARDS`"
+            )
+        return self.verifier.twin
+
+    def _checked(self, frames) -> np.ndarray:
+        frames = np.asarray(frames)
+        if frames.shape[1:] != self.clip_spec.shape or frames.dtype != np.uint8:
+            raise ValueError(
+                f"expected a batch of uint8 frames of shape {self.clip_spec.shape}. "
+                f"Received: {frames.dtype} of shape {frames.shape}"
+            )
+        return frames
+
+    def _captions(self, found: SearchResult, frames, seconds) -> list[Caption]:
+        if seconds is None:
+            seconds = np.tile(np.arange(frames.shape[1], dtype=float), (len(frames), 1))
+        return transcribe(found, self.vocabulary, self.grid, frames, seconds, self.cell_shift())
+
+    def decode(self, source) -> Clip:
+        """A path, URL, bytes or uint8 `(N, H, W, 3)` frames to the clip the model gets."""
+        if not isinstance(source, bytes | np.ndarray):
+            source = read_source(source)
+        return decode_clip(source, self.clip_spec)
+
+    def caption(self, source, beam: int = 1) -> Caption:
+        """Captions one clip: a path, URL, bytes or uint8 `(N, H, W, 3)` frames.
+
+        Raises:
+            ClipError: The source gives no frames.
+        """
+        clip = self.decode(source)
+        found = self.caption_frames(clip.frames[None], beam, clip.seconds[None])[0]
+        (unlike,) = self.unlike_training(clip.frames[None])
+        return dataclasses.replace(found, unlike_training=unlike)
+
+    def explain(self, source, text: str) -> Caption:
+        """Scores a given sentence for a clip: each word's probability and attention.
+
+        Raises:
+            ClipError: The source gives no frames.
+        """
+        clip = self.decode(source)
+        found = self.explain_frames(clip.frames[None], [text], clip.seconds[None])[0]
+        (unlike,) = self.unlike_training(clip.frames[None])
+        return dataclasses.replace(found, unlike_training=unlike)
+
+    def verify(self, source, sentence: str) -> Verification:
+        """Does a clip bear a sentence out? See `Verification`.
+
+        Args:
+            source: A path, URL, bytes or uint8 `(N, H, W, 3)` frames.
+            sentence: What is claimed of it.
+
+        Raises:
+            ClipError: The source gives no frames.
+            ModelError: The model has no blind twin.
+            SentenceError: A sentence without words, or longer than the model writes.
+        """
+        self.require_twin()
+        words_of(sentence, self.caption_spec)
+        clip = self.decode(source)
+        found = self.verify_frames(clip.frames[None], [sentence], clip.seconds[None])[0]
+        name = "" if isinstance(source, bytes | np.ndarray) else str(source)
+        return dataclasses.replace(found, source=name)

@@ -1,0 +1,167 @@
+"""Verification: does a clip bear a sentence out, and which of its words?"""
+
+import dataclasses
+
+import numpy as np
+
+from v2t_lib.errors import SentenceError
+from v2t_lib.models.calibration import CANT_TELL
+from v2t_lib.models.caption import Caption
+from v2t_lib.models.verifier import Verifier
+from v2t_lib.specs import CaptionSpec
+from v2t_lib.text.vocabulary import SPECIALS, Vocabulary, tokenise
+
+
+@dataclasses.dataclass(frozen=True)
+class WordSupport:
+    """What a clip says for or against one word of a sentence.
+
+    Attributes:
+        word: The word.
+        lift: How much more probable seeing the clip makes it after the words before, in nats:
+            `log p(word | clip, words before) - log p(word | words before)`. None for a word that
+            the model doesn't know.
+        instead: The model's most probable word in its place, where that is another; else None.
+    """
+
+    word: str
+    lift: float | None
+    instead: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Verification:
+    """How far a clip bears a sentence out, with the evidence.
+
+    Attributes:
+        source: The clip, as it was given; "" for bytes and frames.
+        sentence: The sentence, as it was given.
+        score: The mean lift of its words, in nats; the end of the sentence doesn't count, as a
+            true sentence need not say everything. None where it can't be said.
+        probability: That the sentence is true of the clip, if true and false ones are equally
+            frequent; None for a model without calibration, a clip unlike the training data, or a
+            sentence with unknown words.
+        verdict: "borne out", "not borne out" or "can't tell".
+        words: What the clip says of each word.
+        frame: The number of the frame with the most evidence: the attention of the words whose lift
+            is positive, weighted by it.
+        seconds: That frame's time in the clip.
+        unlike_training: Whether the clip is unlike those the model was trained on; None where the
+            model can't tell.
+        unknown: The words that the model doesn't know.
+        caption: The sentence with its words' probabilities and attention, as `explain` gives it.
+            `verify_pairs` leaves it out.
+    """
+
+    source: str
+    sentence: str
+    score: float | None
+    probability: float | None
+    verdict: str
+    words: tuple[WordSupport, ...]
+    frame: int
+    seconds: float
+    unlike_training: bool | None
+    unknown: tuple[str, ...]
+    caption: Caption | None
+
+    def to_dict(self) -> dict:
+        """The row that `v2t verify --json` prints."""
+        return {
+            "file": self.source,
+            "sentence": self.sentence,
+            "score": _rounded(self.score),
+            "probability": _rounded(self.probability),
+            "verdict": self.verdict,
+            "frame": self.frame,
+            "seconds": round(self.seconds, 3),
+            "words": [
+                {"word": word.word, "lift": _rounded(word.lift), "instead": word.instead}
+                for word in self.words
+            ],
+            "unlike_training": self.unlike_training,
+        }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def words_of(sentence: str, spec: CaptionSpec) -> list[str]:
+    """The words of a sentence that a model of captions like `spec` can judge.
+
+    Raises:
+        SentenceError: It has no word, or more than the model writes.
+    """
+    words = tokenise(sentence, spec.unit)
+    if not words:
+        raise SentenceError(f"expected a sentence with a word. Received: {sentence!r}")
+    if len(words) > spec.length - 1:
+        raise SentenceError(
+            f"expected at most {spec.length - 1} words, as many as the model writes. Received: "
+            f"{len(words)} in {sentence[:80]!r}; say it shorter, or in two sentences"
+        )
+    return words
+
+
+def verification(
+    caption: Caption,
+    blind_log_probs: np.ndarray,
+    sentence: str,
+    verifier: Verifier,
+    vocabulary: Vocabulary,
+    unlike_training: bool | None = None,
+    source: str = "",
+) -> Verification:
+    """The verification of a sentence that was scored with the clip and without.
+
+    Args:
+        caption: The sentence as `explain` gives it, with probabilities given the clip.
+        blind_log_probs: `(words,)`, the words' log-probabilities where nothing is seen.
+        sentence: As it was given.
+        verifier: Its calibration, if it has one, gives probability and verdict.
+        vocabulary: The words that the model knows.
+        unlike_training: Whether the clip is unlike the training data.
+        source: The clip, as it was given.
+    """
+    lifts = np.log(np.maximum(caption.probs, 1e-30)) - blind_log_probs
+    unknown = tuple(word for word in caption.words if word not in vocabulary)
+    words = tuple(
+        WordSupport(word, float(lift), _instead(caption, number))
+        if word in vocabulary
+        else WordSupport(word, None, None)
+        for number, (word, lift) in enumerate(zip(caption.words, lifts, strict=True))
+    )
+    probability, verdict = None, CANT_TELL
+    if verifier.calibration is not None and not unknown and not unlike_training:
+        probability = verifier.calibration.probability(lifts)
+        verdict = verifier.calibration.verdict(probability)
+    frame = _evidence_frame(caption, lifts)
+    return Verification(
+        source=source,
+        sentence=sentence,
+        score=None if unknown else float(np.mean(lifts)),
+        probability=probability,
+        verdict=verdict,
+        words=words,
+        frame=frame,
+        seconds=float(caption.seconds[frame]),
+        unlike_training=unlike_training,
+        unknown=unknown,
+        caption=caption,
+    )
+
+
+def _instead(caption: Caption, word: int) -> str | None:
+    """The most probable other word, if it is more probable than the sentence's; never the end."""
+    for other, probability in caption.runners_up[word]:
+        if other not in SPECIALS:
+            return other if probability > caption.probs[word] else None
+    return None
+
+
+def _evidence_frame(caption: Caption, lifts: np.ndarray) -> int:
+    support = np.maximum(lifts, 0)
+    if not support.any():
+        return caption.evidence_frame()
+    return int((support[:, None] * caption.frame_share()).sum(axis=0).argmax())
