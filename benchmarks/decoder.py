@@ -15,9 +15,10 @@ import keras
 import numpy as np
 from timing import matmul, medians
 
+from v2t_lib.models.beam_search import beam
 from v2t_lib.models.compiled import JIT_COMPILE
 from v2t_lib.models.decoder import AttentionDecoder
-from v2t_lib.models.generation import beam, greedy
+from v2t_lib.models.generation import greedy
 from v2t_lib.training.losses import sequence_loss
 
 BATCH, LENGTH, CELLS, SIZE, WORDS, EMBEDDING = 64, 20, 196, 512, 10_000, 256

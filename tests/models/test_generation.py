@@ -7,7 +7,8 @@ from helpers import tiny
 from helpers.scripts import A, B, C, nothing, scripted
 from keras import ops
 
-from v2t_lib.models.generation import beam, forced, greedy, sample
+from v2t_lib.models.beam_search import beam
+from v2t_lib.models.generation import forced, greedy, sample
 from v2t_lib.text.vocabulary import END, PAD, START, UNK
 
 SENTENCE = {(0, START): {B: 0.9}, (1, B): {A: 0.8}, (2, A): {C: 0.7}, (3, C): {END: 0.9}}
@@ -26,6 +27,13 @@ def test_a_scripted_step_spells_its_sentence(search):
     np.testing.assert_array_equal(np.asarray(found.log_probs)[:, 4:], 0)
     weights = np.asarray(found.weights)[0, :4]
     np.testing.assert_array_equal(weights.argmax(-1), [0, 1, 2, 0])
+
+
+@pytest.mark.parametrize("search", [greedy, lambda *a: beam(*a, width=2)])
+def test_a_search_ends_with_its_last_caption(search):
+    """No step is taken after END: it would have attention weights."""
+    found = search(scripted(SENTENCE), nothing(2), 2, 6)
+    np.testing.assert_array_equal(np.asarray(found.weights)[:, 4:], 0)
 
 
 # The likely first word leads nowhere: A is better at once, B in the end.

@@ -1,7 +1,8 @@
-"""Generating captions: greedy search, sampling and beam search.
+"""Generating captions: greedy search and sampling; `beam_search` has the beams.
 
-Each is one graph of `keras.ops` over a batch of clips. All they need of a decoder is its `step`:
-`step(token, state) -> (logits, state, weights)`, with `state` a `DecoderState`.
+Each is a loop of `keras.ops` over a batch of clips, which ends once all captions have. All they
+need of a decoder is its `step`: `step(token, state) -> (logits, state, weights)`, with `state` a
+`DecoderState`.
 """
 
 from collections.abc import Callable
@@ -16,7 +17,8 @@ from v2t_lib.text.vocabulary import END, PAD, START, UNK
 
 #: How many of the most probable tokens a search returns for each position.
 ALTERNATIVES = 4
-_IMPOSSIBLE = -1e9
+#: Added to the log-probability of what must not be chosen.
+IMPOSSIBLE = -1e9
 
 
 class SearchResult(NamedTuple):
@@ -38,15 +40,15 @@ class SearchResult(NamedTuple):
     alternative_log_probs: Any
 
 
-def _log_probs(logits):
+def allowed_log_probs(logits):
     """float32 log-probabilities, of which PAD, START and UNK lose 1e9: they are never generated."""
     log_probs = ops.log_softmax(ops.cast(logits, "float32"))
     barred = np.zeros(logits.shape[-1], np.float32)
-    barred[[PAD, START, UNK]] = _IMPOSSIBLE
+    barred[[PAD, START, UNK]] = IMPOSSIBLE
     return log_probs + barred
 
 
-def _alternatives(log_probs, count: int = ALTERNATIVES):
+def most_probable(log_probs, count: int = ALTERNATIVES):
     """The most probable tokens and their log-probabilities, `(..., count)` each."""
     values, tokens = ops.top_k(log_probs, min(count, log_probs.shape[-1]))
     return ops.cast(tokens, "int32"), values
@@ -61,7 +63,7 @@ def forced(logits, weights, targets) -> SearchResult:
         targets: int32 `(batch, L)`, END included, then PAD.
     """
     given = log_probs_of(logits, targets)
-    return SearchResult(targets, given, weights, *_alternatives(_log_probs(logits)))
+    return SearchResult(targets, given, weights, *most_probable(allowed_log_probs(logits)))
 
 
 def log_probs_of(logits, targets):
@@ -71,20 +73,57 @@ def log_probs_of(logits, targets):
     return ops.where(ops.equal(targets, PAD), 0.0, given)
 
 
+def write(advance: Callable, carry: tuple, length: int, finished: Callable) -> tuple:
+    """Repeats `advance(position, carry) -> (carry, rows)` for each position of a caption.
+
+    Args:
+        advance: Predicts one token a caption. The shapes of carry and rows stay the same.
+        carry: Tensors that the first call gets.
+        length: Maximum number of tokens.
+        finished: `finished(carry)`, a bool scalar: whether the rest of the captions is padding.
+
+    Returns:
+        `(carry, rows)`: the last carry, and every row of all positions, `(length, ...)`, zeros
+        after the last that was needed.
+    """
+    carry, first = advance(ops.convert_to_tensor(0, "int32"), carry)
+    positions = ops.arange(length, dtype="int32")
+
+    def stored(row, position, rows):
+        here = ops.reshape(ops.equal(positions, position), (-1, *[1] * len(row.shape)))
+        return ops.where(here, row[None], rows)
+
+    def body(position, carry, stacked):
+        carry, rows = advance(position, carry)
+        stacked = tuple(stored(row, position, s) for row, s in zip(rows, stacked, strict=True))
+        return position + 1, carry, stacked
+
+    def unfinished(position, carry, stacked):
+        return ops.logical_and(position < length, ops.logical_not(finished(carry)))
+
+    stacked = tuple(ops.pad(r[None], [(0, length - 1), *[(0, 0)] * len(r.shape)]) for r in first)
+    start = ops.convert_to_tensor(1, "int32")
+    _, carry, stacked = ops.while_loop(unfinished, body, (start, carry, stacked))
+    return carry, stacked
+
+
 def greedy(step: Callable, state: DecoderState, batch: int, length: int) -> SearchResult:
     """Chooses the most probable word at each step, until END or `length` tokens."""
-    token = ops.full((batch,), START, dtype="int32")
-    done = ops.zeros((batch,), dtype="bool")
-    history = []
-    for _ in range(length):
-        logits, state, weights = step(token, state)
-        log_probs = _log_probs(logits)
+
+    def advance(position, carry):
+        token, done, h, c = carry
+        logits, new, weights = step(token, state._replace(h=h, c=c))
+        log_probs = allowed_log_probs(logits)
         chosen = ops.cast(ops.argmax(log_probs, axis=-1), "int32")  # (B,)
         gained = ops.take_along_axis(log_probs, chosen[:, None], axis=-1)[:, 0]
-        token = ops.where(done, PAD, chosen)
-        history.append((token, ops.where(done, 0.0, gained), weights, *_alternatives(log_probs)))
+        token, gained = ops.where(done, PAD, chosen), ops.where(done, 0.0, gained)
         done = ops.logical_or(done, ops.equal(token, END))
-    return SearchResult(*(ops.stack(parts, 1) for parts in zip(*history, strict=True)))
+        return (token, done, new.h, new.c), (token, gained, weights, *most_probable(log_probs))
+
+    begin = ops.full((batch,), START, dtype="int32")
+    carry = (begin, ops.zeros((batch,), dtype="bool"), state.h, state.c)
+    _, rows = write(advance, carry, length, lambda carry: ops.all(carry[1]))
+    return SearchResult(*(ops.moveaxis(row, 0, 1) for row in rows))
 
 
 def sample(
@@ -101,112 +140,19 @@ def sample(
         int32 tokens `(batch, count, length)`, END included, then PAD.
     """
     state = state.repeated(count)
-    token = ops.full((batch, count), START, dtype="int32")
-    done = ops.zeros((batch, count), dtype="bool")
-    written = []
-    for _ in range(length):
-        logits, state, _ = step(token, state)
-        log_probs = ops.reshape(_log_probs(logits), (-1, logits.shape[-1]))
-        drawn = keras.random.categorical(log_probs, 1, dtype="int32", seed=seed)
-        token = ops.where(done, PAD, ops.reshape(drawn, (-1, count)))
-        written.append(token)
-        done = ops.logical_or(done, ops.equal(token, END))
-    return ops.stack(written, axis=-1)
+    points = keras.random.uniform((length, batch, count), seed=seed)
 
+    def advance(position, carry):
+        token, done, h, c = carry
+        logits, new, _ = step(token, state._replace(h=h, c=c))
+        # The first token whose cumulative probability exceeds a point between 0 and the whole.
+        cumulative = ops.cumsum(ops.exp(allowed_log_probs(logits)), axis=-1)  # (B,K,V)
+        point = ops.take(points, position, axis=0)[..., None] * cumulative[..., -1:]
+        drawn = ops.sum(ops.cast(cumulative <= point, "int32"), axis=-1)
+        token = ops.where(done, PAD, ops.minimum(drawn, logits.shape[-1] - 1))
+        return (token, ops.logical_or(done, ops.equal(token, END)), new.h, new.c), (token,)
 
-def beam(
-    step: Callable,
-    state: DecoderState,
-    batch: int,
-    length: int,
-    width: int,
-    length_exponent: float = 0.7,
-    no_repeat: int = 0,
-) -> SearchResult:
-    """Beam search: keeps the `width` best partial captions at each step.
-
-    Returned is the finished caption with the best length-normalised log-probability. A finished
-    caption keeps its place among the beams until better ones displace it.
-
-    Args:
-        step: The decoder's `step`, for `width` tokens a clip.
-        state: The state before the first word, of `batch` clips.
-        batch: Number of clips.
-        length: Maximum number of tokens.
-        width: Number of beams.
-        length_exponent: Log-probabilities are divided by their length to this power, 0 for none
-            (arXiv 1609.08144, with the plain length instead of its formula).
-        no_repeat: How many tokens in a row may not occur twice in a caption; 0 lets them.
-    """
-    state = state.repeated(width)
-    token = ops.full((batch, width), START, dtype="int32")
-    done = ops.zeros((batch, width), dtype="bool")
-    # All beams start equal: only the first may be extended, or they would stay equal.
-    total = ops.tile(ops.where(ops.arange(width) == 0, 0.0, _IMPOSSIBLE)[None], (batch, 1))
-    count = ops.zeros((batch, width))
-    history = []  # newest last: tokens, log-probabilities, parents, each (B,K), and (B,K,...)
-    written = []  # the beams' tokens so far, (B,K) each
-    for _ in range(length):
-        logits, state, weights = step(token, state)
-        # The best `width` extensions are among each beam's `width` best tokens.
-        log_probs = _log_probs(logits)
-        if no_repeat:
-            log_probs = log_probs + _repeated(written, no_repeat, logits.shape[-1])
-        alternatives = _alternatives(log_probs, max(width, ALTERNATIVES))
-        tokens, scores = (part[..., :width] for part in alternatives)
-        each = scores.shape[-1]
-        tokens = ops.where(done[..., None], PAD, tokens)
-        # A finished beam has one extension, PAD, at no cost.
-        finished = np.where(np.arange(each) == 0, 0.0, _IMPOSSIBLE).astype("float32")
-        scores = ops.where(done[..., None], finished, scores)
-        longer = count + ops.cast(ops.logical_not(done), "float32")
-        ranked = (total[..., None] + scores) / (longer[..., None] ** length_exponent)
-        _, chosen = ops.top_k(ops.reshape(ranked, (batch, width * each)), width)
-        chosen = ops.cast(chosen, "int32")
-        parent = chosen // each
-
-        def follow(values, parent=parent):
-            return ops.take_along_axis(values, parent, axis=1)
-
-        def choose(values, chosen=chosen):
-            return ops.take_along_axis(ops.reshape(values, (batch, -1)), chosen, axis=1)
-
-        token, gained = choose(tokens), choose(scores)
-        if no_repeat:
-            written = [*map(follow, written), token]
-        total, count = follow(total) + gained, follow(longer)
-        log_probs = ops.where(follow(done), 0.0, gained)
-        of_parent = [weights, *(part[..., :ALTERNATIVES] for part in alternatives)]
-        history.append((token, log_probs, parent, of_parent))
-        done = ops.logical_or(follow(done), ops.logical_or(token == END, token == PAD))
-        h, c = (ops.take_along_axis(x, parent[..., None], axis=1) for x in (state.h, state.c))
-        state = state._replace(h=h, c=c)
-    # A caption that was cut off must not beat a finished one.
-    final = total / count**length_exponent + ops.where(done, 0.0, _IMPOSSIBLE)
-    best = ops.cast(ops.argmax(final, axis=1), "int32")[:, None]
-    return _backtrack(history, best)
-
-
-def _repeated(written: list, size: int, vocabulary_size: int):
-    """float32 `(B, K, V)`: -1e9 for tokens that would end `size` tokens in a row a second time."""
-    barred = 0.0
-    for start in range(len(written) - size + 1):
-        begun, last = written[start : start + size - 1], written[start + size - 1]
-        latest = written[len(written) - size + 1 :]
-        same = ops.ones_like(last, dtype="bool")
-        for earlier, now in zip(begun, latest, strict=True):
-            same = ops.logical_and(same, ops.equal(earlier, now))
-        barred = barred + ops.cast(same, "float32")[..., None] * ops.one_hot(last, vocabulary_size)
-    return _IMPOSSIBLE * ops.minimum(barred, 1.0)
-
-
-def _backtrack(history: list, best) -> SearchResult:
-    """Collects the best beam's tokens from the last to the first, along its parents."""
-    rows = []
-    for token, gained, parent, of_parent in reversed(history):
-        row = [ops.take_along_axis(values, best, axis=1)[:, 0] for values in (token, gained)]
-        best = ops.take_along_axis(parent, best, axis=1)
-        for values in of_parent:  # indexed by the beams before this step
-            row.append(ops.take_along_axis(values, best[..., None], axis=1)[:, 0])
-        rows.append(row)
-    return SearchResult(*(ops.stack(parts, 1) for parts in zip(*rows[::-1], strict=True)))
+    begin = ops.full((batch, count), START, dtype="int32")
+    carry = (begin, ops.zeros((batch, count), dtype="bool"), state.h, state.c)
+    _, (tokens,) = write(advance, carry, length, lambda carry: ops.all(carry[1]))
+    return ops.moveaxis(tokens, 0, -1)
