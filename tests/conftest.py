@@ -36,9 +36,12 @@ def eager():
 
 
 @pytest.fixture
-def one_core(monkeypatch):
-    """What starts a process a core starts one: of a few small clips more have nothing to gain."""
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+def in_this_process():
+    """No processes draw or decode clips in this test: see `helpers.processes`."""
+    from helpers import processes
+
+    with processes.in_this_process():
+        yield
 
 
 @pytest.fixture
@@ -81,6 +84,7 @@ def shared_data() -> Path:
 def _pack(folder, captions_of):
     from helpers import tiny
     from helpers.clips import write_gif
+    from helpers.processes import in_this_process
 
     from v2t_lib.captions_file import read_captions
     from v2t_lib.shards.pack import pack
@@ -91,7 +95,8 @@ def _pack(folder, captions_of):
         rows += [f"{number}.gif\t{caption}\n" for caption in captions]
     (folder / "captions.tsv").write_text("".join(rows))
     records = read_captions(folder / "captions.tsv")
-    pack(records, folder / "captions.tsv", folder / "shards", tiny.CLIP, workers=1)
+    with in_this_process():
+        pack(records, folder / "captions.tsv", folder / "shards", tiny.CLIP)
     return folder / "shards"
 
 
@@ -117,14 +122,16 @@ def several_captions(tmp_path_factory):
 def drawn_shards(tmp_path_factory):
     """Shards `train`, `val` and `test` of 60 drawn clips of `tiny.CLIP`; not to be written to."""
     from helpers import tiny
+    from helpers.processes import in_this_process
 
     from v2t_lib.captions_file import read_captions, select
     from v2t_lib.datasets.shapes import write_shapes
     from v2t_lib.shards.pack import pack
 
     folder = tmp_path_factory.mktemp("drawn")
-    captions = write_shapes(folder, clips=60, seed=0, workers=1)
-    for split in ("train", "val", "test"):
-        records = select(read_captions(captions), folder / f"{split}.txt")
-        pack(records, captions, folder / "shards" / split, tiny.CLIP, workers=1)
+    with in_this_process():
+        captions = write_shapes(folder, clips=60, seed=0)
+        for split in ("train", "val", "test"):
+            records = select(read_captions(captions), folder / f"{split}.txt")
+            pack(records, captions, folder / "shards" / split, tiny.CLIP)
     return folder / "shards"

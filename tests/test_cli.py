@@ -8,6 +8,7 @@ import pytest
 from helpers import tiny
 from helpers.clip_corpus import corpus
 from helpers.clips import write_gif
+from helpers.processes import in_this_process
 from helpers.video_corpus import video
 
 from v2t_lib.cli.main import main
@@ -46,7 +47,8 @@ SCORES = FIGURES | {
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
     folder = tmp_path_factory.mktemp("drawn")
-    write_shapes(folder, clips=40, workers=1)
+    with in_this_process():
+        write_shapes(folder, clips=40)
     return folder
 
 
@@ -70,7 +72,7 @@ def test_help_teaches_and_wrong_usage_is_two(capsys):
     assert stop.value.code == 2
 
 
-@pytest.mark.usefixtures("eager", "one_core")
+@pytest.mark.usefixtures("eager", "in_this_process")
 def test_every_step_by_hand(tmp_path, capsys):
     data, shards, run = (str(tmp_path / name) for name in ("data", "shards", "run"))
     assert main(["shapes", "--out", data, "--clips", "40"]) == 0
@@ -81,6 +83,8 @@ def test_every_step_by_hand(tmp_path, capsys):
         assert main(["pack", captions, *listed, *arguments]) == 0
         assert json.loads(capsys.readouterr().out)["left_out"] == {}
     sizes = ["--batch", "16", "--epochs", "2", "--length", "4", "--units", "24"]
+    for name, value in tiny.ENCODER.items():
+        sizes += ["--encoder-option", f"{name}={json.dumps(value)}"]
     assert main(["train", f"{shards}/train", "--val", f"{shards}/val", "--out", run, *sizes]) == 0
     printed = capsys.readouterr()
     assert printed.out.strip() == f"{run}/captioner.keras" and "reference:" in printed.err
@@ -233,7 +237,7 @@ def test_problems_are_one_line_and_exit_one(arguments, message, tmp_path, model,
     assert printed.out == "" and message in printed.err and "Traceback" not in printed.err
 
 
-@pytest.mark.usefixtures("eager", "one_core")
+@pytest.mark.usefixtures("eager", "in_this_process")
 def test_demo_leaves_what_it_promises(tmp_path, monkeypatch):
     recipe = dataclasses.replace(
         recipes.get("shapes"),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from helpers import tiny
 from helpers.clips import write_gif
+from helpers.processes import in_this_process
 from helpers.runs import learn
 from PIL import Image
 
@@ -34,7 +35,8 @@ def test_masks_and_unseen_combinations_have_their_scores(
     mask.save(tmp_path / "masks" / "0.gif")
     (tmp_path / "captions.tsv").write_text("0.gif\ta red star spins\n")
     records = read_captions(tmp_path / "captions.tsv")
-    pack(records, tmp_path / "captions.tsv", tmp_path / "drawn", tiny.CLIP, workers=1)
+    with in_this_process():
+        pack(records, tmp_path / "captions.tsv", tmp_path / "drawn", tiny.CLIP)
     attention = np.zeros((4, *GRID))
     for word, cell in enumerate([(1, 1, 1), (0, 0, 0), (0, 1, 1), (1, 0, 0)]):
         attention[(word, *cell)] = 1

@@ -2,13 +2,13 @@ import dataclasses
 import shutil
 import sys
 import types
-from unittest import mock
 
 import keras
 import numpy as np
 import pytest
 from helpers import releases, tiny
 from helpers.clips import write_gif
+from helpers.processes import in_this_process
 from helpers.runs import eagerly
 
 import v2t_lib as v2t
@@ -20,24 +20,25 @@ from v2t_lib.training.recipes import registry as recipes
 from v2t_lib.workspace import Workspace
 
 pytestmark = [
-    pytest.mark.usefixtures("eager", "one_core"),
+    pytest.mark.usefixtures("eager", "in_this_process"),
     pytest.mark.filterwarnings("ignore:.*rows repeat an earlier one"),
 ]
 
 TINY = Recipe(
     clip=tiny.CLIP,
     caption=dataclasses.replace(tiny.CAPTION, length=3),
-    training=TrainingOptions(epochs=1, batch_size=16),
+    training=TrainingOptions(epochs=1, batch_size=48),
     encoder_options=tiny.ENCODER,
     decoder=DecoderOptions(**tiny.DECODER),
 )
 BLIND = dataclasses.replace(TINY, encoder="blind", encoder_options={})
+SMALL = dataclasses.replace(BLIND, training=TrainingOptions(epochs=1, batch_size=16))
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     workspace = Workspace(root=tmp_path_factory.mktemp("root"), recipe=TINY, clips=60)
-    with eagerly(), mock.patch("os.cpu_count", return_value=1):
+    with eagerly(), in_this_process():
         return workspace, workspace.captioner()
 
 
@@ -195,7 +196,7 @@ def mine(tmp_path):
 
 
 def mine_in(folder, **options) -> Workspace:
-    return Workspace("my_folder", folder.parent / "work", folder, recipe=BLIND, clips=0, **options)
+    return Workspace("my_folder", folder.parent / "work", folder, recipe=SMALL, clips=0, **options)
 
 
 def test_folders_and_what_changes_in_them_have_shards_of_their_own(mine, capsys):

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from helpers import tiny
 from helpers.clips import write_gif
+from helpers.processes import in_this_process
 from helpers.runs import Killed, assert_same_end, learn
 
 from v2t_lib.captions_file import read_captions
@@ -38,7 +39,8 @@ def shards(tmp_path_factory):
     rows = [f"{number}.gif\t{tiny.SENTENCES[number % 3]}\n" for number in range(CLIPS)]
     (folder / "captions.tsv").write_text("".join(rows))
     records = read_captions(folder / "captions.tsv")
-    pack(records, folder / "captions.tsv", folder / "shards", tiny.CLIP, workers=1)
+    with in_this_process():
+        pack(records, folder / "captions.tsv", folder / "shards", tiny.CLIP)
     return folder / "shards"
 
 

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from helpers import tiny
 from helpers.clips import write_gif
+from helpers.processes import in_this_process
 
 from v2t_lib.captions_file import read_captions
 from v2t_lib.errors import DataError
@@ -26,7 +27,8 @@ def shards(tmp_path_factory):
             rows.append(f"{number}.gif\t{LONG}\n")
     (folder / "captions.tsv").write_text("".join(rows))
     records = read_captions(folder / "captions.tsv")
-    pack(records, folder / "captions.tsv", folder / "shards", tiny.CLIP, workers=1)
+    with in_this_process():
+        pack(records, folder / "captions.tsv", folder / "shards", tiny.CLIP)
     return ShardDataset.open(folder / "shards")
 
 

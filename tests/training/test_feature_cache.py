@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from helpers import tiny
 from helpers.clips import write_gif
+from helpers.processes import in_this_process
 
 from v2t_lib.captions_file import read_captions
 from v2t_lib.errors import DataError
@@ -42,7 +43,8 @@ def shards(tmp_path, monkeypatch):
         rows.append(f"{number}.gif\t{tiny.SENTENCES[number % 3]}\n")
     captions = tmp_path / "captions.tsv"
     captions.write_text("".join([*rows, rows[0].replace("red", "green")]))
-    pack(read_captions(captions), captions, tmp_path / "shards", SPEC, workers=1)
+    with in_this_process():
+        pack(read_captions(captions), captions, tmp_path / "shards", SPEC)
     return ShardDataset.open(tmp_path / "shards")
 
 

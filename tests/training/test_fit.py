@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from helpers import tiny
 from helpers.clips import write_gif
+from helpers.processes import in_this_process
 from helpers.runs import Killed, assert_same_end, eagerly
 
 import v2t_lib as v2t
@@ -58,7 +59,8 @@ def test_sample_captions_stand_beside_the_first_caption_of_their_clips(tmp_path,
     rows = [f"{n}.gif\t{text} {n}\n" for n in range(2) for text in ("first of", "second of")]
     (tmp_path / "captions.tsv").write_text("".join(rows))
     records = read_captions(tmp_path / "captions.tsv")
-    pack(records, tmp_path / "captions.tsv", tmp_path / "shards", tiny.CLIP, workers=1)
+    with in_this_process():
+        pack(records, tmp_path / "captions.tsv", tmp_path / "shards", tiny.CLIP)
     options = dataclasses.replace(OPTIONS, epochs=1, batch_size=4)
     with eagerly():
         captioner = tiny.captioner(caption=CaptionSpec(length=2))

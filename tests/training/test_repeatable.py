@@ -4,9 +4,7 @@ import contextlib
 import subprocess
 import sys
 
-import keras
 import numpy as np
-import pytest
 
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.encoders import registry as encoders
@@ -33,7 +31,6 @@ def busy_machine(processes=1):
             process.wait()
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="about TensorFlow's graphs")
 def test_a_step_repeated_on_a_busy_machine_ends_with_the_same_bits():
     decoder = {"units": 512, "embedding_size": 128, "attention_units": 256}
     words = Vocabulary.from_captions([f"word{number}" for number in range(300)])

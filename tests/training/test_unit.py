@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from helpers import tiny
 from helpers.clips import write_gif
+from helpers.processes import in_this_process
 
 import v2t_lib as v2t
 from v2t_lib.captions_file import read_captions
@@ -62,11 +63,12 @@ def packed(request, tmp_path_factory):
         rows.append(f"{number}.gif\t{caption}\n")
     (folder / "captions.tsv").write_text("".join(rows), encoding="utf-8")
     records = read_captions(folder / "captions.tsv")
-    pack(records, folder / "captions.tsv", folder / "shards", tiny.CLIP, workers=1)
+    with in_this_process():
+        pack(records, folder / "captions.tsv", folder / "shards", tiny.CLIP)
     return folder / "shards", request.param
 
 
-@pytest.mark.usefixtures("eager", "one_core", "no_java")
+@pytest.mark.usefixtures("eager", "no_java")
 def test_a_model_writes_and_scores_characters(packed, tmp_path, capsys):
     shards, captions = packed
     recipe = Recipe(
