@@ -22,7 +22,7 @@ except ModuleNotFoundError:  # Python 3.10, where pytest brings the same under i
 PACKAGE = ROOT / "v2t_lib"
 
 #: Import names that differ from the distribution's.
-DISTRIBUTIONS = {"PIL": "pillow", "tensorflow_io": "tensorflow-io"}
+DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "tensorflow_io": "tensorflow-io"}
 
 #: What Colab's runtime alone has: no index has it, so nothing can declare it.
 COLABS_OWN = {"v2t_lib.workspace": {"google"}}

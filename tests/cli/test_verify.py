@@ -7,7 +7,6 @@ from helpers import tiny
 from helpers.clips import write_gif
 
 from v2t_lib.cli.main import main
-from v2t_lib.models.blind_twin import BlindTwin
 from v2t_lib.models.saving import save
 from v2t_lib.models.verifier import Verifier
 
@@ -21,7 +20,7 @@ KEYS = {"file", "sentence", "score", "probability", "verdict", "frame", "seconds
 @pytest.fixture
 def model(tmp_path):
     captioner = tiny.captioner()
-    captioner.verifier = Verifier(twin=BlindTwin.of(tiny.captioner("blind")))
+    captioner.verifier = Verifier(tiny.null_memory(captioner))
     save(captioner, tmp_path / "m.keras")
     write_gif(tmp_path / "a.gif", 0)
     return str(tmp_path / "m.keras")

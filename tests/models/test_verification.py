@@ -7,12 +7,15 @@ import zipfile
 import numpy as np
 import pytest
 from helpers import tiny
+from keras import ops
 
 import v2t_lib as v2t
 from v2t_lib.errors import ModelError, SentenceError
-from v2t_lib.models.blind_twin import BlindTwin
 from v2t_lib.models.captioner import Captioner
+from v2t_lib.models.decoder import AttentionDecoder
 from v2t_lib.models.encoders import registry as encoders
+from v2t_lib.models.generation import forced
+from v2t_lib.models.null_memory import CELLS
 from v2t_lib.models.saving import save
 from v2t_lib.models.verification import verification
 from v2t_lib.models.verifier import Verifier
@@ -25,37 +28,33 @@ SEEING, BLIND = (0.1, 0.8, 0.1), (0.2, 0.4, 0.4)
 pytestmark = pytest.mark.usefixtures("eager")
 
 
-def always(decoder, probabilities) -> None:
-    """Makes a decoder give each token the same probability everywhere."""
-    kernel, _ = decoder.vocabulary.get_weights()
-    bias = np.full(len(WORDS), -1e9, np.float32)
-    bias[[2, 4, 5]] = np.log(probabilities)
-    decoder.vocabulary.set_weights([np.zeros_like(kernel), np.maximum(bias, -1e4)])
-
-
-def two_words(encoder="conv3d") -> Captioner:
-    config = tiny.ENCODER if encoder == "conv3d" else {}
-    layer = encoders.get(encoder, **config)
-    return Captioner(tiny.CLIP, tiny.CAPTION, WORDS, layer, tiny.DECODER)
+def scripted(self, tokens, memory, memory_mask=None, training=False):
+    """In place of `AttentionDecoder.call`: the probabilities above, with a clip and without."""
+    cells, (batch, count, length) = memory.shape[1], tokens.shape
+    probabilities = np.zeros(len(WORDS))
+    probabilities[[2, 4, 5]] = BLIND if cells == CELLS else SEEING
+    logits = np.log(np.maximum(probabilities, 1e-30)).astype(np.float32)
+    shape = (batch, count, length)
+    weights = np.full((*shape, cells), 1 / cells, np.float32)
+    return ops.convert_to_tensor(np.tile(logits, (*shape, 1))), ops.convert_to_tensor(weights)
 
 
 @pytest.fixture
 def captioner():
-    """It knows "red" and "blue", whose probabilities are those above."""
-    captioner, blind = two_words(), two_words("blind")
-    always(captioner.decoder, SEEING)
-    always(blind.decoder, BLIND)
-    captioner.verifier = Verifier(twin=BlindTwin.of(blind))
+    """It knows "red" and "blue"."""
+    encoder = encoders.get("conv3d", **tiny.ENCODER)
+    captioner = Captioner(tiny.CLIP, tiny.CAPTION, WORDS, encoder, tiny.DECODER)
+    captioner.verifier = Verifier(tiny.null_memory(captioner))
     return captioner
 
 
-def test_lifts_by_hand(captioner):
+def test_lifts_by_hand(captioner, monkeypatch):
+    monkeypatch.setattr(AttentionDecoder, "call", scripted)
     found = captioner.verify_frames(tiny.frames(2), ["Red, blue!", "red"], np.ones((2, 4)) * 0.5)
     both, one = found
     assert [word.word for word in both.words] == ["red", "blue"]
     lifts = [word.lift for word in both.words]
-    # Log-probabilities in half precision are good to a thousandth.
-    np.testing.assert_allclose(lifts, [np.log(0.8 / 0.4), np.log(0.1 / 0.4)], atol=2e-3)
+    np.testing.assert_allclose(lifts, [np.log(0.8 / 0.4), np.log(0.1 / 0.4)], rtol=1e-4)
     assert both.score == pytest.approx(np.mean(lifts)) and one.score == pytest.approx(lifts[0])
     assert [word.instead for word in both.words] == [None, "red"]
     assert both.probability is None and both.verdict == "can't tell" and both.unknown == ()
@@ -68,7 +67,8 @@ def test_the_frame_is_where_supported_words_attend(captioner):
     caption = captioner.explain_frames(tiny.frames(1), ["red blue"])[0]
     attention = np.zeros((2, 2, 4, 4))
     attention[0, 1, 0, 0] = attention[1, 0, 0, 0] = 1  # "red" on the second half, "blue" the first
-    caption = dataclasses.replace(caption, attention=attention)
+    probabilities = np.array([0.8, 0.1], np.float32)
+    caption = dataclasses.replace(caption, attention=attention, probs=probabilities)
     for blind, frame in (([0.4, 0.4], 2), ([0.9, 0.01], 0), ([0.9, 0.9], caption.evidence_frame())):
         arguments = (np.log(blind), "red blue", captioner.verifier, WORDS)
         assert verification(caption, *arguments).frame == frame
@@ -99,23 +99,35 @@ def test_what_cannot_be_judged_is_refused(captioner, sentence, message):
         captioner.verify_frames(tiny.frames(1), [sentence])
 
 
-def test_a_model_without_its_twin_says_how_to_add_it():
-    with pytest.raises(ModelError, match=r"without one; add it with `v2t calibrate MODEL SHARDS`"):
+def test_a_model_without_its_null_memory_says_how_to_add_it():
+    with pytest.raises(ModelError, match=r"without; add it with `v2t calibrate MODEL SHARDS`"):
         tiny.captioner().verify(tiny.frames(1)[0], "a red star spins")
 
 
-def test_one_file_holds_the_twin_and_training_does_not_see_it(captioner, tmp_path):
+def test_lifts_compare_a_clip_with_the_null_memory(captioner):
+    """Of a clip whose memory is the null memory no word is more probable for being seen."""
+    tokens = np.stack([WORDS.pack("red blue", 5), WORDS.pack("blue", 5)])[None]
+    frames = tiny.frames(1)
+    found, blind, _ = captioner.score_tokens(frames, tokens)
+    assert np.abs(found.log_probs - blind).max() > 1e-3
+    logits, _ = captioner.decoder(tokens[..., :-1], captioner.verifier.null_memory(tokens))
+    expected = forced(np.asarray(logits), blind, tokens[..., 1:]).log_probs
+    np.testing.assert_allclose(blind, expected, atol=1e-5)
+
+
+def test_one_file_holds_it_all_and_training_does_not_see_it(captioner, tmp_path):
     save(captioner, tmp_path / "with.keras")
     again = v2t.load(tmp_path / "with.keras")
     here, there = (
         model.verify(tiny.frames(1)[0], "blue red").to_dict() for model in (captioner, again)
     )
     assert here == there and here["file"] == ""
-    bare = two_words()
-    save(bare, tmp_path / "without.keras")
-    assert len(again.weights) == len(bare.weights)
+    count = len(again.weights)
+    again.verifier = Verifier()
+    assert len(again.weights) == count
+    save(again, tmp_path / "without.keras")
     sizes = [(tmp_path / f"{name}.keras").stat().st_size for name in ("with", "without")]
-    assert 0 < sizes[0] - sizes[1] - again.verifier.twin.bytes < 20_000
+    assert 0 < sizes[0] - sizes[1] < 10_000
 
 
 def test_a_file_without_verification_reads_as_before(tmp_path):

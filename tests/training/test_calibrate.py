@@ -9,14 +9,15 @@ from helpers.clips import write_gif
 
 import v2t_lib as v2t
 from v2t_lib.cli.main import main
-from v2t_lib.errors import DataError, ModelError
+from v2t_lib.errors import DataError
 from v2t_lib.metrics.foils import Claim
-from v2t_lib.models.blind_twin import BlindTwin
 from v2t_lib.models.calibration import Calibration
 from v2t_lib.models.saving import save
 from v2t_lib.models.verifier import Verifier
 from v2t_lib.shards.reader import ShardDataset
-from v2t_lib.training.calibrate import add_twin, calibrate, fit_calibration
+from v2t_lib.training.calibrate import calibrate, fit_calibration
+from v2t_lib.training.losses import sequence_loss
+from v2t_lib.training.null_memory import fit_null_memory
 from v2t_lib.training.scored_claims import ScoredClaims, score_claims
 
 pytestmark = pytest.mark.usefixtures("eager")
@@ -76,9 +77,8 @@ def test_clear_cases_are_told_and_hopeless_ones_are_left_open():
 
 @pytest.fixture
 def run(tmp_path):
-    """An untrained captioner as older versions saved it, beside its twin."""
+    """An untrained captioner as older versions saved it."""
     save(tiny.captioner(), tmp_path / "captioner.keras")
-    save(tiny.captioner("blind"), tmp_path / "blind.keras")
     return tmp_path
 
 
@@ -98,15 +98,11 @@ def test_an_old_model_is_calibrated_in_place(run, several_captions, capsys):
     (found,) = captioner.verify_frames(tiny.frames(1), ["a red star"])
     assert found.unlike_training in (True, False)
     assert (found.probability is None) == found.unlike_training
-    blind = v2t.load(run / "blind.keras")
-    twin = BlindTwin.of(blind).decoder.get_weights()
-    for one, other in zip(twin, captioner.verifier.twin.decoder.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
 
 
 def test_every_clip_is_scored_as_alone(run, several_captions):
     captioner = v2t.load(run / "captioner.keras")
-    add_twin(captioner, run / "blind.keras")
+    captioner.verifier = Verifier(tiny.null_memory(captioner))
     found = score_claims(captioner, several_captions)
     clips = [example.frames for example in ShardDataset.open(several_captions).examples()]
     for claim, lifts in list(zip(found.claims, found.lifts, strict=True))[::5]:
@@ -115,15 +111,27 @@ def test_every_clip_is_scored_as_alone(run, several_captions):
     np.testing.assert_allclose(found.pooled, captioner.pooled(np.stack(clips)), atol=1e-4)
 
 
-def test_what_calibration_needs_is_said(run, several_captions, drawn_shards, tmp_path):
-    captioner = v2t.load(run / "captioner.keras")
-    with pytest.raises(ModelError, match="blind twin"):
-        calibrate(captioner, several_captions)
-    with pytest.raises(ModelError, match="the captioner's blind twin, trained beside it"):
-        add_twin(captioner, run / "captioner.keras")
-    captioner.verifier = Verifier(twin=BlindTwin.of(tiny.captioner("blind")))
+def test_what_calibration_needs_is_said(drawn_shards):
+    captioner = tiny.captioner()
     with pytest.raises(DataError, match="none whose words it knows"):
         calibrate(captioner, drawn_shards / "val")
+
+
+def test_the_null_memory_makes_captions_likely(run, several_captions):
+    """Learnt on captions, it gives them a higher likelihood than the mean of clips' memories."""
+    captioner = v2t.load(run / "captioner.keras")
+    start = captioner.pooled(tiny.frames(8)).mean(axis=0)[:12]
+    before = captioner.get_weights()
+    memory = fit_null_memory(captioner, list(tiny.SENTENCES) * 5, start)
+    for one, other in zip(before, captioner.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    tokens = tiny.tokens(*tiny.SENTENCES)
+
+    def loss(cells):
+        logits, _ = captioner.decoder(tokens[:, :-1], np.tile(cells, (3, 1, 1)))
+        return float(sequence_loss(tokens[:, 1:], logits))
+
+    assert loss(np.asarray(memory.values)) < loss(start[None]) - 0.01
 
 
 def test_abstaining_keeps_what_is_sure_and_familiar(tmp_path, capsys):

@@ -184,14 +184,12 @@ def test_the_blind_twin_has_the_same_decoder_and_sees_nothing(finished):
 
 
 @pytest.mark.usefixtures("eager")
-def test_the_captioners_file_holds_the_twin(finished):
+def test_the_captioners_file_can_verify(finished):
     captioner, blind = (v2t.load(finished / f"{name}.keras") for name in ("captioner", "blind"))
-    assert blind.verifier.twin is None
+    assert captioner.verifier.calibration.figures["claims"]["true"] > 0
+    assert captioner.verifier.familiarity is not None and blind.verifier.null_memory is None
     (found,) = captioner.verify_frames(tiny.frames(1), ["there is a"])
-    (seeing,) = captioner.explain_frames(tiny.frames(1), ["there is a"])
-    (unseen,) = blind.explain_frames(tiny.frames(1), ["there is a"])
-    lifts = [word.lift for word in found.words]
-    np.testing.assert_allclose(lifts, np.log(seeing.probs / unseen.probs), atol=5e-3)
+    assert found.score is not None
 
 
 KILLED = """

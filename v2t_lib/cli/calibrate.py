@@ -1,7 +1,6 @@
 """Calibrate a model's verification on held-out shards, and write it into the model's file: the
 probabilities and verdicts of `v2t verify`, and what tells clips that are unlike the training data.
-`v2t train --val` does this at its end; this is for older models, or other clips. A model without
-its blind twin gets it from blind.keras beside it."""
+`v2t train --val` does this at its end; this is for older models, or other clips."""
 
 import json
 import sys
@@ -18,8 +17,6 @@ def add_arguments(parser):
         "the training shards, to know what is unlike them; without, half of SHARDS stands for them"
     )
     add("--training", type=Path, metavar="SHARDS", help=text)
-    text = "the captioner's blind twin, if its file lacks it (default: blind.keras beside it)"
-    add("--blind", type=Path, metavar="BLIND.keras", help=text)
     text = "where features of a frozen image network are kept (default: beside the shards)"
     add("--cache", type=Path, metavar="DIR", help=text)
     text = "draw how often sentences of each probability are true"
@@ -30,13 +27,10 @@ def add_arguments(parser):
 def run(args) -> int:
     from v2t_lib.files import replacing
     from v2t_lib.models.saving import load, save
-    from v2t_lib.training.calibrate import add_twin, calibrate
-    from v2t_lib.training.fit import BLIND_FILE
+    from v2t_lib.training.calibrate import calibrate
     from v2t_lib.views.reliability import reliability_picture
 
     captioner = load(args.model)
-    if captioner.verifier.twin is None or args.blind:
-        add_twin(captioner, args.blind or args.model.with_name(BLIND_FILE))
     verifier = calibrate(
         captioner, args.shards, args.training, cache=args.cache, fallback=args.model.parent
     )

@@ -1,20 +1,23 @@
 """Foils: sentences that are not true of a clip, of three kinds, beside ones that are."""
 
 import dataclasses
+import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
 from v2t_lib.metrics.word_kinds import WORD_KINDS, content, stem
 from v2t_lib.text.vocabulary import tokenise
 
-#: A caption of a random other clip, the most similar one of another clip, and a caption of the
-#: clip's own with one word swapped for another of its kind.
+#: A caption of a random other clip, the most similar one of another clip, and one of the clip's own
+#: captions with a word swapped for another of its kind.
 FOILS = ("random", "similar", "swapped")
 TRUE = "true"
-#: Other clips whose captions are tried for a random foil.
+#: Times that random pairs are drawn, of those that don't have a partner yet.
 _TRIES = 20
+#: Similar sentences of which one has to do as a partner.
+_NEIGHBOURS = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,9 +46,11 @@ def claims(
     """True sentences about clips, each followed by a foil of each kind as far as there is one.
 
     A caption of another clip may be true of this one as well: it is no foil if every word with a
-    meaning stands, in some form, in the clip's own captions too. Words are swapped both ways
-    equally often ("man" for "woman" as often as "woman" for "man"), so that a foil can't be told by
-    how frequent its words are.
+    meaning stands, in some form, in the clip's own captions too.
+
+    Nobody can tell foils by their words alone. Captions are exchanged between clips in pairs, so
+    that each is a foil as often as it is true: random pairs, and the most similar ones first.
+    Words are swapped both ways equally often, "man" for "woman" as often as "woman" for "man".
 
     Args:
         captions: Every clip's captions.
@@ -64,43 +69,62 @@ def claims(
         for clip, of in enumerate(usable)
         for number in sorted(rng.permutation(len(of))[:per_clip])
     ]
-    similar = _most_similar(chosen, usable, own)
+    meanings = [content(text.split()) for _, text in chosen]
+
+    def exchangeable(one: int, other: int) -> bool:
+        """Whether each of two sentences is false of the other's clip."""
+        clips = chosen[one][0], chosen[other][0]
+        return not (meanings[one] <= own[clips[1]] or meanings[other] <= own[clips[0]])
+
+    matched = {
+        "random": _matched(_random_pairs(len(chosen), rng), exchangeable),
+        "similar": _matched(_similar_pairs([text for _, text in chosen]), exchangeable),
+    }
     counts = Counter(word for _, text in chosen for word in text.split())
     found = []
-    for (clip, text), near in zip(chosen, similar, strict=True):
+    for number, (clip, text) in enumerate(chosen):
         found.append(Claim(clip, text, TRUE))
-        foils = {"random": (_random(clip, usable, own, rng), ""), "similar": (near, "")}
-        foils["swapped"] = next(_swapped(text, own[clip], counts, judgeable, rng), ("", ""))
-        found += [Claim(clip, foil, kind, of) for kind, (foil, of) in foils.items() if foil]
+        for kind, partner in matched.items():
+            if number in partner:
+                found.append(Claim(clip, chosen[partner[number]][1], kind))
+        for foil, words in itertools.islice(_swapped(text, own[clip], counts, judgeable, rng), 1):
+            found.append(Claim(clip, foil, "swapped", words))
     return found
 
 
-def _random(clip: int, usable: Sequence, own: Sequence[set], rng: np.random.Generator) -> str:
-    for other in rng.integers(len(usable), size=_TRIES):
-        if other != clip and usable[other]:
-            text = usable[other][rng.integers(len(usable[other]))]
-            if not content(text.split()) <= own[clip]:
-                return text
-    return ""
+def _matched(
+    pairs: Iterable[tuple[int, int]], exchangeable: Callable[[int, int], bool]
+) -> dict[int, int]:
+    """Partners, each of the other, from pairs of which the first that fit are taken."""
+    partner: dict[int, int] = {}
+    for one, other in pairs:
+        if one not in partner and other not in partner and exchangeable(one, other):
+            partner |= {one: other, other: one}
+    return partner
 
 
-def _most_similar(chosen: Sequence, usable: Sequence, own: Sequence[set]) -> list[str]:
-    """For each chosen caption the other clips' most similar one, by TF-IDF, that isn't true."""
+def _random_pairs(count: int, rng: np.random.Generator) -> Iterator[tuple[int, int]]:
+    for _ in range(_TRIES):
+        order = rng.permutation(count).tolist()
+        yield from zip(order[::2], order[1::2], strict=False)
+
+
+def _similar_pairs(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Pairs of sentences, the most similar first, by TF-IDF; some for every sentence."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    texts = sorted({text for of in usable for text in of})
-    if not chosen:
-        return []
-    meanings = [content(text.split()) for text in texts]
+    if len(texts) < 2:
+        return
     vectors = TfidfVectorizer(analyzer=str.split).fit_transform(texts)
-    places = {text: number for number, text in enumerate(texts)}
     found = []
-    for clip, text in chosen:
-        near = (vectors @ vectors[places[text]].T).toarray().ravel()
-        ranked = (number for number in np.argsort(-near, kind="stable") if near[number] > 0)
-        foils = (texts[n] for n in ranked if not meanings[n] <= own[clip])
-        found.append(next(foils, ""))
-    return found
+    for first in range(0, len(texts), 1000):
+        rows = (vectors[first : first + 1000] @ vectors.T).toarray()
+        near = np.argsort(-rows, axis=1, kind="stable")[:, :_NEIGHBOURS]
+        for row, others in enumerate(near.tolist()):
+            one = first + row
+            found += [(-rows[row, other], one, other) for other in others if other != one]
+    for _, one, other in sorted(found):
+        yield one, other
 
 
 def _swapped(

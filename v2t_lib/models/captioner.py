@@ -152,8 +152,7 @@ class Captioner(Inference, keras.Model):
         self.verifier.save(store)
 
     def load_own_variables(self, store):
-        config, words = self._verifier_config, len(self.vocabulary)
-        self.verifier = Verifier.from_config(config, words, store)
+        self.verifier = Verifier.from_config(self._verifier_config, store)
 
     @classmethod
     def from_config(cls, config):

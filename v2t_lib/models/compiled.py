@@ -6,10 +6,10 @@ import keras
 import numpy as np
 from keras import layers
 
-from v2t_lib.models.blind_twin import BlindTwin
 from v2t_lib.models.distribution import split
 from v2t_lib.models.familiarity import pooled
 from v2t_lib.models.generation import SearchResult, forced, log_probs_of
+from v2t_lib.models.null_memory import NullMemory
 
 #: XLA makes Conv3D several times slower on CPUs; on JAX it is the only compiler.
 JIT_COMPILE = keras.backend.backend() == "jax"
@@ -49,21 +49,22 @@ class CompiledVerification(keras.Model):
     """Scores K given sentences a clip, with the clip and without.
 
     From uint8 clips and int32 tokens `(batch, K, L + 1)` to a `SearchResult` for K sentences a
-    clip, the blind twin's log-probabilities `(batch, K, L)` and the clips' `pooled` memories.
+    clip, the log-probabilities `(batch, K, L)` without one, and the clips' `pooled` memories.
     """
 
-    def __init__(self, captioner: keras.Model, twin: BlindTwin):
+    def __init__(self, captioner: keras.Model, null_memory: NullMemory):
         super().__init__()
-        self.captioner, self.twin = captioner, twin
+        self.captioner, self.null_memory = captioner, null_memory
         self.built = True
         self.compile(jit_compile=JIT_COMPILE)
 
     def call(self, inputs):
         clips, tokens = inputs
-        memory = self.captioner.encoder(clips)
-        logits, weights = self.captioner.decoder(tokens[..., :-1], memory)
-        blind = log_probs_of(self.twin.logits(tokens[..., :-1]), tokens[..., 1:])
-        return forced(logits, weights, tokens[..., 1:]), blind, pooled(memory)
+        before, words = tokens[..., :-1], tokens[..., 1:]
+        memory, decoder = self.captioner.encoder(clips), self.captioner.decoder
+        blind, _ = decoder(before, self.null_memory(tokens))
+        found = forced(*decoder(before, memory), words)
+        return found, log_probs_of(blind, words), pooled(memory)
 
 
 class CompiledPooling(keras.Model):

@@ -8,7 +8,6 @@ import numpy as np
 from v2t_lib.clips.decode import Clip, decode_clip
 from v2t_lib.errors import ModelError
 from v2t_lib.fetching.downloader import read_source
-from v2t_lib.models.blind_twin import BlindTwin
 from v2t_lib.models.caption import Caption
 from v2t_lib.models.compiled import (
     CompiledFeatures,
@@ -19,6 +18,7 @@ from v2t_lib.models.compiled import (
 )
 from v2t_lib.models.distribution import split
 from v2t_lib.models.generation import SearchResult
+from v2t_lib.models.null_memory import NullMemory
 from v2t_lib.models.transcribe import transcribe
 from v2t_lib.models.verification import Verification, verification, words_of
 from v2t_lib.text.vocabulary import sentence, tokenise
@@ -109,7 +109,7 @@ class Inference:
             features: What `features` made of the frames, where it is there already.
 
         Raises:
-            ModelError: The model has no blind twin.
+            ModelError: The model has no null memory.
             SentenceError: A sentence without words, or longer than the model writes.
         """
         frames = self._checked(frames)
@@ -137,17 +137,19 @@ class Inference:
             tokens: int32 `(batch, K, L + 1)`, as `Vocabulary.pack` gives them.
 
         Returns:
-            The sentences' scores, `(batch, K, L)` and so on; float32 `(batch, K, L)`, the blind
-            twin's log-probabilities; and float32 `(batch, F)`, the clips' `pooled` memories.
+            The sentences' scores, `(batch, K, L)` and so on; float32 `(batch, K, L)`, the words'
+            log-probabilities where no clip is seen; and float32 `(batch, F)`, the clips' `pooled`
+            memories.
 
         Raises:
-            ModelError: The model has no blind twin.
+            ModelError: The model has no null memory.
         """
-        twin = self.require_twin()
+        memory = self.require_null_memory()
         count = tokens.shape[1]  # a graph of its own for each number of sentences
-        if count not in self._verifications or self._verifications[count].twin is not twin:
-            self._verifications[count] = CompiledVerification(self, twin)
-        found, *others = self._verifications[count].predict_on_batch(split((inputs, tokens)))
+        model = self._verifications.get(count)
+        if model is None or model.null_memory is not memory:
+            model = self._verifications[count] = CompiledVerification(self, memory)
+        found, *others = model.predict_on_batch(split((inputs, tokens)))
         return SearchResult(*map(np.asarray, found)), *map(np.asarray, others)
 
     def unlike_training(self, frames, features=None) -> list[bool | None]:
@@ -181,13 +183,18 @@ class Inference:
             return [None] * len(pooled)
         return familiarity.unlike(pooled).tolist()
 
-    def require_twin(self) -> BlindTwin:
-        if self.verifier.twin is None:
+    def require_null_memory(self) -> NullMemory:
+        """The null memory, without which nothing can be verified.
+
+        Raises:
+            ModelError: There is none.
+        """
+        if self.verifier.null_memory is None:
             raise ModelError(
-                "expected a model with its blind twin, to tell what a clip adds to a sentence. "
-                "Received: a file without one; add it with `v2t calibrate MODEL SHARDS`"
+                "expected a model that knows what it would write without seeing a clip. Received: "
+                "one that was saved without; add it with `v2t calibrate MODEL SHARDS`"
             )
-        return self.verifier.twin
+        return self.verifier.null_memory
 
     def _checked(self, frames) -> np.ndarray:
         frames = np.asarray(frames)
@@ -240,10 +247,10 @@ class Inference:
 
         Raises:
             ClipError: The source gives no frames.
-            ModelError: The model has no blind twin.
+            ModelError: The model has no null memory.
             SentenceError: A sentence without words, or longer than the model writes.
         """
-        self.require_twin()
+        self.require_null_memory()
         words_of(sentence, self.caption_spec)
         clip = self.decode(source)
         found = self.verify_frames(clip.frames[None], [sentence], clip.seconds[None])[0]

@@ -88,9 +88,9 @@ def verify_pairs(captioner: Captioner, pairs: Sequence[Pair]) -> Iterator[PairRe
     Pairs of one clip are judged together, wherever they stand; results wait until it is their turn.
 
     Raises:
-        ModelError: The model has no blind twin.
+        ModelError: The model has no null memory.
     """
-    captioner.require_twin()
+    captioner.require_null_memory()
     done: dict[int, PairResult] = {}
     shown = 0
     for number, result in _results(captioner, pairs):

@@ -1,12 +1,13 @@
 """Calibrating verification: probabilities, thresholds and familiarity, from held-out clips."""
 
 import dataclasses
+import itertools
 import time
 from pathlib import Path
 
 import numpy as np
 
-from v2t_lib.errors import DataError, ModelError
+from v2t_lib.errors import DataError
 from v2t_lib.metrics.foils import FOILS, TRUE
 from v2t_lib.metrics.verification_scores import (
     aurocs,
@@ -15,16 +16,15 @@ from v2t_lib.metrics.verification_scores import (
     precision_and_coverage,
     reliability,
 )
-from v2t_lib.models.blind_twin import BlindTwin
 from v2t_lib.models.calibration import BORNE_OUT, NOT_BORNE_OUT, Calibration, evidence
 from v2t_lib.models.captioner import Captioner
-from v2t_lib.models.encoders.blind import BlindEncoder
 from v2t_lib.models.familiarity import Familiarity
 from v2t_lib.models.saving import load, save
 from v2t_lib.models.verifier import Verifier
 from v2t_lib.progress import log
 from v2t_lib.shards.reader import ShardDataset, Shards
 from v2t_lib.training.feature_cache import cached_features
+from v2t_lib.training.null_memory import fit_null_memory
 from v2t_lib.training.scored_claims import (
     ScoredClaims,
     caption_log_probs,
@@ -171,10 +171,10 @@ def calibrate(
     """Fits what turns a captioner's lifts into probabilities, and what tells unlike clips.
 
     Args:
-        captioner: A model with its blind twin; it stays as it is.
+        captioner: A trained model; it stays as it is, but for its `verifier`.
         shards: Held-out clips, or their features: those that chose the best epoch, say.
-        training: The training clips, which familiarity is fitted on; without them every second of
-            the held-out clips is.
+        training: The training clips, which familiarity and null memory are fitted on; the
+            held-out ones when left out.
         cache: Where features of a frozen image network are kept; see `cached_features`.
         fallback: As for `cached_features`.
         seed: Of the choice of captions and foils.
@@ -183,10 +183,9 @@ def calibrate(
         What to set as `captioner.verifier`.
 
     Raises:
-        ModelError: The model has no blind twin.
-        DataError: No captions that the model can judge, or nothing to make foils of.
+        DataError: Clips of another size, no captions that the model can judge, or nothing to make
+            foils of.
     """
-    captioner.require_twin()
     start = time.monotonic()
     shards, training = (part and ShardDataset.open(part) for part in (shards, training))
     for part in filter(None, (shards, training)):
@@ -201,33 +200,23 @@ def calibrate(
         else cached_features(captioner.encoder, part, cache, fallback)
         for part in (shards, training)
     )
+    home = training or shards
+    known = pooled_memories(captioner, home, FITTED_ON)
+    captions = [text for of in itertools.islice(home.sentences(), FITTED_ON) for text in of]
+    start_from = known.mean(axis=0)[: known.shape[1] // 2]
+    memory = fit_null_memory(captioner, captions, start_from, seed)
+    captioner.verifier = Verifier(memory)
     scored = score_claims(captioner, shards, seed=seed)
     calibration = dataclasses.replace(
         fit_calibration(scored, seed), caption_log_probs=caption_log_probs(captioner, shards)
     )
-    if training is not None:
-        known, others = pooled_memories(captioner, training, FITTED_ON), scored.pooled
+    if training is None:
+        known, others = known[::2], known[1::2]
     else:
-        known, others = scored.pooled[::2], scored.pooled[1::2]
+        others = scored.pooled
     familiarity = fit_familiarity(known, others)
     log.info("%s (%.0f s)", summary(calibration), time.monotonic() - start)
-    return Verifier(captioner.verifier.twin, calibration, familiarity)
-
-
-def add_twin(captioner: Captioner, path: Path) -> None:
-    """Gives a captioner the blind twin that was trained beside it.
-
-    Raises:
-        ModelError: There is none at `path`, or it was trained with other words.
-    """
-    blind = load(path)
-    same = blind.vocabulary == captioner.vocabulary and isinstance(blind.encoder, BlindEncoder)
-    if not same:
-        raise ModelError(
-            f"{path}: expected the captioner's blind twin, trained beside it. Received: another "
-            "model; name the blind.keras of its run, --blind"
-        )
-    captioner.verifier = dataclasses.replace(captioner.verifier, twin=BlindTwin.of(blind))
+    return Verifier(memory, calibration, familiarity)
 
 
 def calibrated(captioner: Captioner, path: Path, *places, **options) -> None:

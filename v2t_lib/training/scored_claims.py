@@ -14,6 +14,8 @@ from v2t_lib.progress import Progress
 from v2t_lib.shards.reader import ShardDataset, Shards
 
 BATCH = 16
+#: Clips that claims are made of, at most.
+CLIPS = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,27 +69,27 @@ def score_claims(
     """Scores true sentences and foils about every clip, each clip encoded once.
 
     Args:
-        captioner: A model with its blind twin.
+        captioner: A model with its null memory.
         shards: Held-out clips, or their features.
         per_clip: Captions of a clip that are claimed of it, at most.
         seed: Of the choice of captions and foils.
     """
     shards = ShardDataset.open(shards)
-    captions = list(shards.sentences())
+    captions = list(itertools.islice(shards.sentences(), CLIPS))
     found = claims(captions, judgeable_by(captioner), per_clip, seed)
     of_clip = [[] for _ in captions]
     for claim in found:
         of_clip[claim.clip].append(claim.sentence)
-    most = max(map(len, of_clip), default=0)
-    if most == 0:
+    if not found:
         raise DataError(
             f"{shards.folder}: expected captions that the model can judge. Received: none whose "
             "words it knows; calibrate on clips like those it was trained on"
         )
+    most = max(map(len, of_clip))
     seeing, blind, pooled = [], [], []
-    first = 0
+    starts, batches = range(0, len(captions), BATCH), _even(shards.clip_batches(BATCH))
     with Progress(total=len(captions), unit="clip", desc="verify") as progress:
-        for inputs, _ in _even(shards.clip_batches(BATCH)):
+        for first, (inputs, _) in zip(starts, batches, strict=False):
             sentences = of_clip[first : first + BATCH]
             tokens = _tokens(captioner, sentences, most, len(inputs))
             scored, unseen, memory = captioner.score_tokens(inputs, tokens)
@@ -97,7 +99,6 @@ def score_claims(
                     seeing.append(scored.log_probs[row, column, :words])
                     blind.append(unseen[row, column, :words])
             pooled.append(memory[: len(sentences)])
-            first += BATCH
             progress.update(len(sentences))
     return ScoredClaims(found, seeing, blind, np.concatenate(pooled))
 

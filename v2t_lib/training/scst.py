@@ -1,7 +1,6 @@
 """Self-critical sequence training (SCST): a last stage that trains for CIDEr itself."""
 
 import contextlib
-import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from v2t_lib.errors import DataError, TrainingError
 from v2t_lib.files import replacing
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.saving import load, save
+from v2t_lib.models.verifier import Verifier
 from v2t_lib.progress import Progress, log
 from v2t_lib.shards.reader import ShardDataset, Shards
 from v2t_lib.training.calibrate import calibrated
@@ -85,8 +85,7 @@ def train_scst(
         if resume:
             mirror.fetch()
         captioner = load(run / MODEL_FILE)
-        # The probabilities of another decoder's words need another calibration.
-        captioner.verifier = dataclasses.replace(captioner.verifier, calibration=None)
+        captioner.verifier = Verifier()  # that of another decoder
         length = captioner.caption_spec.length
         reward = CaptionReward(captioner.vocabulary, length, shards.sentences())
         shards = cached_features(captioner.encoder, shards, cache, run)
@@ -109,7 +108,7 @@ def train_scst(
         batches = functools.partial(shards.clip_batches, batch, options.seed)
         _run(stage, epochs, batches, options.checkpoint_steps, checkpoints, end_epoch)
         best = load(path)
-        if val is not None and best.verifier.twin is not None:
+        if val is not None:
             calibrated(best, path, held_out, shards, seed=options.seed)
             mirror.put(path)
     return best

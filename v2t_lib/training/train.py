@@ -8,12 +8,10 @@ from pathlib import Path
 import keras
 
 from v2t_lib.errors import DataError
-from v2t_lib.models.blind_twin import BlindTwin
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.distribution import gpus
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.models.saving import load
-from v2t_lib.models.verifier import Verifier
 from v2t_lib.progress import log
 from v2t_lib.shards.reader import ShardDataset, Shards
 from v2t_lib.text import checks
@@ -124,8 +122,7 @@ def train(
     """Trains a captioner and its blind twin; writes `captioner.keras`, `blind.keras`, histories.
 
     The twin has the same decoder and an encoder that sees nothing (`BlindEncoder`): its loss is
-    what the captioner's has to beat. `captioner.keras` holds it too, for `Captioner.verify`.
-    Within `distribution.spread` both train on several devices.
+    what the captioner's has to beat. Within `distribution.spread` both train on several devices.
 
     Args:
         shards: Training shards, which set the model's clip size; the vocabulary is made from their
@@ -133,7 +130,7 @@ def train(
         out: The run's directory.
         recipe: How the model is built and trained; every option's default when left out.
         val: Validation shards, to choose the best epoch and to calibrate `Captioner.verify`; when
-            left out, the training loss chooses, and verification has no probabilities.
+            left out, the training loss chooses, and sentences can't be verified.
         resume: Continue the run in `out`.
         copy_to: A second directory, on a mounted drive say, that gets a copy of the run as it
             grows; `resume` restores from there what `out` lacks.
@@ -184,7 +181,6 @@ def train(
         ]
         twin = _make(blind, vocabulary)
         fit(twin, read[0], out / BLIND_FILE, blind.training, read[1], resume, mirror)
-        captioner.verifier = Verifier(twin=BlindTwin.of(twin))  # its file holds the twin too
         path, options = out / MODEL_FILE, recipe.training
         fit(captioner, shards, path, options, val, resume, mirror, callbacks, cache)
         if val is not None and recipe.encoder != "blind":
