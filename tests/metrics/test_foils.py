@@ -81,6 +81,11 @@ def test_what_the_model_cannot_judge_is_neither_true_nor_false():
     assert claims(CAPTIONS, lambda text: False) == [] and claims([]) == []
 
 
+def test_captions_without_spaces_are_claimed_character_by_character():
+    found = claims([("一只狗",), ("一只猫",)], unit="character")
+    assert [c.sentence for c in found if c.clip == 0] == ["一 只 狗", "一 只 猫", "一 只 猫"]
+
+
 def test_the_seed_decides():
     one, same, other = (claims(CAPTIONS * 5, seed=seed, per_clip=1) for seed in (1, 1, 2))
     assert one == same != other

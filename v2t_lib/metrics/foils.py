@@ -26,7 +26,7 @@ class Claim:
 
     Attributes:
         clip: The clip's number.
-        sentence: The sentence, normalised.
+        sentence: The sentence: its words, or characters, with single spaces between.
         kind: `TRUE`, or one of `FOILS`.
         words: For a swapped word its kind in `WORD_KINDS`; else "".
     """
@@ -42,6 +42,7 @@ def claims(
     judgeable: Callable[[str], bool] = bool,
     per_clip: int = 4,
     seed: int = 0,
+    unit: str = "word",
 ) -> list[Claim]:
     """True sentences about clips, each followed by a foil of each kind as far as there is one.
 
@@ -57,13 +58,15 @@ def claims(
         judgeable: Whether a model can judge a sentence; others are left out.
         per_clip: Captions of a clip that are claimed of it, at most.
         seed: Of all choices.
+        unit: What captions are cut into, see `CaptionSpec`.
 
     Returns:
         The claims, clip by clip.
     """
     rng = np.random.default_rng(seed)
-    own = [content([word for text in of for word in tokenise(text)]) for of in captions]
-    usable = [[" ".join(tokenise(t)) for t in dict.fromkeys(of) if judgeable(t)] for of in captions]
+    words = [[tokenise(text, unit) for text in dict.fromkeys(of)] for of in captions]
+    own = [content([word for text in of for word in text]) for of in words]
+    usable = [[text for text in map(" ".join, of) if judgeable(text)] for of in words]
     chosen = [
         (clip, of[number])
         for clip, of in enumerate(usable)

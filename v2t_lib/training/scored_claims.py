@@ -76,7 +76,8 @@ def score_claims(
     """
     shards = ShardDataset.open(shards)
     captions = list(itertools.islice(shards.sentences(), CLIPS))
-    found = claims(captions, judgeable_by(captioner), per_clip, seed)
+    unit = captioner.caption_spec.unit
+    found = claims(captions, judgeable_by(captioner), per_clip, seed, unit)
     of_clip = [[] for _ in captions]
     for claim in found:
         of_clip[claim.clip].append(claim.sentence)
