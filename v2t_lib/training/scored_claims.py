@@ -13,7 +13,8 @@ from v2t_lib.models.verification import words_of
 from v2t_lib.progress import Progress
 from v2t_lib.shards.reader import ShardDataset, Shards
 
-BATCH = 16
+#: Clips at once; each has some 16 sentences, whose logits take most of the memory.
+BATCH = 8
 #: Clips that claims are made of, at most.
 CLIPS = 1000
 
