@@ -186,10 +186,10 @@ def test_the_blind_twin_has_the_same_decoder_and_sees_nothing(finished):
 @pytest.mark.usefixtures("eager")
 def test_the_captioners_file_can_verify(finished):
     captioner, blind = (v2t.load(finished / f"{name}.keras") for name in ("captioner", "blind"))
-    assert captioner.verifier.calibration.figures["claims"]["true"] > 0
     assert captioner.verifier.familiarity is not None and blind.verifier.null_memory is None
+    assert captioner.verifier.calibration is None  # its captions are all longer than it writes
     (found,) = captioner.verify_frames(tiny.frames(1), ["there is a"])
-    assert found.score is not None
+    assert found.score is not None and found.verdict == "can't tell"
 
 
 KILLED = """

@@ -34,7 +34,6 @@ def run(args) -> int:
     verifier = calibrate(
         captioner, args.shards, args.training, cache=args.cache, fallback=args.model.parent
     )
-    captioner.verifier = verifier
     save(captioner, args.model)
     figures = verifier.calibration.figures
     if args.picture:

@@ -130,6 +130,8 @@ def _figures(scored: ScoredClaims, probabilities, fitted: Calibration, seed: int
 
 def fit_familiarity(training: np.ndarray, held_out: np.ndarray) -> Familiarity:
     """The distribution of training clips' `pooled` memories, the threshold of held-out ones'."""
+    if not len(held_out):
+        raise DataError("expected at least two held-out clips. Received: one; calibrate on more")
     fitted = Familiarity.fit(training)
     threshold = float(np.quantile(fitted.distances(held_out), 1 - UNLIKE))
     return dataclasses.replace(fitted, threshold=threshold)
@@ -171,7 +173,7 @@ def calibrate(
     """Fits what turns a captioner's lifts into probabilities, and what tells unlike clips.
 
     Args:
-        captioner: A trained model; it stays as it is, but for its `verifier`.
+        captioner: A trained model; its `verifier` is set to what could be fitted.
         shards: Held-out clips, or their features: those that chose the best epoch, say.
         training: The training clips, which familiarity and null memory are fitted on; the
             held-out ones when left out.
@@ -180,7 +182,7 @@ def calibrate(
         seed: Of the choice of captions and foils.
 
     Returns:
-        What to set as `captioner.verifier`.
+        `captioner.verifier`.
 
     Raises:
         DataError: Clips of another size, no captions that the model can judge, or nothing to make
@@ -205,18 +207,18 @@ def calibrate(
     captions = [text for of in itertools.islice(home.sentences(), FITTED_ON) for text in of]
     start_from = known.mean(axis=0)[: known.shape[1] // 2]
     memory = fit_null_memory(captioner, captions, start_from, seed)
-    captioner.verifier = Verifier(memory)
+    others = pooled_memories(captioner, shards, FITTED_ON)
+    if training is None:
+        known, others = known[::2], known[1::2]
+    familiarity = fit_familiarity(known, others)
+    captioner.verifier = Verifier(memory, familiarity=familiarity)
     scored = score_claims(captioner, shards, seed=seed)
     calibration = dataclasses.replace(
         fit_calibration(scored, seed), caption_log_probs=caption_log_probs(captioner, shards)
     )
-    if training is None:
-        known, others = known[::2], known[1::2]
-    else:
-        others = scored.pooled
-    familiarity = fit_familiarity(known, others)
     log.info("%s (%.0f s)", summary(calibration), time.monotonic() - start)
-    return Verifier(memory, calibration, familiarity)
+    captioner.verifier = Verifier(memory, calibration, familiarity)
+    return captioner.verifier
 
 
 def calibrated(captioner: Captioner, path: Path, *places, **options) -> None:
@@ -233,8 +235,7 @@ def calibrated(captioner: Captioner, path: Path, *places, **options) -> None:
         captioner.verifier = before
         return
     try:
-        captioner.verifier = calibrate(captioner, *places, **options)
+        calibrate(captioner, *places, **options)
     except DataError as error:
-        log.warning("verification is not calibrated: %s", error)
-        return
+        log.warning("verification has lifts, but no probabilities: %s", error)
     save(captioner, path)
