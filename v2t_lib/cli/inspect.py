@@ -43,7 +43,7 @@ def run(args) -> int:
 
     captioner, cards, failed = load(args.model), [], 0
     if args.claim:
-        captioner.require_twin()
+        captioner.require_null_memory()
     for claim in args.claim:
         words_of(claim, captioner.caption_spec)  # refuses what can't be judged of any clip
     for file in args.files:

@@ -173,7 +173,7 @@ def panel(
     """A panel of widgets: choose a clip and a model, caption it, compare captions, check a claim.
 
     A claim is a sentence of yours: words that the clip supports turn green, those it contradicts
-    red, and the verdict stands above. The model needs its blind twin (`v2t calibrate` adds it).
+    red, and the verdict stands above. `v2t calibrate` prepares an older model for it.
 
     Args:
         models: A captioner, or several by name; paths are loaded when they are first chosen.
