@@ -98,3 +98,8 @@ def test_claims_are_cards_with_marks_and_verdict():
 def test_a_caption_of_an_unlike_clip_says_so():
     (clip,) = clips_in(fragment([dataclasses.replace(example(), unlike_training=True)]))
     assert clip["unlike"]
+
+
+def test_a_claim_without_its_caption_is_refused():
+    with pytest.raises(ValueError, match=r"as Captioner.verify gives it. Received: one without"):
+        fragment([claim({"red": 1.0}, caption=None)])

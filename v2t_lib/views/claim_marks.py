@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 from v2t_lib.models.calibration import BORNE_OUT, CANT_TELL, Calibration
+from v2t_lib.models.caption import Caption
 from v2t_lib.models.verification import Verification, WordSupport
 
 #: Words whose lift is at least this many nats are called supported, and at most minus this many
@@ -60,6 +61,20 @@ def _times(lift: float) -> str:
     if factor >= 1000:
         return "over 1,000 times"
     return f"{factor:.1f} times" if factor < 9.95 else f"{factor:.0f} times"
+
+
+def caption_of(found: Verification) -> Caption:
+    """A claim's caption, with frames and attention.
+
+    Raises:
+        ValueError: It has none: `verify_pairs` leaves it out.
+    """
+    if found.caption is None:
+        raise ValueError(
+            "expected a claim with its caption, as Captioner.verify gives it. Received: one "
+            "without, as verify_pairs gives it"
+        )
+    return found.caption
 
 
 def most_telling(found: Verification) -> int:

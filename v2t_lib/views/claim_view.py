@@ -6,7 +6,7 @@ import html
 from v2t_lib.models.calibration import Calibration
 from v2t_lib.models.verification import Verification
 from v2t_lib.views.caption_view import CaptionView
-from v2t_lib.views.claim_marks import Mark, certainty, headline, marks, most_telling
+from v2t_lib.views.claim_marks import Mark, caption_of, certainty, headline, marks, most_telling
 
 #: Letters stay readable on the marks in every theme; hatching needs no colour vision.
 _STYLE = """<style>
@@ -37,7 +37,7 @@ class ClaimView(CaptionView):
 
     def __init__(self, found: Verification, title: str, calibration: Calibration | None = None):
         self.found, self.marks = found, marks(found)
-        caption = dataclasses.replace(found.caption, unlike_training=found.unlike_training)
+        caption = dataclasses.replace(caption_of(found), unlike_training=found.unlike_training)
         super().__init__(caption, title)
         self.heading.value += _STYLE + self._verdict(calibration)
         for mark, button in zip(self.marks, self.buttons, strict=True):

@@ -15,7 +15,15 @@ from v2t_lib.models.caption import Caption
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.cells import cell_of
 from v2t_lib.models.verification import Verification
-from v2t_lib.views.claim_marks import UNLIKE, Mark, certainty, headline, marks, most_contradicted
+from v2t_lib.views.claim_marks import (
+    UNLIKE,
+    Mark,
+    caption_of,
+    certainty,
+    headline,
+    marks,
+    most_contradicted,
+)
 from v2t_lib.views.heatmap import enlarge, heat_maps, overlay
 from v2t_lib.views.inspector import as_script, fragment
 from v2t_lib.views.lettering import right_to_left
@@ -52,7 +60,7 @@ def save_evidence_page(
 
 def _claim(found: Verification, captioner: Captioner) -> str:
     """One claim's part of the page."""
-    words, caption = marks(found), found.caption
+    words, caption = marks(found), caption_of(found)
     direction = "rtl" if right_to_left(caption.words) else "ltr"
     spans = " ".join(map(_span, words))
     verdict = found.verdict.replace(" ", "-").replace("'", "")

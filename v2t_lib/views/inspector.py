@@ -76,7 +76,7 @@ def _clip_data(caption: Caption, name: str, truth: str) -> dict:
 
 def _claim_data(found: Verification, name: str, truth: str) -> dict:
     """A verified claim as the page's script reads it: its caption's data, its marks and verdict."""
-    return _clip_data(found.caption, name, truth) | {
+    return _clip_data(claim_marks.caption_of(found), name, truth) | {
         "unlike": claim_marks.UNLIKE if found.unlike_training else "",
         "evidence": found.frame,
         "chosen": claim_marks.most_telling(found),
@@ -163,7 +163,7 @@ def inspect(
     from IPython.display import HTML, display
 
     for shown in captions:
-        caption = shown if isinstance(shown, Caption) else shown.caption
+        caption = shown if isinstance(shown, Caption) else claim_marks.caption_of(shown)
         # The text is for front ends that show no pictures.
         sheet = {
             "image/png": _base64(caption.sheet()),
