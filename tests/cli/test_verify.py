@@ -1,6 +1,7 @@
 """`v2t verify`: one object a row, in order; what can't be judged is named."""
 
 import json
+import re
 
 import pytest
 from helpers import tiny
@@ -61,4 +62,44 @@ def test_an_old_model_says_what_it_lacks(tmp_path, capsys):
     write_gif(tmp_path / "a.gif", 0)
     arguments = [str(tmp_path / "a.gif"), "a cross", "--model", str(tmp_path / "old.keras")]
     assert main(["verify", *arguments]) == 1
+    assert "add it with `v2t calibrate MODEL SHARDS`" in capsys.readouterr().err
+
+
+def test_a_page_holds_what_is_printed(model, tmp_path, capsys):
+    clip, page = str(tmp_path / "a.gif"), tmp_path / "page.html"
+    arguments = ["verify", clip, "A red star.", "--model", model, "--json"]
+    assert main(arguments) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert main([*arguments, "--html", str(page)]) == 0
+    assert json.loads(capsys.readouterr().out) == printed
+    text = page.read_text(encoding="utf-8")
+    (row,) = json.loads(re.search(r'id="verification">(.*)</script>', text).group(1))
+    assert row == printed and "“A red star.”" in text and "m.keras; not calibrated" in text
+    page.unlink()
+    for bad in ([clip, "!"], [str(tmp_path / "none.gif"), "a red star"]):
+        assert main(["verify", *bad, "--model", model, "--html", str(page), "--json"]) == 1
+        assert "error" in json.loads(capsys.readouterr().out) and not page.exists()
+    with pytest.raises(SystemExit, match="2"):
+        main(["verify", "pairs.tsv", "--model", model, "--html", str(page)])
+    assert "a page shows one claim" in capsys.readouterr().err
+
+
+def test_inspect_puts_claims_beside_the_caption(model, tmp_path, capsys):
+    clip, page = str(tmp_path / "a.gif"), tmp_path / "page.html"
+    claims = ["--claim", "a red star", "--claim", "A red zebra"]
+    files = [clip, str(tmp_path / "none.gif"), "--out", str(page)]
+    assert main(["inspect", *files, *claims, "--model", model]) == 1
+    assert "1 of 2 files are not on the page" in capsys.readouterr().err
+    text = page.read_text(encoding="utf-8")
+    caption, red, zebra = json.loads(re.search(r"const clips = (.*);\n", text).group(1))
+    assert "claim" not in caption and caption["name"] == clip
+    for card, sentence in ((red, "a red star"), (zebra, "A red zebra")):
+        assert main(["verify", clip, sentence, "--model", model, "--json"]) == 0
+        assert card["claim"] == json.loads(capsys.readouterr().out)
+    assert [mark["sign"] for mark in zebra["marks"]][2] == "?"
+    assert main(["inspect", *files, "--claim", "!", "--model", model]) == 1
+    assert "expected a sentence with a word" in capsys.readouterr().err
+    save(tiny.captioner(), tmp_path / "old.keras")
+    old = ["--model", str(tmp_path / "old.keras")]
+    assert main(["inspect", *files, *claims, *old]) == 1
     assert "add it with `v2t calibrate MODEL SHARDS`" in capsys.readouterr().err

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.captions import example
+from helpers import tiny
+from helpers.captions import claim, example
 
+from v2t_lib.views.evidence_page import save_evidence_page
 from v2t_lib.views.inspector import save_page
 
 pytestmark = pytest.mark.browser
@@ -156,6 +158,62 @@ def test_opacity_and_the_mean_over_words(chromium, page_url):
     visit.close()
 
 
+LIFTS = {"a": 0.1, "red": 2.0, "star": -3.0, "zebra": None}
+
+
+def look_of(word):
+    """A marked word's sign, colour of the background and whether it is hatched."""
+    script = """(word) => [getComputedStyle(word, "::before").content,
+        getComputedStyle(word).backgroundColor, getComputedStyle(word).backgroundImage]"""
+    sign, colour, image = word.evaluate(script)
+    parts = colour.split("(")[1].rstrip(")").split(",")
+    return sign.strip('"'), [float(part) for part in parts], "gradient" in image
+
+
+def check_marks(words):
+    """Of the words of `LIFTS`: by colour and without."""
+    (_, a, _), (plus, green, plain), (minus, red, hatched), (unknown, *_) = map(look_of, words)
+    assert (plus, minus, unknown) == ("+", "−", "?") and hatched and not plain
+    assert green[1] > green[0] and red[0] > red[1] and a[3] < 0.1 < green[3] < red[3]
+
+
+def test_claims_are_marked_in_the_inspector(chromium, tmp_path):
+    found = claim(LIFTS, unlike_training=True)
+    save_page(tmp_path / "page.html", [example(WORDS), found])
+    visit = Visit(chromium, f"file://{tmp_path}/page.html", offline=True, reduced_motion="reduce")
+    card = visit.page.locator("article").nth(1)
+    check_marks(card.locator(".words button").all())
+    assert "Can't tell: the model doesn't know “zebra”." in card.inner_text()
+    assert "⚠ The clip is unlike the training data." in card.inner_text()
+    assert card.locator(".facts").inner_text().startswith("“star”: 20 times less likely")
+    card.locator("canvas").focus()
+    visit.page.keyboard.press("2")
+    assert card.locator(".facts").inner_text().startswith("“red”: 7.4 times as likely")
+    card.locator("button", has_text="peak").click()
+    assert frame_of(card) == found.frame
+    assert "unlike" not in visit.page.locator("article").first.inner_text()
+    assert visit.errors == []
+    visit.close()
+
+
+def test_a_page_of_evidence_on_screen_on_paper_and_on_a_phone(chromium, tmp_path):
+    captioner = tiny.captioner()
+    save_evidence_page(tmp_path / "page.html", [claim(LIFTS)], captioner, "tiny.keras")
+    visit = Visit(chromium, f"file://{tmp_path}/page.html", offline=True, reduced_motion="reduce")
+    page = visit.page
+    check_marks(page.locator("p.marks span").all())
+    check_marks(page.locator("article .words button").all())
+    script = "() => [...document.images].every((image) => image.naturalWidth > 0)"
+    assert page.evaluate(script) and page.locator("article").is_visible()
+    page.emulate_media(media="print")
+    assert page.locator(".evidence").is_visible() and not page.locator("article").is_visible()
+    page.emulate_media(media="screen")
+    page.set_viewport_size({"width": 360, "height": 700})
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 360
+    assert visit.errors == []
+    visit.close()
+
+
 def test_dark_mode_and_a_phone(chromium, page_url):
     visit = Visit(chromium, page_url, color_scheme="dark", viewport={"width": 360, "height": 700})
     script = "() => [getComputedStyle(document.body).color, document.documentElement.scrollWidth]"
@@ -173,6 +231,8 @@ CELLS = [
     "from v2t_lib.views.caption_view import CaptionView\n"
     f"v2t.inspect(example({WORDS!r}))",
     f"CaptionView(example({WORDS!r}), 'a view')",
+    "from helpers.captions import claim\nfrom v2t_lib.views.claim_view import ClaimView\n"
+    f"ClaimView(claim({LIFTS!r}), 'one claim')",
     "v2t.panel({'tiny': tiny.captioner()}, {'noise': tiny.frames(1)[0]}, {'noise': 'a cross a'})",
 ]
 FRONT_ENDS = {
@@ -286,6 +346,13 @@ def test_in_a_notebook(chromium, front_end):
         until(lambda n=number, i=image: near(at(picture(i), *spots[n]), HOT))
         assert near(at(picture(image), *spots[1 - number]), FRAME)
         view.get_by_text(f"{(90, 50)[number]}%").wait_for()
+
+    of_claim = page.locator(".widget-vbox", has_text="one claim").last.locator("button")
+    assert of_claim.all_inner_texts() == ["a", "+ red", "− star", "? zebra"]
+    script = "(b) => [getComputedStyle(b).backgroundColor, getComputedStyle(b).backgroundImage]"
+    (green, plain), (red, hatched) = (of_claim.nth(n).evaluate(script) for n in (1, 2))
+    assert green == "rgb(136, 210, 190)" and red == "rgb(224, 109, 109)"
+    assert plain == "none" and "gradient" in hatched
 
     panel = page.locator(".widget-vbox", has_text="or upload").last
     panel.locator("select").first.select_option("noise")

@@ -1,11 +1,12 @@
 import base64
+import dataclasses
 import io
 import json
 import re
 
 import numpy as np
 import pytest
-from helpers.captions import example
+from helpers.captions import claim, example
 from PIL import Image
 
 import v2t_lib as v2t
@@ -81,3 +82,24 @@ def test_inspect_shows_a_sheet_for_readers_then_the_inspector(monkeypatch):
     assert clips_in(page)[0]["name"] == "mine"
     first, second, page = shown(monkeypatch, example(), example(("one",)))
     assert first != second and [clip["words"] for clip in clips_in(page)][1] == ["one"]
+
+
+def test_claims_are_cards_with_marks_and_verdict():
+    found = claim({"a": 0.1, "red": 2.0, "$ID </script>": -3.0}, unlike_training=True)
+    text = fragment([found, example()], ["one", "two"])
+    assert text.count("</script>") == 1
+    first, second = clips_in(text)
+    assert first["claim"] == found.to_dict() and first["unlike"] and first["evidence"] == 2
+    assert [mark["sign"] for mark in first["marks"]] == ["", "+", "−"] and first["chosen"] == 2
+    assert first["headline"] == "Can't tell: the clip is unlike the training data."
+    assert "claim" not in second and not second["unlike"]
+
+
+def test_a_caption_of_an_unlike_clip_says_so():
+    (clip,) = clips_in(fragment([dataclasses.replace(example(), unlike_training=True)]))
+    assert clip["unlike"]
+
+
+def test_a_claim_without_its_caption_is_refused():
+    with pytest.raises(ValueError, match=r"as Captioner.verify gives it. Received: one without"):
+        fragment([claim({"red": 1.0}, caption=None)])

@@ -1,14 +1,19 @@
+import dataclasses
+import html
 import io
 
 import numpy as np
 import pytest
 from helpers import tiny
+from helpers.captions import CALIBRATION, claim, example
 from helpers.clips import write_gif
 from PIL import Image
 
 import v2t_lib as v2t
 from v2t_lib.models.saving import save
+from v2t_lib.models.verifier import Verifier
 from v2t_lib.views.caption_view import CaptionView
+from v2t_lib.views.claim_view import ClaimView
 from v2t_lib.views.panel import NOTHING, TRUTH, uploaded
 
 pytestmark = pytest.mark.usefixtures("eager")
@@ -130,3 +135,47 @@ def test_an_upload_is_captioned(captioner, gif):
     panel._on_upload({"new": ({"name": "up.gif", "content": memoryview(gif.read_bytes())},)})
     panel.go.click()
     assert panel.views.children[0].caption.text == captioner.caption(gif).text
+
+
+def test_a_claims_words_are_marked_and_its_verdict_told():
+    found = claim({"a": 0.1, "red": 2.0, "star": -3.0}, "not borne out", 0.02)
+    view = ClaimView(found, "title", CALIBRATION)
+    assert [button.description for button in view.buttons] == ["a", "+ red", "− star"]
+    colours = [tuple(bytes.fromhex(b.style.button_color[1:])) for b in view.buttons]
+    assert colours[1][1] > colours[1][0] and colours[2][0] > colours[2][1]
+    assert colours[0][1] - colours[0][0] < 20  # faint, as the word says little
+    assert "20 times less likely" in view.buttons[2].tooltip and "“blue”" in view.buttons[2].tooltip
+    for said in ("Not borne out by the clip.", "true: 2%", "frame 3, at 0.40 s"):
+        assert said in view.heading.value
+    assert view.word == 2 and view.image.value == view._pictures[2][2]  # the frame of evidence
+    assert view.facts.value.startswith("“star”: 20 times less likely")
+    view.buttons[1].click()
+    framed = [button.layout.border.split()[-1] == "#f6a800" for button in view.buttons]
+    assert framed == [False, True, False]
+
+
+def test_a_claims_sentence_is_escaped_and_unlike_clips_are_told():
+    heading = ClaimView(claim({"<b>": None}, unlike_training=True), "title").heading.value
+    assert "“&lt;b&gt;”" in heading and "unlike the training data" in heading
+    caption = dataclasses.replace(example(), unlike_training=True)
+    assert "unlike the training data" in CaptionView(caption, "title").heading.value
+    assert "unlike" not in CaptionView(example(), "title").heading.value
+
+
+def test_a_claim_is_checked_against_the_chosen_clip(gif):
+    captioner = tiny.captioner()
+    panel = v2t.panel(captioner, {"mine": gif})
+    panel.sample.value = "mine"
+    panel.check.click()
+    assert "expected a sentence in the field “claim”" in panel.status.value
+    panel.claim.value = "a red zebra"
+    panel.check.click()
+    assert "`v2t calibrate MODEL SHARDS`" in panel.status.value and panel.views.children == ()
+    captioner.verifier = Verifier(tiny.null_memory(captioner), CALIBRATION)
+    panel.check.click()
+    (view,) = panel.views.children
+    expected = captioner.verify(gif, "a red zebra")
+    assert view.found.words == expected.words and panel.status.value == "Clip: mine"
+    assert "doesn't know “zebra”" in html.unescape(view.heading.value)
+    assert view.buttons[2].description == "? zebra" and not panel.check.disabled
+    assert int(view.position * 4) == expected.frame

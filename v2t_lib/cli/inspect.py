@@ -1,34 +1,59 @@
 """Write one HTML page with each word's attention over the clip. It opens in any browser and needs
-nothing beside it."""
+nothing beside it. Claims stand beside the caption, their words marked by whether the clip supports
+or contradicts them."""
 
+import dataclasses
 import sys
 from pathlib import Path
 
 from v2t_lib.cli.flags import add_model
 from v2t_lib.errors import V2TError
+from v2t_lib.fetching.downloader import read_source
 from v2t_lib.tsv import cell, without_password
+
+#: A line for pages with claims.
+MARKS = (
+    "In a claim, words that are more likely with the clip than without are green, clear ones with "
+    "“+”; less likely ones are red, clear ones hatched and with “−”."
+)
 
 
 def add_arguments(parser):
     parser.add_argument("files", nargs="+", metavar="FILE", help="a clip: a path or URL")
     parser.add_argument("--out", type=Path, required=True, metavar="page.html", help="the page")
+    text = "also check whether each clip bears this sentence out; may be given several times"
+    parser.add_argument("--claim", action="append", default=[], metavar="SENTENCE", help=text)
     add_model(parser, beam=1)
+
+
+def _cards(captioner, file: str, args) -> list[tuple]:
+    """A clip's caption and claims, each with its heading; the clip is fetched once."""
+    name, source = without_password(file), read_source(file)
+    cards = [(captioner.caption(source, beam=args.beam), name)]
+    for claim in args.claim:
+        found = captioner.verify(source, claim)
+        cards.append((dataclasses.replace(found, source=name), f"claim about {name}"))
+    return cards
 
 
 def run(args) -> int:
     from v2t_lib.models.saving import load
+    from v2t_lib.models.verification import words_of
     from v2t_lib.views.inspector import save_page
 
-    captioner, captions, names = load(args.model), [], []
+    captioner, cards, failed = load(args.model), [], 0
+    if args.claim:
+        captioner.require_null_memory()
+    for claim in args.claim:
+        words_of(claim, captioner.caption_spec)  # refuses what can't be judged of any clip
     for file in args.files:
         try:
-            captions.append(captioner.caption(file, beam=args.beam))
-            names.append(without_password(file))
+            cards += _cards(captioner, file, args)
         except V2TError as error:
+            failed += 1
             print(f"{cell(without_password(file))}: {error}", file=sys.stderr)
-    failed = len(args.files) - len(captions)
-    if captions:
-        save_page(args.out, captions, names)
+    if cards:
+        save_page(args.out, *zip(*cards, strict=True), summary=MARKS if args.claim else "")
         print(args.out)
     if failed:
         print(f"{failed} of {len(args.files)} files are not on the page", file=sys.stderr)

@@ -3,16 +3,17 @@ how much more probable each becomes by seeing the clip, in nats. Takes a clip an
 TSV of `source<TAB>sentence` rows, sources being URLs or paths relative to the file. A row that
 can't be judged is reported, and the others are judged; the exit code is then 1."""
 
+import dataclasses
 import json
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
-from v2t_lib.cli.flags import add_json, add_model
+from v2t_lib.cli.flags import WrongUsage, add_json, add_model
 from v2t_lib.clips.missing import shown
+from v2t_lib.errors import ClipError, SentenceError
 from v2t_lib.progress import log
-from v2t_lib.tsv import cell
-
-#: A word whose lift is below this many nats speaks against the sentence.
-AGAINST = -0.5
+from v2t_lib.tsv import cell, without_password
 
 
 def add_arguments(parser):
@@ -20,12 +21,16 @@ def add_arguments(parser):
     text = "a clip, or without SENTENCE a TSV of `source<TAB>sentence` rows"
     add("source", metavar="CLIP|PAIRS.tsv", help=text)
     add("sentence", nargs="?", metavar="SENTENCE", help="what is claimed of the clip")
+    text = "write one claim with its evidence as a page to show to others; it works offline"
+    add("--html", type=Path, metavar="page.html", help=text)
     add_model(parser)
     add_json(parser)
 
 
 def _details(found) -> str:
     """What the verdict rests on, in words."""
+    from v2t_lib.views.claim_marks import CLEAR
+
     parts = []
     if found.probability is not None:
         parts.append(f"probability {found.probability:.2f}")
@@ -36,24 +41,44 @@ def _details(found) -> str:
         parts.append("the clip is unlike the training data")
     if found.unknown:
         parts.append(f"the model doesn't know {', '.join(found.unknown)}")
-    against = [word for word in found.words if word.lift is not None and word.lift < AGAINST]
+    against = [word for word in found.words if word.lift is not None and word.lift <= -CLEAR]
     if against:
         named = [f"{w.word}{f' (rather {w.instead})' if w.instead else ''}" for w in against]
         parts.append(f"against it: {', '.join(named)}")
     return "; ".join(parts)
 
 
-def run(args) -> int:
-    from v2t_lib.models.saving import load
-    from v2t_lib.models.verify_pairs import Pair, read_pairs, verify_pairs
+def _results(captioner, args) -> tuple[int, Iterator]:
+    """How many claims there are, and their results; writes the page of a single one."""
+    from v2t_lib.models.verify_pairs import Pair, PairResult, read_pairs, verify_pairs
 
-    captioner = load(args.model)
     if args.sentence is None:
         pairs = read_pairs(args.source)
-    else:
-        pairs = [Pair(args.source, args.source, args.sentence)]
-    failed = 0
-    for row in verify_pairs(captioner, pairs):
+        return len(pairs), verify_pairs(captioner, pairs)
+    if args.html is None:
+        return 1, verify_pairs(captioner, [Pair(args.source, args.source, args.sentence)])
+    file = without_password(args.source)
+    try:
+        found = captioner.verify(args.source, args.sentence)
+    except (ClipError, SentenceError) as error:
+        return 1, iter([PairResult(file, args.sentence, error=str(error))])
+    from v2t_lib.views.evidence_page import save_evidence_page
+
+    found = dataclasses.replace(found, source=file)
+    save_evidence_page(args.html, [found], captioner, args.model.name)
+    return 1, iter([PairResult(file, args.sentence, found)])
+
+
+def run(args) -> int:
+    if args.html and args.sentence is None:
+        raise WrongUsage(
+            "expected a CLIP and a SENTENCE for --html. Received: a TSV; a page shows one claim"
+        )
+    from v2t_lib.models.saving import load
+
+    captioner, failed = load(args.model), 0
+    count, results = _results(captioner, args)
+    for row in results:
         if row.error:
             failed += 1
             print(f"{cell(shown(row.file))}: {row.error}", file=sys.stderr)
@@ -74,5 +99,5 @@ def run(args) -> int:
             f"`v2t calibrate {args.model} SHARDS`, held-out shards"
         )
     if failed:
-        print(f"{failed} of {len(pairs)} sentences were not judged", file=sys.stderr)
+        print(f"{failed} of {count} sentences were not judged", file=sys.stderr)
     return 1 if failed else 0

@@ -7,6 +7,7 @@ import ipywidgets as widgets
 from PIL import Image
 
 from v2t_lib.models.caption import Caption
+from v2t_lib.views.claim_marks import UNLIKE
 from v2t_lib.views.heatmap import enlarge, heat_maps, overlay
 from v2t_lib.views.lettering import right_to_left
 
@@ -54,11 +55,18 @@ class CaptionView(widgets.VBox):
         self.facts = widgets.HTML()
         row = "row-reverse" if right_to_left(caption.words) else "row"
         words = widgets.HBox(self.buttons, layout=widgets.Layout(flex_flow=f"{row} wrap"))
+        self.heading = widgets.HTML(f"<b>{html.escape(title)}</b>")
+        if caption.unlike_training:
+            self.heading.value += f"<br>⚠ {UNLIKE}"
         super().__init__(
-            [widgets.HTML(f"<b>{html.escape(title)}</b>"), self.image, words, self.facts],
+            [self.heading, self.image, words, self.facts],
             layout=widgets.Layout(width=f"{_WIDTH + 20}px"),
         )
-        self.choose(caption.sharpest_word() if caption.words else -1)
+        self.choose(self._first_word())
+
+    def _first_word(self) -> int:
+        """The word that is selected at first."""
+        return self.caption.sharpest_word() if self.caption.words else -1
 
     def choose(self, word: int) -> None:
         """Selects a word and shows its heat map; deselects it if it is selected already."""

@@ -1,12 +1,12 @@
 """The inspector: click a word of a caption to see its attention; in a notebook or as a page."""
 
 import base64
+import dataclasses
 import html
 import io
 import json
 import uuid
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,12 @@ from PIL import Image
 
 from v2t_lib.files import replacing
 from v2t_lib.models.caption import Caption
+from v2t_lib.models.verification import Verification
+from v2t_lib.views import claim_marks
 from v2t_lib.views.animation import frame_durations
 from v2t_lib.views.heatmap import HEAT_OPACITY
 from v2t_lib.views.lettering import right_to_left
+from v2t_lib.views.templates import filled
 
 #: JPEG options for frames that are narrow, and so shown enlarged with their artefacts, and others.
 _JPEG = {True: {"quality": 93, "subsampling": 0}, False: {"quality": 75, "subsampling": 2}}
@@ -66,43 +69,59 @@ def _clip_data(caption: Caption, name: str, truth: str) -> dict:
         "entropy": _rounded(caption.entropy()),
         "nowhere": [caption.looked_nowhere(word) for word in range(len(caption.words))],
         "evidence": caption.evidence_frame(),
+        "unlike": claim_marks.UNLIKE if caption.unlike_training else "",
         "chosen": caption.sharpest_word() if caption.words else -1,
     }
 
 
-def _template(name: str, **parts: str) -> str:
-    text = resources.files("v2t_lib.views").joinpath(name).read_text(encoding="utf-8")
-    for part, filled in parts.items():
-        text = text.replace(f"${part}", filled)
-    return text
+def _claim_data(found: Verification, name: str, truth: str) -> dict:
+    """A verified claim as the page's script reads it: its caption's data, its marks and verdict."""
+    return _clip_data(claim_marks.caption_of(found), name, truth) | {
+        "unlike": claim_marks.UNLIKE if found.unlike_training else "",
+        "evidence": found.frame,
+        "chosen": claim_marks.most_telling(found),
+        "claim": found.to_dict(),
+        "headline": claim_marks.headline(found),
+        "marks": [dataclasses.asdict(mark) for mark in claim_marks.marks(found)],
+    }
+
+
+def _card_data(shown: Caption | Verification, name: str, truth: str) -> dict:
+    return (_clip_data if isinstance(shown, Caption) else _claim_data)(shown, name, truth)
+
+
+def as_script(data: object) -> str:
+    """JSON that can stand in a script element: "<" is escaped, as "</script>" would end it."""
+    return json.dumps(data).replace("<", "\\u003c")
 
 
 def fragment(
-    captions: Sequence[Caption], names: Sequence[str] = (), truths: Sequence[str] = ()
+    captions: Sequence[Caption | Verification],
+    names: Sequence[str] = (),
+    truths: Sequence[str] = (),
 ) -> str:
     """The inspector of some captions, side by side, as HTML that loads nothing from elsewhere.
 
     Args:
-        captions: The captions to show.
+        captions: The captions to show, or claims as `Captioner.verify` gives them, whose words are
+            marked by whether the clip supports or contradicts them.
         names: A heading for each.
         truths: A reference caption for each; several are joined by " | ".
     """
     names, truths = names or [""] * len(captions), truths or [""] * len(captions)
-    clips = [_clip_data(*row) for row in zip(captions, names, truths, strict=True)]
-    # A caption that holds "</script>" would end the script element, so "<" is escaped.
-    data = json.dumps(clips).replace("<", "\\u003c")
-    # Captions may hold "$ID": CLIPS is filled in last, so that nothing in them is replaced.
-    return _template(
+    clips = [_card_data(*row) for row in zip(captions, names, truths, strict=True)]
+    return filled(
         "inspector.html",
         ID=f"v2t-{uuid.uuid4().hex[:12]}",
+        MARKS=filled("marks.html"),
         OPACITY=str(HEAT_OPACITY),
-        CLIPS=data,
+        CLIPS=as_script(clips),
     )
 
 
 def save_page(
     path: str | Path,
-    captions: Sequence[Caption],
+    captions: Sequence[Caption | Verification],
     names: Sequence[str] = (),
     truths: Sequence[str] = (),
     title: str = "Video-to-Text: captions and attention",
@@ -112,13 +131,13 @@ def save_page(
 
     Args:
         path: The file to write.
-        captions: The captions to show.
+        captions: The captions to show, or claims as `Captioner.verify` gives them.
         names: A heading for each.
         truths: A reference caption for each; several are joined by " | ".
         title: The page's heading.
         summary: A line below the heading, as plain text.
     """
-    page = _template(
+    page = filled(
         "page.html",
         TITLE=html.escape(title),
         SUMMARY=html.escape(summary),
@@ -128,19 +147,23 @@ def save_page(
         temporary.write_bytes(page.encode(errors="replace"))
 
 
-def inspect(*captions: Caption, names: Sequence[str] = (), truths: Sequence[str] = ()) -> None:
+def inspect(
+    *captions: Caption | Verification, names: Sequence[str] = (), truths: Sequence[str] = ()
+) -> None:
     """Shows captions in a notebook: a contact sheet of each, then the inspector.
 
     The sheets remain visible where scripts don't run: on GitHub, or in an untrusted notebook.
 
     Args:
-        captions: One, or several to compare side by side.
+        captions: One, or several to compare side by side: captions, or claims as
+            `Captioner.verify` gives them.
         names: A heading for each.
         truths: A reference caption for each; several are joined by " | ".
     """
     from IPython.display import HTML, display
 
-    for caption in captions:
+    for shown in captions:
+        caption = shown if isinstance(shown, Caption) else claim_marks.caption_of(shown)
         # The text is for front ends that show no pictures.
         sheet = {
             "image/png": _base64(caption.sheet()),

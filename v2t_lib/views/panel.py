@@ -1,7 +1,7 @@
-"""The panel: choose a clip and a model, caption it, compare two captions."""
+"""The panel: choose a clip and a model, caption it, compare two captions, check a claim."""
 
 import html
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -11,6 +11,7 @@ from v2t_lib.models.caption import Caption
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.saving import load
 from v2t_lib.views.caption_view import CaptionView
+from v2t_lib.views.claim_view import ClaimView
 
 NOTHING, TRUTH = "nothing", "the reference (teacher forcing)"
 
@@ -37,6 +38,7 @@ class Panel(widgets.VBox):
         self.upload.observe(self._on_upload, "value")
         self.frame.observe(self._on_frame, "value")
         self.go.on_click(lambda _: self.run())
+        self.check.on_click(lambda _: self.verify())
         super().__init__(
             [
                 self.sample,
@@ -46,7 +48,8 @@ class Panel(widgets.VBox):
                 self.beam,
                 self.compare,
                 self.truth,
-                widgets.HBox([self.go, self.status]),
+                self.claim,
+                widgets.HBox([self.go, self.check, self.status]),
                 self.views,
                 widgets.HBox([self.play, self.frame]),
             ]
@@ -67,6 +70,10 @@ class Panel(widgets.VBox):
         self.truth = widgets.Text(
             description="reference", placeholder="a sentence to score", **wide
         )
+        self.claim = widgets.Text(
+            description="claim", placeholder="a sentence: does the clip bear it out?", **wide
+        )
+        self.check = widgets.Button(description="Check claim", icon="check")
         self.go = widgets.Button(description="Caption", button_style="primary", icon="play")
         # Time in thousandths of the clip, not in frames: two models may sample different numbers.
         self.frame = widgets.IntSlider(max=999, description="time", readout=False, **wide)
@@ -103,18 +110,21 @@ class Panel(widgets.VBox):
 
     def run(self) -> None:
         """Captions the chosen clip and shows the result; errors appear in the status line."""
+        self._show(self._captioned)
+
+    def verify(self) -> None:
+        """Shows whether the chosen clip bears the claim out; errors appear in the status line."""
+        self._show(self._verified)
+
+    def _show(self, views_of: Callable) -> None:
+        """Shows what `views_of` makes of the clip's source."""
         if self.source is None:
             self.status.value = "Choose a clip first: a sample, a path or URL, or an upload."
             return
-        self.go.disabled = True
+        self.go.disabled = self.check.disabled = True
         try:
             name, source = self.source
-            pairs = [self._generated(self.model.value, source)]
-            if self.compare.value == TRUTH:
-                pairs.append(self._scored(self.model.value, source))
-            elif self.compare.value != NOTHING:
-                pairs.append(self._generated(self.compare.value, source))
-            self.views.children = [CaptionView(*pair) for pair in pairs]
+            self.views.children = views_of(source)
             self._on_frame({"new": self.frame.value})
             self.status.value = f"Clip: {html.escape(name)}"
         except Exception as error:
@@ -122,7 +132,25 @@ class Panel(widgets.VBox):
             reason = html.escape(f"{type(error).__name__}: {error}")
             self.status.value = f"<span style='color: #c62828'>{reason}</span>"
         finally:
-            self.go.disabled = False
+            self.go.disabled = self.check.disabled = False
+
+    def _captioned(self, source) -> list[CaptionView]:
+        pairs = [self._generated(self.model.value, source)]
+        if self.compare.value == TRUTH:
+            pairs.append(self._scored(self.model.value, source))
+        elif self.compare.value != NOTHING:
+            pairs.append(self._generated(self.compare.value, source))
+        return [CaptionView(*pair) for pair in pairs]
+
+    def _verified(self, source) -> list[CaptionView]:
+        if not self.claim.value.strip():
+            raise ValueError("expected a sentence in the field “claim”. Received: none")
+        captioner = self.captioner(self.model.value)
+        self.status.value = "Checking the claim …"
+        found = captioner.verify(source, self.claim.value)
+        title = f"claim checked by {self.model.value}"
+        self.frame.value = int(1000 * (found.frame + 0.5) / len(found.caption.frames))
+        return [ClaimView(found, title, captioner.verifier.calibration)]
 
     def _generated(self, model: str, source) -> tuple[Caption, str]:
         captioner = self.captioner(model)
@@ -142,7 +170,10 @@ def panel(
     samples: Mapping[str, str | Path | bytes | np.ndarray] | None = None,
     truths: Mapping[str, str] | None = None,
 ) -> Panel:
-    """A panel of widgets: choose a clip and a model, caption it, and compare two captions.
+    """A panel of widgets: choose a clip and a model, caption it, compare captions, check a claim.
+
+    A claim is a sentence of yours: words that the clip supports turn green, those it contradicts
+    red, and the verdict stands above. `v2t calibrate` prepares an older model for it.
 
     Args:
         models: A captioner, or several by name; paths are loaded when they are first chosen.

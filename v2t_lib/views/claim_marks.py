@@ -1,0 +1,147 @@
+"""A claim in words and marks: which of its words the clip supports or contradicts, and how sure."""
+
+import dataclasses
+import math
+
+from v2t_lib.models.calibration import BORNE_OUT, CANT_TELL, Calibration
+from v2t_lib.models.caption import Caption
+from v2t_lib.models.verification import Verification, WordSupport
+
+#: Words whose lift is at least this many nats are called supported, and at most minus this many
+#: contradicted: 1.6 times as likely, or less likely, once the clip is seen.
+CLEAR = 0.5
+#: The lift from which on a mark's colour grows no stronger, in nats: 20 times as likely.
+STRONGEST = 3.0
+UNLIKE = "The clip is unlike the training data."
+
+
+@dataclasses.dataclass(frozen=True)
+class Mark:
+    """How a word of a claim is shown.
+
+    Attributes:
+        word: The word.
+        side: "for" or "against" the claim, by the sign of its lift; "" for a word that the model
+            doesn't know. It gives the colour, green or red.
+        strength: How strong the colour is, 0 to 1.
+        sign: What is read without seeing colours: "+" for a word that the clip supports, "−" for
+            one it contradicts, "?" for one that the model doesn't know, "" for others.
+        note: What the mark means, as the rest of a sentence about the word.
+    """
+
+    word: str
+    side: str
+    strength: float
+    sign: str
+    note: str
+
+
+def marks(found: Verification) -> list[Mark]:
+    """A mark for each word of a claim."""
+    return [_mark(word) for word in found.words]
+
+
+def _mark(word: WordSupport) -> Mark:
+    if word.lift is None:
+        return Mark(word.word, "", 0.0, "?", "the model doesn't know this word")
+    side = "for" if word.lift > 0 else "against"
+    strength = min(1.0, abs(word.lift) / STRONGEST)
+    if abs(word.lift) < CLEAR:
+        return Mark(word.word, side, strength, "", "about as likely without the clip")
+    if word.lift > 0:
+        return Mark(word.word, side, strength, "+", f"{_times(word.lift)} as likely with the clip")
+    note = f"{_times(word.lift)} less likely with the clip"
+    note += f"; the model expects “{word.instead}”" if word.instead else ""
+    return Mark(word.word, side, strength, "−", note)
+
+
+def _times(lift: float) -> str:
+    """By what factor a word becomes more or less likely: "1.6 times", "40 times"."""
+    factor = math.exp(min(abs(lift), 50))
+    if factor >= 1000:
+        return "over 1,000 times"
+    return f"{factor:.1f} times" if factor < 9.95 else f"{factor:.0f} times"
+
+
+def caption_of(found: Verification) -> Caption:
+    """A claim's caption, with frames and attention.
+
+    Raises:
+        ValueError: It has none: `verify_pairs` leaves it out.
+    """
+    if found.caption is None:
+        raise ValueError(
+            "expected a claim with its caption, as Captioner.verify gives it. Received: one "
+            "without, as verify_pairs gives it"
+        )
+    return found.caption
+
+
+def most_telling(found: Verification) -> int:
+    """The number of the word whose probability the clip changes most; -1 if none is known."""
+    known = [(abs(word.lift), -n) for n, word in enumerate(found.words) if word.lift is not None]
+    return -max(known)[1] if known else -1
+
+
+def most_contradicted(found: Verification) -> int:
+    """The number of the word that the clip contradicts most clearly; -1 if there is none."""
+    against = [(word.lift, n) for n, word in enumerate(found.words) if word.lift is not None]
+    lift, number = min(against, default=(0, -1))
+    return number if lift <= -CLEAR else -1
+
+
+def headline(found: Verification) -> str:
+    """The verdict, with the reason where the model can't tell."""
+    if found.verdict != CANT_TELL:
+        return f"{found.verdict.capitalize()} by the clip."
+    return f"Can't tell: {_why_not(found)}."
+
+
+def _why_not(found: Verification) -> str:
+    if found.unknown:
+        words = ", ".join(f"“{word}”" for word in dict.fromkeys(found.unknown))
+        return f"the model doesn't know {words}"
+    if found.unlike_training:
+        return "the clip is unlike the training data"
+    if found.probability is None:
+        return "the model has no calibration; `v2t calibrate MODEL SHARDS` adds it"
+    return "the evidence isn't clear enough"
+
+
+def certainty(found: Verification, calibration: Calibration | None) -> str:
+    """How sure the verdict is; "" where there is no probability.
+
+    Args:
+        found: A claim's verification.
+        calibration: The model's.
+    """
+    if found.probability is None or calibration is None:
+        return ""
+    said = f"Probability that the claim is true: {percent(found.probability)}"
+    said += ", where true and false claims are equally frequent."
+    if found.verdict == CANT_TELL:
+        return said + _limits(calibration)
+    name = "borne_out" if found.verdict == BORNE_OUT else "not_borne_out"
+    precision = calibration.figures.get(name, {}).get("precision")
+    if precision is None:
+        return said
+    right = "true" if found.verdict == BORNE_OUT else "false"
+    counts = calibration.figures["claims"]
+    false = sum(counts.values()) - counts["true"]
+    return (
+        f"{said} Of the held-out claims with this verdict {percent(precision)} were {right} "
+        f"(measured on {counts['true']:,} true and {false:,} false ones)."
+    )
+
+
+def _limits(calibration: Calibration) -> str:
+    limits = [("at least", calibration.borne_out), ("at most", calibration.not_borne_out)]
+    said = " or ".join(f"{side} {percent(at)}" for side, at in limits if at is not None)
+    return f" A verdict needs {said}." if said else ""
+
+
+def percent(share: float) -> str:
+    """A share in per cent; never 0% or 100% of what isn't quite."""
+    if 0.99 < share < 1:
+        return "over 99%"
+    return "under 1%" if 0 < share < 0.01 else f"{share:.0%}"
