@@ -73,16 +73,13 @@ def plan(monkeypatch):
     return planned
 
 
-@pytest.mark.parametrize(("epochs", "brief"), [(1, 1), (3, 1), (4, 2), (6, 2), (7, 3)])
-def test_the_twin_comes_first_and_takes_a_third_of_the_epochs(
-    plan, drawn_shards, tmp_path, epochs, brief
-):
-    training = dataclasses.replace(OPTIONS, epochs=epochs, doubly_stochastic=0.5)
+def test_the_twin_comes_first_and_trains_as_long(plan, drawn_shards, tmp_path):
+    training = dataclasses.replace(OPTIONS, epochs=7, doubly_stochastic=0.5)
     recipe = dataclasses.replace(RECIPE, training=training)
     twin, full = plan(drawn_shards / "train", tmp_path, recipe, resume=True, callbacks=["mine"])
     assert (twin.path, full.path) == (tmp_path / "blind.keras", tmp_path / "captioner.keras")
     assert full.options == training
-    assert twin.options == dataclasses.replace(training, epochs=brief, doubly_stochastic=0.0)
+    assert twin.options == dataclasses.replace(training, doubly_stochastic=0.0)
     assert twin.resume and full.resume and full.callbacks == ["mine"] and not twin.callbacks
     assert (twin.captioner.doubly_stochastic, full.captioner.doubly_stochastic) == (0, 0.5)
     assert twin.captioner.encoder.memory_size == full.captioner.encoder.memory_size
@@ -164,7 +161,7 @@ def test_training_lowers_the_loss_and_leaves_its_files(finished):
     assert history["epoch"].tolist() == [0, 1, 2]
     assert history["loss"].is_monotonic_decreasing
     assert history["distinct_captions"].between(0, 1).all()
-    assert len(pd.read_csv(finished / "blind.csv")) == 1
+    assert len(pd.read_csv(finished / "blind.csv")) == len(history)
 
 
 def test_the_saved_model_has_the_held_out_loss_that_the_history_says(finished, drawn_shards):
