@@ -17,13 +17,23 @@ from v2t_lib.progress import log
 
 #: In the order of `v2t --help`; each is a module with `add_arguments` and `run`,
 #: whose docstring is its help.
-COMMANDS = ("demo", "shapes", "fetch", "pack", "train", "calibrate", "caption", "verify", "inspect",
-            "evaluate", "score", "encoders", "recipes")  # fmt: skip
+COMMANDS = ("demo", "shapes", "fetch", "pack", "train", "calibrate", "caption", "verify", "search",
+            "inspect", "evaluate", "score", "encoders", "recipes")  # fmt: skip
 #: The heavy packages that commands load.
 LOADS = dict.fromkeys(("fetch", "pack"), ("tensorflow",)) | dict.fromkeys(
-    ("demo", "train", "calibrate", "caption", "verify", "inspect", "evaluate", "encoders"),
+    (
+        "demo",
+        "train",
+        "calibrate",
+        "caption",
+        "verify",
+        "search",
+        "inspect",
+        "evaluate",
+        "encoders",
+    ),
     ("keras", "tensorflow"),
-)
+)  # fmt: skip
 EPILOG = """\
 from nothing to captions, one step at a time:
   v2t shapes --out data --clips 6400
@@ -35,6 +45,7 @@ from nothing to captions, one step at a time:
   v2t score predictions.tsv data/captions.tsv --split data/test.txt
   v2t caption my.gif --model runs/first/captioner.keras
   v2t verify my.gif "a red star spins" --model runs/first/captioner.keras
+  v2t search my-clips "a red star spins" --model runs/first/captioner.keras
   v2t inspect my.gif --model runs/first/captioner.keras --out page.html
 download and pack the TGIF release; after a stop the same command continues:
   v2t fetch tgif --out tgif --shards

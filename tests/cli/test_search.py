@@ -1,0 +1,63 @@
+"""`v2t search`: an object a result, bad clips named once, and the index beside the clips."""
+
+import json
+
+import pytest
+from helpers import tiny
+from helpers.clips import write_gif
+
+from v2t_lib.cli.main import main
+from v2t_lib.models.blind_twin import BlindTwin
+from v2t_lib.models.saving import save
+from v2t_lib.models.verifier import Verifier
+
+pytestmark = pytest.mark.usefixtures("eager", "one_core")
+
+
+@pytest.fixture
+def model(tmp_path):
+    captioner = tiny.captioner()
+    captioner.verifier = Verifier(twin=BlindTwin.of(tiny.captioner("blind")))
+    save(captioner, tmp_path / "m.keras")
+    return str(tmp_path / "m.keras")
+
+
+def test_a_folder_is_searched(model, tmp_path, capsys):
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    for name, seed in (("a.gif", 0), ("b.gif", 1), ("copy.gif", 0)):
+        write_gif(clips / name, seed)
+    (clips / "bad.gif").write_bytes(b"GIF89a")
+    arguments = [str(clips), "A red zebra.", "--model", model]
+    assert main(["search", *arguments, "--json"]) == 0
+    printed = capsys.readouterr()
+    rows = list(map(json.loads, printed.out.splitlines()))
+    assert len(rows) == 2 and rows[0]["score"] >= rows[1]["score"]
+    assert rows[0].keys() == {"file", "sentence", "score", "probability", "verdict", "frame",
+                              "seconds", "words", "unlike_training", "near_duplicates"}  # fmt: skip
+    named = {row["file"] for row in rows} | {n for row in rows for n in row["near_duplicates"]}
+    assert named == {str(clips / name) for name in ("a.gif", "b.gif", "copy.gif")}
+    assert "doesn't know zebra" in printed.err and "bad.gif: corrupt" in printed.err
+    assert "1 clip of the folder can't be searched" in printed.err
+    assert (clips / ".v2t-search.sqlite").is_file()
+
+    assert main(["search", *arguments, "--top", "1"]) == 0
+    printed = capsys.readouterr()
+    score, file, details = printed.out.splitlines()[0].split("\t")
+    assert file in named and float(score) == pytest.approx(rows[0]["score"], abs=0.006)
+    assert details.startswith("evidence at ") and "bad.gif" not in printed.err
+    assert "1 clip of the folder" in printed.err
+
+
+def test_what_cannot_be_searched_says_so_and_makes_no_index(model, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert main(["search", str(tmp_path / "empty"), "a cross", "--model", model]) == 1
+    assert "expected clips in" in capsys.readouterr().err
+    write_gif(tmp_path / "a.gif", 0)
+    save(tiny.captioner(), tmp_path / "old.keras")
+    old = ["search", str(tmp_path), "a cross", "--model", str(tmp_path / "old.keras")]
+    assert main(old) == 1
+    assert "add it with `v2t calibrate MODEL SHARDS`" in capsys.readouterr().err
+    assert main(["search", str(tmp_path), "zebra", "--model", model]) == 1
+    assert "a word that the model knows" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.sqlite"))

@@ -1,0 +1,91 @@
+"""Find the clips in a folder that bear a sentence out best. The score is that of `v2t verify`, the
+mean lift of the sentence's words; clips that show almost the same are one result, the best of them
+first. What is computed for each clip is kept in an index in the folder, so that later searches take
+seconds: new and changed clips are added, those that are gone dropped. A clip that can't be read is
+reported when it is met, and counted."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from v2t_lib.cli.flags import add_json, add_model, number
+from v2t_lib.clips.folder import clips_in
+from v2t_lib.clips.missing import shown
+from v2t_lib.progress import log
+from v2t_lib.tsv import cell
+
+
+def add_arguments(parser):
+    add = parser.add_argument
+    add("folder", metavar="FOLDER", help="a folder of clips, with the folders in it")
+    add("sentence", metavar="SENTENCE", help="what is looked for")
+    add_model(parser)
+    text = "how many clips to find, near-duplicates not counted (default: 10)"
+    add("--top", type=number(1), default=10, metavar="N", help=text)
+    text = "where the index is kept (default: .v2t-search.sqlite in FOLDER)"
+    add("--index", type=Path, metavar="FILE", help=text)
+    add("--html", type=Path, metavar="page.html", help="write a page that shows the clips")
+    add_json(parser)
+
+
+def _details(match) -> str:
+    """What is known of a match besides its score, in words."""
+    found = match.verification
+    parts = [f"evidence at {found.seconds:.2f} s"]
+    if found.probability is not None:
+        parts.append(f"{found.verdict}, probability {found.probability:.2f}")
+    if found.unlike_training:
+        parts.append("the clip is unlike the training data")
+    return "; ".join(parts)
+
+
+def _print(folder: str, match, as_json: bool) -> None:
+    file = os.path.join(folder, match.file)
+    others = [os.path.join(folder, other) for other in match.near_duplicates]
+    if as_json:
+        row = match.verification.to_dict() | {"file": file, "score": round(match.score, 4)}
+        print(json.dumps(row | {"near_duplicates": others}, ensure_ascii=False), flush=True)
+        return
+    print("\t".join((f"{match.score:+.2f}", cell(file), _details(match))), flush=True)
+    for other in others:
+        print(f"\t{cell(other)}\tnearly the same", flush=True)
+
+
+def _report(failed: dict[str, str], before: dict[str, str]) -> None:
+    """Names the clips that failed now, and counts them all."""
+    for file, error in failed.items():
+        if before.get(file) != error:
+            print(f"{cell(shown(file))}: {error}", file=sys.stderr)
+    if failed:
+        what = "clip" if len(failed) == 1 else "clips"
+        print(f"{len(failed)} {what} of the folder can't be searched", file=sys.stderr)
+
+
+def run(args) -> int:
+    from v2t_lib.models.saving import load
+    from v2t_lib.search.index import INDEX_FILE, open_index, update
+    from v2t_lib.search.query import known_words, search
+    from v2t_lib.views.found import save_found
+
+    clips_in(args.folder)  # refuses what is no folder of clips, before an index is made in it
+    captioner = load(args.model)
+    _, unknown = known_words(captioner, args.sentence)
+    if unknown:
+        log.warning("the model doesn't know %s: searched without", ", ".join(unknown))
+    store = open_index(captioner, args.index or Path(args.folder) / INDEX_FILE)
+    try:
+        before = store.errors()
+        _report(update(captioner, args.folder, store), before)
+        matches = search(captioner, args.folder, store, args.sentence, args.top)
+    finally:
+        store.close()
+    for match in matches:
+        _print(args.folder, match, args.json)
+    if args.html and matches:
+        paths = [os.path.join(args.folder, match.file) for match in matches]
+        save_found(args.html, args.sentence, matches, list(map(captioner.decode, paths)))
+        log.info("%s: written", args.html)
+    if not matches:
+        print(f"no clip of {args.folder} can be searched", file=sys.stderr)
+    return 0 if matches else 1

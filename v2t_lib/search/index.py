@@ -1,0 +1,137 @@
+"""Indexing: bringing the index of a folder up to date with the clips in it."""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from v2t_lib.clips.decode import Clip
+from v2t_lib.clips.folder import clips_in, decode_file
+from v2t_lib.errors import ClipError
+from v2t_lib.models.captioner import Captioner
+from v2t_lib.progress import Progress, log
+from v2t_lib.search.near_duplicates import thumbprint
+from v2t_lib.search.store import IndexedClip, Store
+from v2t_lib.search.word_lifts import CompiledWordLifts
+from v2t_lib.shards.workers import Workers
+
+#: Where the index lies in the folder, unless another place is named.
+INDEX_FILE = ".v2t-search.sqlite"
+#: Clips that are encoded at once, and kept at once: so many are lost at most by a kill.
+BATCH = 16
+#: Kinds of failure that another day may change: such clips are tried again each time.
+PASSING = ("gone", "unreachable")
+
+
+def fingerprint(captioner: Captioner) -> str:
+    """What tells a model, blind twin included, from every other: 64 hexadecimal digits."""
+    digest = hashlib.sha256(json.dumps(captioner.vocabulary.words).encode())
+    digest.update(repr((captioner.clip_spec, captioner.caption_spec)).encode())
+    twin = captioner.require_twin().decoder
+    for weight in captioner.get_weights() + twin.get_weights():
+        digest.update(np.ascontiguousarray(weight).tobytes())
+    return digest.hexdigest()
+
+
+def open_index(captioner: Captioner, path: str | Path) -> Store:
+    """The index in a file, emptied where it was another model's.
+
+    Raises:
+        DataError: The file is no index, or can't be written.
+        ModelError: The model has no blind twin.
+    """
+    store = Store(path, fingerprint(captioner))
+    if store.emptied:
+        log.info("%s: was another model's index, and is made anew", path)
+    return store
+
+
+def update(
+    captioner: Captioner, folder: str | Path, store: Store, workers: int | None = None
+) -> dict[str, str]:
+    """Brings an index up to date: new and changed clips are added, those that are gone dropped.
+
+    Interrupted, the next call continues. A clip that can't be decoded stops nothing and is tried
+    again once its file changes.
+
+    Args:
+        captioner: The model that the index was opened for.
+        folder: The clips.
+        store: The index.
+        workers: Decoding processes; as many as there are cores when left out.
+
+    Returns:
+        Why clips of the folder can't be searched, by file.
+
+    Raises:
+        DataError: No folder of clips, or an index that can't be written.
+    """
+    states = _states(folder, clips_in(folder))
+    known = store.states()
+    store.drop(known.keys() - states.keys())
+    wanted = {file: state for file, state in states.items() if known.get(file) != state}
+    passing = {}
+    if wanted:
+        paths = [os.path.join(folder, file) for file in wanted]
+        count = min(workers or os.cpu_count() or 1, len(paths))
+        with contextlib.closing(Workers(count, decode_file)) as crew:
+            jobs = [(path, captioner.clip_spec) for path in paths]
+            decoded = zip(wanted.items(), crew.run(jobs), strict=True)
+            passing = _add(captioner, decoded, len(wanted), store)
+    return store.errors() | passing
+
+
+def _states(folder: str | Path, files: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """Each file's size and time of last change; those that vanish meanwhile are left out."""
+    states = {}
+    for file in files:
+        with contextlib.suppress(FileNotFoundError):
+            about = os.stat(os.path.join(folder, file))
+            states[file] = (about.st_size, about.st_mtime_ns)
+    return states
+
+
+def _add(captioner: Captioner, decoded: Iterator, total: int, store: Store) -> Mapping[str, str]:
+    """Adds clips as they are decoded; returns why some are not even kept as failed."""
+    word_lifts, passing = CompiledWordLifts(captioner), {}
+    good: list[tuple[IndexedClip, Clip]] = []
+    bad: list[IndexedClip] = []
+    with Progress(total=total, unit="clip", desc="index") as progress:
+        for (file, state), clip in decoded:
+            progress.update()
+            if isinstance(clip, Clip):
+                good.append((IndexedClip(file, state, seconds=clip.seconds), clip))
+            elif clip[0] in PASSING:
+                passing[file] = str(ClipError(*clip))
+            else:
+                bad.append(IndexedClip(file, state, str(ClipError(*clip))))
+            if len(good) + len(bad) >= BATCH:
+                store.add(_encoded(captioner, word_lifts, good) + bad)
+                good, bad = [], []
+        store.add(_encoded(captioner, word_lifts, good) + bad)
+    return passing
+
+
+def _encoded(
+    captioner: Captioner, word_lifts: CompiledWordLifts, clips: list[tuple[IndexedClip, Clip]]
+) -> list[IndexedClip]:
+    """Clips with all that the index holds of them."""
+    if not clips:
+        return []
+    frames = np.stack([clip.frames for _, clip in clips])
+    # A batch of another size would be compiled anew.
+    frames = np.concatenate([frames, np.repeat(frames[-1:], BATCH - len(frames), axis=0)])
+    features = captioner.features(frames)
+    lifts = word_lifts.of_clips(features)
+    kept = features if features.dtype == np.int8 else [None] * BATCH
+    return [
+        dataclasses.replace(
+            indexed, thumbprint=thumbprint(clip.frames), lifts=lifts[row], features=kept[row]
+        )
+        for row, (indexed, clip) in enumerate(clips)
+    ]
