@@ -56,11 +56,11 @@ test-keras: $(VENV)/.keras ## the model part's tests on the oldest Keras support
 	    --ignore tests/models/test_hub.py $(MODEL_TESTS) $(ARGS); \
 	done  # keras-hub takes the newest Keras alone
 
-test-browser: $(VENV)/.browser ## the inspector in Chromium: alone, in Notebook 6 and in JupyterLab 4
+test-browser: $(VENV)/.browser ## the pages in Chromium: alone, in Notebook 6 and in JupyterLab 4
 	@command -v chromium >/dev/null || { \
 	  echo "expected Chromium on the path; on Debian and Ubuntu, install the package chromium" >&2; \
 	  exit 1; }
-	$(BIN)/pytest -m browser tests/views/test_browser.py $(ARGS)
+	$(BIN)/pytest -m browser tests/views/test_browser*.py $(ARGS)
 
 fuzz: $(VENV)/.dev ## 2,000 broken clips; 20,000 are among the benchmarks
 	$(BIN)/python benchmarks/fuzz_clips.py --count 2000 $(ARGS)

@@ -1,23 +1,34 @@
-"""Caption clips. A file that can't be read is reported, and the others get their captions; the exit
-code is then 1."""
+"""Caption clips, or all that are in a folder and the folders in it. A file that can't be read is
+reported, and the others get their captions; the exit code is then 1. For people to look through,
+--table and --html write the captions as alt text: where the model is unsure, after a hedge."""
 
 import json
 import math
+import os
 import sys
+from pathlib import Path
 
 from v2t_lib.cli.flags import add_json, add_model, share
+from v2t_lib.clips.folder import clips_in
 from v2t_lib.clips.missing import shown
 from v2t_lib.errors import ModelError, V2TError
 from v2t_lib.progress import log
-from v2t_lib.tsv import cell, without_password
+from v2t_lib.tsv import cell, is_url, without_password
 
 
 def add_arguments(parser):
-    text = "a GIF, APNG, WebP, MP4, MOV, WebM or AVI: a path or URL"
-    parser.add_argument("files", nargs="+", metavar="FILE", help=text)
+    add = parser.add_argument
+    text = "a GIF, APNG, WebP, MP4, MOV, WebM or AVI: a path or URL; or a folder of clips"
+    add("files", nargs="+", metavar="FILE|FOLDER", help=text)
     text = "no caption where the clip is unlike the training data, or where the model is less sure "
     text += "of it than of the captions of this share of held-out clips: 0.9 leaves out a tenth"
-    parser.add_argument("--abstain", type=share, metavar="SHARE", help=text)
+    add("--abstain", type=share, metavar="SHARE", help=text)
+    add("--table", type=Path, metavar="out.csv", help="write a table with the captions as alt text")
+    text = "write a page to look through the captions and correct them; it saves those that are "
+    text += "right as a captions file to train on"
+    add("--html", type=Path, metavar="out.html", help=text)
+    text = "what an unsure caption begins with, as alt text (default: perhaps)"
+    add("--hedge", default="perhaps", metavar="WORD", help=text)
     add_model(parser, beam=1)
     add_json(parser)
 
@@ -67,25 +78,58 @@ def _print(file: str, caption, doubt: str, as_json: bool) -> None:
         print(f"{cell(file)}\t{'' if doubt else caption.text}", flush=True)
 
 
+def _print_error(file: str, error: str, as_json: bool) -> None:
+    print(f"{cell(shown(file))}: {error}", file=sys.stderr)
+    if as_json:
+        print(json.dumps({"file": file, "error": error}, ensure_ascii=False))
+
+
+def _clips_of(files: list[str]) -> list[str]:
+    """The files, each folder replaced by the clips in it."""
+    found = []
+    for file in files:
+        inside = clips_in(file) if os.path.isdir(file) else None
+        found += [file] if inside is None else [os.path.join(file, name) for name in inside]
+    return found
+
+
+def _source(clip: str, folder: str) -> str:
+    """A clip's source in a captions file that lies in `folder`, or anywhere if there is none."""
+    if is_url(clip):
+        return without_password(clip)
+    return Path(clip).relative_to(folder).as_posix() if folder else os.path.abspath(clip)
+
+
 def run(args) -> int:
     from v2t_lib.models.saving import load
+    from v2t_lib.views.review import Review
 
+    files = _clips_of(args.files)
+    folder = args.files[0] if len(args.files) == 1 and os.path.isdir(args.files[0]) else ""
     captioner, failed = load(args.model), 0
     least = _least_log_prob(captioner, args.abstain)
-    for source in args.files:
-        file = without_password(source)
-        try:
-            caption = captioner.caption(source, beam=args.beam)
-        except V2TError as error:
-            failed += 1
-            print(f"{cell(shown(file))}: {error}", file=sys.stderr)
-            if args.json:
-                print(json.dumps({"file": file, "error": str(error)}, ensure_ascii=False))
-            continue
-        doubt = _doubt(caption, least)
-        if doubt:
-            log.warning("%s: %s", cell(shown(file)), doubt)
-        _print(file, caption, "" if args.abstain is None else doubt, args.json)
+    review = Review(captioner, args.hedge, pictures=args.html is not None, place=folder)
+    try:
+        for source in files:
+            file = without_password(source)
+            try:
+                caption = captioner.caption(source, beam=args.beam)
+            except V2TError as error:
+                failed += 1
+                _print_error(file, str(error), args.json)
+                review.add_error(file, str(error))
+                continue
+            doubt = _doubt(caption, least)
+            if doubt:
+                log.warning("%s: %s", cell(shown(file)), doubt)
+            doubt = "" if args.abstain is None else doubt
+            _print(file, caption, doubt, args.json)
+            review.add(file, _source(source, folder), caption, doubt)
+    finally:  # also of what was captioned when somebody pressed Ctrl-C
+        for path, write in ((args.table, review.write_table), (args.html, review.write_page)):
+            if path:
+                write(path)
+                log.info("%s: written", path)
     if failed:
-        print(f"{failed} of {len(args.files)} files gave no caption", file=sys.stderr)
+        print(f"{failed} of {len(files)} files gave no caption", file=sys.stderr)
     return 1 if failed else 0

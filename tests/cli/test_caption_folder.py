@@ -1,0 +1,68 @@
+"""`v2t caption FOLDER`: every clip in it, with a table and a page for people to look through."""
+
+import csv
+
+import pytest
+from helpers import tiny
+from helpers.clips import write_gif
+
+from v2t_lib.cli.main import main
+from v2t_lib.models.saving import save
+
+pytestmark = pytest.mark.usefixtures("eager")
+
+
+@pytest.fixture
+def model(tmp_path):
+    save(tiny.captioner(), tmp_path / "m.keras")
+    return str(tmp_path / "m.keras")
+
+
+def test_a_folder_becomes_a_table_and_a_page(model, tmp_path, capsys):
+    clips = tmp_path / "clips"
+    (clips / "more").mkdir(parents=True)
+    (clips / ".hidden").mkdir()
+    for name in ("b.gif", "more/a.gif", ".hidden/no.gif"):
+        write_gif(clips / name, len(name))
+    (clips / "bad.webm").write_text("none")
+    (clips / "notes.txt").write_text("none")
+    table, page = tmp_path / "out.csv", tmp_path / "out" / "page.html"
+    arguments = [str(clips), "--model", model, "--table", str(table), "--html", str(page)]
+    assert main(["caption", *arguments]) == 1
+    printed = capsys.readouterr()
+    assert "1 of 3 files gave no caption" in printed.err and f"{page}: written" in printed.err
+    lines = [line.split("\t") for line in printed.out.splitlines()]
+    with open(table, encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"] for row in rows] == [
+        str(clips / name) for name in ("b.gif", "bad.webm", "more/a.gif")
+    ]
+    assert [[row["file"], row["alt"]] for row in rows if not row["note"]] == lines
+    text = page.read_text(encoding="utf-8")
+    assert 'data-source="b.gif"' in text and 'data-source="more/a.gif"' in text
+    # A file beside a folder: sources that hold wherever the captions file lies.
+    assert main(["caption", str(clips / "b.gif"), str(clips / "more"), *arguments[1:]]) == 0
+    assert f'data-source="{clips / "more/a.gif"}"' in page.read_text(encoding="utf-8")
+
+
+def test_an_empty_folder_is_refused_before_the_model_is_read(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert main(["caption", str(tmp_path / "empty"), "--model", "none.keras"]) == 1
+    assert "expected clips in" in capsys.readouterr().err
+
+
+def test_what_was_captioned_before_ctrl_c_is_kept(model, tmp_path, monkeypatch, capsys):
+    from v2t_lib.models.captioner import Captioner
+
+    for number in range(2):
+        write_gif(tmp_path / f"{number}.gif", number)
+
+    def stopped(self, source, beam, caption=Captioner.caption):
+        if source.endswith("1.gif"):
+            raise KeyboardInterrupt
+        return caption(self, source, beam)
+
+    monkeypatch.setattr(Captioner, "caption", stopped)
+    table = tmp_path / "out.csv"
+    assert main(["caption", str(tmp_path), "--model", model, "--table", str(table)]) == 1
+    assert len(table.read_text(encoding="utf-8-sig").splitlines()) == 2

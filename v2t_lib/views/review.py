@@ -1,0 +1,154 @@
+"""Captions for people to look through: a table, and a page on which they are corrected."""
+
+import csv
+import html
+import io
+import re
+from pathlib import Path
+
+from v2t_lib.files import replacing
+from v2t_lib.models.alt_text import HEDGE, UNSURE, AltText, alt_text
+from v2t_lib.models.caption import Caption
+from v2t_lib.models.captioner import Captioner
+from v2t_lib.views.gallery import picture, save_gallery
+
+COLUMNS = ("file", "alt", "caption", "log_prob", "surer_than", "unsure", "unlike_training", "note")
+_UNNAMEABLE = re.compile("[\t\n\r\0\ud800-\udfff]")
+_CONTROLS = """\
+<label><input type="checkbox" id="only-unsure"> only the unsure ones</label>
+<button type="button" id="save">Save the ticked captions</button>
+<output id="count" aria-live="polite"></output>"""
+
+
+class Review:
+    """Collects captions, then writes them as a table and as a page.
+
+    Args:
+        captioner: The model that the captions are from; its calibration says how sure it is.
+        hedge: What an unsure caption begins with, as alt text.
+        pictures: Whether a page will be written, which needs the clips.
+        place: The folder that sources are relative to, in words; "" where they aren't.
+    """
+
+    def __init__(
+        self, captioner: Captioner, hedge: str = HEDGE, pictures: bool = True, place: str = ""
+    ):
+        self._calibration = captioner.verifier.calibration
+        self._unit, self._hedge = captioner.caption_spec.unit, hedge
+        self._pictures, self._place = pictures, place
+        self._rows: list[dict] = []
+        self._cards: list[str] = []
+        self._failed: list[tuple[str, str]] = []
+
+    def add(self, file: str, source: str, caption: Caption, doubt: str = "") -> None:
+        """Adds a clip.
+
+        Args:
+            file: Its name for people.
+            source: Its source in a captions file.
+            caption: Its caption.
+            doubt: Why there should be none; the page then asks for one.
+        """
+        alt = alt_text(caption, self._calibration, self._hedge, self._unit)
+        self._rows.append(_row(file, caption, alt, doubt))
+        if self._pictures:
+            self._cards.append(_card(file, source, caption, alt, doubt))
+
+    def add_error(self, file: str, error: str) -> None:
+        """Adds a clip that gave no caption."""
+        self._rows.append({"file": file, "note": error})
+        self._failed.append((file, error))
+
+    def write_table(self, path: str | Path) -> None:
+        """Writes a CSV of `COLUMNS`, a row for each clip, which spreadsheets read as UTF-8."""
+        file = io.StringIO(newline="")
+        table = csv.DictWriter(file, COLUMNS, restval="")
+        table.writeheader()
+        table.writerows(self._rows)
+        with replacing(path) as temporary:
+            temporary.write_bytes(file.getvalue().encode("utf-8-sig", "backslashreplace"))
+
+    def write_page(self, path: str | Path) -> None:
+        """Writes the page; it works offline and holds all it shows."""
+        save_gallery(path, "Captions to look through", self._about(), self._cards, _CONTROLS)
+
+    def _about(self) -> str:
+        where = f" in {self._place}, beside the clips" if self._place else ""
+        rule = (
+            f"A caption is marked “unsure”, and begins with “{self._hedge}” as alt text, where the "
+            f"model is less sure of it than of {1 - UNSURE:.0%} of its captions of held-out clips, "
+            "or where the clip is unlike its training data."
+        )
+        if self._calibration is None:
+            rule += " This model isn't calibrated, so only the latter is known, if anything."
+        use = (
+            "Correct a caption and it is ticked; tick those that are right as they are. Enter "
+            "ticks a caption and goes to the next. “Save the ticked captions” writes a captions "
+            f"file, captions.tsv, to train on: keep it{where or ' where you like'}."
+        )
+        parts = [f"<p>{html.escape(text)}</p>" for text in (use, rule)]
+        if self._failed:
+            rows = "".join(
+                f"<li><bdi>{html.escape(file)}</bdi>: {html.escape(error)}</li>"
+                for file, error in self._failed
+            )
+            count = len(self._failed)
+            what = f"{count} file{'s' * (count != 1)} gave no caption"
+            parts.append(f"<details><summary>{what}</summary><ul>{rows}</ul></details>")
+        return "\n".join(parts)
+
+
+def _row(file: str, caption: Caption, alt: AltText, doubt: str) -> dict:
+    said = {} if doubt else {"alt": alt.text, "caption": caption.text}
+    return said | {
+        "file": file,
+        "log_prob": round(caption.log_prob, 4),
+        "surer_than": "" if alt.surer_than is None else round(alt.surer_than, 3),
+        "unsure": _word(alt.unsure),
+        "unlike_training": _word(caption.unlike_training),
+        "note": doubt,
+    }
+
+
+def _word(value: bool | None) -> str:
+    return "" if value is None else "yes" if value else "no"
+
+
+def _card(file: str, source: str, caption: Caption, alt: AltText, doubt: str) -> str:
+    shown = "" if doubt else alt.text
+    marks = []
+    if caption.unlike_training:
+        marks.append("unlike the training data")
+    if alt.unsure:
+        marks.append("unsure")
+    if doubt and not caption.unlike_training:
+        marks.append("no caption: not sure enough")
+    lines = "".join(f'<span class="mark">{mark}</span> ' for mark in marks)
+    if alt.surer_than is not None:
+        lines += f"surer than {alt.surer_than:.0%} of held-out captions"
+    hedged = f'<p dir="auto">{html.escape(shown)}</p>' if shown != caption.text and shown else ""
+    text, name = "" if doubt else caption.text, html.escape(file)
+    still = caption.evidence_frame() if caption.words else 0
+    return (
+        f"<article{' class=unsure' * alt.unsure}>"
+        f"{picture(caption.frames, caption.seconds, still, shown)}"
+        f"<h2><bdi>{name}</bdi></h2><p>{lines}</p>{hedged}{_field(source, name, text)}</article>"
+    )
+
+
+def _field(source: str, name: str, text: str) -> str:
+    """What a caption is corrected in; plain text where a captions file can't name the clip."""
+    if not _nameable(source):
+        what = "A captions file can't name this clip: rename it to correct its caption."
+        return f'<p dir="auto">{html.escape(text)}</p><p>{what}</p>'
+    return (
+        f'<textarea dir="auto" rows="2" data-source="{html.escape(source)}" '
+        f'aria-label="caption of {name}" spellcheck="true" autocomplete="off">'
+        f"{html.escape(text)}</textarea>"
+        f'<label><input type="checkbox" autocomplete="off"> right</label>'
+    )
+
+
+def _nameable(source: str) -> bool:
+    """Whether a source can stand in a captions file: UTF-8, without tabs or spaces at its ends."""
+    return source == source.strip() and not _UNNAMEABLE.search(source)
