@@ -52,7 +52,8 @@ class Review:
         alt = alt_text(caption, self._calibration, self._hedge, self._unit)
         self._rows.append(_row(file, caption, alt, doubt))
         if self._pictures:
-            self._cards.append(_card(file, source, caption, alt, doubt))
+            name = source if self._place else file
+            self._cards.append(_card(name, source, caption, alt, doubt))
 
     def add_error(self, file: str, error: str) -> None:
         """Adds a clip that gave no caption."""
@@ -80,7 +81,7 @@ class Review:
             "or where the clip is unlike its training data."
         )
         if self._calibration is None:
-            rule += " This model isn't calibrated, so only the latter is known, if anything."
+            rule += " This model isn't calibrated, so it can't tell how sure it is."
         use = (
             "Correct a caption and it is ticked; tick those that are right as they are. Enter "
             "ticks a caption and goes to the next. “Save the ticked captions” writes a captions "
@@ -114,7 +115,7 @@ def _word(value: bool | None) -> str:
     return "" if value is None else "yes" if value else "no"
 
 
-def _card(file: str, source: str, caption: Caption, alt: AltText, doubt: str) -> str:
+def _card(name: str, source: str, caption: Caption, alt: AltText, doubt: str) -> str:
     shown = "" if doubt else alt.text
     marks = []
     if caption.unlike_training:
@@ -127,7 +128,7 @@ def _card(file: str, source: str, caption: Caption, alt: AltText, doubt: str) ->
     if alt.surer_than is not None:
         lines += f"surer than {alt.surer_than:.0%} of held-out captions"
     hedged = f'<p dir="auto">{html.escape(shown)}</p>' if shown != caption.text and shown else ""
-    text, name = "" if doubt else caption.text, html.escape(file)
+    text, name = "" if doubt else caption.text, html.escape(name)
     still = caption.evidence_frame() if caption.words else 0
     return (
         f"<article{' class=unsure' * alt.unsure}>"
