@@ -153,17 +153,18 @@ def _inputs(
     captioner: Captioner, folder: str | Path, store: Store, clips: Searchable, rows: Sequence[int]
 ) -> Mapping[int, np.ndarray]:
     """Each clip's features as the index has them, or computed where it has none."""
-    inputs = {}
     shape = getattr(captioner.encoder, "feature_shape", captioner.clip_spec.shape)
     kept = store.features([clips.ids[row] for row in rows], tuple(shape))
+    inputs = {row: kept[clips.ids[row]] for row in rows if clips.ids[row] in kept}
+    frames = {}
     for row in rows:
-        if clips.ids[row] in kept:
-            inputs[row] = kept[clips.ids[row]]
-            continue
-        try:
-            clip = captioner.decode(os.path.join(folder, clips.files[row]))
-        except V2TError as error:
-            log.warning("%s: %s", clips.files[row], error)
-        else:
-            inputs[row] = captioner.features(clip.frames[None])[0]
+        if row not in inputs:
+            try:
+                path = os.path.join(folder, clips.files[row])
+                frames[row] = captioner.decode(path).frames
+            except V2TError as error:
+                log.warning("%s: %s", clips.files[row], error)
+    if frames:
+        features = captioner.features(np.stack(list(frames.values())))
+        inputs |= dict(zip(frames, features, strict=True))
     return inputs

@@ -4,25 +4,27 @@ import keras
 import numpy as np
 from keras import ops
 
+from v2t_lib.models.blind_twin import BlindTwin
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.compiled import JIT_COMPILE
 from v2t_lib.models.distribution import split
-from v2t_lib.models.generation import greedy
-from v2t_lib.text.vocabulary import PAD, SPECIALS, START
+from v2t_lib.text.vocabulary import END, PAD, SPECIALS, START, UNK
 
+#: Captions whose words every clip is compared by.
+CONTEXTS = 8
 #: Steps a nat of lifts kept in 8 bits, which reach to almost 8 nats.
 STEPS = 16
-#: Probabilities below this count as this, so that the ratio of two tiny ones says nothing.
-LEAST = 1e-5
+#: Expected occurrences a caption that are added to each, so that ratios of tiny ones say nothing.
+LEAST = 1e-4
 
 
 class CompiledWordLifts(keras.Model):
     """A clip's lift of every word: the first stage of search compares sentences with these.
 
-    The captioner writes its caption. At each position, every word of the vocabulary has a
-    probability given the clip, and one from the blind twin, which sees the words before but no
-    clip. A word's lift is the log-ratio of the two, each summed over the positions: of the expected
-    numbers of its occurrences in captions like this one.
+    At each position of a few captions, which are the same for all clips, every word of the
+    vocabulary has a probability given the clip. Their sums over the positions are the expected
+    occurrences of the words in such captions. A word's lift is the logarithm of their ratio with
+    the clip and without, by the blind twin.
 
     Args:
         captioner: A model with its blind twin.
@@ -36,30 +38,51 @@ class CompiledWordLifts(keras.Model):
 
     def __init__(self, captioner: Captioner):
         super().__init__()
-        self.captioner, self.twin = captioner, captioner.require_twin()
+        self.captioner = captioner
+        twin, length = captioner.require_twin(), captioner.caption_spec.length
+        self.contexts, self.blind = sampled_captions(twin, length)
         self.built = True
         self.compile(jit_compile=JIT_COMPILE)
 
     def call(self, clips):
-        decoder = self.captioner.decoder
-        memory, batch = self.captioner.encoder(clips), ops.shape(clips)[0]
-        length = self.captioner.caption_spec.length
-        written = greedy(decoder.step, decoder.start(memory), batch, length).tokens  # (B,L)
-        first = ops.full((batch, 1), START, dtype="int32")
-        before = ops.concatenate([first, written[:, :-1]], axis=1)
-        logits, _ = decoder(before, memory)
-        real = ops.cast(ops.not_equal(written, PAD), "float32")[..., None]
-        blind = self.twin.logits(before[:, None])[:, 0]
-        return _log_occurrences(logits, real) - _log_occurrences(blind, real)
+        memory = self.captioner.encoder(clips)
+        starts = np.full((CONTEXTS, 1), START, np.int32)
+        before = np.concatenate([starts, self.contexts[:, :-1]], axis=1)
+        tokens = ops.repeat(before[None], ops.shape(clips)[0], axis=0)  # (B,K,L)
+        logits, _ = self.captioner.decoder(tokens, memory)
+        probabilities = ops.softmax(ops.cast(logits, "float32"))
+        real = (self.contexts != PAD).astype(np.float32)[..., None]
+        occurrences = ops.sum(probabilities * real, axis=(1, 2)) / CONTEXTS  # (B,V)
+        return ops.log(occurrences + LEAST) - np.log(self.blind + LEAST)
 
     def of_clips(self, clips) -> np.ndarray:
         """int8 `(batch, vocabulary_size)`, `STEPS` a nat; 0 for the special tokens."""
-        lifts = np.asarray(self.predict_on_batch(split(clips)))
+        lifts = np.array(self.predict_on_batch(split(clips)))
         lifts[:, : len(SPECIALS)] = 0
         return np.clip(np.round(STEPS * lifts), -127, 127).astype(np.int8)
 
 
-def _log_occurrences(logits, real):
-    """`(batch, V)`: the log of each word's probability, summed over the caption's positions."""
-    probabilities = ops.softmax(ops.cast(logits, "float32"))
-    return ops.log(ops.sum(probabilities * real, axis=1) + LEAST)
+def sampled_captions(twin: BlindTwin, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Captions sampled from a blind twin, always the same.
+
+    Returns:
+        int32 `(CONTEXTS, length)`, END included, then PAD; and float32 `(vocabulary_size,)`, the
+        expected occurrences of each word in them, a caption, as the twin sees it.
+    """
+    rng, decoder = np.random.default_rng(0), twin.decoder
+    state = decoder.start(ops.zeros((1, 1, twin.memory_size))).repeated(CONTEXTS)
+    token, done = np.full((1, CONTEXTS), START, np.int32), np.zeros((1, CONTEXTS), bool)
+    written, occurrences = [], 0.0
+    for _ in range(length):
+        logits, state, _ = decoder.step(ops.convert_to_tensor(token), state)
+        logits = ops.convert_to_numpy(logits).astype(np.float32)  # (1,K,V)
+        probabilities = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        probabilities /= probabilities.sum(axis=-1, keepdims=True)
+        occurrences += (probabilities * ~done[..., None]).sum(axis=(0, 1)) / CONTEXTS
+        logits[..., [PAD, START, UNK]] = -np.inf
+        # The largest of logits with Gumbel noise is a sample of their distribution.
+        drawn = (logits + rng.gumbel(size=logits.shape)).argmax(axis=-1).astype(np.int32)
+        token = np.where(done, PAD, drawn)
+        written.append(token[0])
+        done |= token == END
+    return np.stack(written, axis=1), occurrences
