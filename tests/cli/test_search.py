@@ -7,17 +7,16 @@ from helpers import tiny
 from helpers.clips import write_gif
 
 from v2t_lib.cli.main import main
-from v2t_lib.models.blind_twin import BlindTwin
 from v2t_lib.models.saving import save
 from v2t_lib.models.verifier import Verifier
 
-pytestmark = pytest.mark.usefixtures("eager", "one_core")
+pytestmark = pytest.mark.usefixtures("eager", "in_this_process")
 
 
 @pytest.fixture
 def model(tmp_path):
     captioner = tiny.captioner()
-    captioner.verifier = Verifier(twin=BlindTwin.of(tiny.captioner("blind")))
+    captioner.verifier = Verifier(tiny.null_memory(captioner))
     save(captioner, tmp_path / "m.keras")
     return str(tmp_path / "m.keras")
 

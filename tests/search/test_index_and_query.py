@@ -11,8 +11,8 @@ from helpers.clips import write_gif
 from helpers.runs import Killed
 
 from v2t_lib.errors import DataError, ModelError, SentenceError
-from v2t_lib.models.blind_twin import BlindTwin
 from v2t_lib.models.captioner import Captioner
+from v2t_lib.models.decoder import AttentionDecoder
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.models.encoders.mobilenet import MobileNetV3SmallEncoder
 from v2t_lib.models.verifier import Verifier
@@ -20,44 +20,34 @@ from v2t_lib.search import index as module
 from v2t_lib.search import query
 from v2t_lib.search.index import open_index, update
 from v2t_lib.search.query import search
-from v2t_lib.search.word_lifts import STEPS, CompiledWordLifts
-from v2t_lib.text.vocabulary import END, SPECIALS
+from v2t_lib.search.word_lifts import CONTEXTS, STEPS, CompiledWordLifts, blind_captions
+from v2t_lib.text.vocabulary import END, PAD, SPECIALS, START, UNK
 
-pytestmark = pytest.mark.usefixtures("eager", "in_process")
-
-
-class InProcess:
-    """What a pool of processes does, without the seconds that it takes to start."""
-
-    decoded = 0
-
-    def __init__(self, count, decode):
-        self.decode = decode
-
-    def run(self, jobs):
-        for job in jobs:
-            InProcess.decoded += 1
-            yield self.decode(*job)
-
-    def close(self):
-        pass
+pytestmark = pytest.mark.usefixtures("eager", "in_this_process")
 
 
-@pytest.fixture
-def in_process(monkeypatch):
-    monkeypatch.setattr(module, "Workers", InProcess)
-    monkeypatch.setattr(InProcess, "decoded", 0)
+@pytest.fixture(autouse=True)
+def decoded(monkeypatch):
+    """The clips that were decoded since; they are encoded two at a time."""
+    paths = []
+
+    def decode(path, spec, whole=module.decode_file):
+        paths.append(path)
+        return whole(path, spec)
+
+    monkeypatch.setattr(module, "decode_file", decode)
     monkeypatch.setattr(module, "BATCH", 2)
+    return paths
 
 
-def with_twin(captioner):
-    captioner.verifier = Verifier(twin=BlindTwin.of(tiny.captioner("blind")))
+def with_null_memory(captioner):
+    captioner.verifier = Verifier(tiny.null_memory(captioner))
     return captioner
 
 
 @pytest.fixture
 def captioner():
-    return with_twin(tiny.captioner())
+    return with_null_memory(tiny.captioner())
 
 
 @pytest.fixture
@@ -78,39 +68,41 @@ def index(captioner, folder):
     store.close()
 
 
-def test_an_index_follows_its_folder(captioner, folder, index):
+def test_an_index_follows_its_folder(captioner, folder, index, decoded):
     failed = update(captioner, folder, index)
     assert list(failed) == ["bad.mp4"] and failed["bad.mp4"].startswith("not-a-clip: ")
     assert index.searchable().files == ["a.gif", "b.GIF", "more/c.gif", "more/d.gif"]
-    assert InProcess.decoded == 5
-    assert update(captioner, folder, index) == failed and InProcess.decoded == 5
+    assert len(decoded) == 5
+    assert update(captioner, folder, index) == failed and len(decoded) == 5
     before = index.searchable()
     write_gif(folder / "a.gif", 9, count=6)
     (folder / "more/d.gif").unlink()
     shutil.copy(folder / "a.gif", folder / "bad.mp4")  # mended: its name doesn't matter
-    assert update(captioner, folder, index) == {} and InProcess.decoded == 7
+    assert update(captioner, folder, index) == {} and len(decoded) == 7
     after = index.searchable()
     assert after.files == ["a.gif", "b.GIF", "bad.mp4", "more/c.gif"]
     same = (after.thumbprints[:2] == before.thumbprints[:2]).all(axis=1)
     assert same.tolist() == [False, True]
 
 
-def test_a_kill_midway_loses_one_batch_at_most(captioner, folder, monkeypatch):
+def test_a_kill_midway_loses_one_batch_at_most(captioner, folder, decoded, monkeypatch):
+    batches = []
+
     def killed(*arguments, whole=module._encoded):
-        found = whole(*arguments)
-        if InProcess.decoded > 2:
+        batches.append(arguments)
+        if len(batches) == 2:
             raise Killed
-        return found
+        return whole(*arguments)
 
     store = open_index(captioner, folder / "index")
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(module, "_encoded", killed)
         update(captioner, folder, store)
     store.close()
-    InProcess.decoded = 0
+    decoded.clear()
     again = open_index(captioner, folder / "index")
     assert len(again.states()) == 2
-    assert list(update(captioner, folder, again)) == ["bad.mp4"] and InProcess.decoded == 3
+    assert list(update(captioner, folder, again)) == ["bad.mp4"] and len(decoded) == 3
     whole = open_index(captioner, folder / "whole")
     update(captioner, folder, whole)
     for resumed, at_once in zip(again.searchable().lifts, whole.searchable().lifts, strict=True):
@@ -196,7 +188,9 @@ def test_kept_features_need_no_clips(folder, monkeypatch):
     monkeypatch.setattr(MobileNetV3SmallEncoder, "make_network", make)
     options = {"weights": None, "width": 8, "frozen": True, "components": 4, "stride": 8}
     encoder = encoders.get("mobilenet_v3_small", **options)
-    model = with_twin(Captioner(tiny.CLIP, tiny.CAPTION, tiny.VOCABULARY, encoder, tiny.DECODER))
+    model = with_null_memory(
+        Captioner(tiny.CLIP, tiny.CAPTION, tiny.VOCABULARY, encoder, tiny.DECODER)
+    )
     encoder.projection.fit(np.random.default_rng(0).normal(size=(50, 6)) * 100)
     store = open_index(model, folder / "index")
     update(model, folder, store)
@@ -209,21 +203,43 @@ def test_kept_features_need_no_clips(folder, monkeypatch):
     store.close()
 
 
-def test_word_lifts_by_hand(captioner):
-    probabilities = {"given": np.full(len(tiny.VOCABULARY), 0.01), "blind": None}
-    probabilities["blind"] = probabilities["given"].copy()
+def test_word_lifts_by_hand(captioner, monkeypatch):
     star = tiny.VOCABULARY.words.index("star")
-    probabilities["given"][[END, star]] = 0.5, 0.4
-    probabilities["blind"][[END, star]] = 0.5, 0.1
-    for decoder, name in ((captioner.decoder, "given"), (captioner.verifier.twin.decoder, "blind")):
-        kernel, _ = decoder.vocabulary.get_weights()
-        logits = np.log(probabilities[name])
-        decoder.vocabulary.set_weights([np.zeros_like(kernel), logits.astype(np.float32)])
+    given, blind = (np.full(len(tiny.VOCABULARY), 0.01) for _ in range(2))
+    given[[END, star]] = 0.5, 0.4
+    blind[[END, star]] = 0.5, 0.1
+
+    def logits(probabilities, shape):
+        repeated = np.tile(np.log(probabilities).astype(np.float32), (*shape, 1))
+        return keras.ops.convert_to_tensor(repeated)
+
+    def call(self, tokens, memory, memory_mask=None, training=False):
+        return logits(given, tokens.shape), None
+
+    def step(self, token, state):
+        return logits(blind, token.shape), state, None
+
+    monkeypatch.setattr(AttentionDecoder, "call", call)
+    monkeypatch.setattr(AttentionDecoder, "step", step)
     lifts = CompiledWordLifts(captioner).of_clips(tiny.frames(2))
     assert lifts.dtype == np.int8 and not lifts[:, : len(SPECIALS)].any()
-    shares = {name: p / p.sum() for name, p in probabilities.items()}
-    expected = np.log(shares["given"][star] / shares["blind"][star])
+    expected = np.log(given[star] / given.sum()) - np.log(blind[star] / blind.sum())
     np.testing.assert_allclose(lifts[:, star] / STEPS, expected, atol=0.6 / STEPS)
+
+
+def test_every_clip_is_compared_by_the_same_captions(captioner):
+    captions, occurrences = blind_captions(captioner)
+    again, _ = blind_captions(captioner)
+    np.testing.assert_array_equal(captions, again)
+    assert (
+        captions.shape == (CONTEXTS, tiny.CAPTION.length) and len(np.unique(captions, axis=0)) > 1
+    )
+    for caption in captions:
+        assert not np.isin(caption, (START, UNK)).any()
+        end = np.flatnonzero(np.isin(caption, END))
+        assert (caption[end[0] + 1 :] == PAD).all() if len(end) else (caption != PAD).all()
+    # Probabilities sum to 1 at each position.
+    np.testing.assert_allclose(occurrences.sum(), (captions != PAD).sum() / CONTEXTS, rtol=1e-4)
 
 
 def test_what_cannot_be_searched_is_refused(captioner, tmp_path):
@@ -242,7 +258,7 @@ def test_what_cannot_be_searched_is_refused(captioner, tmp_path):
 def test_another_model_indexes_anew(captioner, folder, index):
     update(captioner, folder, index)
     index.close()
-    other = with_twin(tiny.captioner())
+    other = with_null_memory(tiny.captioner())
     other.decoder.output_h.bias.assign_add(np.ones(tiny.DECODER["embedding_size"]))
     again = open_index(other, folder / module.INDEX_FILE)
     assert again.emptied and again.states() == {}

@@ -22,7 +22,7 @@ from v2t_lib.views.found import save_found
 from v2t_lib.views.gallery import picture
 from v2t_lib.views.review import COLUMNS, Review
 
-NASTY = """<script>alert(1)</script>$title"'&"""
+NASTY = """<script>alert(1)</script>$TITLE"'&"""
 
 
 class Parsed(html.parser.HTMLParser):
@@ -145,7 +145,8 @@ def test_found_clips_are_shown_with_their_words(tmp_path):
     assert not page.all("textarea")
     kinds = [span.get("class") for span in page.all("span") if "class" in span]
     assert kinds == ["for", "against", "mark"]
-    assert {"title": "rather star"} in page.all("span")
-    for said in (NASTY, "lift -0.38 nats a word", "evidence at 0.40 s", "+1.2", "-2.0", "unknown",
+    notes = [span["title"] for span in page.all("span") if "title" in span]
+    assert notes[1] == "7.4 times less likely with the clip; the model expects “star”"
+    for said in (NASTY, "lift -0.38 nats a word", "evidence at 0.40 s", "+1.2", "-2.0", "zebra ?",
                  "borne out, probability 0.90", "Nearly the same:", "<b>.gif"):  # fmt: skip
         assert said in page.text

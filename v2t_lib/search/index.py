@@ -29,11 +29,10 @@ PASSING = ("gone", "unreachable")
 
 
 def fingerprint(captioner: Captioner) -> str:
-    """What tells a model, blind twin included, from every other: 64 hexadecimal digits."""
+    """What tells a model, null memory included, from every other: 64 hexadecimal digits."""
     digest = hashlib.sha256(json.dumps(captioner.vocabulary.words).encode())
     digest.update(repr((captioner.clip_spec, captioner.caption_spec)).encode())
-    twin = captioner.require_twin().decoder
-    for weight in captioner.get_weights() + twin.get_weights():
+    for weight in captioner.get_weights() + captioner.require_null_memory().get_weights():
         digest.update(np.ascontiguousarray(weight).tobytes())
     return digest.hexdigest()
 
@@ -43,7 +42,7 @@ def open_index(captioner: Captioner, path: str | Path) -> Store:
 
     Raises:
         DataError: The file is no index, or can't be written.
-        ModelError: The model has no blind twin.
+        ModelError: The model has no null memory.
     """
     store = Store(path, fingerprint(captioner))
     if store.emptied:

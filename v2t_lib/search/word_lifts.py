@@ -4,7 +4,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from v2t_lib.models.blind_twin import BlindTwin
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.compiled import JIT_COMPILE
 from v2t_lib.models.distribution import split
@@ -24,10 +23,10 @@ class CompiledWordLifts(keras.Model):
     At each position of a few captions, which are the same for all clips, every word of the
     vocabulary has a probability given the clip. Their sums over the positions are the expected
     occurrences of the words in such captions. A word's lift is the logarithm of their ratio with
-    the clip and without, by the blind twin.
+    the clip and without.
 
     Args:
-        captioner: A model with its blind twin.
+        captioner: A model with its null memory.
 
     Call arguments:
         clips: uint8 `(batch, T, H, W, 3)`, or what `Captioner.features` made of them.
@@ -39,8 +38,7 @@ class CompiledWordLifts(keras.Model):
     def __init__(self, captioner: Captioner):
         super().__init__()
         self.captioner = captioner
-        twin, length = captioner.require_twin(), captioner.caption_spec.length
-        self.contexts, self.blind = sampled_captions(twin, length)
+        self.contexts, self.blind = blind_captions(captioner)
         self.built = True
         self.compile(jit_compile=JIT_COMPILE)
 
@@ -62,18 +60,22 @@ class CompiledWordLifts(keras.Model):
         return np.clip(np.round(STEPS * lifts), -127, 127).astype(np.int8)
 
 
-def sampled_captions(twin: BlindTwin, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Captions sampled from a blind twin, always the same.
+def blind_captions(captioner: Captioner) -> tuple[np.ndarray, np.ndarray]:
+    """Captions that a model writes where no clip is seen: samples, always the same.
 
     Returns:
         int32 `(CONTEXTS, length)`, END included, then PAD; and float32 `(vocabulary_size,)`, the
-        expected occurrences of each word in them, a caption, as the twin sees it.
+        expected occurrences of each word in one of them.
+
+    Raises:
+        ModelError: The model has no null memory.
     """
-    rng, decoder = np.random.default_rng(0), twin.decoder
-    state = decoder.start(ops.zeros((1, 1, twin.memory_size))).repeated(CONTEXTS)
+    rng, decoder = np.random.default_rng(0), captioner.decoder
+    memory = ops.convert_to_numpy(captioner.require_null_memory().values)
+    state = decoder.start(ops.convert_to_tensor(memory[None])).repeated(CONTEXTS)
     token, done = np.full((1, CONTEXTS), START, np.int32), np.zeros((1, CONTEXTS), bool)
     written, occurrences = [], 0.0
-    for _ in range(length):
+    for _ in range(captioner.caption_spec.length):
         logits, state, _ = decoder.step(ops.convert_to_tensor(token), state)
         logits = ops.convert_to_numpy(logits).astype(np.float32)  # (1,K,V)
         probabilities = np.exp(logits - logits.max(axis=-1, keepdims=True))

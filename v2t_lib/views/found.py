@@ -7,10 +7,8 @@ from pathlib import Path
 from v2t_lib.clips.decode import Clip
 from v2t_lib.models.verification import WordSupport
 from v2t_lib.search.query import Match
+from v2t_lib.views.claim_marks import Mark, marks
 from v2t_lib.views.gallery import picture, save_gallery
-
-#: A word counts for or against a clip from this many nats on.
-CLEAR = 0.5
 
 
 def save_found(
@@ -46,17 +44,13 @@ def _card(number: int, match: Match, clip: Clip) -> str:
     return (
         f"<article>{picture(clip.frames, clip.seconds, found.frame, match.file)}"
         f"<h2>{number}. <bdi>{html.escape(match.file)}</bdi></h2>"
-        f'<p class="words" dir="auto">{" ".join(map(_word, found.words))}</p>'
+        f'<p class="words" dir="auto">{" ".join(map(_word, found.words, marks(found)))}</p>'
         f"<p>{'; '.join(facts)}</p>{mark if found.unlike_training else ''}{alike}</article>"
     )
 
 
-def _word(support: WordSupport) -> str:
-    word = html.escape(support.word)
-    if support.lift is None:
-        return f"<span><s>{word}</s><sub> unknown</sub></span>"
-    kind = "for" if support.lift >= CLEAR else "against" if support.lift <= -CLEAR else ""
-    instead = f' title="rather {html.escape(support.instead)}"' if support.instead else ""
-    return (
-        f'<span{instead}><span class="{kind}">{word}</span><sub> {support.lift:+.1f}</sub></span>'
-    )
+def _word(support: WordSupport, mark: Mark) -> str:
+    lift = "?" if support.lift is None else f"{support.lift:+.1f}"
+    side = f' class="{mark.side}"' if mark.side and mark.sign else ""
+    note, word = html.escape(mark.note), html.escape(mark.word)
+    return f'<span title="{note}"><span{side}>{word}</span><sub> {lift}</sub></span>'

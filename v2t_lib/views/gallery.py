@@ -3,9 +3,7 @@
 import base64
 import html
 import io
-import string
 from collections.abc import Iterable
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ from PIL import Image
 
 from v2t_lib.files import replacing
 from v2t_lib.views.animation import frame_durations
+from v2t_lib.views.templates import filled
 
 #: Most pixels across a clip on a page; of a hundred clips it has about 2 MB.
 _WIDTH = 192
@@ -60,10 +59,7 @@ def save_gallery(
         cards: `<article>` elements.
         controls: Buttons and the like for the page's script, as HTML.
     """
-    text = resources.files("v2t_lib.views").joinpath("gallery.html").read_text(encoding="utf-8")
-    # In one pass: what captions hold is never taken for a place to fill in.
-    page = string.Template(text).substitute(
-        title=html.escape(title), about=about, controls=controls, cards="\n".join(cards)
-    )
+    parts = {"TITLE": html.escape(title), "ABOUT": about, "CONTROLS": controls}
+    page = filled("gallery.html", **parts, CARDS="\n".join(cards))
     with replacing(path) as temporary:
         temporary.write_bytes(page.encode(errors="replace"))
