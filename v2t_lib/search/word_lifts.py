@@ -70,6 +70,8 @@ def blind_captions(captioner: Captioner) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         ModelError: The model has no null memory.
     """
+    # NumPy's generator, not `generation.sample`: an index that was begun on one backend of Keras
+    # and continues on another needs the same captions.
     rng, decoder = np.random.default_rng(0), captioner.decoder
     memory = ops.convert_to_numpy(captioner.require_null_memory().values)
     state = decoder.start(ops.convert_to_tensor(memory[None])).repeated(CONTEXTS)
