@@ -1,6 +1,7 @@
 """What the tests share: quiet libraries, fixed seeds, and where the shared data lies."""
 
 import contextlib
+import gc
 import os
 import random
 import sys
@@ -13,6 +14,9 @@ import v2t_lib  # noqa: F401  (sets TensorFlow up before a test loads it)
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+# TensorFlow makes objects by the million, which Python would search for garbage again and again.
+gc.set_threshold(100_000, 50, 50)
 
 ROOT = Path(__file__).resolve().parents[1]
 

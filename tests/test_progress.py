@@ -68,7 +68,8 @@ def test_of_a_command_that_works_stderr_is_empty(tmp_path):
 @pytest.mark.usefixtures("eager")
 def test_quiet_training_says_nothing_but_its_result(drawn_shards, tmp_path, capsys):
     command = ["train", str(drawn_shards / "train"), "--out", str(tmp_path / "run"), "--quiet"]
-    command += ["--epochs", "1", "--batch", "16", "--encoder", "blind", "--length", "4"]
+    command += ["--epochs", "1", "--batch", "48", "--encoder", "blind", "--length", "4"]
+    command += ["--units", "24"]
     assert main(command) == 0
     printed = capsys.readouterr()
     assert printed.err == "" and printed.out == f"{tmp_path / 'run' / 'captioner.keras'}\n"

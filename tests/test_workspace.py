@@ -65,58 +65,39 @@ def test_each_step_makes_what_it_needs_and_finds_what_is_there(trained, monkeypa
     assert set(again.shards()) == {"train", "val", "test", "unseen"}
 
 
-def test_a_run_that_was_cut_off_goes_on(trained, tmp_path):
+def test_a_run_that_was_cut_off_goes_on_here_and_from_its_copy(trained, tmp_path):
     recipe = dataclasses.replace(BLIND, training=TrainingOptions(epochs=2, batch_size=32))
 
     class Stop(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             self.model.stop_training = True
 
-    workspace = untrained(trained, tmp_path, recipe=recipe)
-    workspace.captioner(callbacks=[Stop()])
-    epochs = []
-    note = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: epochs.append(epoch))
-    workspace.captioner(callbacks=[note])
-    assert epochs == [1]
-    rows = (workspace.run / "history.csv").read_text().splitlines()
-    assert [row.split(",")[0] for row in rows[1:]] == ["0", "1"]
+    copied = {"recipe": recipe, "copy_to": tmp_path / "drive"}
+    cut = untrained(trained, tmp_path / "cut", **copied)
+    cut.captioner(callbacks=[Stop()])
+    here = untrained(trained, tmp_path / "here", recipe=recipe)
+    shutil.copytree(cut.run, here.run)
+    for workspace in (here, untrained(trained, tmp_path / "there", **copied)):
+        epochs = []
+        note = keras.callbacks.LambdaCallback(on_epoch_begin=lambda n, logs, e=epochs: e.append(n))
+        workspace.captioner(callbacks=[note])
+        assert epochs == [1]
+        rows = (workspace.run / "history.csv").read_text().splitlines()
+        assert [row.split(",")[0] for row in rows[1:]] == ["0", "1"]
 
 
-def test_a_run_comes_back_from_its_copy(trained, tmp_path):
+def test_a_finished_run_comes_back_from_its_copy_without_any_clips(trained, tmp_path, monkeypatch):
     first = untrained(trained, tmp_path / "one", copy_to=tmp_path / "drive").captioner()
-    epochs = []
-    note = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: epochs.append(epoch))
-    again = untrained(trained, tmp_path / "two", copy_to=tmp_path / "drive")
-    second = again.captioner(callbacks=[note])
-    assert not epochs
+    monkeypatch.setattr(module, "train", lambda *a, **k: pytest.fail("trained again"))
+    monkeypatch.setattr(shapes, "write_shapes", lambda *a, **k: pytest.fail("drew clips"))
+    options = {"recipe": BLIND, "clips": 60, "copy_to": tmp_path / "drive"}
+    again = Workspace(root=tmp_path / "two", **options)
+    second = again.captioner()
     for one, other in zip(first.get_weights(), second.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
-
-
-def test_a_finished_run_comes_from_its_copy_without_any_clips(trained, tmp_path, monkeypatch):
-    untrained(trained, tmp_path / "one", copy_to=tmp_path / "drive").captioner()
-    options = {"recipe": BLIND, "clips": 60, "copy_to": tmp_path / "drive"}
-    monkeypatch.setattr(shapes, "write_shapes", lambda *a, **k: pytest.fail("drew clips"))
-    again = Workspace(root=tmp_path / "two", **options)
-    assert again.captioner().get_weights() and again.blind().grid == (1, 1, 1)
-    assert not (again.home / "data").exists()
+    assert again.blind().grid == (1, 1, 1) and not (again.home / "data").exists()
     other = Workspace(root=tmp_path / "two", **options | {"clips": 61})
     assert other.copy != again.copy and not other.copy.exists()
-
-
-def test_a_run_that_was_cut_off_goes_on_from_its_copy(trained, tmp_path):
-    recipe = dataclasses.replace(BLIND, training=TrainingOptions(epochs=2, batch_size=32))
-
-    class Stop(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch, logs=None):
-            self.model.stop_training = True
-
-    options = {"recipe": recipe, "copy_to": tmp_path / "drive"}
-    untrained(trained, tmp_path / "one", **options).captioner(callbacks=[Stop()])
-    epochs = []
-    note = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: epochs.append(epoch))
-    untrained(trained, tmp_path / "two", **options).captioner(callbacks=[note])
-    assert epochs == [1]
 
 
 def test_examples_need_one_splits_shards_alone(tmp_path):

@@ -1,6 +1,7 @@
 import functools
 import http.server
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -100,19 +101,26 @@ def test_bad_clips_raise_clip_errors(trained, tmp_path):
         captioner.caption_frames(tiny.frames(1)[:, :2])
 
 
-def test_round_trip_in_a_new_process(trained, tmp_path):
+def test_round_trip_in_a_new_process_with_a_settings_file_of_another_project(trained, tmp_path):
+    """`channels_first`, say, in Keras's own settings, changes nothing."""
     captioner, frames, *_ = trained
     save(captioner, tmp_path / "m.keras")
     assert [p.name for p in tmp_path.iterdir()] == ["m.keras"]
+    settings = {"image_data_format": "channels_first", "backend": keras.backend.backend()}
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
     np.save(tmp_path / "frames.npy", frames)
     script = (
-        "import sys, json, numpy as np, v2t_lib as v2t\n"
+        "import sys, json, numpy as np, v2t_lib as v2t, keras\n"
+        "assert keras.config.image_data_format() == 'channels_first'\n"
         "model = v2t.load(sys.argv[1])\n"
         "captions = model.caption_frames(np.load(sys.argv[2]))\n"
         "print(json.dumps([[c.text, c.log_prob, c.attention.tolist()] for c in captions]))\n"
     )
     arguments = [sys.executable, "-c", script, tmp_path / "m.keras", tmp_path / "frames.npy"]
-    printed = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout
+    environment = os.environ | {"KERAS_HOME": str(tmp_path)}
+    printed = subprocess.run(
+        arguments, stdout=subprocess.PIPE, text=True, check=True, env=environment
+    ).stdout
     here = captioner.caption_frames(frames)
     for (text, log_prob, attention), caption in zip(json.loads(printed), here, strict=True):
         assert text == caption.text

@@ -63,6 +63,7 @@ def test_the_shift_of_a_network_that_averages_moved_cells(down, right):
     np.testing.assert_allclose(centre_shift(network, (48, 48)), expected, atol=0.05)
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_networks_shift_is_measured_once_and_saved(tmp_path, monkeypatch):
     from v2t_lib.models.captioner import Captioner
     from v2t_lib.models.encoders import frame

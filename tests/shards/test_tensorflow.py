@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-CODE = """
+SWITCH = "TF_ENABLE_ONEDNN_OPTS"
+CONVOLUTION = """
 import v2t_lib
 import tensorflow as tf
 
@@ -16,13 +17,19 @@ tf.function(tf.nn.conv3d)(clips, kernel, (1, 1, 1, 1, 1), "SAME")
 """
 
 
+def printed_by(code: str, **said: str) -> str:
+    environment = {name: value for name, value in os.environ.items() if name != SWITCH} | said
+    command = [sys.executable, "-c", code]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=True, env=environment
+    ).stdout
+
+
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="oneDNN is for x86")
-@pytest.mark.parametrize("said, expected", [(None, True), ("0", False)])
-def test_convolutions_are_onednns_unless_the_user_says_otherwise(said, expected):
-    environment = {**os.environ, "ONEDNN_VERBOSE": "1"}
-    environment.pop("TF_ENABLE_ONEDNN_OPTS", None)
-    if said is not None:
-        environment["TF_ENABLE_ONEDNN_OPTS"] = said
-    command = [sys.executable, "-c", CODE]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    assert (",convolution," in done.stdout) == expected
+def test_convolutions_are_onednns():
+    assert ",convolution," in printed_by(CONVOLUTION, ONEDNN_VERBOSE="1")
+
+
+def test_the_users_word_about_onednn_stays():
+    code = f"import v2t_lib, os; print(os.environ[{SWITCH!r}])"
+    assert printed_by(code, **{SWITCH: "0"}) == "0\n"

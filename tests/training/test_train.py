@@ -26,7 +26,7 @@ from v2t_lib.specs import CaptionSpec, ClipSpec
 from v2t_lib.training.recipe import DecoderOptions, Recipe, TrainingOptions
 from v2t_lib.training.train import train
 
-OPTIONS = TrainingOptions(epochs=3, batch_size=16, learning_rate=3e-3, checkpoint_steps=2)
+OPTIONS = TrainingOptions(epochs=2, batch_size=16, learning_rate=3e-3, checkpoint_steps=2)
 
 
 DECODER = tiny.DECODER | {"dropout": 0.2}
@@ -158,7 +158,7 @@ def test_training_lowers_the_loss_and_leaves_its_files(finished):
         "history.csv",
     ]
     history = pd.read_csv(finished / "history.csv")
-    assert history["epoch"].tolist() == [0, 1, 2]
+    assert history["epoch"].tolist() == [0, 1]
     assert history["loss"].is_monotonic_decreasing
     assert history["distinct_captions"].between(0, 1).all()
     assert len(pd.read_csv(finished / "blind.csv")) == len(history)
