@@ -10,6 +10,8 @@ ARGS ?=
 
 # TensorFlow's start-up notes would bury what users need to read.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
+# Compiled once, not by each of the many processes that tests and notebooks start.
+export PYTHONDONTWRITEBYTECODE :=
 
 # A process more than there are cores, as some wait, but four at most: each takes a gigabyte. Tests
 # that share a fixture stay together as long as nobody is idle.
@@ -43,16 +45,17 @@ test-shared: $(VENV)/.dev ## the tests on real clips and captions, in ../shared 
 	@test -d ../shared/data || { \
 	  echo "make test-shared: expected the shared data in ../shared/data; nothing is there" >&2; \
 	  exit 1; }
-	$(BIN)/pytest -m shared $(ARGS)
+	$(BIN)/pytest $(PARALLEL) -m shared $(ARGS)
 
 test-jax: $(VENV)/.jax ## the model part's tests on Keras's JAX backend, with two logical devices
-	KERAS_BACKEND=jax XLA_FLAGS="$(XLA_TEST_FLAGS)" $(BIN)/pytest -m "not shared" $(MODEL_TESTS) $(ARGS)
+	KERAS_BACKEND=jax XLA_FLAGS="$(XLA_TEST_FLAGS)" $(BIN)/pytest $(PARALLEL) -m "not shared" \
+	  $(MODEL_TESTS) $(ARGS)
 
 test-keras: $(VENV)/.keras ## the model part's tests on the oldest Keras supported, and on Colab's
 	@set -e; for version in $(KERAS_VERSIONS); do \
 	  export PYTHONPATH=$(abspath $(VENV))/keras-$$version; \
 	  $(BIN)/python -c "import keras; print('Keras', keras.__version__)" | grep -Fx "Keras $$version"; \
-	  $(BIN)/pytest -o filterwarnings=default -m "not shared and not jax" \
+	  $(BIN)/pytest $(PARALLEL) -o filterwarnings=default -m "not shared and not jax" \
 	    --ignore tests/models/test_hub.py $(MODEL_TESTS) $(ARGS); \
 	done  # keras-hub takes the newest Keras alone
 
@@ -66,7 +69,8 @@ fuzz: $(VENV)/.dev ## 2,000 broken clips; 20,000 are among the benchmarks
 	$(BIN)/python benchmarks/fuzz_clips.py --count 2000 $(ARGS)
 
 notebooks: $(VENV)/.dev ## every notebook whole, and README's commands, on little data
-	$(BIN)/pytest -m notebook tests/test_notebooks.py tests/test_readme.py --durations=0 $(ARGS)
+	$(BIN)/pytest $(PARALLEL) -m notebook tests/test_notebooks.py tests/test_readme.py \
+	  --durations=0 $(ARGS)
 
 notebooks-full: $(VENV)/.dev ## runs the notebooks in earnest and keeps what they show
 	cd notebooks && for name in *.ipynb; do \

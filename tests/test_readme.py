@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 from helpers.project import NAMES, REPOSITORY, ROOT, SLUG
@@ -16,39 +17,25 @@ def blocks(language, section):
     return re.findall(rf"```{language}\n(.*?)```", text, flags=re.S)
 
 
-@pytest.fixture(scope="module")
-def typed(tmp_path_factory):
-    """A folder in which every line of "`v2t` in ten lines" was run, and the lines."""
-    folder = tmp_path_factory.mktemp("readme")
+@pytest.mark.notebook
+def test_every_line_works(tmp_path, monkeypatch, no_java):
+    """Those of "`v2t` in ten lines" on less data, then those of "From Python" on their results."""
+    monkeypatch.chdir(tmp_path)
     lines = blocks("sh", "`v2t` in ten lines")[0].splitlines()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for line in lines:
-            less = line.replace("--clips 2000", "--clips 60").replace("--epochs 5", "--epochs 1")
-            program, *arguments = shlex.split(less, comments=True)
-            assert program == "v2t" and main(arguments) == 0, line
-    return folder, lines
-
-
-@pytest.mark.notebook
-def test_every_command_line_works(typed, no_java):
-    folder, lines = typed
-    assert len(lines) < 11 and sum("60" in line for line in lines) == 0
-    assert (folder / "page.html").stat().st_size > 10_000
-    assert len((folder / "predictions.tsv").read_text().splitlines()) == 5
-
-
-@pytest.mark.notebook
-def test_the_python_lines_work(typed, monkeypatch, capsys):
-    folder, _ = typed
-    monkeypatch.chdir(folder)
+    assert len(lines) < 11
+    for line in lines:
+        less = line.replace("--clips 2000", "--clips 60").replace("--epochs 5", "--epochs 1")
+        program, *arguments = shlex.split(less, comments=True)
+        assert program == "v2t" and main(arguments) == 0, line
+    assert Path("page.html").stat().st_size > 10_000
+    assert len(Path("predictions.tsv").read_text().splitlines()) == 5
     (code,) = blocks("python", "From Python")
     code = code.replace("runs/demo", "runs/first").replace("my.gif", "data/test-00000.gif")
     names = {}
     exec(code, names)
     caption = names["caption"]
     assert caption.attention.shape[0] == len(caption.words)
-    assert (folder / "heat.gif").read_bytes()[:4] == b"GIF8"
+    assert Path("heat.gif").read_bytes()[:4] == b"GIF8"
 
 
 def test_the_notebooks_table_is_whole():
