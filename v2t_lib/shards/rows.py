@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from v2t_lib.text.characters import CHARACTER, LOOSE
-from v2t_lib.text.vocabulary import END, START, UNK, Vocabulary
+from v2t_lib.text.vocabulary import END, PAD, START, UNK, Vocabulary
 
 
 def one_a_caption(sentences: tf.RaggedTensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -47,9 +47,12 @@ def packer(vocabulary: Vocabulary, length: int) -> Callable[[tf.Tensor], tf.Tens
         if vocabulary.unit == "character":
             sentences = tf.strings.regex_replace(sentences, CHARACTER, r" \0 ")
             sentences = tf.strings.regex_replace(sentences, LOOSE, " ")
-        words = tf.strings.split(sentences)[:, : length - 1]  # (B, as many as there are)
-        column = tf.ones_like(sentences, tf.int32)[:, None]
-        tokens = tf.concat([START * column, table.lookup(words), END * column], axis=1)
-        return tf.ensure_shape(tokens.to_tensor(shape=[None, length + 1]), [None, length + 1])
+        words = table.lookup(tf.strings.split(sentences))  # (B, as many as there are)
+        written = words.to_tensor(PAD, shape=[None, length - 1])
+        count = tf.minimum(words.row_lengths(), length - 1)
+        # Padding, by concatenation of ragged rows, would take longer to compile than all the rest.
+        column = tf.ones_like(written[:, :1])
+        tokens = tf.concat([START * column, written, PAD * column], axis=1)
+        return tokens + tf.one_hot(count + 1, length + 1, on_value=END, dtype=tf.int32)
 
     return pack
