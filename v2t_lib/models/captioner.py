@@ -11,7 +11,7 @@ from v2t_lib.models.decoder import AttentionDecoder
 from v2t_lib.models.distribution import remainders, split
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.models.generation import SearchResult, greedy
-from v2t_lib.models.inference import Inference
+from v2t_lib.models.one_clip import OneClip
 from v2t_lib.models.scheduled_sampling import ScheduledSampling
 from v2t_lib.models.verifier import Verifier
 from v2t_lib.specs import CaptionSpec, ClipSpec
@@ -21,7 +21,7 @@ FORMAT = 1
 
 
 @keras.saving.register_keras_serializable("v2t_lib")
-class Captioner(Inference, keras.Model):
+class Captioner(OneClip, keras.Model):
     """Generates captions for clips.
 
     Built on construction: clip spec, caption spec and vocabulary fix every shape.
