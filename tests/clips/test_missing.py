@@ -18,6 +18,9 @@ NFC, NFD = (unicodedata.normalize(form, "café.gif") for form in ("NFC", "NFD"))
         (NFD, NFC, r"no such file; there is one whose accents are written otherwise \(NFD\)"),
         (NFC, NFD, r"there is one whose accents are written otherwise \(NFC\)"),
         ("ok.gif", "OK.GIF", "no such file; there is ok.gif"),
+        ("ok.gif", '"ok.gif"', "no such file; there is ok.gif"),
+        ("ok.gif", "ok", "no such file; there is ok.gif"),
+        ("o k.gif", "o%20k.gif", "no such file; there is o k.gif"),
         ("ok.gif", "clips\\ok.gif", "a backslash .*; write clips/ok.gif"),
         (
             "ok.gif",

@@ -3,6 +3,7 @@
 import os
 import re
 import unicodedata
+import urllib.parse
 from pathlib import Path
 
 _SCHEME = re.compile(r"\s*([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
@@ -49,7 +50,9 @@ def _neighbour(path: Path) -> str:
         if name != path.name and plain(name) == plain(path.name):
             form = "NFD" if name != plain(name) else "NFC"
             return f"there is one whose accents are written otherwise ({form})"
+    wanted = urllib.parse.unquote(plain(path.name)).strip("\"' ").casefold()
     for name in names:
-        if name != path.name and plain(name).casefold() == plain(path.name).casefold():
+        near = plain(name).casefold()
+        if name != path.name and wanted in (near, near if path.suffix else Path(near).stem):
             return f"there is {name}"
     return ""
