@@ -14,7 +14,7 @@ from helpers.video_corpus import video
 from v2t_lib.cli.main import main
 from v2t_lib.datasets.shapes import Shapes, write_shapes
 from v2t_lib.demo import demo
-from v2t_lib.evaluation import summary
+from v2t_lib.metrics.evaluation_summary import summary
 from v2t_lib.models.saving import save
 from v2t_lib.specs import CaptionSpec
 from v2t_lib.training.recipe import TrainingOptions

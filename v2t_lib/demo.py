@@ -3,8 +3,9 @@
 import time
 from pathlib import Path
 
-from v2t_lib.evaluation import Prediction, evaluate, summary, write_predictions
+from v2t_lib.evaluation import Prediction, evaluate, write_predictions
 from v2t_lib.files import write_json
+from v2t_lib.metrics.evaluation_summary import summary
 from v2t_lib.progress import log
 from v2t_lib.training.recipes import registry as recipes
 from v2t_lib.views.inspector import save_page

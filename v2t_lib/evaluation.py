@@ -20,6 +20,7 @@ from v2t_lib.metrics.exact_match import exact_match, exact_match_by
 from v2t_lib.metrics.selective import risk_coverage
 from v2t_lib.models.caption import Caption
 from v2t_lib.models.captioner import Captioner
+from v2t_lib.models.compiled import filled_up
 from v2t_lib.progress import Progress
 from v2t_lib.shards.example import Example
 from v2t_lib.shards.reader import ShardDataset, Shards
@@ -84,8 +85,7 @@ def predict(
     with Progress(unit="clip", desc="caption") as progress:
         while batch := list(itertools.islice(examples, BATCH)):
             size = max(size, len(batch))
-            # A last batch of another size would be compiled anew, for 200 MB.
-            rows = batch + batch[-1:] * (size - len(batch))
+            rows = filled_up(batch, size)
             frames = np.stack([example.frames for example in rows])
             seconds = np.stack([example.seconds for example in rows])
             features = captioner.features(frames)
@@ -168,95 +168,71 @@ def evaluate(
         `shards`.
     """
     shards, predictions, words, first = ShardDataset.open(shards), [], [], []
-    lag = min(LAG, shards.info.clips // 2)
-    losses = {
-        "loss": CaptionLoss(captioner),
-        "blind_loss": CaptionLoss(blind) if blind else None,
-        "shuffled_loss": CaptionLoss(captioner, lag) if lag else None,
-    }
-    measured = [loss for loss in losses.values() if loss]
-    for example, greedy, best in predict(captioner, shards, beam, measured):
-        drawn, number = example.masks is not None, len(predictions)
-        prediction = Prediction(
-            source=example.source,
-            references=example.captions,
-            greedy=greedy.text,
-            beam=best.text,
-            behaviours=_behaviours(example.captions[0]) if drawn else None,
-            shown=greedy if number < shown else None,
-            log_prob=greedy.log_prob,
-        )
-        predictions.append(prediction)
+    losses = _losses(captioner, blind, shards.info.clips)
+    unit = captioner.caption_spec.unit
+    for example, greedy, best in predict(captioner, shards, beam, [*filter(None, losses.values())]):
+        number = len(predictions)
+        predictions.append(_prediction(example, greedy, best, shown=number < shown))
         words += pointed_words(greedy, example.masks)
         first += [greedy] if number < DELETION_CLIPS else []
-    greedy, texts = [p.greedy for p in predictions], [p.beam for p in predictions]
-    references, sources = [p.references for p in predictions], [p.source for p in predictions]
-    unit = captioner.caption_spec.unit
-    figures = score_corpus(
-        dict(zip(sources, texts, strict=True)),
-        dict(zip(sources, references, strict=True)),
-        unit=unit,
-    )
     losses = {name: loss and loss.mean() for name, loss in losses.items()}
+    texts = [prediction.beam for prediction in predictions]
     scores = {
         "clips": len(predictions),
-        "exact_match": exact_match(greedy, references, unit),
-        "exact_match_beam": exact_match(texts, references, unit),
         "beam": beam,
-        "exact_match_by": exact_match_by(greedy, references, [p.behaviours for p in predictions]),
+        **_text_scores(predictions, unit),
         "unseen_combinations": None if unseen is None else _unseen(captioner, unseen),
         **losses,
         "perplexity": math.exp(losses["loss"]),
         **pointing(words),
         "deletion": deletion(captioner, first, every_word=predictions[0].behaviours is None),
-        "risk_coverage": _risk_coverage(predictions, figures, unit),
         **diversity(texts, ShardDataset.open(training).captions() if training else None, unit),
-        **figures.scores(),
-        "no_meteor": figures.no_meteor,
-        "intervals": intervals(figures),
     }
     return scores | {"doubts": diagnose(scores)}, predictions
 
 
-def summary(scores: dict) -> str:
-    """The scores in a few sentences, and what there is to doubt."""
+def _losses(
+    captioner: Captioner, blind: Captioner | None, clips: int
+) -> dict[str, CaptionLoss | None]:
+    lag = min(LAG, clips // 2)
+    return {
+        "loss": CaptionLoss(captioner),
+        "blind_loss": CaptionLoss(blind) if blind else None,
+        "shuffled_loss": CaptionLoss(captioner, lag) if lag else None,
+    }
 
-    def percent(name: str) -> str:
-        return "not measured" if scores[name] is None else f"{100 * scores[name]:.1f}%"
 
-    def nats(name: str) -> str:
-        return "not measured" if scores[name] is None else f"{scores[name]:.3f}"
-
-    sentences = [
-        f"{scores['clips']} held-out clips: exact match {percent('exact_match')} greedy, "
-        f"{percent('exact_match_beam')} with {scores['beam']} beams; unseen combinations "
-        f"{percent('unseen_combinations')}.",
-        f"Loss {nats('loss')} nats a token (perplexity {scores['perplexity']:.2f}), "
-        f"{nats('blind_loss')} for the same decoder when blind, {nats('shuffled_loss')} when shown "
-        "other clips.",
-        f"BLEU-4 {scores['BLEU-4']:.3f}, ROUGE-L {scores['ROUGE-L']:.3f}, "
-        f"CIDEr {scores['CIDEr']:.2f} of 10; captions that are distinct "
-        f"{percent('distinct_captions')}, seen in training {percent('seen_in_training')}.",
-        f"Pointing {percent('pointing')} (chance {percent('pointing_chance')}), behaviour words "
-        f"{percent('pointing_behaviour')} (chance {percent('pointing_behaviour_chance')}); "
-        f"{percent('mass_on_object')} of the attention on the object.",
-    ]
-    if deleted := scores["deletion"]:
-        sentences.append(
-            f"Blanking the most attended tenth of a clip takes {deleted['drop']:.2f} from a word's "
-            f"probability, a random tenth {deleted['random']:.2f} (difference "
-            f"{deleted['interval'][0]:.2f} to {deleted['interval'][1]:.2f})."
-        )
-    half = next(row for row in scores["risk_coverage"] if row["coverage"] == 0.5)
-    sentences.append(
-        f"The half of the captions that the model is surest of: exact match "
-        f"{100 * half['exact_match']:.1f}%, CIDEr {half['CIDEr']:.2f}."
+def _prediction(example: Example, greedy: Caption, best: Caption, shown: bool) -> Prediction:
+    drawn = example.masks is not None
+    return Prediction(
+        source=example.source,
+        references=example.captions,
+        greedy=greedy.text,
+        beam=best.text,
+        behaviours=_behaviours(example.captions[0]) if drawn else None,
+        shown=greedy if shown else None,
+        log_prob=greedy.log_prob,
     )
-    if parts := scores["exact_match_by"]:
-        for kind, groups in parts.items():
-            shares = (f"{name} {100 * g['exact_match']:.1f}%" for name, g in groups.items())
-            sentences.append(f"Exact match by {kind}: {', '.join(shares)}.")
-    return "\n".join([" ".join(sentences), *(f"Careful: {doubt}" for doubt in scores["doubts"])])
+
+
+def _text_scores(predictions: Sequence[Prediction], unit: str) -> dict:
+    """The scores of the captions' texts alone."""
+    greedy, texts = [p.greedy for p in predictions], [p.beam for p in predictions]
+    references, sources = [p.references for p in predictions], [p.source for p in predictions]
+    figures = score_corpus(
+        dict(zip(sources, texts, strict=True)),
+        dict(zip(sources, references, strict=True)),
+        unit=unit,
+    )
+    return {
+        "exact_match": exact_match(greedy, references, unit),
+        "exact_match_beam": exact_match(texts, references, unit),
+        "exact_match_by": exact_match_by(greedy, references, [p.behaviours for p in predictions]),
+        "risk_coverage": _risk_coverage(predictions, figures, unit),
+        **figures.scores(),
+        "no_meteor": figures.no_meteor,
+        "intervals": intervals(figures),
+    }
 
 
 def write_predictions(predictions: list[Prediction], path: str | Path) -> None:

@@ -26,7 +26,7 @@ from v2t_lib.specs import CaptionSpec, ClipSpec
 from v2t_lib.training.recipe import DecoderOptions, Recipe, TrainingOptions
 from v2t_lib.training.train import train
 
-OPTIONS = TrainingOptions(epochs=2, batch_size=16, learning_rate=3e-3, checkpoint_steps=2)
+OPTIONS = TrainingOptions(epochs=2, batch_size=24, learning_rate=3e-3, checkpoint_steps=1)
 
 
 DECODER = tiny.DECODER | {"dropout": 0.2}
@@ -245,7 +245,7 @@ def test_a_finished_run_can_be_extended_from_its_copy(drawn_shards, tmp_path):
             caption=CaptionSpec(length=3),
             encoder="blind",
             decoder=DecoderOptions(**DECODER),
-            training=dataclasses.replace(OPTIONS, epochs=epochs),
+            training=dataclasses.replace(OPTIONS, epochs=epochs, batch_size=48),
         )
         drive = tmp_path / "drive"
         return train(drawn_shards / "train", tmp_path / out, recipe, copy_to=drive, **options)

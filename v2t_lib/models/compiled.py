@@ -1,6 +1,7 @@
 """What a captioner does beside training, each as a Keras model, so that Keras compiles it."""
 
 import hashlib
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -15,6 +16,14 @@ from v2t_lib.models.null_memory import NullMemory
 JIT_COMPILE = keras.backend.backend() == "jax"
 #: Frames that an image network takes at a time.
 FRAMES = 32
+
+
+def filled_up(rows: Sequence, size: int) -> list:
+    """The rows of a last batch, filled up to `size` with its last: others would be compiled anew.
+
+    Takes arrays too, whose rows it returns.
+    """
+    return [*rows, *[rows[-1]] * (size - len(rows))]
 
 
 class CompiledSearch(keras.Model):
@@ -103,8 +112,7 @@ class CompiledFeatures(keras.Model):
         keys = [hashlib.sha1(frame).hexdigest() for frame in frames]
         _, first, place = np.unique(keys, return_index=True, return_inverse=True)
         distinct = frames[first]
-        # Always as many at a time: Keras compiles anew for another number.
-        padding = np.repeat(distinct[:1], -len(distinct) % FRAMES, axis=0)
-        batches = np.concatenate([distinct, padding]).reshape(-1, FRAMES, *frames.shape[1:])
-        found = np.concatenate([self.predict_on_batch(split(batch)) for batch in batches])
+        starts = range(0, len(distinct), FRAMES)
+        batches = (filled_up(distinct[start : start + FRAMES], FRAMES) for start in starts)
+        found = np.concatenate([self.predict_on_batch(split(np.stack(b))) for b in batches])
         return found[place].reshape(*clips.shape[:2], *found.shape[1:])

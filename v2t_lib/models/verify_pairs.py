@@ -9,6 +9,7 @@ import numpy as np
 from v2t_lib.clips.decode import Clip
 from v2t_lib.errors import SentenceError, V2TError
 from v2t_lib.models.captioner import Captioner
+from v2t_lib.models.compiled import filled_up
 from v2t_lib.models.verification import Verification, words_of
 from v2t_lib.tsv import is_url, read_rows, without_password
 
@@ -150,12 +151,10 @@ def _decoded(captioner: Captioner, source: str) -> Clip | str:
 def _judged(
     captioner: Captioner, rows: Sequence[tuple[int, Pair]], clips: Sequence[Clip]
 ) -> Iterator[tuple[int, PairResult]]:
-    # A last batch of another size would be compiled anew; a single pair isn't worth filling up.
-    filling = 0 if len(rows) == 1 else BATCH - len(rows)
-    filled, sentences = [*clips, *clips[-1:] * filling], [pair.sentence for _, pair in rows]
-    frames = np.stack([clip.frames for clip in filled])
-    seconds = np.stack([clip.seconds for clip in filled])
-    sentences += sentences[-1:] * filling
+    size = 1 if len(rows) == 1 else BATCH  # a single pair isn't worth filling up
+    sentences, clips = filled_up([pair.sentence for _, pair in rows], size), filled_up(clips, size)
+    frames = np.stack([clip.frames for clip in clips])
+    seconds = np.stack([clip.seconds for clip in clips])
     # An image network runs once on frames that are equal, many frames at a time.
     features = captioner.features(frames) if len(rows) > 1 else None
     found = captioner.verify_frames(frames, sentences, seconds, features)

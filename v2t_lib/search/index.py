@@ -14,6 +14,7 @@ from v2t_lib.clips.decode import Clip
 from v2t_lib.clips.folder import clips_in, decode_file
 from v2t_lib.errors import ClipError
 from v2t_lib.models.captioner import Captioner
+from v2t_lib.models.compiled import filled_up
 from v2t_lib.progress import Progress, log
 from v2t_lib.search.near_duplicates import thumbprint
 from v2t_lib.search.store import IndexedClip, Store
@@ -122,10 +123,8 @@ def _encoded(
     """Clips with all that the index holds of them."""
     if not clips:
         return []
-    frames = np.stack([clip.frames for _, clip in clips])
-    # A batch of another size would be compiled anew.
-    frames = np.concatenate([frames, np.repeat(frames[-1:], BATCH - len(frames), axis=0)])
-    features = captioner.features(frames)
+    frames = filled_up([clip.frames for _, clip in clips], BATCH)
+    features = captioner.features(np.stack(frames))
     lifts = word_lifts.of_clips(features)
     kept = features if features.dtype == np.int8 else [None] * BATCH
     return [

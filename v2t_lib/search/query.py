@@ -9,6 +9,7 @@ import numpy as np
 
 from v2t_lib.errors import SentenceError, V2TError
 from v2t_lib.models.captioner import Captioner
+from v2t_lib.models.compiled import filled_up
 from v2t_lib.models.verification import Verification, words_of
 from v2t_lib.progress import log
 from v2t_lib.search.near_duplicates import groups
@@ -137,12 +138,12 @@ def _verified(
         rows = [row for row in rows if row in inputs]
         if not rows:
             continue
-        filled = rows + rows[-1:] * (BATCH - len(rows))  # another size would be compiled anew
-        features = np.stack([inputs[row] for row in filled])
+        batch = filled_up(rows, BATCH)
+        features = np.stack([inputs[row] for row in batch])
         # Of frames only the shape counts here.
         frames = np.broadcast_to(np.uint8(0), (BATCH, *captioner.clip_spec.shape))
         verified = captioner.verify_frames(
-            frames, [sentence] * BATCH, clips.seconds[filled], features
+            frames, [sentence] * BATCH, clips.seconds[batch], features
         )
         for row, of_clip in zip(rows, verified, strict=False):
             found[row] = dataclasses.replace(of_clip, source=clips.files[row], caption=None)

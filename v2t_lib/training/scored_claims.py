@@ -9,6 +9,7 @@ import numpy as np
 from v2t_lib.errors import DataError, SentenceError
 from v2t_lib.metrics.foils import TRUE, Claim, claims
 from v2t_lib.models.captioner import Captioner
+from v2t_lib.models.compiled import filled_up
 from v2t_lib.models.verification import words_of
 from v2t_lib.progress import Progress
 from v2t_lib.shards.reader import ShardDataset, Shards
@@ -106,12 +107,11 @@ def score_claims(
 
 
 def _even(batches: Iterator) -> Iterator:
-    """The batches, a last smaller one filled up with its last clip: another would be compiled."""
+    """The batches, all of the first one's size."""
     size = 0
     for inputs, captions in batches:
         size = max(size, len(inputs))
-        missing = size - len(inputs)
-        yield np.concatenate([inputs, np.repeat(inputs[-1:], missing, axis=0)]), captions
+        yield np.stack(filled_up(inputs, size)), captions
 
 
 def _tokens(captioner: Captioner, sentences: Sequence, count: int, rows: int) -> np.ndarray:
