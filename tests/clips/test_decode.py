@@ -138,7 +138,7 @@ def test_names_say_nothing(tmp_path):
         (CLIPS["lzw-one-bit"], "corrupt", "frame 1"),
         # What is left of it is one tone, and yet no placeholder.
         (gif(image(PLAIN), control() + image(PLAIN, data=b"")), "corrupt", "frame 2"),
-        (b"\x1a\x45\xdf\xa3 webm, they say", "corrupt", "expected a video"),
+        (b"\x1a\x45\xdf\xa3 webm, they say", "corrupt", "expected a whole video"),
     ],
 )
 def test_what_is_no_clip_is_refused_with_a_reason(data, kind, says):

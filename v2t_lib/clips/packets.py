@@ -52,7 +52,10 @@ def open_video(kind: str, data: bytes):
         )
     except Exception as error:
         # PyAV raises FFmpeg's errors, Python's and its own; callers expect one kind.
-        raise ClipError("corrupt", f"expected a video. Received: {error}") from None
+        why = getattr(error, "strerror", None) or "a file without streams"
+        if kind == "mov" and data.find(b"moov") < 0:
+            why = "one without its index, as where a download or recording was cut off; get it anew"
+        raise ClipError("corrupt", f"expected a whole video. Received: {why}") from None
 
 
 class _MappedFile:
