@@ -16,11 +16,13 @@ import numpy as np
 from timing import matmul, medians
 
 from v2t_lib.models.beam_search import beam
-from v2t_lib.models.compiled import JIT_COMPILE
+from v2t_lib.models.compiled import MANY_CLIPS, jit_from
 from v2t_lib.models.decoder import AttentionDecoder
 from v2t_lib.models.generation import greedy
 from v2t_lib.training.losses import sequence_loss
 
+#: Whether XLA compiles, as it does where a decoder is much used.
+XLA = jit_from(MANY_CLIPS, MANY_CLIPS)
 BATCH, LENGTH, CELLS, SIZE, WORDS, EMBEDDING = 64, 20, 196, 512, 10_000, 256
 
 
@@ -67,7 +69,7 @@ class Writer(keras.Model):
     def __init__(self, decoder, width):
         super().__init__()
         self.decoder, self.width = decoder, width
-        self.compile(jit_compile=JIT_COMPILE)
+        self.compile(jit_compile=XLA)
 
     def call(self, memory):
         state, batch = self.decoder.start(memory), keras.ops.shape(memory)[0]
@@ -81,10 +83,10 @@ def main():
     memory = keras.Input((CELLS, SIZE))
     decoder = AttentionDecoder(WORDS, SIZE, EMBEDDING, SIZE)
     model = keras.Model([tokens, memory], decoder(tokens, memory)[0])
-    model.compile(keras.optimizers.SGD(1e-3), loss=sequence_loss, jit_compile=JIT_COMPILE)
+    model.compile(keras.optimizers.SGD(1e-3), loss=sequence_loss, jit_compile=XLA)
     plain = PlainLoop()
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    plain.compile(keras.optimizers.SGD(1e-3), loss=loss, jit_compile=JIT_COMPILE)
+    plain.compile(keras.optimizers.SGD(1e-3), loss=loss, jit_compile=XLA)
     rng = np.random.default_rng(0)
     inputs = [
         rng.integers(4, WORDS, (BATCH, LENGTH)).astype("int32"),

@@ -66,7 +66,8 @@ def lifts_of(captioner: Captioner, inputs: np.ndarray, sentences: list[str]) -> 
     tokens = np.repeat(tokens[None], BATCH, axis=0)
     real = np.arange(length) < words[:, None]
     for first in range(0, len(inputs), BATCH):
-        found, blind, _ = captioner.score_tokens(filled(inputs[first : first + BATCH]), tokens)
+        memory = captioner.encode(filled(inputs[first : first + BATCH]))
+        found, blind = captioner.score_tokens(memory, tokens)
         lifts = (found.log_probs - blind) * real
         scores.append(lifts.sum(axis=2) / words)
     return np.concatenate(scores)[: len(inputs)]

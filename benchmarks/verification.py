@@ -30,6 +30,7 @@ from v2t_lib.metrics.verification_scores import (
 )
 from v2t_lib.models.calibration import BORNE_OUT, NOT_BORNE_OUT
 from v2t_lib.models.captioner import Captioner
+from v2t_lib.models.familiarity import pooled
 from v2t_lib.models.saving import load
 from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.training.feature_cache import cached_features
@@ -104,8 +105,8 @@ def unlike(captioner: Captioner, home: np.ndarray, others: list[Path], cache: Pa
     familiarity, rng = captioner.verifier.familiarity, np.random.default_rng(0)
     memories = {}
     for name, clips in made_up(captioner.clip_spec.shape, rng).items():
-        batches = [captioner.features(clips[i : i + BATCH]) for i in range(0, CLIPS, BATCH)]
-        memories[name] = np.concatenate([captioner.pooled(batch) for batch in batches])
+        batches = [captioner.encode(clips[i : i + BATCH]) for i in range(0, CLIPS, BATCH)]
+        memories[name] = np.concatenate([pooled(batch) for batch in batches])
     for folder in others:
         shards = cached_features(captioner.encoder, folder, cache)
         memories[str(folder)] = pooled_memories(captioner, shards, 1000)

@@ -44,7 +44,7 @@ def test_masks_and_unseen_combinations_have_their_scores(
     caption = Caption(" ".join(words), words, np.ones(4), 0.0, attention, frames, np.arange(4))
     texts = iter([caption.text] * 4 + ["something else"] * 2)  # for one clip, then for five
 
-    def scripted(frames, beam=1, seconds=None, features=None):
+    def scripted(frames, beam=1, seconds=None, memory=None):
         return [dataclasses.replace(caption, text=next(texts)) for _ in frames]
 
     captioner = tiny.captioner()
@@ -63,7 +63,7 @@ def test_scores_of_a_scripted_captioner(several_captions, monkeypatch, tmp_path,
     captioner, blind = tiny.captioner(), tiny.captioner("blind")
     shown = iter(range(5))
 
-    def scripted(frames, beam=1, seconds=None, features=None):
+    def scripted(frames, beam=1, seconds=None, memory=None):
         numbers = range(len(frames)) if beam > 1 else [next(shown) for _ in frames]
         texts = [tiny.SENTENCES[0] if beam > 1 or n < 2 else "something else" for n in numbers]
         blank = Caption("", (), np.ones(0), 0.0, np.ones((0, *GRID)), None, None)

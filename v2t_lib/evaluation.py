@@ -69,8 +69,8 @@ def predict(
         captioner: The model.
         shards: The clips.
         beam: Number of beams.
-        losses: What gets every clip too: those of `captioner` with the features that its captions
-            come from, so that an image network runs once.
+        losses: What gets every clip too: those of `captioner` with the memory that its captions
+            come from, so that an encoder runs once.
 
     Raises:
         DataError: The shards hold clips of another size than the model's.
@@ -88,16 +88,15 @@ def predict(
             rows = filled_up(batch, size)
             frames = np.stack([example.frames for example in rows])
             seconds = np.stack([example.seconds for example in rows])
-            features = captioner.features(frames)
-            captions = captioner.caption_frames(frames, 1, seconds, features)
+            memory = captioner.encode(frames)
+            captions = captioner.caption_frames(frames, 1, seconds, memory)
             beams = captions
             if beam > 1:
-                beams = captioner.caption_frames(frames, beam, seconds, features)
+                beams = captioner.caption_frames(frames, beam, seconds, memory)
             for number, example in enumerate(batch):
                 for loss in losses:
-                    own = loss.captioner is captioner and features is not frames
-                    seen = features[number] if own else example.frames
-                    loss.add(example.frames, seen, example.captions)
+                    own = loss.captioner is captioner
+                    loss.add(example.frames, example.captions, memory[number] if own else None)
             yield from zip(batch, captions, beams, strict=False)
             progress.update(len(batch))
 

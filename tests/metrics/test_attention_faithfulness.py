@@ -88,10 +88,7 @@ class Dependent:
 
     caption_spec = tiny.CAPTION
 
-    def features(self, frames):
-        return frames
-
-    def explain_frames(self, frames, texts, seconds, features):
+    def explain_frames(self, frames, texts):
         rows = []
         for clip, text in zip(frames, texts, strict=True):
             seen = 0.9 if (clip[:2, :4, :4] == 255).all() else 0.1

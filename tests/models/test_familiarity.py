@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("eager")
 
 def test_mean_and_deviation_over_the_cells():
     memory = np.array([[[1.0, 5.0], [3.0, 5.0]]], np.float32)
-    np.testing.assert_allclose(np.asarray(pooled(memory)), [[2, 5, 1, 0]])
+    np.testing.assert_allclose(pooled(memory), [[2, 5, 1, 0]])
 
 
 def test_distances_are_in_deviations_along_each_component():
@@ -38,10 +38,10 @@ def test_identical_training_clips_make_everything_else_unlike():
 
 def test_a_model_says_which_clips_are_unlike_and_its_file_keeps_it(tmp_path):
     captioner = tiny.captioner()
-    assert captioner.unlike_training(tiny.frames(2)) == [None, None]
+    assert captioner.unlike_training(captioner.encode(tiny.frames(2))) == [None, None]
     assert captioner.caption(tiny.frames(1)[0]).unlike_training is None
-    fitted = Familiarity.fit(captioner.pooled(tiny.frames(40)))
-    known = fitted.distances(captioner.pooled(tiny.frames(20, seed=1)))
+    fitted = Familiarity.fit(pooled(captioner.encode(tiny.frames(40))))
+    known = fitted.distances(pooled(captioner.encode(tiny.frames(20, seed=1))))
     captioner.verifier = Verifier(
         familiarity=dataclasses.replace(fitted, threshold=float(known.max()))
     )
@@ -49,6 +49,6 @@ def test_a_model_says_which_clips_are_unlike_and_its_file_keeps_it(tmp_path):
     blank = np.zeros((1, *tiny.CLIP.shape), np.uint8)
     clips = np.concatenate([tiny.frames(2, seed=1), blank])
     for model in (captioner, v2t.load(tmp_path / "m.keras")):
-        assert model.unlike_training(clips) == [False, False, True]
+        assert model.unlike_training(model.encode(clips)) == [False, False, True]
         assert model.caption(blank[0]).unlike_training is True
         assert model.explain(blank[0], "a cross").unlike_training is True

@@ -108,7 +108,7 @@ def test_lifts_compare_a_clip_with_the_null_memory(captioner):
     """Of a clip whose memory is the null memory no word is more probable for being seen."""
     tokens = np.stack([WORDS.pack("red blue", 5), WORDS.pack("blue", 5)])[None]
     frames = tiny.frames(1)
-    found, blind, _ = captioner.score_tokens(frames, tokens)
+    found, blind = captioner.score_tokens(captioner.encode(frames), tokens)
     assert np.abs(found.log_probs - blind).max() > 1e-3
     logits, _ = captioner.decoder(tokens[..., :-1], captioner.verifier.null_memory(tokens))
     expected = forced(np.asarray(logits), blind, tokens[..., 1:]).log_probs

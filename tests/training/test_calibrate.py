@@ -12,6 +12,7 @@ from v2t_lib.cli.main import main
 from v2t_lib.errors import DataError
 from v2t_lib.metrics.foils import Claim
 from v2t_lib.models.calibration import Calibration
+from v2t_lib.models.familiarity import pooled
 from v2t_lib.models.saving import save
 from v2t_lib.models.verifier import Verifier
 from v2t_lib.shards.reader import ShardDataset
@@ -108,7 +109,7 @@ def test_every_clip_is_scored_as_alone(run, several_captions):
     for claim, lifts in list(zip(found.claims, found.lifts, strict=True))[::5]:
         (alone,) = captioner.verify_frames(clips[claim.clip][None], [claim.sentence])
         np.testing.assert_allclose(lifts, [word.lift for word in alone.words], atol=1e-4)
-    np.testing.assert_allclose(found.pooled, captioner.pooled(np.stack(clips)), atol=1e-4)
+    np.testing.assert_allclose(found.pooled, pooled(captioner.encode(np.stack(clips))), atol=1e-4)
 
 
 def test_what_calibration_needs_is_said(drawn_shards):
@@ -120,7 +121,7 @@ def test_what_calibration_needs_is_said(drawn_shards):
 def test_the_null_memory_makes_captions_likely(run, several_captions):
     """Learnt on captions, it gives them a higher likelihood than the mean of clips' memories."""
     captioner = v2t.load(run / "captioner.keras")
-    start = captioner.pooled(tiny.frames(8)).mean(axis=0)[:12]
+    start = pooled(captioner.encode(tiny.frames(8))).mean(axis=0)[:12]
     before = captioner.get_weights()
     memory = fit_null_memory(captioner, list(tiny.SENTENCES) * 5, start)
     for one, other in zip(before, captioner.get_weights(), strict=True):

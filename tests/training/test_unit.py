@@ -91,7 +91,7 @@ def test_a_model_writes_and_scores_characters(packed, tmp_path, capsys):
     (written,) = model.caption_frames(clips[:1])
     assert written.words and written.text == sentence(written.words, SPEC.unit)
 
-    def right(frames, beam=1, seconds=None, features=None):
+    def right(frames, beam=1, seconds=None, memory=None):
         return model.explain_frames(frames, captions)
 
     object.__setattr__(model, "caption_frames", right)

@@ -145,7 +145,7 @@ def deletion(
         clips = [_without(captions[number], word, most, rng) for number, word, most in rows]
         texts = [captions[number].text for number, *_ in rows]
         clips = np.stack(clips)
-        scored = captioner.explain_frames(clips, texts, None, captioner.features(clips))
+        scored = captioner.explain_frames(clips, texts)
         after += [caption.probs[row[1]] for caption, row in zip(scored, rows, strict=True)]
     before = np.array([captions[number].probs[word] for number, word, _ in tasks])
     drops = (before - np.array(after)).reshape(-1, 2)  # (words, [most attended, random])

@@ -30,15 +30,19 @@ class CaptionLoss:
         self._rows, self._size = [], 0  # captions to score, with their clips
         self._total, self._tokens = 0.0, 0
 
-    def add(self, frames: np.ndarray, features: np.ndarray, captions: Sequence[str]) -> None:
+    def add(
+        self, frames: np.ndarray, captions: Sequence[str], memory: np.ndarray | None = None
+    ) -> None:
         """Takes the next clip.
 
         Args:
             frames: uint8 `(T, H, W, 3)`.
-            features: `(T, h', w', C)`, what `Captioner.features` made of the frames, or the frames.
             captions: The clip's captions.
+            memory: `(S, D)`, what `Captioner.encode` made of the frames, where it is there already.
         """
-        self._clips.append((frames, features))
+        if memory is None:
+            memory = self.captioner.encode(frames[None])[0]
+        self._clips.append((frames, memory))
         if len(self._clips) > self._lag:
             self._pair(captions)
         else:
@@ -64,8 +68,8 @@ class CaptionLoss:
         self._size = max(self._size, len(rows))
         # A last batch of another size would be compiled anew.
         clips, texts = zip(*rows, *rows[-1:] * (self._size - len(rows)), strict=True)
-        frames, features = map(np.stack, zip(*clips, strict=True))
-        scored = self.captioner.explain_frames(frames, texts, None, features)
+        frames, memory = map(np.stack, zip(*clips, strict=True))
+        scored = self.captioner.explain_frames(frames, texts, None, memory)
         for caption in scored[: len(rows)]:
             self._total -= caption.log_prob
             self._tokens += len(caption.words) + 1  # and END
@@ -82,8 +86,8 @@ def caption_loss(captioner: Captioner, shards: Shards, lag: int = 0) -> float:
     loss, examples = CaptionLoss(captioner, lag), ShardDataset.open(shards).examples()
     with Progress(unit="clip", desc="loss") as progress:
         while batch := list(itertools.islice(examples, BATCH)):
-            features = captioner.features(np.stack([example.frames for example in batch]))
-            for example, of_clip in zip(batch, features, strict=True):
-                loss.add(example.frames, of_clip, example.captions)
+            memory = captioner.encode(np.stack([example.frames for example in batch]))
+            for example, of_clip in zip(batch, memory, strict=True):
+                loss.add(example.frames, example.captions, of_clip)
             progress.update(len(batch))
     return loss.mean()

@@ -51,9 +51,9 @@ def beam(
         log_probs = allowed_log_probs(logits)
         if no_repeat:
             log_probs = log_probs + _repeated(written, position, no_repeat, logits.shape[-1])
-        # The best `width` extensions are among each beam's `width` best tokens.
-        alternatives = most_probable(log_probs, max(width, ALTERNATIVES))
-        tokens, scores = (part[..., :width] for part in alternatives)
+        # The best `width` extensions are among each beam's `width` best tokens. They aren't sliced
+        # from the others here: XLA would then sort the whole vocabulary.
+        alternatives = tokens, scores = most_probable(log_probs, max(width, ALTERNATIVES))
         each = scores.shape[-1]
         tokens = ops.where(done[..., None], PAD, tokens)
         # A finished beam has one extension, PAD, at no cost.
@@ -73,13 +73,7 @@ def beam(
 
         token, gained = choose(tokens), choose(scores)
         log_probs = ops.where(follow(done), 0.0, gained)
-        row = (
-            token,
-            log_probs,
-            parent + 1,
-            weights,
-            *(p[..., :ALTERNATIVES] for p in alternatives),
-        )
+        row = (token, log_probs, parent + 1, weights, *alternatives)
         done = ops.logical_or(follow(done), ops.logical_or(token == END, token == PAD))
         here = ops.equal(ops.arange(length, dtype="int32"), position)
         written, h, c = (
@@ -151,4 +145,5 @@ def _backtrack(rows: tuple, best) -> SearchResult:
         return ops.moveaxis(ops.take_along_axis(values, index, axis=2)[:, :, 0], 0, 1)
 
     ours = (along(after, values) for values in (tokens, log_probs))
-    return SearchResult(*ours, *(along(before, values) for values in of_parents))
+    weights, *alternatives = (along(before, values) for values in of_parents)
+    return SearchResult(*ours, weights, *(part[..., :ALTERNATIVES] for part in alternatives))

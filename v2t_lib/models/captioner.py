@@ -79,7 +79,7 @@ class Captioner(OneClip, keras.Model):
         object.__setattr__(self, "_teacher_forcing", None)
         object.__setattr__(self, "_features", None)
         object.__setattr__(self, "_verifications", {})
-        object.__setattr__(self, "_pooling", None)
+        object.__setattr__(self, "_encoding", None)
         object.__setattr__(self, "_verifier_config", None)
 
     def build(self, input_shape):
@@ -123,8 +123,11 @@ class Captioner(OneClip, keras.Model):
 
     def generate(self, clips, width: int = 1) -> SearchResult:
         """Searches captions for a batch of clips: greedily for width 1, else with a beam."""
-        memory = self.encoder(clips)
-        state, batch = self.decoder.start(memory), ops.shape(clips)[0]
+        return self.generate_from(self.encoder(clips), width)
+
+    def generate_from(self, memory, width: int) -> SearchResult:
+        """As `generate`, from the clips' memory `(batch, S, D)`."""
+        state, batch = self.decoder.start(memory), ops.shape(memory)[0]
         spec = self.caption_spec
         if width == 1:
             return greedy(self.decoder.step, state, batch, spec.length)

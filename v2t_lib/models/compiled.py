@@ -1,19 +1,28 @@
 """What a captioner does beside training, each as a Keras model, so that Keras compiles it."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
-from keras import layers
+from keras import layers, ops
 
 from v2t_lib.models.distribution import split
-from v2t_lib.models.familiarity import pooled
 from v2t_lib.models.generation import SearchResult, forced, log_probs_of
 from v2t_lib.models.null_memory import NullMemory
 
-#: XLA makes Conv3D several times slower on CPUs; on JAX it is the only compiler.
+#: On JAX, XLA is the only compiler. In place of TensorFlow's it makes convolutions several times
+#: slower on CPUs, and the decoder faster.
 JIT_COMPILE = keras.backend.backend() == "jax"
+#: From here on the decoder has made up for the seconds in which XLA compiles it.
+MANY_CLIPS, MANY_STEPS = 256, 64
+
+
+def jit_from(count: int, many: int) -> bool:
+    """Whether XLA compiles a decoder that is used `count` times: from `many` on it pays."""
+    return JIT_COMPILE or (keras.backend.backend() == "tensorflow" and count >= many)
+
+
 #: Frames that an image network takes at a time.
 FRAMES = 32
 
@@ -26,82 +35,100 @@ def filled_up(rows: Sequence, size: int) -> list:
     return [*rows, *[rows[-1]] * (size - len(rows))]
 
 
-class CompiledSearch(keras.Model):
-    """`Captioner.generate` with a beam of `width`: uint8 clips to a `SearchResult`."""
+class Compiled(keras.Model):
+    """A model that is built already and only predicts, compiled by XLA or by Keras's backend."""
 
-    def __init__(self, captioner: keras.Model, width: int):
+    def __init__(self, jit_compile: bool = JIT_COMPILE):
         super().__init__()
-        self.captioner, self.width = captioner, width
-        self.built = True  # else Keras would, on JAX, build it by running the search eagerly
-        self.compile(jit_compile=JIT_COMPILE)
-
-    def call(self, clips) -> SearchResult:
-        return self.captioner.generate(clips, self.width)
+        self.built = True  # else Keras would, on JAX, build it by running it eagerly
+        self.compile(jit_compile=jit_compile)
 
 
-class CompiledTeacherForcing(keras.Model):
-    """Scores given sentences: uint8 clips and int32 `(batch, L + 1)` tokens to a `SearchResult`."""
+class Decoding:
+    """A model of the decoder alone, compiled by TensorFlow at first and by XLA if it is much used.
+
+    XLA's takes half the time, but compiling takes it seconds. Elsewhere than on TensorFlow nothing
+    changes.
+
+    Args:
+        make: `make(jit_compile)` returns the `Compiled` model.
+    """
+
+    def __init__(self, make: Callable[[bool], Compiled]):
+        self._make, self._model, self._rows = make, make(JIT_COMPILE), 0
+
+    def __call__(self, inputs, rows: int):
+        """The model's outputs for a batch of `rows` clips."""
+        self._rows += rows
+        if jit_from(self._rows, MANY_CLIPS) and not self._model.jit_compile:
+            self._model = self._make(True)
+        return self._model.predict_on_batch(split(inputs))
+
+
+class CompiledEncoder(Compiled):
+    """uint8 clips, or their features, to their memory, float32 `(batch, S, D)`."""
 
     def __init__(self, captioner: keras.Model):
         super().__init__()
         self.captioner = captioner
-        self.built = True
-        self.compile(jit_compile=JIT_COMPILE)
+
+    def call(self, inputs):
+        return ops.cast(self.captioner.encoder(inputs), "float32")
+
+
+class CompiledSearch(Compiled):
+    """Captions with `width` beams: memories `(batch, S, D)` to a `SearchResult`."""
+
+    def __init__(self, captioner: keras.Model, width: int, jit_compile: bool = JIT_COMPILE):
+        super().__init__(jit_compile)
+        self.captioner, self.width = captioner, width
+
+    def call(self, memory) -> SearchResult:
+        return self.captioner.generate_from(memory, self.width)
+
+
+class CompiledTeacherForcing(Compiled):
+    """Scores given sentences: memories and int32 `(batch, L + 1)` tokens to a `SearchResult`."""
+
+    def __init__(self, captioner: keras.Model, jit_compile: bool = JIT_COMPILE):
+        super().__init__(jit_compile)
+        self.captioner = captioner
 
     def call(self, inputs) -> SearchResult:
-        clips, tokens = inputs
-        logits, weights = self.captioner.decoder(tokens[:, :-1], self.captioner.encoder(clips))
+        memory, tokens = inputs
+        logits, weights = self.captioner.decoder(tokens[:, :-1], memory)
         return forced(logits, weights, tokens[:, 1:])
 
 
-class CompiledVerification(keras.Model):
+class CompiledVerification(Compiled):
     """Scores K given sentences a clip, with the clip and without.
 
-    From uint8 clips and int32 tokens `(batch, K, L + 1)` to a `SearchResult` for K sentences a
-    clip, the log-probabilities `(batch, K, L)` without one, and the clips' `pooled` memories.
+    From memories and int32 tokens `(batch, K, L + 1)` to a `SearchResult` for K sentences a clip,
+    and the log-probabilities `(batch, K, L)` without one.
     """
 
-    def __init__(self, captioner: keras.Model, null_memory: NullMemory):
-        super().__init__()
+    def __init__(self, captioner: keras.Model, null_memory: NullMemory, jit_compile: bool):
+        super().__init__(jit_compile)
         self.captioner, self.null_memory = captioner, null_memory
-        self.built = True
-        self.compile(jit_compile=JIT_COMPILE)
 
     def call(self, inputs):
-        clips, tokens = inputs
-        before, words = tokens[..., :-1], tokens[..., 1:]
-        memory, decoder = self.captioner.encoder(clips), self.captioner.decoder
+        memory, tokens = inputs
+        before, words, decoder = tokens[..., :-1], tokens[..., 1:], self.captioner.decoder
         blind, _ = decoder(before, self.null_memory(tokens))
-        found = forced(*decoder(before, memory), words)
-        return found, log_probs_of(blind, words), pooled(memory)
+        return forced(*decoder(before, memory), words), log_probs_of(blind, words)
 
 
-class CompiledPooling(keras.Model):
-    """uint8 clips, or their features, to their `pooled` memories."""
-
-    def __init__(self, captioner: keras.Model):
-        super().__init__()
-        self.captioner = captioner
-        self.built = True
-        self.compile(jit_compile=JIT_COMPILE)
-
-    def call(self, clips):
-        return pooled(self.captioner.encoder(clips))
-
-
-class CompiledFeatures(keras.Model):
+class CompiledFeatures(Compiled):
     """`FrameEncoder.features`, or `cells_of`, as a model of its own, so that Keras compiles it."""
 
     def __init__(self, encoder: layers.Layer, projected: bool = True):
         super().__init__()
         self.encoder, self.projected = encoder, projected
-        self.built = True
-        self.compile(jit_compile=JIT_COMPILE)
 
     def call(self, frames):
         if not self.projected:
-            return keras.ops.cast(self.encoder.cells_of(frames), "float16")
-        return keras.ops.cast(self.encoder.features(frames), self.encoder.feature_dtype)
+            return ops.cast(self.encoder.cells_of(frames), "float16")
+        return ops.cast(self.encoder.features(frames), self.encoder.feature_dtype)
 
     def of_clips(self, clips: np.ndarray) -> np.ndarray:
         """uint8 `(batch, T, H, W, 3)` to `(batch, T, h', w', C)`.

@@ -4,17 +4,15 @@ import dataclasses
 from collections.abc import Mapping, MutableMapping
 
 import numpy as np
-from keras import ops
 
 #: Principal components of the training clips that are kept, at most.
 COMPONENTS = 32
 _PARTS = ("mean", "axes", "deviations", "residual")
 
 
-def pooled(memory):
-    """A clip's memory `(batch, S, D)` to `(batch, 2 * D)`: mean and deviation over its cells."""
-    memory = ops.cast(memory, "float32")
-    return ops.concatenate([ops.mean(memory, axis=1), ops.std(memory, axis=1)], axis=-1)
+def pooled(memory: np.ndarray) -> np.ndarray:
+    """Clips' memories `(batch, S, D)` to `(batch, 2 * D)`: mean and deviation over their cells."""
+    return np.concatenate([memory.mean(axis=1), memory.std(axis=1)], axis=-1)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,8 +27,9 @@ class OneClip(Inference):
             ClipError: The source gives no frames.
         """
         clip = self.decode(source)
-        found = self.caption_frames(clip.frames[None], beam, clip.seconds[None])[0]
-        (unlike,) = self.unlike_training(clip.frames[None])
+        memory = self.encode(clip.frames[None])
+        found = self.caption_frames(clip.frames[None], beam, clip.seconds[None], memory)[0]
+        (unlike,) = self.unlike_training(memory)
         return dataclasses.replace(found, unlike_training=unlike)
 
     def explain(self, source, text: str) -> Caption:
@@ -38,8 +39,9 @@ class OneClip(Inference):
             ClipError: The source gives no frames.
         """
         clip = self.decode(source)
-        found = self.explain_frames(clip.frames[None], [text], clip.seconds[None])[0]
-        (unlike,) = self.unlike_training(clip.frames[None])
+        memory = self.encode(clip.frames[None])
+        found = self.explain_frames(clip.frames[None], [text], clip.seconds[None], memory)[0]
+        (unlike,) = self.unlike_training(memory)
         return dataclasses.replace(found, unlike_training=unlike)
 
     def verify(self, source, sentence: str) -> Verification:

@@ -155,9 +155,7 @@ def _judged(
     sentences, clips = filled_up([pair.sentence for _, pair in rows], size), filled_up(clips, size)
     frames = np.stack([clip.frames for clip in clips])
     seconds = np.stack([clip.seconds for clip in clips])
-    # An image network runs once on frames that are equal, many frames at a time.
-    features = captioner.features(frames) if len(rows) > 1 else None
-    found = captioner.verify_frames(frames, sentences, seconds, features)
+    found = captioner.verify_frames(frames, sentences, seconds)
     for (number, pair), verification in zip(rows, found, strict=False):
         yield number, _result(pair, verification)
 

@@ -125,7 +125,7 @@ def _encoded(
         return []
     frames = filled_up([clip.frames for _, clip in clips], BATCH)
     features = captioner.features(np.stack(frames))
-    lifts = word_lifts.of_clips(features)
+    lifts = word_lifts.of_clips(captioner.encode(features))
     kept = features if features.dtype == np.int8 else [None] * BATCH
     return [
         dataclasses.replace(

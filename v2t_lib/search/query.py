@@ -139,12 +139,10 @@ def _verified(
         if not rows:
             continue
         batch = filled_up(rows, BATCH)
-        features = np.stack([inputs[row] for row in batch])
+        memory = captioner.encode(np.stack([inputs[row] for row in batch]))
         # Of frames only the shape counts here.
         frames = np.broadcast_to(np.uint8(0), (BATCH, *captioner.clip_spec.shape))
-        verified = captioner.verify_frames(
-            frames, [sentence] * BATCH, clips.seconds[batch], features
-        )
+        verified = captioner.verify_frames(frames, [sentence] * BATCH, clips.seconds[batch], memory)
         for row, of_clip in zip(rows, verified, strict=False):
             found[row] = dataclasses.replace(of_clip, source=clips.files[row], caption=None)
     return found

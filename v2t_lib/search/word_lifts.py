@@ -1,11 +1,10 @@
 """Word lifts: how much more probable a clip makes each word of the vocabulary."""
 
-import keras
 import numpy as np
 from keras import ops
 
 from v2t_lib.models.captioner import Captioner
-from v2t_lib.models.compiled import JIT_COMPILE
+from v2t_lib.models.compiled import Compiled
 from v2t_lib.models.distribution import split
 from v2t_lib.text.vocabulary import END, PAD, SPECIALS, START, UNK
 
@@ -17,7 +16,7 @@ STEPS = 16
 LEAST = 1e-4
 
 
-class CompiledWordLifts(keras.Model):
+class CompiledWordLifts(Compiled):
     """A clip's lift of every word: the first stage of search compares sentences with these.
 
     At each position of a few captions, which are the same for all clips, every word of the
@@ -29,7 +28,7 @@ class CompiledWordLifts(keras.Model):
         captioner: A model with its null memory.
 
     Call arguments:
-        clips: uint8 `(batch, T, H, W, 3)`, or what `Captioner.features` made of them.
+        memory: `(batch, S, D)`, what `Captioner.encode` made of clips.
 
     Returns:
         float32 `(batch, vocabulary_size)`, in nats.
@@ -39,23 +38,20 @@ class CompiledWordLifts(keras.Model):
         super().__init__()
         self.captioner = captioner
         self.contexts, self.blind = blind_captions(captioner)
-        self.built = True
-        self.compile(jit_compile=JIT_COMPILE)
 
-    def call(self, clips):
-        memory = self.captioner.encoder(clips)
+    def call(self, memory):
         starts = np.full((CONTEXTS, 1), START, np.int32)
         before = np.concatenate([starts, self.contexts[:, :-1]], axis=1)
-        tokens = ops.repeat(before[None], ops.shape(clips)[0], axis=0)  # (B,K,L)
+        tokens = ops.repeat(before[None], ops.shape(memory)[0], axis=0)  # (B,K,L)
         logits, _ = self.captioner.decoder(tokens, memory)
         probabilities = ops.softmax(ops.cast(logits, "float32"))
         real = (self.contexts != PAD).astype(np.float32)[..., None]
         occurrences = ops.sum(probabilities * real, axis=(1, 2)) / CONTEXTS  # (B,V)
         return ops.log(occurrences + LEAST) - np.log(self.blind + LEAST)
 
-    def of_clips(self, clips) -> np.ndarray:
+    def of_clips(self, memory) -> np.ndarray:
         """int8 `(batch, vocabulary_size)`, `STEPS` a nat; 0 for the special tokens."""
-        lifts = np.array(self.predict_on_batch(split(clips)))
+        lifts = np.array(self.predict_on_batch(split(memory)))
         lifts[:, : len(SPECIALS)] = 0
         return np.clip(np.round(STEPS * lifts), -127, 127).astype(np.int8)
 

@@ -4,7 +4,8 @@ import keras
 from keras import ops
 
 from v2t_lib.models.captioner import Captioner
-from v2t_lib.models.compiled import JIT_COMPILE
+from v2t_lib.models.compiled import JIT_COMPILE, MANY_STEPS, jit_from
+from v2t_lib.models.encoders.blind import BlindEncoder
 from v2t_lib.shards.repeatable import sum_in_order
 from v2t_lib.training.losses import sequence_accuracy, sequence_loss
 from v2t_lib.training.recipe import TrainingOptions
@@ -54,6 +55,9 @@ def compile_for_training(captioner: Captioner, options: TrainingOptions, steps: 
     def loss(y_true, y_pred):
         return sequence_loss(y_true, y_pred, options.label_smoothing)
 
+    encoder = captioner.encoder
+    # Nothing is left of what XLA is slow at, convolutions, where features are computed before.
+    light = isinstance(encoder, BlindEncoder) or getattr(encoder, "frozen", False)
     sum_in_order()
     captioner.scheduled_sampling.start(options.scheduled_sampling, steps)
     captioner.compile(
@@ -68,5 +72,5 @@ def compile_for_training(captioner: Captioner, options: TrainingOptions, steps: 
         ),
         loss=loss,
         metrics=[sequence_accuracy],
-        jit_compile=JIT_COMPILE,
+        jit_compile=jit_from(steps, MANY_STEPS) if light else JIT_COMPILE,
     )

@@ -10,6 +10,7 @@ from v2t_lib.errors import DataError, SentenceError
 from v2t_lib.metrics.foils import TRUE, Claim, claims
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.compiled import filled_up
+from v2t_lib.models.familiarity import pooled
 from v2t_lib.models.verification import words_of
 from v2t_lib.progress import Progress
 from v2t_lib.shards.reader import ShardDataset, Shards
@@ -89,21 +90,22 @@ def score_claims(
             "words it knows; calibrate on clips like those it was trained on"
         )
     most = max(map(len, of_clip))
-    seeing, blind, pooled = [], [], []
+    seeing, blind, means = [], [], []
     starts, batches = range(0, len(captions), BATCH), _even(shards.clip_batches(BATCH))
     with Progress(total=len(captions), unit="clip", desc="verify") as progress:
         for first, (inputs, _) in zip(starts, batches, strict=False):
             sentences = of_clip[first : first + BATCH]
             tokens = _tokens(captioner, sentences, most, len(inputs))
-            scored, unseen, memory = captioner.score_tokens(inputs, tokens)
+            memory = captioner.encode(inputs)
+            scored, unseen = captioner.score_tokens(memory, tokens)
             for row, texts in enumerate(sentences):
                 for column, text in enumerate(texts):
                     words = len(text.split())
                     seeing.append(scored.log_probs[row, column, :words])
                     blind.append(unseen[row, column, :words])
-            pooled.append(memory[: len(sentences)])
+            means.append(pooled(memory)[: len(sentences)])
             progress.update(len(sentences))
-    return ScoredClaims(found, seeing, blind, np.concatenate(pooled))
+    return ScoredClaims(found, seeing, blind, np.concatenate(means))
 
 
 def _even(batches: Iterator) -> Iterator:
@@ -130,14 +132,14 @@ def pooled_memories(captioner: Captioner, shards: Shards, clips: int) -> np.ndar
     shards = ShardDataset.open(shards)
     clips = min(clips, shards.info.clips)
     batches = itertools.islice(_even(shards.clip_batches(BATCH)), -(-clips // BATCH))
-    return np.concatenate([captioner.pooled(inputs) for inputs, _ in batches])[:clips]
+    return np.concatenate([pooled(captioner.encode(inputs)) for inputs, _ in batches])[:clips]
 
 
 def caption_log_probs(captioner: Captioner, shards: Shards) -> tuple[float, ...]:
     """Quantiles 0%, 1%, ... 100% of the log-probabilities of the clips' greedy captions."""
     shards = ShardDataset.open(shards)
     found = [
-        captioner.search(inputs).log_probs.sum(axis=1)
+        captioner.search(captioner.encode(inputs)).log_probs.sum(axis=1)
         for inputs, _ in _even(shards.clip_batches(BATCH))
     ]
     of_clips = np.concatenate(found)[: shards.info.clips]

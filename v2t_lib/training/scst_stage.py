@@ -6,7 +6,7 @@ import numpy as np
 
 from v2t_lib.errors import ModelError, TrainingError
 from v2t_lib.models.captioner import Captioner
-from v2t_lib.models.compiled import CompiledSearch
+from v2t_lib.models.compiled import MANY_STEPS, CompiledSearch, jit_from
 from v2t_lib.models.distribution import split
 from v2t_lib.text.vocabulary import START
 from v2t_lib.training.checkpoints import Checkpoints
@@ -30,10 +30,13 @@ class Stage:
     def __init__(
         self, captioner: Captioner, reward: CaptionReward, options: TrainingOptions, steps: int
     ):
-        self.reward = reward
-        self.sampler = CaptionSampler(captioner, options.scst_samples, options.seed)
-        self.search = CompiledSearch(captioner, width=1)
-        self.policy = Policy(captioner, RATE_SHARE * options.learning_rate, options.clip_norm)
+        self.captioner, self.reward = captioner, reward
+        # From the first batch on: with another compiler a resumed stage would round differently.
+        jit = jit_from(steps, MANY_STEPS)
+        self.sampler = CaptionSampler(captioner, options.scst_samples, options.seed, jit)
+        self.search = CompiledSearch(captioner, 1, jit)
+        rate = RATE_SHARE * options.learning_rate
+        self.policy = Policy(captioner, rate, options.clip_norm, jit)
         self.policy.optimizer.build(self.policy.trainable_variables)
         order = {"seed": options.seed, "batch_size": options.batch_size, "steps": steps}
         self.progress = {"order": order, "done": 0, "sums": [0.0, 0.0], "rows": []}
@@ -66,7 +69,8 @@ class Stage:
     def step(self, clips: np.ndarray, references: Sequence[Sequence[str]]) -> None:
         """Trains on one batch: `(batch, ...)` clips or features, and each clip's captions."""
         progress = self.progress
-        memory, sampled = map(np.asarray, self.sampler.predict_on_batch(split(clips)))
+        memory = self.captioner.encode(clips)
+        sampled = np.asarray(self.sampler.predict_on_batch(split(memory)))
         reward = self.reward(sampled, references)  # (B,K)
         others = (reward.sum(axis=1, keepdims=True) - reward) / (reward.shape[1] - 1)
         inputs = np.pad(sampled[..., :-1], ((0, 0), (0, 0), (1, 0)), constant_values=START)
@@ -98,6 +102,7 @@ class Stage:
         """The mean reward of greedy captions."""
         rewards = []
         for clips, references in batches:
-            tokens = np.asarray(self.search.predict_on_batch(split(clips)).tokens)
+            memory = split(self.captioner.encode(clips))
+            tokens = np.asarray(self.search.predict_on_batch(memory).tokens)
             rewards.append(self.reward(tokens[:, None], references)[:, 0])
         return float(np.concatenate(rewards).mean())
