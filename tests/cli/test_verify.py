@@ -50,7 +50,7 @@ def test_one_claim_is_judged_in_words(model, tmp_path, capsys):
     assert main(["verify", clip, "a red star", "--model", model]) == 0
     file, verdict, sentence, details = capsys.readouterr().out.rstrip("\n").split("\t")
     assert (file, verdict, sentence) == (clip, "can't tell", "a red star")
-    assert "nats a word; evidence at" in details
+    assert "nats a word; evidence at" in details and "with the evidence blanked" in details
     assert main(["verify", clip, "!", "--model", model, "--quiet"]) == 1
     printed = capsys.readouterr()
     assert printed.out == "" and "calibrate" not in printed.err

@@ -5,13 +5,13 @@ import pytest
 from helpers import tiny
 
 from v2t_lib.metrics.attention_faithfulness import (
-    blank,
     deletion,
     pointed_words,
     pointing,
     to_cells,
 )
 from v2t_lib.models.caption import Caption
+from v2t_lib.models.cells import blank
 
 GRID = (2, 2, 2)
 

@@ -4,11 +4,17 @@ import numpy as np
 import pytest
 from helpers import tiny
 
-from v2t_lib.metrics.attention_faithfulness import blank, to_cells
-from v2t_lib.models.cells import bilinear, cell_of, over_pixels
+from v2t_lib.metrics.attention_faithfulness import to_cells
+from v2t_lib.models.cells import bilinear, blank, cell_of, most, over_pixels
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.models.encoders.influence import centre_shift
 from v2t_lib.views.heatmap import heat_maps
+
+
+def test_the_tenth_of_the_cells_with_most_is_one_at_least():
+    values = np.arange(24.0).reshape(2, 3, 4)
+    assert np.argwhere(most(values)).tolist() == [[1, 2, 2], [1, 2, 3]]
+    assert most(values[:1, :1]).tolist() == [[[False, False, False, True]]]
 
 
 def test_pixels_of_cells_by_hand():

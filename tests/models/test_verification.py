@@ -104,6 +104,38 @@ def test_a_model_without_its_null_memory_says_how_to_add_it():
         tiny.captioner().verify(tiny.frames(1)[0], "a red star spins")
 
 
+def test_the_score_falls_as_far_as_it_depends_on_the_evidence(captioner, monkeypatch):
+    """Seen are red clips: "red" loses what blanking the red cell leaves less of."""
+    clip = np.zeros(tiny.CLIP.shape, np.uint8)
+    clip[:2, :4, :4, 0] = 255  # the first cell, in the first time step
+    weights = np.full(captioner.grid, 1e-3, np.float32)
+    weights[0, 0, 0] = 1 - weights[1:].sum() - weights[0].sum() + weights[0, 0, 0]
+
+    def encoded(frames):
+        """As many memories as clips, which say whether the cell is red."""
+        red = (frames[:, 0, 0, 0, 0] == 255).astype(np.float32)
+        return np.tile(red[:, None, None], (1, weights.size, captioner.encoder.memory_size))
+
+    def seen(self, tokens, memory, memory_mask=None, training=False):
+        if memory.shape[1] == CELLS:
+            return scripted(self, tokens, memory)
+        probabilities = np.zeros((*tokens.shape, len(WORDS)))
+        red = np.asarray(memory)[:, 0, 0]
+        probabilities[..., 4] = np.where(red == 1, 0.8, 0.2)[:, None, None]
+        probabilities[..., 2] = 1 - probabilities[..., 4]
+        logits = np.log(np.maximum(probabilities, 1e-30)).astype(np.float32)
+        attention = np.tile(weights.ravel(), (*tokens.shape, 1))
+        return ops.convert_to_tensor(logits), ops.convert_to_tensor(attention)
+
+    monkeypatch.setattr(AttentionDecoder, "call", seen)
+    monkeypatch.setattr(captioner, "encode", encoded, raising=False)
+    found = captioner.verify(clip, "red")
+    assert found.evidence().argmax() == 0 and found.score == pytest.approx(np.log(0.8 / 0.4))
+    assert found.deletion.drop == pytest.approx(np.log(0.8 / 0.2), rel=1e-4)
+    assert 0 <= found.deletion.random < found.deletion.drop
+    assert captioner.verify(clip, "red zebra").deletion is None
+
+
 def test_lifts_compare_a_clip_with_the_null_memory(captioner):
     """Of a clip whose memory is the null memory no word is more probable for being seen."""
     tokens = np.stack([WORDS.pack("red blue", 5), WORDS.pack("blue", 5)])[None]

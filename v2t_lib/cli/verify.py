@@ -37,6 +37,9 @@ def _details(found) -> str:
     if found.score is not None:
         parts.append(f"lift {found.score:+.2f} nats a word")
     parts.append(f"evidence at {found.seconds:.2f} s")
+    if found.deletion is not None:
+        drop, random = found.deletion.drop, found.deletion.random
+        parts.append(f"{-drop:+.2f} with the evidence blanked, {-random:+.2f} with a random tenth")
     if found.unlike_training:
         parts.append("the clip is unlike the training data")
     if found.unknown:
@@ -50,22 +53,21 @@ def _details(found) -> str:
 
 def _results(captioner, args) -> tuple[int, Iterator]:
     """How many claims there are, and their results; writes the page of a single one."""
-    from v2t_lib.models.verify_pairs import Pair, PairResult, read_pairs, verify_pairs
+    from v2t_lib.models.verify_pairs import PairResult, read_pairs, verify_pairs
 
     if args.sentence is None:
         pairs = read_pairs(args.source)
         return len(pairs), verify_pairs(captioner, pairs)
-    if args.html is None:
-        return 1, verify_pairs(captioner, [Pair(args.source, args.source, args.sentence)])
     file = without_password(args.source)
     try:
         found = captioner.verify(args.source, args.sentence)
     except (ClipError, SentenceError) as error:
         return 1, iter([PairResult(file, args.sentence, error=str(error))])
-    from v2t_lib.views.evidence_page import save_evidence_page
-
     found = dataclasses.replace(found, source=file)
-    save_evidence_page(args.html, [found], captioner, args.model.name)
+    if args.html:
+        from v2t_lib.views.evidence_page import save_evidence_page
+
+        save_evidence_page(args.html, [found], captioner, args.model.name)
     return 1, iter([PairResult(file, args.sentence, found)])
 
 

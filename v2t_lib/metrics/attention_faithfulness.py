@@ -11,10 +11,8 @@ import numpy as np
 from v2t_lib.datasets.shapes_grammar import references
 from v2t_lib.models.caption import Caption
 from v2t_lib.models.captioner import Captioner
-from v2t_lib.models.cells import over_pixels
+from v2t_lib.models.cells import blank, most, over_pixels
 
-#: The share of cells that the deletion test blanks.
-DELETED = 0.1
 _BATCH = 64
 
 
@@ -91,22 +89,6 @@ def pointing(words: Sequence[PointedWord]) -> dict:
     }
 
 
-def blank(frames: np.ndarray, cells: np.ndarray, shift=(0.0, 0.0)) -> np.ndarray:
-    """Fills some cells with the clip's mean colour.
-
-    Args:
-        frames: uint8 `(T, H, W, 3)`.
-        cells: bool `(T', h', w')`.
-        shift: `Caption.cell_shift`.
-
-    Returns:
-        uint8 `(T, H, W, 3)`, a copy.
-    """
-    blanked = frames.copy()
-    blanked[over_pixels(cells, frames.shape[:3], shift)] = np.round(frames.mean(axis=(0, 1, 2)))
-    return blanked
-
-
 def deletion(
     captioner: Captioner, captions: Sequence[Caption], seed: int = 0, every_word: bool = False
 ) -> dict | None:
@@ -131,18 +113,18 @@ def deletion(
     # The last word of a caption cut off by the length limit has no room when it is scored.
     longest = captioner.caption_spec.length - 1
     tasks = [
-        (number, word, most)
+        (number, word, attended)
         for number, caption in enumerate(captions)
         for word, reference in enumerate(references(caption.words[:longest]))
         if reference or every_word
-        for most in (True, False)
+        for attended in (True, False)
     ]
     if not tasks:
         return None
     after = []
     for start in range(0, len(tasks), _BATCH):
         rows = tasks[start : start + _BATCH]
-        clips = [_without(captions[number], word, most, rng) for number, word, most in rows]
+        clips = [_without(captions[row[0]], *row[1:], rng) for row in rows]
         texts = [captions[number].text for number, *_ in rows]
         clips = np.stack(clips)
         scored = captioner.explain_frames(clips, texts)
@@ -158,15 +140,10 @@ def deletion(
     }
 
 
-def _without(caption: Caption, word: int, most: bool, rng: np.random.Generator) -> np.ndarray:
+def _without(caption: Caption, word: int, attended: bool, rng: np.random.Generator) -> np.ndarray:
     weights = caption.attention[word]
-    count = max(1, round(DELETED * weights.size))
-    order = (
-        np.argsort(-weights, axis=None, kind="stable") if most else rng.permutation(weights.size)
-    )
-    cells = np.zeros(weights.size, bool)
-    cells[order[:count]] = True
-    return blank(caption.frames, cells.reshape(weights.shape), caption.cell_shift)
+    values = weights if attended else rng.random(weights.shape)
+    return blank(caption.frames, most(values), caption.cell_shift)
 
 
 def _interval(values: np.ndarray, clips: np.ndarray, rng: np.random.Generator) -> list[float]:

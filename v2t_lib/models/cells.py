@@ -2,6 +2,9 @@
 
 import numpy as np
 
+#: The share of cells that a deletion test blanks.
+DELETED = 0.1
+
 
 def cell_of(position, size: int, cells: int, shift: float = 0.0):
     """The cell, of `cells`, that holds the middle of pixel or frame `position`, of `size`.
@@ -36,3 +39,27 @@ def bilinear(values: np.ndarray, shape: tuple[int, int], shift=(0.0, 0.0)) -> np
         low, high = values.take(low, axis), values.take(np.minimum(low + 1, count - 1), axis)
         values = low * (1 - along) + high * along
     return values
+
+
+def most(values: np.ndarray) -> np.ndarray:
+    """bool, shaped as `values`: the tenth of the cells with the highest, at least one."""
+    order = np.argsort(-values, axis=None, kind="stable")
+    cells = np.zeros(values.size, bool)
+    cells[order[: max(1, round(DELETED * values.size))]] = True
+    return cells.reshape(values.shape)
+
+
+def blank(frames: np.ndarray, cells: np.ndarray, shift=(0.0, 0.0)) -> np.ndarray:
+    """Fills some cells with the clip's mean colour.
+
+    Args:
+        frames: uint8 `(T, H, W, 3)`.
+        cells: bool `(T', h', w')`.
+        shift: `Caption.cell_shift`.
+
+    Returns:
+        uint8 `(T, H, W, 3)`, a copy.
+    """
+    blanked = frames.copy()
+    blanked[over_pixels(cells, frames.shape[:3], shift)] = np.round(frames.mean(axis=(0, 1, 2)))
+    return blanked

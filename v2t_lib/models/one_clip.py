@@ -7,8 +7,12 @@ import numpy as np
 from v2t_lib.clips.decode import Clip, decode_clip
 from v2t_lib.fetching.downloader import read_source
 from v2t_lib.models.caption import Caption
+from v2t_lib.models.cells import blank, most
 from v2t_lib.models.inference import Inference
-from v2t_lib.models.verification import Verification, words_of
+from v2t_lib.models.verification import Deletion, Verification, words_of
+
+#: Random tenths of a clip that are blanked beside the one with the evidence.
+RANDOM_TENTHS = 3
 
 
 class OneClip(Inference):
@@ -61,4 +65,16 @@ class OneClip(Inference):
         clip = self.decode(source)
         found = self.verify_frames(clip.frames[None], [sentence], clip.seconds[None])[0]
         name = "" if isinstance(source, bytes | np.ndarray) else str(source)
-        return dataclasses.replace(found, source=name)
+        return dataclasses.replace(found, source=name, deletion=self._deletion(found))
+
+    def _deletion(self, found: Verification) -> Deletion | None:
+        if found.score is None:
+            return None
+        rng, evidence, frames = np.random.default_rng(0), found.evidence(), found.caption.frames
+        tenths = [evidence, *rng.random((RANDOM_TENTHS, *evidence.shape))]
+        shift = found.caption.cell_shift
+        blanked = np.stack([blank(frames, most(values), shift) for values in tenths])
+        scores = [
+            other.score for other in self.verify_frames(blanked, [found.sentence] * len(blanked))
+        ]
+        return Deletion(found.score - scores[0], found.score - float(np.mean(scores[1:])))

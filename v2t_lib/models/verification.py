@@ -30,6 +30,20 @@ class WordSupport:
 
 
 @dataclasses.dataclass(frozen=True)
+class Deletion:
+    """How much the score depends on what the model attended to (deletion test, arXiv 1806.07421).
+
+    Attributes:
+        drop: By how much the score falls once the tenth of the clip's cells with the most evidence
+            is blanked, in nats a word.
+        random: The same for a random tenth, the mean of a few.
+    """
+
+    drop: float
+    random: float
+
+
+@dataclasses.dataclass(frozen=True)
 class Verification:
     """How far a clip bears a sentence out, with the evidence.
 
@@ -51,6 +65,8 @@ class Verification:
         unknown: The words that the model doesn't know.
         caption: The sentence with its words' probabilities and attention, as `explain` gives it.
             `verify_pairs` leaves it out.
+        deletion: How much the score depends on the evidence; None where there is no score, and for
+            many claims at once.
     """
 
     source: str
@@ -64,6 +80,18 @@ class Verification:
     unlike_training: bool | None
     unknown: tuple[str, ...]
     caption: Caption | None
+    deletion: Deletion | None = None
+
+    def evidence(self) -> np.ndarray:
+        """`(T', h', w')`: the attention of the words whose lift is positive, weighted by it.
+
+        Where no word's is, the attention of all words, the sharpest counting most. It needs
+        `caption`.
+        """
+        lifts = np.array([max(word.lift or 0, 0) for word in self.words], np.float32)
+        if not lifts.any():
+            lifts = np.maximum(1 - self.caption.entropy(), 1e-6)
+        return np.tensordot(lifts, self.caption.attention, 1)
 
     def to_dict(self) -> dict:
         """The row that `v2t verify --json` prints."""

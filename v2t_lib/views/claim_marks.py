@@ -134,6 +134,17 @@ def certainty(found: Verification, calibration: Calibration | None) -> str:
     )
 
 
+def dependence(found: Verification) -> str:
+    """What blanking the evidence does to the score; "" where that wasn't tried."""
+    if found.deletion is None:
+        return ""
+    drop, random = found.deletion.drop, found.deletion.random
+    return (
+        f"With the tenth of the clip that counted most blanked, the words' mean lift of "
+        f"{found.score:+.2f} nats changes by {-drop:+.2f}; with a random tenth, by {-random:+.2f}."
+    )
+
+
 def _limits(calibration: Calibration) -> str:
     limits = [("at least", calibration.borne_out), ("at most", calibration.not_borne_out)]
     said = " or ".join(f"{side} {percent(at)}" for side, at in limits if at is not None)

@@ -6,7 +6,15 @@ import html
 from v2t_lib.models.calibration import Calibration
 from v2t_lib.models.verification import Verification
 from v2t_lib.views.caption_view import CaptionView
-from v2t_lib.views.claim_marks import Mark, caption_of, certainty, headline, marks, most_telling
+from v2t_lib.views.claim_marks import (
+    Mark,
+    caption_of,
+    certainty,
+    dependence,
+    headline,
+    marks,
+    most_telling,
+)
 
 #: Letters stay readable on the marks in every theme; hatching needs no colour vision.
 _STYLE = """<style>
@@ -52,7 +60,8 @@ class ClaimView(CaptionView):
     def _verdict(self, calibration: Calibration | None) -> str:
         said = html.escape(headline(self.found))
         sure = html.escape(certainty(self.found, calibration))
-        at = f"Evidence: frame {self.found.frame + 1}, at {self.found.seconds:.2f} s."
+        at = f"Evidence: frame {self.found.frame + 1}, at {self.found.seconds:.2f} s. "
+        at += html.escape(dependence(self.found))
         return f"<br>“{html.escape(self.found.sentence)}”<br><b>{said}</b> {sure}<br>{at}"
 
     def _first_word(self) -> int:

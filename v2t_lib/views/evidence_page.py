@@ -20,6 +20,7 @@ from v2t_lib.views.claim_marks import (
     Mark,
     caption_of,
     certainty,
+    dependence,
     headline,
     marks,
     most_contradicted,
@@ -113,7 +114,7 @@ def _evidence(found: Verification) -> str:
     basis = "the words that the clip supports" if supported else "all words"
     at = f"frame {frame + 1} of {len(caption.frames)}, at {found.seconds:.2f} s"
     text = f"<b>Evidence: {at}.</b> Bright where the model attended for {basis}."
-    shown = [_large(caption, frame, _evidence_heat(found), text)]
+    shown = [_large(caption, frame, found.evidence(), text)]
     against = most_contradicted(found)
     if found.verdict == NOT_BORNE_OUT and against >= 0:
         word, other = found.words[against].word, caption.frame_of(against)
@@ -122,7 +123,7 @@ def _evidence(found: Verification) -> str:
         shown.insert(0, _large(caption, other, caption.attention[against], text))
     else:
         shown.append(_large(caption, frame, None, "The same frame, as the model saw it."))
-    return f'<div class="evidence">{"".join(shown)}</div>'
+    return f'<div class="evidence">{"".join(shown)}</div><p>{html.escape(dependence(found))}</p>'
 
 
 def _large(caption: Caption, frame: int, attention: np.ndarray | None, text: str) -> str:
