@@ -1,6 +1,8 @@
 import dataclasses
+import os
 import shutil
 import sys
+import time
 import types
 
 import keras
@@ -187,7 +189,13 @@ def test_folders_and_what_changes_in_them_have_shards_of_their_own(mine, capsys)
     assert len(list((mine / "work").iterdir())) == 2
     capsys.readouterr()
     again = mine_in(mine / "fa").shards()
-    assert "packed before from the same captions and clips" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "packed before from the same captions and clips" in said and "newer" not in said
+    later = time.time() + 9
+    for number in range(20):
+        os.utime(mine / "fa" / f"{number}.gif", (later, later))  # replaced, by as many bytes
+    mine_in(mine / "fa").shards("test")
+    assert "test: 2 of 2 clips are newer than these shards" in capsys.readouterr().err
     homes = {old := first.home}
     with open(mine / "fa" / "captions.tsv", "a") as file:
         file.write("../fb/0.gif\tone more\n")

@@ -18,7 +18,7 @@ from v2t_lib.models.saving import load
 from v2t_lib.progress import log
 from v2t_lib.shards.example import Example
 from v2t_lib.shards.format import is_finished
-from v2t_lib.shards.pack import pack
+from v2t_lib.shards.pack import pack, warn_of_newer
 from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.training.checkpoints import Mirror
 from v2t_lib.training.fit import BLIND_FILE, MODEL_FILE
@@ -184,9 +184,10 @@ class Workspace:
             if ready and self.source.key():
                 log.info("%s: packed before from the same captions and clips", folder)
             for split in splits:
-                if split in ready:
-                    continue
-                pack(splits[split], captions, folder / split, self.recipe.clip)
+                if split not in ready:
+                    pack(splits[split], captions, folder / split, self.recipe.clip)
+                elif self.source.key():
+                    warn_of_newer(folder / split, splits[split], captions)
         return {split: folder / split for split in splits}
 
     def examples(self, split: str = "test", count: int = 8) -> list[Example]:

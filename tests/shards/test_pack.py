@@ -1,3 +1,4 @@
+import os
 import shutil
 
 import numpy as np
@@ -10,7 +11,7 @@ from v2t_lib.captions_file import read_captions
 from v2t_lib.clips.decode import decode_clip
 from v2t_lib.errors import DataError
 from v2t_lib.shards.example import PackedClip
-from v2t_lib.shards.format import DatasetInfo
+from v2t_lib.shards.format import DATASET_FILE, DatasetInfo
 from v2t_lib.shards.pack import DRAWN_FILE, pack
 from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.shards.workers import Workers
@@ -146,6 +147,19 @@ def test_a_finished_pack_is_not_done_twice_nor_overwritten(folder):
     (folder / "captions.tsv").write_text("0.gif\tanother caption\n")
     with pytest.raises(DataError, match="another data set"):
         packed(folder)
+
+
+def test_a_clip_that_was_replaced_since_is_said(folder, capsys):
+    """Of the same name and size even."""
+    packed(folder)
+    capsys.readouterr()
+    packed(folder)
+    assert capsys.readouterr().err == ""
+    later = (folder / "shards" / DATASET_FILE).stat().st_mtime + 9
+    os.utime(folder / "3.gif", (later, later))
+    packed(folder)
+    said = capsys.readouterr().err
+    assert "1 of 12 clips are newer than these shards, '3.gif' for one" in said
 
 
 def test_nothing_that_decodes_is_an_error(folder):

@@ -92,6 +92,21 @@ def _there_now(paths: Mapping[str, str], left_out: Sequence[LeftOut]) -> int:
     return sum(os.path.exists(paths.get(source, "")) for source in missed)
 
 
+def warn_of_newer(out: Path, records: Sequence[Record], captions_file: str | Path) -> None:
+    """Says which clips were written after their finished shards, which may show something else."""
+    packed = os.path.getmtime(out / DATASET_FILE)
+    paths = {record.source: record.path(captions_file) for record in records}
+    newer = [
+        s for s, path in paths.items() if os.path.isfile(path) and os.path.getmtime(path) > packed
+    ]
+    if newer:
+        log.warning(
+            "%s: %d of %d clips are newer than these shards, %r for one; if they show something "
+            "else now, remove the folder and pack again",
+            *(out, len(newer), len(paths), newer[0]),
+        )
+
+
 def _remove(out: Path, info: DatasetInfo) -> None:
     """Deletes a finished data set, and the features of its clips."""
     (out / DATASET_FILE).unlink()
@@ -128,6 +143,7 @@ def pack(
     there_now = functools.partial(_there_now, {r.source: r.path(captions_file) for r in records})
     if is_finished(out) and (done := DatasetInfo.load(out)).fingerprint == plan:
         if not (found := there_now(done.left_out)):
+            warn_of_newer(out, records, captions_file)
             return done
         log.info("%s: %d clips that were missing are there now: packing again", out, found)
         _remove(out, done)
