@@ -8,8 +8,11 @@ from keras import layers
 from v2t_lib.errors import ModelError
 from v2t_lib.registry import Registry
 
-# Clips have their channels last, whatever a settings file that another project left says.
+# Channels come last and numbers have Keras's own precision, whatever a settings file that another
+# project left says.
 keras.config.set_image_data_format("channels_last")
+keras.config.set_floatx("float32")
+keras.config.set_epsilon(1e-7)
 
 ENCODERS = Registry("an encoder", "v2t_lib.models.encoders")
 
