@@ -105,7 +105,8 @@ class DatasetInfo:
             files = [path.with_name(shard.name) for shard in info.shards]
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(
-                f"{path}: expected a data set's description. Received: {error!r}"
+                f"{path}: expected a data set's description. Received: {error!r}; get the folder "
+                "anew, or remove it and pack again"
             ) from None
         for file, shard in zip(files, info.shards, strict=True):
             size = file.stat().st_size if file.exists() else None
