@@ -2,17 +2,12 @@
 
 import io
 import logging
-import subprocess
 import sys
 
 import pytest
-from helpers import tiny
-from helpers.clips import write_gif
-from helpers.project import ROOT
 
 from v2t_lib import progress
 from v2t_lib.cli.main import COMMANDS, main
-from v2t_lib.models.saving import save
 from v2t_lib.progress import Progress, keras_verbosity, log
 
 
@@ -54,15 +49,6 @@ def test_every_command_can_be_quiet_or_verbose(command, capsys):
     with pytest.raises(SystemExit):
         main([command, "--help"])
     assert {"--quiet", "--verbose", "--debug"} <= set(capsys.readouterr().out.split())
-
-
-def test_of_a_command_that_works_stderr_is_empty(tmp_path):
-    write_gif(tmp_path / "a.gif", 1)
-    save(tiny.captioner(), tmp_path / "m.keras")
-    command = [sys.executable, "-m", "v2t_lib.cli", "caption", str(tmp_path / "a.gif")]
-    command += ["--model", str(tmp_path / "m.keras")]
-    run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert run.returncode == 0 and run.stderr == "" and run.stdout.count("\n") == 1
 
 
 @pytest.mark.usefixtures("eager")

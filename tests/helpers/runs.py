@@ -8,6 +8,7 @@ import numpy as np
 
 import v2t_lib as v2t
 from helpers import tiny
+from v2t_lib.training import calibrate, null_memory
 from v2t_lib.training.compile import compile_for_training
 from v2t_lib.training.recipe import TrainingOptions
 
@@ -18,13 +19,22 @@ TOKENS = tiny.tokens(*tiny.SENTENCES)
 def eagerly():
     """Within it Keras on TensorFlow compiles no graph: quicker where a tiny model takes few steps.
 
-    What a compiled graph does, to the bit, and the path of a whole command are tested without it.
+    Nor does calibration take more than one pass over its captions to learn the null memory. What a
+    compiled graph does, to the bit, and the path of a whole command are tested without it.
     """
     if keras.backend.backend() != "tensorflow":
         yield
         return
+
+    def one_pass(*arguments, learn=calibrate.fit_null_memory):
+        with mock.patch.object(null_memory, "EPOCHS", 1):
+            return learn(*arguments)
+
     always = property(lambda model: True, lambda model, value: None)
-    with mock.patch.object(keras.Model, "run_eagerly", always):
+    with (
+        mock.patch.object(keras.Model, "run_eagerly", always),
+        mock.patch.object(calibrate, "fit_null_memory", one_pass),
+    ):
         yield
 
 

@@ -30,6 +30,8 @@ from v2t_lib.training.fit import fit
 from v2t_lib.training.recipe import DecoderOptions, Recipe, TrainingOptions
 from v2t_lib.training.train import train
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 SPEC, CAPTION = ClipSpec(3, 32, 32), CaptionSpec(length=2)
 
 
@@ -206,7 +208,6 @@ def test_features_that_change_are_not_kept(shards):
     assert not list(shards.folder.glob("features-*"))
 
 
-@pytest.mark.usefixtures("eager")
 def test_training_on_features_is_training_on_clips(shards, tmp_path, monkeypatch):
     """The losses agree within float16's digits, and what is saved captions clips."""
     losses, options = [], TrainingOptions(epochs=1, batch_size=3)
@@ -234,7 +235,6 @@ def merged(records, captions, folder: Path) -> Path:
     return folder / "shards"
 
 
-@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("made", [fetched, merged])
 def test_a_frozen_network_trains_on_fetched_and_merged_shards_too(shards, tmp_path, made):
     captions = tmp_path / "captions.tsv"
@@ -246,7 +246,6 @@ def test_a_frozen_network_trains_on_fetched_and_merged_shards_too(shards, tmp_pa
     assert ShardDataset.open(kept.parent).info.clips == 6
 
 
-@pytest.mark.usefixtures("eager")
 def test_what_describes_a_data_set_is_read_once_a_run(shards, tmp_path, monkeypatch):
     val = tmp_path / "val"
     shutil.copytree(shards.folder, val)

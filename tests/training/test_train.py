@@ -143,7 +143,7 @@ def finished(drawn_shards, tmp_path_factory):
 
 def test_captions_that_are_too_long_are_counted(drawn_shards, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("v2t_lib.training.train.fit", lambda *arguments: None)
-    run(drawn_shards, tmp_path)
+    train(drawn_shards / "train", tmp_path, RECIPE)
     assert re.search(
         r"warning: (\d+) of \1 captions lose words after the 3rd; --length \d+ keeps 99%",
         capsys.readouterr().err,
