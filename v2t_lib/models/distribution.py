@@ -1,4 +1,4 @@
-"""Data parallelism on the GPUs of one machine: each gets an equal part of every batch."""
+"""Data parallelism on the GPUs of one machine or several: each gets an equal part of a batch."""
 
 import contextlib
 from collections.abc import Iterator
@@ -16,6 +16,8 @@ def gpus() -> list[str]:
 class EvenParts(keras.distribution.DataParallel):
     """Splits a batch evenly over the devices; one that can't be split evenly goes to each whole.
 
+    On several hosts `Model.fit` gets from each the rows for its own devices.
+
     Attributes:
         whole: Whether each device gets every batch of `Model.fit` and the like whole.
     """
@@ -31,7 +33,8 @@ class EvenParts(keras.distribution.DataParallel):
     def get_data_layout(self, data_shape):
         if self.whole:
             return keras.distribution.TensorLayout([None] * len(data_shape), self.device_mesh)
-        return self.parts(data_shape)
+        rows, *rest = data_shape
+        return self.parts((rows and rows * self.num_processes, *rest))
 
 
 @contextlib.contextmanager
@@ -71,6 +74,39 @@ def spread(count: int, batch_size: int) -> Iterator[None]:
         )
     with EvenParts(devices=there[:count]).scope():
         yield
+
+
+@contextlib.contextmanager
+def spread_over_hosts(batch_size: int) -> Iterator[None]:
+    """Within it, batches are split over all devices of all hosts, see `models.hosts`.
+
+    Every host has to do the same in the same order: create models, assign variables, fit.
+
+    Args:
+        batch_size: Examples a batch, over all hosts.
+
+    Raises:
+        DeviceError: The batch can't be split evenly.
+    """
+    there = keras.distribution.list_devices()
+    if batch_size % len(there):
+        raise DeviceError(
+            f"expected batches that {len(there)} devices, those of all hosts, can share evenly. "
+            f"Received: {batch_size} examples a batch; ask for a multiple of {len(there)}"
+        )
+    with EvenParts(devices=there, auto_shard_dataset=False).scope():
+        yield
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Within it, models and arrays are this host's own, on its first device."""
+    before = keras.distribution.distribution()
+    keras.distribution.set_distribution(None)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(before)
 
 
 @contextlib.contextmanager
