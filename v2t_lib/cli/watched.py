@@ -15,8 +15,8 @@ import threading
 
 from v2t_lib.models.hosts import JOIN_SECONDS, lost, not_joined
 
-#: Tells the watched process the numbers of two open files: the real stderr, and a pipe that closes
-#: when the watching process ends.
+#: Tells the watched process the numbers of three open files: the real stdout and stderr, and a pipe
+#: that closes when the watching process ends.
 WATCHED = "V2T_WATCHED"
 #: How much is shown of what C++ said before the process was ended for another reason.
 SHOWN = 4000
@@ -25,15 +25,17 @@ SHOWN = 4000
 def watch(argv: list[str]) -> int:
     """Runs `v2t` with `argv` in a watched process; returns its exit code, 1 if it was ended."""
     alive, ours = os.pipe()
-    stderr = os.dup(2)
+    files = (os.dup(1), os.dup(2), alive)
     with tempfile.TemporaryFile() as notes:
         child = subprocess.Popen(
             [sys.executable, "-m", "v2t_lib.cli", *argv],
+            stdout=notes,
             stderr=None if "--verbose" in argv else notes,
-            pass_fds=(stderr, alive),
-            env=os.environ | {WATCHED: f"{stderr} {alive}"},
+            pass_fds=files,
+            env=os.environ | {WATCHED: " ".join(map(str, files))},
         )
-        os.close(alive)
+        for number in files:
+            os.close(number)
         before = {
             number: signal.signal(number, lambda number, _: child.send_signal(number))
             for number in (signal.SIGINT, signal.SIGTERM)
@@ -44,7 +46,6 @@ def watch(argv: list[str]) -> int:
             for number, handler in before.items():
                 signal.signal(number, handler)
             os.close(ours)
-            os.close(stderr)
         if code >= 0:
             return code
         notes.seek(0)
@@ -56,11 +57,12 @@ def watch(argv: list[str]) -> int:
 
 def take_over() -> bool:
     """Whether this process is a watched one. Then it ends when the one that watches does, and what
-    Python says goes to the real stderr, while what C++ says goes to that process."""
+    Python says goes to the real files, while what C++ says goes to that process."""
     if WATCHED not in os.environ:
         return False
-    stderr, alive = map(int, os.environ.pop(WATCHED).split())
-    sys.stderr = open(stderr, "w", buffering=1, errors="backslashreplace")  # noqa: SIM115
+    stdout, stderr, alive = map(int, os.environ.pop(WATCHED).split())
+    sys.stdout = open(stdout, "w")  # noqa: SIM115
+    sys.stderr = open(stderr, "w", buffering=1)  # noqa: SIM115
 
     def end():
         os.read(alive, 1)  # returns when the pipe is closed
