@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import keras
 
 from v2t_lib.errors import DeviceError
+from v2t_lib.models.hosts import current
 
 
 def gpus() -> list[str]:
@@ -34,7 +35,7 @@ class EvenParts(keras.distribution.DataParallel):
         if self.whole:
             return keras.distribution.TensorLayout([None] * len(data_shape), self.device_mesh)
         rows, *rest = data_shape
-        return self.parts((rows and rows * self.num_processes, *rest))
+        return self.parts((rows and rows * current().count, *rest))
 
 
 @contextlib.contextmanager
@@ -76,26 +77,26 @@ def spread(count: int, batch_size: int) -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def spread_over_hosts(batch_size: int) -> Iterator[None]:
+def check_hosts_share(batch_size: int) -> None:
+    """Checks that the devices of all hosts can share a batch evenly.
+
+    Raises:
+        DeviceError: They can't.
+    """
+    count = len(keras.distribution.list_devices())
+    if batch_size % count:
+        raise DeviceError(
+            f"expected batches that {count} devices, those of all hosts, can share evenly. "
+            f"Received: {batch_size} examples a batch; ask for a multiple of {count}"
+        )
+
+
+def spread_over_hosts() -> contextlib.AbstractContextManager:
     """Within it, batches are split over all devices of all hosts, see `models.hosts`.
 
     Every host has to do the same in the same order: create models, assign variables, fit.
-
-    Args:
-        batch_size: Examples a batch, over all hosts.
-
-    Raises:
-        DeviceError: The batch can't be split evenly.
     """
-    there = keras.distribution.list_devices()
-    if batch_size % len(there):
-        raise DeviceError(
-            f"expected batches that {len(there)} devices, those of all hosts, can share evenly. "
-            f"Received: {batch_size} examples a batch; ask for a multiple of {len(there)}"
-        )
-    with EvenParts(devices=there, auto_shard_dataset=False).scope():
-        yield
+    return EvenParts(devices=keras.distribution.list_devices(), auto_shard_dataset=False).scope()
 
 
 @contextlib.contextmanager

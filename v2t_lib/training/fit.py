@@ -78,7 +78,7 @@ def fit(
     val = sample and cached_features(captioner.encoder, sample, cache, path.parent)
     steps = shards.steps(batch, options.captions_per_clip)
     hosts = current()
-    with StopSignal() as stop, shared(captioner, options) as model:
+    with StopSignal() as stop, shared(captioner, options.seed) as model:
         compile_for_training(model, options, steps * options.epochs)
         state = _resumable_state(path, shards, steps, options, mirror, stop)
         if resume:
@@ -117,13 +117,13 @@ def fit(
 
 
 @contextlib.contextmanager
-def shared(captioner: Captioner, options: TrainingOptions) -> Iterator[Captioner]:
+def shared(captioner: Captioner, seed: int) -> Iterator[Captioner]:
     """The model to train: `captioner`, or its equal that lies on the devices of all hosts."""
     if current().count == 1:
         yield captioner
         return
-    with spread_over_hosts(options.batch_size):
-        keras.utils.set_random_seed(options.seed)  # JAX insists that all begin with equal values
+    with spread_over_hosts():
+        keras.utils.set_random_seed(seed)  # JAX insists that all begin with equal values
         model = Captioner.from_config(captioner.get_config())
         for variable, value in zip(model.variables, captioner.variables, strict=True):
             variable.assign(np.asarray(value))

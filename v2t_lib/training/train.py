@@ -11,7 +11,7 @@ import numpy as np
 
 from v2t_lib.errors import DataError
 from v2t_lib.models.captioner import Captioner
-from v2t_lib.models.distribution import gpus
+from v2t_lib.models.distribution import check_hosts_share, gpus
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.models.hosts import current
 from v2t_lib.models.saving import load
@@ -188,6 +188,8 @@ def train(
     recipe, vocabulary = _with_words(shards, recipe, old)
     hosts = current()
     hosts.agree(_about(shards, val, recipe, vocabulary, old, resume))
+    if hosts.count > 1:
+        check_hosts_share(recipe.training.batch_size)
     copy = Path(copy_to) if copy_to and hosts.first else None
     folders = [out, copy] if copy else [out]
     with (
