@@ -82,7 +82,7 @@ class Hosts:
             except V2TError as one:
                 about, arrays, error = None, [], one
             data = _packed({"about": about, "error": error and str(error)}, arrays)
-        size = int(broadcast_one_to_all(np.array([data.size], np.int64))[0])
+        size = int(broadcast_one_to_all(np.array([data.size], np.uint32))[0])
         data = broadcast_one_to_all(data if self.first else np.zeros(size, np.uint8))
         if error is not None:
             raise error
