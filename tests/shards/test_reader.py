@@ -89,6 +89,23 @@ def test_an_epoch_can_be_entered_midway(shards):
             np.testing.assert_array_equal(part, other)
 
 
+@pytest.mark.parametrize(("skip", "drawn"), [(0, 0), (1, 0), (0, 2)])
+def test_hosts_that_share_each_batch_have_it_all_between_them(shards, skip, drawn):
+    options = {"seed": 3, "epoch": 1, "skip": skip, "captions_per_clip": drawn}
+
+    def read(batch_size, **share):
+        batches = shards.batches(tiny.VOCABULARY, tiny.CAPTION, batch_size, **options, **share)
+        return [keras.tree.map_structure(np.asarray, batch) for batch in batches]
+
+    whole, shares = read(4), [read(4, share=(number, 2)) for number in range(2)]
+    assert [*map(len, shares)] == [len(whole)] * 2 == [(12 if drawn else 9) // 4 - skip] * 2
+    for batch, *parts in zip(whole, *shares, strict=True):
+        joined = keras.tree.map_structure(lambda *rows: np.concatenate(rows), *parts)
+        for rows, expected in zip(*map(keras.tree.flatten, (joined, batch)), strict=True):
+            np.testing.assert_array_equal(rows, expected)
+            assert len(expected) == 4
+
+
 def test_a_batchs_clips_can_be_named(shards):
     frames = {example.source: example.frames for example in shards.examples()}
     for epoch, rows in enumerate(drawn(shards, seed=3, epochs=2)):

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 
 from v2t_lib import __version__
+from v2t_lib.cli import watched
 from v2t_lib.cli.flags import WrongUsage
 from v2t_lib.errors import V2TError, advice
 from v2t_lib.progress import log
@@ -162,11 +163,15 @@ def _open_streams() -> None:
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; 0 done, 1 something failed, 2 wrong usage."""
     _open_streams()
+    is_watched = watched.take_over()
     parser = _parser()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that it has no characters for is escaped
             stream.reconfigure(errors="backslashreplace")
-    args = parser.parse_args(_with_paths(sys.argv[1:] if argv is None else argv, parser))
+    argv = _with_paths(sys.argv[1:] if argv is None else argv, parser)
+    args = parser.parse_args(argv)
+    if getattr(args, "hosts", None) and not is_watched:
+        return watched.watch(argv)
     try:
         with _loudness(args):
             code = args.run(args)

@@ -2,6 +2,7 @@
 trained without seeing clips, whose loss is what the captioner's has to beat. After a stop the same
 command with --resume continues."""
 
+import argparse
 import contextlib
 import sys
 from pathlib import Path
@@ -34,11 +35,56 @@ def add_arguments(parser):
     text = "GPUs of this machine that share each batch evenly; more than one needs Keras on JAX,"
     text += " KERAS_BACKEND=jax v2t train ... --devices 2 (default: 1)"
     add("--devices", type=number(1), default=1, metavar="N", help=text)
+    text = (
+        "train on several hosts, on all their GPUs: how many there are, or auto where SLURM, Cloud"
+    )
+    text += " TPU, Open MPI or Kubernetes says; the same command runs on each, with Keras on JAX"
+    add("--hosts", type=_hosts, metavar="N|auto", help=text)
+    add("--host", type=number(0), metavar="I", help="this host's number, from 0 to N - 1")
+    text = "host 0's address and a port that is free there, where the hosts find each other"
+    add("--coordinator", type=_address, metavar="HOST:PORT", help=text)
     add_recipe(parser)
 
 
-def run(args) -> int:
+def _hosts(text: str) -> int | str:
+    return text if text == "auto" else number(2)(text)
+
+
+def _address(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise argparse.ArgumentTypeError(f"expected HOST:PORT, 10.0.0.1:8476 say. Received: {text}")
+    return text
+
+
+def _devices(args, batch_size: int) -> contextlib.AbstractContextManager:
+    """Within it the run has the devices, or the hosts, that were asked for."""
     from v2t_lib.models.distribution import spread
+    from v2t_lib.models.joining import joined
+
+    given = {"--host": args.host, "--coordinator": args.coordinator}
+    if args.hosts is None or args.hosts == "auto":
+        for flag in [flag for flag, value in given.items() if value is not None]:
+            raise WrongUsage(f"expected {flag} with --hosts N. Received: --hosts {args.hosts}")
+    if args.hosts is None:
+        return spread(args.devices, batch_size)
+    if args.scst or args.devices > 1:
+        flag = "--scst" if args.scst else "--devices"
+        raise WrongUsage(
+            f"expected no {flag} with --hosts. Received: {flag}; all devices of each host train, "
+            "and --scst is a stage for one host: run it there afterwards, with --resume"
+        )
+    if args.hosts == "auto":
+        return joined()
+    if None in given.values() or args.host >= args.hosts:
+        raise WrongUsage(
+            f"expected --coordinator HOST:PORT and --host from 0 to {args.hosts - 1} with --hosts "
+            f"{args.hosts}. Received: {args.coordinator} and {args.host}"
+        )
+    return joined(args.coordinator, args.hosts, args.host)
+
+
+def run(args) -> int:
     from v2t_lib.models.encoders import registry as encoders
     from v2t_lib.training.fit import MODEL_FILE
     from v2t_lib.training.scst import SCST_FILE, train_scst
@@ -52,9 +98,13 @@ def run(args) -> int:
     options = recipe.training
     names = ("resume", "copy_to", "overwrite", "cache")
     stages = {name: getattr(args, name) for name in names}
-    with contextlib.redirect_stdout(sys.stderr), spread(args.devices, options.batch_size):
+    with (
+        contextlib.redirect_stdout(sys.stderr),
+        _devices(args, options.batch_size) as hosts,
+    ):
         train(args.shards, args.out, recipe, val=args.val, start_from=args.start_from, **stages)
         if args.scst:
             train_scst(args.out, args.shards, args.scst, args.val, options, **stages)
-    print(args.out / (SCST_FILE if args.scst else MODEL_FILE))
+    if hosts is None or hosts.first:  # the other hosts have no model to name
+        print(args.out / (SCST_FILE if args.scst else MODEL_FILE))
     return 0

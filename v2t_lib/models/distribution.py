@@ -1,4 +1,4 @@
-"""Data parallelism on the GPUs of one machine: each gets an equal part of every batch."""
+"""Data parallelism on the GPUs of one machine or several: each gets an equal part of a batch."""
 
 import contextlib
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import keras
 
 from v2t_lib.errors import DeviceError
+from v2t_lib.models.hosts import current
 
 
 def gpus() -> list[str]:
@@ -15,6 +16,8 @@ def gpus() -> list[str]:
 
 class EvenParts(keras.distribution.DataParallel):
     """Splits a batch evenly over the devices; one that can't be split evenly goes to each whole.
+
+    On several hosts `Model.fit` gets from each the rows for its own devices.
 
     Attributes:
         whole: Whether each device gets every batch of `Model.fit` and the like whole.
@@ -31,7 +34,8 @@ class EvenParts(keras.distribution.DataParallel):
     def get_data_layout(self, data_shape):
         if self.whole:
             return keras.distribution.TensorLayout([None] * len(data_shape), self.device_mesh)
-        return self.parts(data_shape)
+        rows, *rest = data_shape
+        return self.parts((rows and rows * current().count, *rest))
 
 
 @contextlib.contextmanager
@@ -71,6 +75,39 @@ def spread(count: int, batch_size: int) -> Iterator[None]:
         )
     with EvenParts(devices=there[:count]).scope():
         yield
+
+
+def check_hosts_share(batch_size: int) -> None:
+    """Checks that the devices of all hosts can share a batch evenly.
+
+    Raises:
+        DeviceError: They can't.
+    """
+    count = len(keras.distribution.list_devices())
+    if batch_size % count:
+        raise DeviceError(
+            f"expected batches that {count} devices, those of all hosts, can share evenly. "
+            f"Received: {batch_size} examples a batch; ask for a multiple of {count}"
+        )
+
+
+def spread_over_hosts() -> contextlib.AbstractContextManager:
+    """Within it, batches are split over all devices of all hosts, see `models.hosts`.
+
+    Every host has to do the same in the same order: create models, assign variables, fit.
+    """
+    return EvenParts(devices=keras.distribution.list_devices(), auto_shard_dataset=False).scope()
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Within it, models and arrays are this host's own, on its first device."""
+    before = keras.distribution.distribution()
+    keras.distribution.set_distribution(None)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(before)
 
 
 @contextlib.contextmanager

@@ -121,6 +121,7 @@ class ShardDataset:
         epoch: int = 0,
         skip: int = 0,
         captions_per_clip: int = 0,
+        share: tuple[int, int] = (0, 1),
     ) -> tf.data.Dataset:
         """Batches for `model.fit`: `((clips, tokens), targets)`, one row a caption.
 
@@ -133,6 +134,9 @@ class ShardDataset:
             skip: Batches to leave out at the epoch's beginning; they are read, but not decoded.
             captions_per_clip: With a seed, how many of each clip's captions are drawn an epoch,
                 apart from each other; 0 for all of them, one after the other.
+            share: `(number, count)`: only part `number`, from 0, of the `count` equal parts of each
+                batch, where several hosts share it. All clips are read, those of other parts are
+                not decoded.
 
         Returns:
             A dataset of `((uint8 (B, T, H, W, 3), int32 (B, L)), int32 (B, L))`; the targets are
@@ -153,7 +157,7 @@ class ShardDataset:
             tokens = pack(sentences)
             return (clips, tokens[:, :-1]), tokens[:, 1:]
 
-        dataset = self._batched(rows_of, batch_size, seed, epoch, skip).map(shifted)
+        dataset = self._batched(rows_of, batch_size, seed, epoch, skip, share).map(shifted)
         return dataset.apply(tf.data.experimental.assert_cardinality(steps - skip)).prefetch(2)
 
     def clip_batches(
@@ -185,15 +189,24 @@ class ShardDataset:
         return tf.reshape(frames, self.info.clip_spec.shape)
 
     def _batched(
-        self, rows_of: Callable, batch_size: int, seed: int | None, epoch: int, skip: int
+        self,
+        rows_of: Callable,
+        batch_size: int,
+        seed: int | None,
+        epoch: int,
+        skip: int,
+        share: tuple[int, int] = (0, 1),
     ) -> tf.data.Dataset:
-        column = "clip" if self.info.features is None else "features"
-        return (
-            self._read(column, rows_of, seed, epoch)
-            .skip(skip * batch_size)
-            .map(lambda s, text: (self._decode(s), text), num_parallel_calls=tf.data.AUTOTUNE)
-            .batch(batch_size, drop_remainder=seed is not None)
-        )
+        column, (number, count) = "clip" if self.info.features is None else "features", share
+        rows = self._read(column, rows_of, seed, epoch).skip(skip * batch_size)
+        if count > 1:
+            here = range(number * batch_size // count, (number + 1) * batch_size // count)
+            mine = tf.constant([row in here for row in range(batch_size)])
+            rows = rows.enumerate().filter(lambda place, _: mine[place % batch_size])
+            rows = rows.map(lambda _, row: row)
+        return rows.map(
+            lambda stored, text: (self._decode(stored), text), num_parallel_calls=tf.data.AUTOTUNE
+        ).batch(batch_size // count, drop_remainder=seed is not None)
 
     def _read(
         self, column: str, rows_of: Callable, seed: int | None = None, epoch: int = 0

@@ -7,6 +7,8 @@ import numpy as np
 
 from v2t_lib.errors import TrainingError
 from v2t_lib.metrics.diversity import COLLAPSE_SHARE
+from v2t_lib.models.distribution import alone
+from v2t_lib.models.hosts import current
 from v2t_lib.models.saving import save
 from v2t_lib.progress import log
 from v2t_lib.training.checkpoints import Mirror
@@ -69,6 +71,32 @@ class KeepBest(keras.callbacks.Callback):
             self.best = value
             save(self.model, self.path)
             self.mirror.put(self.path)
+
+
+class OnFirstHost(keras.callbacks.Callback):
+    """Calls the callbacks of an epoch's end on the first of several hosts, with its own model.
+
+    The model that is trained lies on all hosts, and works only if all of them take part.
+
+    Args:
+        captioner: The first host's own model, which gets the weights.
+        callbacks: What is called; each sees `captioner` as its model.
+    """
+
+    def __init__(self, captioner, callbacks: list[keras.callbacks.Callback]):
+        super().__init__()
+        self.captioner, self.callbacks = captioner, callbacks
+        for callback in callbacks:
+            callback.set_model(captioner)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not current().first:
+            return
+        weights = self.model.get_weights()
+        with alone():
+            self.captioner.set_weights(weights)
+            for callback in self.callbacks:
+                callback.on_epoch_end(epoch, logs)
 
 
 class EmaWeights(keras.callbacks.Callback):

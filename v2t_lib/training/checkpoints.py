@@ -17,6 +17,7 @@ import numpy as np
 
 from v2t_lib.errors import ModelError
 from v2t_lib.files import replacing
+from v2t_lib.models.hosts import current
 from v2t_lib.progress import log
 from v2t_lib.training.run_folder import LOCK_FILE
 
@@ -157,34 +158,42 @@ class Checkpoints:
     def restore(self, variables: Sequence) -> dict | None:
         """Sets the variables from the newest checkpoint that isn't damaged.
 
+        Of several hosts the first one reads it, and the others get it from there.
+
         Returns:
             The checkpoint's `about`; None without a checkpoint.
 
         Raises:
             ModelError: All are damaged, or they are of another model.
         """
+        shapes = [tuple(variable.shape) for variable in variables]
+        about, arrays = current().from_first(lambda: self._newest(shapes))
+        if about is not None:
+            for variable, array in zip(variables, arrays, strict=True):
+                variable.assign(array)
+        return about
+
+    def _newest(self, expected: list[tuple[int, ...]]) -> tuple[dict | None, list[np.ndarray]]:
+        """The newest checkpoint that isn't damaged, for variables of these shapes."""
         paths = self._paths()
         for path in reversed(paths):
             read = self._read(path)
             if read is None:
                 continue
-            about, arrays = read
-            shapes = [tuple(array.shape) for array in arrays]
-            if shapes != [tuple(variable.shape) for variable in variables]:
+            shapes = [tuple(array.shape) for array in read[1]]
+            if shapes != expected:
                 raise ModelError(
-                    f"{path}: expected {len(variables)} variables, as the options make them. "
-                    f"Received: {len(arrays)} of other shapes; --resume goes on with the options "
+                    f"{path}: expected {len(expected)} variables, as the options make them. "
+                    f"Received: {len(shapes)} of other shapes; --resume goes on with the options "
                     "the run began with"
                 )
-            for variable, array in zip(variables, arrays, strict=True):
-                variable.assign(array)
-            return about
+            return read
         if paths:
             raise ModelError(
                 f"{self.folder}: expected a whole checkpoint. Received: {len(paths)} damaged; "
                 "start over without --resume"
             )
-        return None
+        return None, []
 
     @staticmethod
     def _read(path: Path) -> tuple[dict, list[np.ndarray]] | None:

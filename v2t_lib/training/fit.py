@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import keras
@@ -11,13 +11,15 @@ import numpy as np
 import pandas as pd
 
 from v2t_lib.models.captioner import Captioner
+from v2t_lib.models.distribution import spread_over_hosts
 from v2t_lib.models.encoders.blind import BlindEncoder
+from v2t_lib.models.hosts import current
 from v2t_lib.models.saving import load
 from v2t_lib.progress import keras_verbosity
 from v2t_lib.shards.damage import naming_damage
 from v2t_lib.shards.epochs import Epochs
 from v2t_lib.shards.reader import ShardDataset, Shards
-from v2t_lib.training.callbacks import EmaWeights, KeepBest, SampleCaptions
+from v2t_lib.training.callbacks import EmaWeights, KeepBest, OnFirstHost, SampleCaptions
 from v2t_lib.training.checkpoints import Checkpoints, Mirror
 from v2t_lib.training.compile import compile_for_training
 from v2t_lib.training.feature_cache import cached_features
@@ -48,6 +50,9 @@ def fit(
     last checkpoints, which `resume` starts from. On the CPU a run that was killed and resumed ends
     with the same weights and history, bit for bit, as one that was not.
 
+    Of several hosts (`models.joining`) each trains on its share of every batch. The first one
+    writes all files; the others need none of them. Losses are those of one host but for rounding.
+
     Args:
         captioner: The model; it is compiled here.
         shards: Training shards.
@@ -72,40 +77,57 @@ def fit(
     shards = cached_features(captioner.encoder, shards, cache, path.parent)
     val = sample and cached_features(captioner.encoder, sample, cache, path.parent)
     steps = shards.steps(batch, options.captions_per_clip)
-    compile_for_training(captioner, options, steps * options.epochs)
-    with StopSignal() as stop:
+    hosts = current()
+    with StopSignal() as stop, shared(captioner, options.seed) as model:
+        compile_for_training(model, options, steps * options.epochs)
         state = _resumable_state(path, shards, steps, options, mirror, stop)
         if resume:
-            state.resume(captioner)
-        else:
+            state.resume(model)
+        elif hosts.first:
             state.history.unlink(missing_ok=True)
             state.checkpoints.clear()
         monitor = "loss" if val is None else "val_loss"
         best = min((row[monitor] for row in state.rows), default=float("inf"))
         ours = [*_sample_captions(captioner, sample), KeepBest(path, monitor, best, mirror)]
+        if model is not captioner:
+            ours = [OnFirstHost(captioner, ours)]
         if options.ema:
             ours = EmaWeights().around(ours)
         first = keras.callbacks.LambdaCallback(on_epoch_end=state.keep_training)
 
         def rest_of_epoch():
-            return shards.batches(
-                words, spec, batch, options.seed, state.epoch, state.step, options.captions_per_clip
-            )
+            order = (options.seed, state.epoch, state.step, options.captions_per_clip)
+            return shards.batches(words, spec, batch, *order, share=(hosts.index, hosts.count))
 
         with contextlib.ExitStack() as reading:
             for read in filter(None, (shards, val)):
                 reading.enter_context(naming_damage(read.folder, read.info))
-            captioner.fit(
+            model.fit(
                 Epochs(rest_of_epoch, steps),
                 validation_data=val and val.batches(words, spec, batch),
                 initial_epoch=state.epoch,
                 epochs=options.epochs,
                 callbacks=[first, *ours, *callbacks, state],  # it saves what the others leave
                 shuffle=False,
-                verbose=keras_verbosity(),
+                verbose=keras_verbosity() if hosts.first else 0,
             )
-    captioner.set_weights(load(path).get_weights())
+    _, weights = hosts.from_first(lambda: (None, load(path).get_weights()))
+    captioner.set_weights(weights)
     return pd.DataFrame(state.rows)
+
+
+@contextlib.contextmanager
+def shared(captioner: Captioner, seed: int) -> Iterator[Captioner]:
+    """The model to train: `captioner`, or its equal that lies on the devices of all hosts."""
+    if current().count == 1:
+        yield captioner
+        return
+    with spread_over_hosts():
+        keras.utils.set_random_seed(seed)  # JAX insists that all begin with equal values
+        model = Captioner.from_config(captioner.get_config())
+        for variable, value in zip(model.variables, captioner.variables, strict=True):
+            variable.assign(np.asarray(value))
+        yield model
 
 
 def _resumable_state(

@@ -9,6 +9,7 @@ import pandas as pd
 
 from v2t_lib.errors import ModelError, TrainingError
 from v2t_lib.files import replacing
+from v2t_lib.models.hosts import current
 from v2t_lib.progress import log
 from v2t_lib.training.checkpoints import Checkpoints
 from v2t_lib.training.stop_signal import StopSignal
@@ -19,7 +20,8 @@ class ResumableState(keras.callbacks.Callback):
 
     Weights, optimiser, schedule, random states, the epoch's running means and the history are
     saved every `every` steps and at the end of each epoch: a run that was killed at any moment and
-    resumed ends with the weights and history of one that was not.
+    resumed ends with the weights and history of one that was not. Of several hosts the first one
+    saves; all of them stop after the same step.
 
     Args:
         checkpoints: Where states are saved.
@@ -82,6 +84,8 @@ class ResumableState(keras.callbacks.Callback):
     def _save(self) -> None:
         if keras.backend.backend() == "jax":
             self.model.jax_state_sync()  # within an epoch JAX's state is outside the variables
+        if not current().first:
+            return
         about = {
             "epoch": self.epoch,
             "step": self.step,
@@ -93,16 +97,17 @@ class ResumableState(keras.callbacks.Callback):
         self.checkpoints.save(_state(self.model), done, about)
 
     def _write_history(self) -> None:
+        if not current().first:
+            return
         with replacing(self.history) as temporary:
             pd.DataFrame(self.rows).to_csv(temporary, index=False)
         self.checkpoints.mirror.put(self.history)
 
-    def _stop_if_asked(self) -> None:
-        if self.stop.received:
-            raise TrainingError(
-                f"stopped at {self._position()}; everything is saved: the same command with "
-                "--resume goes on from there"
-            )
+    def _stopped(self) -> TrainingError:
+        return TrainingError(
+            f"stopped at {self._position()}; everything is saved: the same command with "
+            "--resume goes on from there"
+        )
 
     def on_epoch_begin(self, epoch, logs=None):
         if self._means is not None:
@@ -125,9 +130,11 @@ class ResumableState(keras.callbacks.Callback):
             # data would: TensorFlow executes parts of a step that finds no data.
             self.model.stop_training = self._cut_short = True
         due = self.step % self.every == 0 and self.step < self.steps
-        if due or self.stop.received:
+        stopping = current().any(self.stop.received)
+        if due or stopping:
             self._save()
-        self._stop_if_asked()
+        if stopping:
+            raise self._stopped()
 
     def keep_training(self, *_) -> None:
         """Goes on after a resumed epoch; called at an epoch's end before all other callbacks."""
@@ -139,7 +146,8 @@ class ResumableState(keras.callbacks.Callback):
         self.epoch, self.step = epoch + 1, 0
         self._write_history()
         self._save()
-        self._stop_if_asked()
+        if current().any(self.stop.received):
+            raise self._stopped()
 
 
 def _build_metrics(model) -> None:

@@ -2,17 +2,21 @@
 
 import contextlib
 import dataclasses
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from v2t_lib.errors import DataError
 from v2t_lib.models.captioner import Captioner
-from v2t_lib.models.distribution import gpus
+from v2t_lib.models.distribution import check_hosts_share, gpus
 from v2t_lib.models.encoders import registry as encoders
+from v2t_lib.models.hosts import current
 from v2t_lib.models.saving import load
 from v2t_lib.progress import log
+from v2t_lib.shards.format import fingerprint
 from v2t_lib.shards.reader import ShardDataset, Shards
 from v2t_lib.text import checks
 from v2t_lib.text.vocabulary import SPECIALS, Vocabulary
@@ -106,6 +110,28 @@ def _make(recipe: Recipe, vocabulary: Vocabulary) -> Captioner:
     )
 
 
+def _about(
+    shards: ShardDataset,
+    val: ShardDataset | None,
+    recipe: Recipe,
+    vocabulary: Vocabulary,
+    old: Captioner | None,
+    resume: bool,
+) -> dict:
+    """What has to be the same on all hosts, by name."""
+    weights = hashlib.sha256()
+    for weight in old.get_weights() if old else ():
+        weights.update(np.ascontiguousarray(weight))
+    return {
+        "training shards": shards.info.fingerprint,
+        "validation shards": val and val.info.fingerprint,
+        "recipe": recipe.to_dict(),
+        "words": fingerprint(vocabulary.words),
+        "weights to start from": old and weights.hexdigest(),
+        "resume": resume,
+    }
+
+
 def train(
     shards: Shards,
     out: str | Path,
@@ -122,7 +148,8 @@ def train(
     """Trains a captioner and its blind twin; writes `captioner.keras`, `blind.keras`, histories.
 
     The twin has the same decoder and an encoder that sees nothing (`BlindEncoder`): its loss is
-    what the captioner's has to beat. Within `distribution.spread` both train on several devices.
+    what the captioner's has to beat. Within `distribution.spread` both train on several devices,
+    within `joining.joined` on several hosts, of which the first one writes the files.
 
     Args:
         shards: Training shards, which set the model's clip size; the vocabulary is made from their
@@ -159,10 +186,14 @@ def train(
         raise DataError(f"{val.folder}: expected clips of {spec}. Received: {val.info.clip_spec}")
     old = load(start_from) if start_from else None
     recipe, vocabulary = _with_words(shards, recipe, old)
-    copy = Path(copy_to) if copy_to else None
+    hosts = current()
+    hosts.agree(_about(shards, val, recipe, vocabulary, old, resume))
+    if hosts.count > 1:
+        check_hosts_share(recipe.training.batch_size)
+    copy = Path(copy_to) if copy_to and hosts.first else None
     folders = [out, copy] if copy else [out]
     with (
-        owned(folders, RUN_FILES + SCST_FILES, resume, overwrite),
+        owned(folders if hosts.first else [], RUN_FILES + SCST_FILES, resume, overwrite),
         contextlib.closing(Mirror(out, copy)) as mirror,
     ):
         if resume:
@@ -176,14 +207,17 @@ def train(
         # The twin first: its loss is there to compare with while the captioner trains. It looks at
         # no clip, and features are read more quickly than clips.
         blind = _blind(recipe, captioner.encoder.memory_size)
-        read = [
-            part and cached_features(captioner.encoder, part, cache, out) for part in (shards, val)
-        ]
+        read = hosts.first_before_others(
+            lambda: [
+                part and cached_features(captioner.encoder, part, cache, out)
+                for part in (shards, val)
+            ]
+        )
         twin = _make(blind, vocabulary)
         fit(twin, read[0], out / BLIND_FILE, blind.training, read[1], resume, mirror)
         path, options = out / MODEL_FILE, recipe.training
         fit(captioner, shards, path, options, val, resume, mirror, callbacks, cache)
-        if val is not None and recipe.encoder != "blind":
+        if val is not None and recipe.encoder != "blind" and hosts.first:
             calibrated(captioner, path, read[1], read[0], seed=options.seed)
             mirror.put(path)
     return captioner
