@@ -21,6 +21,11 @@ MODEL_TESTS := tests/models tests/training/test_losses.py
 # Two logical devices, and little optimising, which would take tests longer than it saves them.
 XLA_TEST_FLAGS := --xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0 \
 	--xla_llvm_disable_expensive_passes=true
+# What a backend of Keras can change, with PyTorch: small models are quicker on one thread.
+TORCH_TESTS := $(MODEL_TESTS) $(addprefix tests/training/test_,compile.py fit.py scst.py)
+# For Linux this may be the build for GPUs, of gigabytes: PIP_EXTRA_INDEX_URL, set to PyTorch's own
+# index for CPUs, spares them.
+TORCH := torch==2.13.0
 # The oldest that pyproject.toml takes, and Colab's.
 KERAS_VERSIONS := 3.12.1 3.13.2
 BENCHMARKS := decoder encoders training_step input_pipeline growth decoding decoding_memory \
@@ -28,8 +33,8 @@ BENCHMARKS := decoder encoders training_step input_pipeline growth decoding deco
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-shared test-jax test-keras test-browser notebooks notebooks-full fuzz \
-	lint format bench
+.PHONY: help demo test test-shared test-jax test-torch test-keras test-browser notebooks \
+	notebooks-full fuzz lint format bench
 
 help: ## show this list
 	@echo "usage: make TARGET"
@@ -50,6 +55,10 @@ test-shared: $(VENV)/.dev ## the tests on real clips and captions, in ../shared 
 test-jax: $(VENV)/.jax ## the model part's tests on Keras's JAX backend, with two logical devices
 	KERAS_BACKEND=jax XLA_FLAGS="$(XLA_TEST_FLAGS)" $(BIN)/pytest $(PARALLEL) -m "not shared" \
 	  $(MODEL_TESTS) $(ARGS)
+
+test-torch: $(VENV)/.torch ## the model part's tests on Keras's PyTorch backend, on the CPU
+	KERAS_BACKEND=torch OMP_NUM_THREADS=1 PYTHONPATH=$(CURDIR) $(VENV)/torch/bin/python -m pytest \
+	  $(PARALLEL) -m "not shared and not jax" $(TORCH_TESTS) $(ARGS)
 
 test-keras: $(VENV)/.keras ## the model part's tests on the oldest Keras supported, and on Colab's
 	@set -e; for version in $(KERAS_VERSIONS); do \
@@ -119,6 +128,20 @@ $(VENV)/.jax: pyproject.toml $(VENV)/.dev
 	@$(PIP) -e '.[jax]'
 	@touch $@
 
+# What stands in an environment of its own sees the packages of this one behind its own.
+define behind
+site='import site; print(site.getsitepackages()[0])'; \
+$(BIN)/python -c "$$site" > $$($(1)/bin/python -c "$$site")/zz-core.pth
+endef
+
+# PyTorch apart: TensorFlow and JAX are tested without it beside them.
+$(VENV)/.torch: pyproject.toml Makefile $(VENV)/.dev
+	@echo "installing PyTorch"
+	@$(BIN)/python -m venv $(VENV)/torch
+	@$(VENV)/torch/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	@$(call behind,$(VENV)/torch)
+	@touch $@
+
 # Old releases of Keras, each in a folder that goes before the environment's own.
 $(VENV)/.keras: pyproject.toml Makefile $(VENV)/.dev
 	@echo "installing Keras $(KERAS_VERSIONS)"
@@ -126,8 +149,7 @@ $(VENV)/.keras: pyproject.toml Makefile $(VENV)/.dev
 	  $(PIP) --no-deps --upgrade --target $(VENV)/keras-$$version keras==$$version; done
 	@touch $@
 
-# The front ends stand in environments of their own, which see the packages of this one behind
-# theirs: Colab's front end is Notebook 6.5 with ipywidgets 7.7.1.
+# The front ends stand in environments of their own: Colab's is Notebook 6.5 with ipywidgets 7.7.1.
 $(VENV)/.browser: pyproject.toml $(VENV)/.dev
 	@echo "installing Playwright, Notebook 6 and JupyterLab 4"
 	@$(PIP) -e '.[browser]'
@@ -138,7 +160,6 @@ $(VENV)/.browser: pyproject.toml $(VENV)/.dev
 	    lab) set -- 'jupyterlab>=4,<5' 'ipywidgets>=8,<9';; \
 	  esac; \
 	  $(VENV)/$$name/bin/python -m pip install --quiet --disable-pip-version-check ipykernel "$$@"; \
-	  site='import site; print(site.getsitepackages()[0])'; \
-	  $(BIN)/python -c "$$site" > $$($(VENV)/$$name/bin/python -c "$$site")/zz-core.pth; \
+	  $(call behind,$(VENV)/$$name); \
 	done
 	@touch $@

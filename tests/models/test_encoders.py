@@ -6,6 +6,7 @@ from helpers.registries import forget_afterwards
 
 from v2t_lib.errors import ModelError
 from v2t_lib.models.captioner import Captioner
+from v2t_lib.models.encoders import frame
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.models.encoders.conv_unit import ConvUnit
 from v2t_lib.models.encoders.cost import cost, table
@@ -111,7 +112,7 @@ def test_options_of_frame_encoders_that_do_not_go_together():
 
 
 def test_a_frozen_network_computes_in_half_precision_on_a_gpu(monkeypatch):
-    monkeypatch.setattr(keras.distribution, "list_devices", lambda: ["cpu:0", "gpu:0"])
+    monkeypatch.setattr(frame, "gpus", lambda: ["gpu:0"])
     policies = []
     for frozen in (True, False):
         encoder = encoders.get("efficientnet_lite0", weights=None, width=8, frozen=frozen)

@@ -22,7 +22,9 @@ SHAPE = (32, 32, 3)
 
 @pytest.fixture
 def torch(monkeypatch):
-    """The names that a state dict refers to, which PyTorch is not here to define."""
+    """PyTorch, or where it isn't the backend the names of it that a state dict refers to."""
+    if keras.backend.backend() == "torch":
+        return sys.modules["torch"]
     module, utils = types.ModuleType("torch"), types.ModuleType("torch._utils")
 
     def _rebuild_tensor_v2(*arguments):
@@ -133,11 +135,12 @@ def published(network) -> dict[str, np.ndarray]:
     rng, tensors = np.random.default_rng(0), {}
     for layer in network.layers:
         if layer.weights:
-            prefix, dot, name = layer.name.rpartition(".")
+            whole = layer.name.replace("-", ".")
+            prefix, dot, name = whole.rpartition(".")
             kernel = layer.get_weights()[0]
             depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
             kernel = kernel.transpose((2, 3, 0, 1) if depthwise else (3, 2, 0, 1))
-            tensors[f"{layer.name}.weight"] = np.ascontiguousarray(kernel)
+            tensors[f"{whole}.weight"] = np.ascontiguousarray(kernel)
             for part, low in (("weight", 0.5), ("bias", -1), ("running_mean", -1)) + (
                 ("running_var", 0.5),
             ):

@@ -5,6 +5,7 @@ import platform
 import subprocess
 import sys
 
+import pytest
 from helpers import tiny
 from helpers.clips import write_gif
 from helpers.project import ROOT
@@ -35,3 +36,34 @@ def test_a_command_says_nothing_on_stderr_and_its_convolutions_are_onednns(tmp_p
 def test_the_users_word_about_onednn_stays():
     run = python("-c", f"import v2t_lib, os; print(os.environ[{SWITCH!r}])", **{SWITCH: "0"})
     assert run.stdout == "0\n"
+
+
+#: Keeps the names of modules in the order in which they are first looked for.
+WATCH = """
+import sys
+
+import pytest
+
+names = []
+
+class Watch:
+    def find_spec(name, path=None, target=None):
+        names.append(name)
+
+sys.meta_path.insert(0, Watch)
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import numpy as np; from v2t_lib.shards.example import feature_example\n"
+        "feature_example('a.gif', ['a star'], np.zeros(3))",
+        "from v2t_lib.cli.main import main; main(['pack', 'nothing.tsv', '--out', 'nowhere'])",
+    ],
+    ids=["writing", "command"],
+)
+def test_keras_and_its_backend_are_loaded_before_tensorflow(code):
+    """PyTorch's builds for GPUs bring Triton: loaded after TensorFlow, its LLVM crashes."""
+    told = "\nprint(names.index('keras') < names.index('tensorflow'))"
+    assert python("-c", WATCH + code + told).stdout.endswith("True\n")

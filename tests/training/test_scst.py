@@ -57,11 +57,11 @@ def test_over_one_corpus_the_reward_is_the_scores_cider():
 @pytest.mark.usefixtures("eager")
 def test_what_earned_more_than_usual_becomes_more_probable_and_what_earned_less_less():
     captioner = tiny.captioner()
-    memory = np.asarray(captioner.encoder(tiny.frames(2)))
+    memory = ops.convert_to_numpy(captioner.encoder(tiny.frames(2)))
     words, targets = TOKENS[:2, :-1], TOKENS[:2, 1:]
 
     def losses():
-        return np.asarray(sentence_loss(targets, captioner.decoder(words, memory)[0]))
+        return ops.convert_to_numpy(sentence_loss(targets, captioner.decoder(words, memory)[0]))
 
     before = losses()
     Policy(captioner, 1e-3, 1.0).train_on_batch((words, memory), targets, np.array([2.0, -1.0]))
@@ -117,7 +117,7 @@ def trained(shards, tmp_path_factory):
     numbers = [int(example.source[0]) + k for example in examples for k in range(2)]
     texts = [tiny.SENTENCES[number % 3] for number in numbers]
     tokens = np.stack([tiny.VOCABULARY.pack(text, 3) for text in texts])
-    memory = np.asarray(captioner.encoder(clips))
+    memory = ops.convert_to_numpy(captioner.encoder(clips))
     decoder = Policy(captioner, 1e-2, 1.0)
     for _ in range(60):
         decoder.train_on_batch((tokens[:, :-1], memory), tokens[:, 1:])

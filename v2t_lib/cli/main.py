@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from v2t_lib import __version__
 from v2t_lib.cli import watched
@@ -20,21 +20,9 @@ from v2t_lib.progress import log
 #: whose docstring is its help.
 COMMANDS = ("demo", "shapes", "fetch", "pack", "train", "calibrate", "caption", "verify", "search",
             "inspect", "evaluate", "score", "encoders", "recipes")  # fmt: skip
-#: The heavy packages that commands load.
-LOADS = dict.fromkeys(("fetch", "pack"), ("tensorflow",)) | dict.fromkeys(
-    (
-        "demo",
-        "train",
-        "calibrate",
-        "caption",
-        "verify",
-        "search",
-        "inspect",
-        "evaluate",
-        "encoders",
-    ),
-    ("keras", "tensorflow"),
-)  # fmt: skip
+#: The commands that load TensorFlow and Keras.
+HEAVY = {"demo", "fetch", "pack", "train", "calibrate", "caption", "verify", "search", "inspect",
+         "evaluate", "encoders"}  # fmt: skip
 EPILOG = """\
 from nothing to captions, one step at a time:
   v2t shapes --out data --clips 6400
@@ -104,23 +92,24 @@ def _loudness(args: argparse.Namespace) -> Iterator[None]:
     else:
         # TensorFlow's start-up notes would bury what users need to read.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        _load_quietly(LOADS.get(args.command, ()))
+        if args.command in HEAVY:
+            _load_quietly()
     try:
         yield
     finally:
         log.setLevel(before)
 
 
-def _load_quietly(packages: Sequence[str]) -> None:
-    """Imports packages, the stderr of their C++ parts closed: TensorFlow prints notes on its CPU
-    and GPUs before it reads any setting."""
+def _load_quietly() -> None:
+    """Imports TensorFlow, the stderr of its C++ parts closed: it prints notes on its CPU and GPUs
+    before it reads any setting. Keras goes first, see `shards.load_tensorflow`."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
-        # A package that is missing is told later, by what needs it.
-        with contextlib.suppress(ImportError):
-            for package in packages:
+        for package in ("keras", "tensorflow"):
+            # One that is missing is told later, by what needs it.
+            with contextlib.suppress(ImportError):
                 importlib.import_module(package)
     finally:
         os.dup2(kept, 2)

@@ -1,5 +1,6 @@
 """The decoder: an LSTM that attends to the memory before each word."""
 
+import random
 from typing import Any, NamedTuple
 
 import keras
@@ -85,7 +86,10 @@ class AttentionDecoder(layers.Layer):
         self.output_h = dense(embedding_size, "output_h")
         self.output_z = dense(embedding_size, "output_z", use_bias=False)
         self.vocabulary = dense(vocabulary_size, "vocabulary")
-        self.drop = layers.Dropout(dropout, dtype=self.dtype_policy)
+        # Named, as Keras names it where it isn't: without, PyTorch draws from its global generator,
+        # which no checkpoint holds.
+        seed = random.randint(1, 10**9) if dropout else None
+        self.drop = layers.Dropout(dropout, seed=seed, dtype=self.dtype_policy)
 
     def build(self, tokens_shape, memory_shape):
         size = memory_shape[-1]

@@ -10,7 +10,10 @@ from v2t_lib.models.hosts import current
 
 
 def gpus() -> list[str]:
-    """The GPUs that Keras sees; on JAX asking for them by kind fails where there are none."""
+    """The GPUs that Keras computes on; asking JAX for them by kind fails where there are none."""
+    if keras.backend.backend() == "torch":  # no keras.distribution there: ask where tensors go
+        device = str(keras.ops.zeros(()).device)
+        return [device] if device != "cpu" else []
     return [device for device in keras.distribution.list_devices() if device.startswith("gpu")]
 
 

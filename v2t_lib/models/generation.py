@@ -45,7 +45,7 @@ def allowed_log_probs(logits):
     log_probs = ops.log_softmax(ops.cast(logits, "float32"))
     barred = np.zeros(logits.shape[-1], np.float32)
     barred[[PAD, START, UNK]] = IMPOSSIBLE
-    return log_probs + barred
+    return log_probs + ops.convert_to_tensor(barred)
 
 
 def most_probable(log_probs, count: int = ALTERNATIVES):

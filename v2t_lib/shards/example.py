@@ -19,6 +19,7 @@ from PIL import Image
 
 from v2t_lib.captions_file import Record
 from v2t_lib.errors import disk_error
+from v2t_lib.shards.load_tensorflow import load_tensorflow
 from v2t_lib.specs import ClipSpec
 from v2t_lib.text.vocabulary import normalise
 
@@ -85,8 +86,7 @@ def decode_masks(masks: bytes, spec: ClipSpec) -> np.ndarray:
 
 
 def _stored(source: str, captions: Sequence[str], /, **columns: list) -> StoredExample:
-    import tensorflow as tf
-
+    tf = load_tensorflow()
     columns["source"] = [source.encode()]
     columns["sentences"] = [normalise(caption).encode() for caption in captions]
     features = {
@@ -127,8 +127,7 @@ class RecordWriter:
     """
 
     def __init__(self, path: Path):
-        import tensorflow as tf
-
+        tf = load_tensorflow()
         self._path, self._error = path, tf.errors.OpError
         with self._writing():
             self._writer = tf.io.TFRecordWriter(str(path))
@@ -158,8 +157,7 @@ class RecordWriter:
 
 def whole_examples(path: Path) -> Iterator[StoredExample]:
     """Yields the examples of a TFRecord file up to its end, or to where it is damaged or cut."""
-    import tensorflow as tf
-
+    tf = load_tensorflow()
     records = tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
     with contextlib.suppress(tf.errors.DataLossError):
         for serialised in records:

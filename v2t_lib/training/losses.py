@@ -42,7 +42,7 @@ def sentence_loss(y_true, y_pred):
     """
     barred = np.zeros(y_pred.shape[-1], np.float32)
     barred[[PAD, START, UNK]] = -1e9
-    logits = ops.cast(y_pred, "float32") + barred
+    logits = ops.cast(y_pred, "float32") + ops.convert_to_tensor(barred)
     nll = ops.sparse_categorical_crossentropy(y_true, logits, from_logits=True)
     return ops.sum(nll * _mask(y_true)[0], axis=-1)
 

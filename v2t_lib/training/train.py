@@ -56,12 +56,12 @@ def _blind(recipe: Recipe, memory_size: int) -> Recipe:
 
 
 def _check_precision(recipe: Recipe) -> None:
-    """Refuses what gives NaN: oneDNN's gradients of narrow 3D convolutions in bfloat16."""
+    """Refuses what can give NaN: oneDNN's gradients of narrow 3D convolutions in bfloat16."""
     half, convolves = recipe.training.precision == "mixed_bfloat16", recipe.encoder != "blind"
-    on_cpu = keras.backend.backend() == "tensorflow" and not gpus()
-    if half and convolves and on_cpu:
+    by_onednn = keras.backend.backend() in ("tensorflow", "torch") and not gpus()
+    if half and convolves and by_onednn:
         raise ValueError(
-            "expected precision float32 on a CPU with Keras on TensorFlow. Received: "
+            "expected precision float32 on a CPU with Keras on TensorFlow or PyTorch. Received: "
             "mixed_bfloat16, in which the gradients of 3D convolutions are NaN there; train with "
             "--precision float32, on a GPU, or with KERAS_BACKEND=jax"
         )

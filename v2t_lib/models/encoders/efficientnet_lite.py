@@ -40,7 +40,8 @@ def efficientnet_lite(name: str, input_shape: tuple[int, int, int], top: bool) -
 
     Returns:
         A model from pictures to `(ceil(H / 32), ceil(W / 32), 1280)`, or to 1,000 logits. Its
-        layers are called as the published weights are. Batch normalisation is folded into the
+        layers are called as the published weights are, with dashes for dots, which PyTorch lets
+        no parameter have. Batch normalisation is folded into the
         convolutions: its statistics stay those of ImageNet, and a frame takes half the time.
     """
     wider, deeper = SCALES[name]
@@ -52,7 +53,7 @@ def efficientnet_lite(name: str, input_shape: tuple[int, int, int], top: bool) -
         ends = stage in (0, len(_STAGES) - 1)  # in Lite these two keep their depth
         for repeat in range(repeats if ends else math.ceil(deeper * repeats)):
             first = repeat == 0
-            prefix, size = f"_blocks.{number}.", _rounded(wider * channels)
+            prefix, size = f"_blocks-{number}-", _rounded(wider * channels)
             x = _block(x, prefix, kernel, stride if first else 1, expansion, size)
             number += 1
     x = _activated(x, layers.Conv2D, "_conv_head", _HEAD, 1)
@@ -114,7 +115,7 @@ def load_weights(model: keras.Model, path: Path) -> None:
             except (KeyError, ValueError) as error:
                 raise ModelError(
                     f"{path}: expected the weights of {model.name}. Received: {error} at "
-                    f"{layer.name}"
+                    f"{_published(layer)}"
                 ) from None
 
 
@@ -128,12 +129,18 @@ _NORMS = {
 }
 
 
+def _published(layer: layers.Layer) -> str:
+    """What the published weights call a layer."""
+    return layer.name.replace("-", ".")
+
+
 def _converted(layer: layers.Layer, tensors: dict[str, np.ndarray]) -> list[np.ndarray]:
     """A layer's kernel and bias in Keras's layout, with the normalisation that follows it."""
-    kernel = tensors[f"{layer.name}.weight"]
+    published = _published(layer)
+    kernel = tensors[f"{published}.weight"]
     if isinstance(layer, layers.Dense):
-        return [kernel.T, tensors[f"{layer.name}.bias"]]
-    prefix, dot, name = layer.name.rpartition(".")
+        return [kernel.T, tensors[f"{published}.bias"]]
+    prefix, dot, name = published.rpartition(".")
     parts = ("weight", "bias", "running_mean", "running_var")
     gamma, beta, mean, variance = (tensors[f"{prefix}{dot}{_NORMS[name]}.{p}"] for p in parts)
     scale = gamma / np.sqrt(variance + 1e-3)
