@@ -103,7 +103,8 @@ def _loudness(args: argparse.Namespace) -> Iterator[None]:
     else:
         # TensorFlow's start-up notes would bury what users need to read.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        _load_quietly(LOADS.get(args.command, ()))
+        if not getattr(args, "spark", None):  # whose tasks load what they need
+            _load_quietly(LOADS.get(args.command, ()))
     try:
         yield
     finally:
