@@ -11,7 +11,7 @@ from pathlib import Path
 
 from v2t_lib.clips.folder import clips_in
 from v2t_lib.cluster.jobs import CaptionJob, FetchJob, PackJob, VerifyJob
-from v2t_lib.cluster.plan import PLAN_FILE, begun_plan, digest_of, plan_clips, plan_rows
+from v2t_lib.cluster.plan import PLAN_FILE, Plan, begun_plan, digest_of, plan_clips, plan_rows
 from v2t_lib.cluster.results import Joined, join_manifests, join_shards, join_tables
 from v2t_lib.cluster.run import Job, run_job
 from v2t_lib.cluster.session import Cluster, session

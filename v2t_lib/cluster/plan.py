@@ -23,7 +23,7 @@ from v2t_lib.tsv import iter_rows
 
 #: Rows of a share, and fewer where some of the cluster's cores would have nothing to do.
 ROWS = 1000
-FEW_ROWS = 25
+FEW_ROWS = 100
 #: Shares for each core, so that a slow one doesn't hold up the rest.
 SHARES_A_CORE = 8
 #: Characters of rows that wait in memory to be written.
@@ -113,7 +113,7 @@ def digest_of(path: str | Path) -> str:
             while block := file.read(2**20):
                 digest.update(block)
     except OSError as error:
-        raise DataError(f"expected a text file at {path}. Received: {error.strerror}") from None
+        raise DataError(f"expected a file at {path}. Received: {error.strerror}") from None
     return digest.hexdigest()
 
 

@@ -75,6 +75,7 @@ def _java(conf) -> Iterator[Any]:
             yield gateway
         finally:
             gateway.shutdown()
+            gateway.proc.stdin.close()
             gateway.proc.kill()
             gateway.proc.wait()
             SparkContext._gateway = SparkContext._jvm = None  # for the next session
