@@ -11,6 +11,7 @@ import pyarrow.parquet
 import pytest
 import s3fs
 from helpers import scripted_server as scripted
+from helpers import tiny
 from helpers.clips import write_gif
 from spark_cluster import running
 
@@ -25,6 +26,7 @@ from v2t_lib.models.saving import save
 from v2t_lib.models.verifier import Verifier
 from v2t_lib.shards.example import whole_examples
 from v2t_lib.shards.format import DatasetInfo
+from v2t_lib.shards.pack import pack
 from v2t_lib.specs import ClipSpec
 
 pytestmark = [
@@ -297,13 +299,15 @@ def test_what_cannot_begin_is_one_sentence_and_leaves_nothing(
     with monkeypatch.context() as patch:
         patch.setenv("JAVA_HOME", str(tmp_path))
         assert "expected Java 17 or later" in pack_fails()
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        nobody = f"spark://127.0.0.1:{closed.getsockname()[1]}"
-        assert "answers at " + nobody in pack_fails(nobody)
-        closed.listen()
-        monkeypatch.setattr(session, "ANSWER_SECONDS", 15)
-        assert "within 15 s. Received: nothing" in pack_fails(nobody)
+    with socket.socket() as nobody, monkeypatch.context() as patch:
+        nobody.bind(("127.0.0.1", 0))
+        master = f"spark://127.0.0.1:{nobody.getsockname()[1]}"
+        assert f"answers at {master} within 60 s. Received: Connection refused" in pack_fails(
+            master
+        )
+        nobody.listen()
+        patch.setattr(session, "MASTER_SECONDS", 5)
+        assert "within 5 s. Received: nothing" in pack_fails(master)
     assert "expected the Python package for abfs:// URLs" in pack_fails(out="abfs://a/b")
     assert "expected to read and write s3://nowhere/out" in pack_fails(out="s3://nowhere/out")
     with monkeypatch.context() as patch:
@@ -312,5 +316,6 @@ def test_what_cannot_begin_is_one_sentence_and_leaves_nothing(
         assert "expected v2t_lib 9.9.9 on every worker" in said and v2t_lib.__version__ in said
     while cluster.workers:
         cluster.kill(cluster.workers[0])
-    assert f"expected a worker of {cluster.url} to take a task within 15 s" in pack_fails()
+    monkeypatch.setattr(session, "WORKER_SECONDS", 5)
+    assert f"expected a worker of {cluster.url} to take a task within 5 s" in pack_fails()
     assert not out.exists() and not s3.exists("nowhere")

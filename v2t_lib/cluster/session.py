@@ -21,8 +21,8 @@ from v2t_lib.cluster.storage import Storage
 from v2t_lib.errors import ClusterError
 from v2t_lib.progress import Progress
 
-#: Seconds that a master, and then a worker, has to answer.
-ANSWER_SECONDS = 60
+#: Seconds that a master has to answer, and then a worker to take a task.
+MASTER_SECONDS = WORKER_SECONDS = 60
 
 
 def _require_java() -> None:
@@ -40,12 +40,12 @@ def _require_answer(master: str) -> None:
     why = ""
     for host, port in re.findall(r"([^/,\s]+):(\d+)", master.removeprefix("spark://")):
         try:
-            socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS).close()
+            socket.create_connection((host, int(port)), timeout=MASTER_SECONDS).close()
             return
         except OSError as error:
             why = error.strerror or str(error)
     raise ClusterError(
-        f"expected a Spark master that answers at {master} within {ANSWER_SECONDS} s. Received: "
+        f"expected a Spark master that answers at {master} within {MASTER_SECONDS} s. Received: "
         f"{why or 'an address without host:port'}; start it, or name another one"
     )
 
@@ -110,14 +110,14 @@ def session(master: str) -> Iterator["Cluster"]:
     interrupt = signal.getsignal(signal.SIGINT)
     with _java(conf) as gateway:
         late = threading.Event()
-        watch = threading.Timer(ANSWER_SECONDS, lambda: (late.set(), gateway.proc.kill()))
+        watch = threading.Timer(MASTER_SECONDS, lambda: (late.set(), gateway.proc.kill()))
         watch.start()
         try:
             context = SparkContext(conf=conf, gateway=gateway)
         except Exception as error:
             why = "nothing" if late.is_set() else _reason(error)
             raise ClusterError(
-                f"expected a Spark master that answers at {master} within {ANSWER_SECONDS} s. "
+                f"expected a Spark master that answers at {master} within {MASTER_SECONDS} s. "
                 f"Received: {why}; start it, or name another one"
             ) from None
         finally:
@@ -200,9 +200,9 @@ class Cluster:
             progress.update(len(items) - progress.n)
 
     def _refuse_idleness(self, finished: int, running: int, seconds: float) -> None:
-        if seconds > ANSWER_SECONDS and not running and not finished:
+        if seconds > WORKER_SECONDS and not running and not finished:
             raise ClusterError(
-                f"expected a worker of {self._master} to take a task within {ANSWER_SECONDS} s. "
+                f"expected a worker of {self._master} to take a task within {WORKER_SECONDS} s. "
                 "Received: none did; see that workers are registered and have cores free"
             )
 

@@ -14,6 +14,8 @@ from v2t_lib.errors import ClusterError, V2TError
 #: Where unfinished files wait, and what the tasks have to know of each other lies.
 PRIVATE = "_spark"
 _TEMPORARY = f"{PRIVATE}/temporary"
+#: These have no folders; to make one would make a bucket.
+OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "oci")
 
 
 @contextlib.contextmanager
@@ -65,12 +67,17 @@ class Storage:
         files, root = url_to_fs(self.url, use_listings_cache=False)
         return files, f"{root.rstrip('/')}/{name}" if name else root
 
+    def _make_folder_of(self, name: str) -> None:
+        if self.url.partition("://")[0] not in OBJECT_STORES:
+            files, path = self._at(name)
+            files.makedirs(files._parent(path), exist_ok=True)
+
     def probe(self) -> str:
         """Writes a small file, to find out whether that can be done; its name."""
         name = f"{_TEMPORARY}/probe-{uuid.uuid4().hex}"
         with _naming(self.url):
+            self._make_folder_of(name)
             files, path = self._at(name)
-            files.makedirs(files._parent(path), exist_ok=True)
             files.pipe_file(path, b"v2t")
         return name
 
@@ -99,18 +106,18 @@ class Storage:
     def put(self, local: Path, name: str) -> None:
         """Copies a file of this machine into the folder, over one of that name."""
         with _naming(self.url):
-            files, temporary = self._at(f"{_TEMPORARY}/{uuid.uuid4().hex}")
-            _, path = self._at(name)
-            for made in (temporary, path):
-                files.makedirs(files._parent(made), exist_ok=True)
+            unfinished = f"{_TEMPORARY}/{uuid.uuid4().hex}"
+            for made in (unfinished, name):
+                self._make_folder_of(made)
+            (files, temporary), (_, path) = self._at(unfinished), self._at(name)
             files.put_file(str(local), temporary)
             files.mv(temporary, path)
 
     def put_all(self, local: Path, name: str) -> None:
         """Copies the files in a local folder, not one by one; they aren't there all at once."""
         with _naming(self.url):
+            self._make_folder_of(f"{name}/any")
             files, path = self._at(name)
-            files.makedirs(path, exist_ok=True)
             names = sorted(os.listdir(local))
             files.put([str(local / n) for n in names], [f"{path}/{n}" for n in names])
 
