@@ -125,7 +125,8 @@ def _restore(out: Storage, before: Path, folder: Path) -> None:
 def _publish(out: Storage, share: int, seen: str, folder: Path) -> None:
     """Puts large files into their places, and then all others as the share's ZIP."""
     small, published = {}, {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    whole = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".part")
+    for path in sorted(whole):
         name = path.relative_to(folder).as_posix()
         if path.suffix in (".json", ".jsonl", ".tsv"):
             small[name] = path

@@ -21,8 +21,10 @@ from v2t_lib.cluster.storage import Storage
 from v2t_lib.errors import ClusterError
 from v2t_lib.progress import Progress
 
-#: Seconds that a master has to answer, and then a worker to take a task.
-MASTER_SECONDS = WORKER_SECONDS = 60
+#: Seconds that a master has to answer.
+MASTER_SECONDS = 120
+#: Seconds until a worker has to have taken a task; others' jobs may come first.
+WORKER_SECONDS = 300
 
 
 def _require_java() -> None:
@@ -31,7 +33,7 @@ def _require_java() -> None:
         where = f"none in JAVA_HOME, {home}" if home else "none on the PATH"
         raise ClusterError(
             f"expected Java 17 or later, on which Spark runs. Received: {where}; install it (on "
-            "Debian and Ubuntu the package openjdk-17-jre-headless)"
+            "Debian and Ubuntu the package default-jre-headless)"
         )
 
 
