@@ -5,6 +5,9 @@ Efficiency: the same GIFs, of about TGIF's size and length, are packed by one wo
 by two, on this machine's loopback; the share of the ideal, half the time, should be 85% or more.
 Spark's start isn't counted. It needs two cores that have nothing else to do.
 
+Rates: what a clip costs in CPU time and bytes, on a single core, for `docs/scale.md`; a busy machine
+hardly changes that.
+
 Memory: the driver plans 10,000 and 1,000,000 rows, and joins the results of as many; nothing is
 downloaded. The peak should be the same within a tenth.
 """
@@ -22,12 +25,14 @@ from pathlib import Path
 from fetch import draw
 from spark_cluster import running
 
+from v2t_lib.captions_file import read_captions
 from v2t_lib.cluster import commands, jobs, run, session
 from v2t_lib.cluster.plan import begun_plan, plan_clips
 from v2t_lib.cluster.results import join_manifests, join_shards
 from v2t_lib.cluster.storage import Storage, pack_zip
 from v2t_lib.fetching.manifest import HEADER, Row, line_of
 from v2t_lib.shards.format import DatasetInfo, LeftOut
+from v2t_lib.shards.pack import pack
 from v2t_lib.specs import ClipSpec
 
 SPEC = ClipSpec()
@@ -50,6 +55,25 @@ def packing_seconds(folder: Path, captions: Path, workers: int) -> float:
             seconds.append(time.monotonic() - begun)
             assert join_shards(out, plan).clips == plan.rows
         return seconds[-1]
+
+
+def rates() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        (folder / "clips").mkdir()
+        drawn = draw(folder / "clips")
+        captions, spent = folder / "clips" / "captions.tsv", []
+        for count in (10, len(drawn)):  # the difference is free of what starting costs
+            captions.write_text("".join(f"{path.name}\ta caption\n" for path in drawn[:count]))
+            begun = sum(os.times()[:4])
+            info = pack(read_captions(captions), captions, folder / str(count), SPEC, 1)
+            spent.append(sum(os.times()[:4]) - begun)
+        size = sum(path.stat().st_size for path in drawn) / len(drawn)
+        print(
+            f"a GIF of {size / 1e6:.2f} MB: {(spent[1] - spent[0]) / (len(drawn) - 10):.4f} s of "
+            f"CPU to decode and pack, {info.bytes / info.clips / 1e3:.1f} kB in a shard",
+            flush=True,
+        )
 
 
 def efficiency(clips: int) -> None:
@@ -76,9 +100,7 @@ def drive(rows: int) -> None:
         captions = folder / "captions.tsv"
         with open(captions, "w") as file:
             for number in range(rows):
-                file.write(
-                    f"https://127.0.0.1/clips/{number:08d}.gif\ta caption of clip {number}\n"
-                )
+                file.write(f"https://127.0.0.1/clips/{number:08d}.gif\ta caption of {number}\n")
         settings = commands._settings("fetch", captions, [], SPEC) | {"keep": False}
         plan = begun_plan(out, settings) or plan_clips(captions, [], out, settings, 2)
         for share in range(plan.shares):
@@ -114,15 +136,14 @@ def memory() -> None:
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=2000)
-    parser.add_argument("--only", choices=("efficiency", "memory"))
+    parser.add_argument("--only", choices=("rates", "efficiency", "memory"))
     parser.add_argument("--drive", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.drive:
         return drive(args.drive)
-    if args.only != "memory":
-        efficiency(args.clips)
-    if args.only != "efficiency":
-        memory()
+    parts = {"rates": rates, "efficiency": lambda: efficiency(args.clips), "memory": memory}
+    for part in [args.only] if args.only else parts:
+        parts[part]()
 
 
 if __name__ == "__main__":
