@@ -5,7 +5,7 @@ Efficiency: the same GIFs, of about TGIF's size and length, are packed by one wo
 by two, on this machine's loopback; the share of the ideal, half the time, should be 85% or more.
 Spark's start isn't counted. It needs two cores that have nothing else to do.
 
-Rates: what a clip costs in CPU time and bytes, on a single core, for `docs/scale.md`; a busy machine
+Rates: what a clip costs in CPU time and bytes, for `docs/scale.md`; a busy machine
 hardly changes that.
 
 Memory: the driver plans 10,000 and 1,000,000 rows, and joins the results of as many; nothing is
