@@ -8,9 +8,7 @@ import threading
 import time
 from pathlib import Path
 
-import pyarrow.parquet
 import pytest
-import s3fs
 from helpers import scripted_server as scripted
 from helpers import tiny
 from helpers.clips import write_gif
@@ -49,6 +47,7 @@ CLIPS = int(os.environ.get("V2T_SPARK_CLIPS", 320))
 @pytest.fixture(scope="module")
 def s3():
     """A local S3 with a bucket `clips`, and the variables by which S3 clients find it."""
+    import s3fs
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
@@ -59,7 +58,7 @@ def s3():
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         patch.setenv("AWS_ACCESS_KEY_ID", "nobody")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
-        files = s3fs.S3FileSystem()
+        files = s3fs.S3FileSystem(use_listings_cache=False)
         files.mkdir("clips")
         yield files
         files.clear_instance_cache()
@@ -255,6 +254,8 @@ def approximately(row: dict) -> dict:
 
 
 def test_captions_and_verdicts_are_one_machines(cluster, s3, gifs, model, tmp_path, capsys):
+    from pyarrow.parquet import read_table
+
     captions = local_clips(tmp_path, gifs, 20)
     common = ["--model", model, "--json"]
     on_spark = [*common, "--spark", cluster.url]
@@ -275,7 +276,7 @@ def test_captions_and_verdicts_are_one_machines(cluster, s3, gifs, model, tmp_pa
     rows = list(map(json.loads, capsys.readouterr().out.splitlines()))
     out = tmp_path / "verdicts"
     assert main(["verify", str(captions), *on_spark, "--out", str(out), "--parquet"]) == 1
-    ours = pyarrow.parquet.read_table(out / "verdicts.parquet").to_pylist()
+    ours = read_table(out / "verdicts.parquet").to_pylist()
     assert [row["sentence"] for row in ours] == [f"caption {n}" for n in range(21)]
     for one, other in zip(ours, rows, strict=True):
         assert one["error"] == other.get("error")
