@@ -316,6 +316,7 @@ def test_what_cannot_begin_is_one_sentence_and_leaves_nothing(
         assert "within 5 s. Received: nothing" in pack_fails(master)
     assert "expected the Python package for abfs:// URLs" in pack_fails(out="abfs://a/b")
     assert "expected to read and write s3://nowhere/out" in pack_fails(out="s3://nowhere/out")
+    assert "expected to read and write /proc/nothing" in pack_fails(out="/proc/nothing")
     with monkeypatch.context() as patch:
         patch.setattr(session, "__version__", "9.9.9")
         said = pack_fails()

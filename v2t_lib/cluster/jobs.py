@@ -131,14 +131,16 @@ class CaptionJob:
     kept = False
 
     def work(self, rows: list[dict], share: Path, folder: Path) -> None:
-        _write_table(map(self._row, rows), folder)
+        captioner = _captioner(self.model)
 
-    def _row(self, row: dict) -> dict:
-        file = without_password(row["file"])
-        try:
-            return _captioner(self.model).caption(row["source"], beam=self.beam).to_dict(file)
-        except V2TError as error:
-            return {"file": file, "error": str(error)}
+        def row_of(clip: dict) -> dict:
+            file = without_password(clip["file"])
+            try:
+                return captioner.caption(clip["source"], beam=self.beam).to_dict(file)
+            except V2TError as error:
+                return {"file": file, "error": str(error)}
+
+        _write_table(map(row_of, rows), folder)
 
     def unfinished(self, folder: Path) -> bool:
         return _unreachable(folder)
