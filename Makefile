@@ -33,8 +33,8 @@ BENCHMARKS := decoder encoders training_step input_pipeline growth decoding deco
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-shared test-jax test-torch test-keras test-browser notebooks \
-	notebooks-full fuzz lint format bench
+.PHONY: help demo test test-shared test-jax test-torch test-keras test-browser test-spark \
+	notebooks notebooks-full fuzz lint format bench
 
 help: ## show this list
 	@echo "usage: make TARGET"
@@ -44,7 +44,8 @@ demo: $(VENV)/.core ## the whole path on embedded data: draws, packs, trains, sc
 	$(BIN)/v2t demo --out runs/demo $(ARGS)
 
 test: $(VENV)/.dev ## the tests that need nothing outside the repository
-	$(BIN)/pytest $(PARALLEL) -m "not shared and not browser and not notebook and not jax" $(ARGS)
+	$(BIN)/pytest $(PARALLEL) -m "not shared and not browser and not notebook and not jax and not spark" \
+	  $(ARGS)
 
 test-shared: $(VENV)/.dev ## the tests on real clips and captions, in ../shared beside the checkout
 	@test -d ../shared/data || { \
@@ -73,6 +74,12 @@ test-browser: $(VENV)/.browser ## the pages in Chromium: alone, in Notebook 6 an
 	  echo "expected Chromium on the path; on Debian and Ubuntu, install the package chromium" >&2; \
 	  exit 1; }
 	$(BIN)/pytest -m browser tests/views/test_browser*.py $(ARGS)
+
+test-spark: $(VENV)/.spark ## --spark on a cluster of processes on this machine, and a local S3
+	@command -v java >/dev/null || { \
+	  echo "expected Java on the path; on Debian and Ubuntu, install default-jre-headless" >&2; \
+	  exit 1; }
+	$(BIN)/pytest -m spark tests/cluster --durations=5 $(ARGS)
 
 fuzz: $(VENV)/.dev ## 2,000 broken clips; 20,000 are among the benchmarks
 	$(BIN)/python benchmarks/fuzz_clips.py --count 2000 $(ARGS)
@@ -140,6 +147,11 @@ $(VENV)/.torch: pyproject.toml Makefile $(VENV)/.dev
 	@$(BIN)/python -m venv $(VENV)/torch
 	@$(VENV)/torch/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	@$(call behind,$(VENV)/torch)
+	@touch $@
+
+$(VENV)/.spark: pyproject.toml $(VENV)/.dev
+	@echo "installing Spark and a local S3"
+	@$(PIP) -e '.[spark]' 'moto[server]>=5' s3fs
 	@touch $@
 
 # Old releases of Keras, each in a folder that goes before the environment's own.

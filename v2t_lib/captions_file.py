@@ -10,11 +10,11 @@ import hashlib
 import itertools
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from v2t_lib.errors import DataError
-from v2t_lib.tsv import is_url, read_rows
+from v2t_lib.tsv import is_url, iter_rows, read_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +61,26 @@ def _check(path: str | Path, number: int, columns: list[str], blank: bool = Fals
         f"{path}, row {number}: expected `source<TAB>caption`. "
         f"Received: {what} in {' | '.join(columns)[:120]!r}"
     )
+
+
+def iter_captions(path: str | Path) -> Iterator[tuple[str, str]]:
+    """Yields source and caption of every row, one by one, repeated rows included.
+
+    Raises:
+        DataError: As `read_captions`, as far as the file has been read.
+    """
+    for number, columns in iter_rows(path):
+        _check(path, number, columns)
+        yield columns[0], columns[1]
+
+
+def gather(rows: Iterable[tuple[str, str]]) -> list[Record]:
+    """Sources and captions to one record a source, in order of first appearance; a caption that a
+    source has several times counts once."""
+    captions: dict[str, dict[str, None]] = {}
+    for source, caption in rows:
+        captions.setdefault(source, {})[caption] = None
+    return [Record(_key(source), source, tuple(texts)) for source, texts in captions.items()]
 
 
 def read_captions(path: str | Path, keep_repeats: bool = False) -> list[Record]:

@@ -52,6 +52,10 @@ class DeviceError(V2TError):
     """More devices than there are, or ones that can't be used this way."""
 
 
+class ClusterError(V2TError):
+    """A Spark cluster, or a folder that its machines share, that can't be used."""
+
+
 class ModelError(V2TError):
     """A model file that can't be loaded: corrupt, of another version, or containing code."""
 

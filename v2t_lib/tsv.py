@@ -1,9 +1,11 @@
 """Rows of UTF-8 TSV files: reading them, and recognising a header row."""
 
+import codecs
+import itertools
 import os
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from v2t_lib.errors import DataError
@@ -40,23 +42,35 @@ def is_url(source: str) -> bool:
     return _URL.match(source) is not None
 
 
-def _read_text(path: str | Path) -> str:
+def _lines(path: str | Path) -> Iterator[str]:
+    """Yields the lines of a UTF-8 file one by one, so that a file of any size needs no memory."""
+    place = 0
     try:
-        data = Path(path).read_bytes()
+        with open(path, "rb") as file:
+            # Not splitlines, which also splits at characters that a caption may hold.
+            for number, line in enumerate(file, start=1):
+                if number == 1:
+                    line = line.removeprefix(codecs.BOM_UTF8)
+                try:
+                    text, wrong = line.decode(), line.find(b"\0")
+                except UnicodeDecodeError as error:
+                    wrong = error.start
+                if wrong >= 0:
+                    raise DataError(
+                        f"{path}, row {number}: expected UTF-8 text. Received: "
+                        f"0x{line[wrong]:02x} at byte {place + wrong}; save the file as UTF-8 and "
+                        "try again"
+                    )
+                yield text.removesuffix("\n")
+                place += len(line)
     except OSError as error:
         raise DataError(f"expected a text file at {path}. Received: {error.strerror}") from error
-    try:
-        text = data.decode("utf-8-sig")
-        wrong = len(text[: text.index("\0")].encode()) if "\0" in text else None
-    except UnicodeDecodeError as error:
-        wrong = error.start
-    if wrong is None:
-        return text
-    row = data.count(b"\n", 0, wrong) + 1
-    raise DataError(
-        f"{path}, row {row}: expected UTF-8 text. "
-        f"Received: 0x{data[wrong]:02x} at byte {wrong}; save the file as UTF-8 and try again"
-    )
+
+
+def _filled_rows(path: str | Path) -> Iterator[Row]:
+    for number, line in enumerate(_lines(path), start=1):
+        if line.strip(" \r"):
+            yield number, [column.strip() for column in line.split("\t")]
 
 
 def _names(cell: str) -> set[str]:
@@ -65,7 +79,7 @@ def _names(cell: str) -> set[str]:
     return set(re.findall(r"[^\W_]+", parted.lower()))
 
 
-def _is_header(path: str | Path, rows: Sequence[Row]) -> bool:
+def _is_header(path: str | Path, first: Row, second: Row) -> bool:
     """Whether the first row names the columns of the others.
 
     Its source must be a bare word or two that is no file, and no other row may have it. Then the
@@ -76,18 +90,42 @@ def _is_header(path: str | Path, rows: Sequence[Row]) -> bool:
     def exists(source: str) -> bool:
         return is_url(source) or os.path.isfile(Path(path).parent / source)
 
-    (_, columns), *others = rows
-    if len(columns) != 2 or not all(columns) or not others:
+    _, columns = first
+    if len(columns) != 2 or not all(columns):
         return False
     source, caption = columns
-    recurs = any(source == other for _, (other, *_) in others)
-    if re.search(r"[./\\]", source) or exists(source) or recurs:
+    if re.search(r"[./\\]", source) or exists(source):
         return False
     sources, captions = set(_SOURCE_NAMES.split()), set(_CAPTION_NAMES.split())
     usual = _names(source) <= sources and _names(caption) & captions
-    if usual and len(caption.split()) <= 3:
-        return True
-    return len(caption.split()) == 1 and exists(others[0][1][0])
+    usual = usual and len(caption.split()) <= 3
+    if not usual and not (len(caption.split()) == 1 and exists(second[1][0])):
+        return False
+    others = itertools.islice(_filled_rows(path), 1, None)
+    return all(source != other for _, (other, *_) in others)
+
+
+def iter_rows(path: str | Path) -> Iterator[Row]:
+    """Yields the rows of a TSV file one by one, as `read_rows` returns them.
+
+    Raises:
+        DataError: As `read_rows`, as far as the file has been read.
+    """
+    rows = _filled_rows(path)
+    first, second = next(rows, None), next(rows, None)
+    if first is None:
+        raise DataError(f"{path}: expected at least one row. Received: an empty file")
+    if second is not None and _is_header(path, first, second):
+        number, columns = first
+        warnings.warn(
+            f"{path}, row {number}: taken for a header and skipped: {' | '.join(columns)!r}",
+            stacklevel=4,
+        )
+    else:
+        yield first
+    if second is not None:
+        yield second
+        yield from rows
 
 
 def read_rows(path: str | Path) -> list[Row]:
@@ -98,19 +136,4 @@ def read_rows(path: str | Path) -> list[Row]:
     Raises:
         DataError: No such file, an empty one, or not UTF-8.
     """
-    # Not splitlines, which also splits at characters that a caption may hold.
-    lines = enumerate(_read_text(path).split("\n"), start=1)
-    rows = [
-        (number, [column.strip() for column in line.split("\t")])
-        for number, line in lines
-        if line.strip(" \r")
-    ]
-    if not rows:
-        raise DataError(f"{path}: expected at least one row. Received: an empty file")
-    if _is_header(path, rows):
-        number, columns = rows.pop(0)
-        warnings.warn(
-            f"{path}, row {number}: taken for a header and skipped: {' | '.join(columns)!r}",
-            stacklevel=3,
-        )
-    return rows
+    return list(iter_rows(path))

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from v2t_lib.cli.flags import add_json, add_model, share
+from v2t_lib.cli.spark import add_spark, check_spark, say_table
 from v2t_lib.clips.folder import clips_in
 from v2t_lib.clips.missing import shown
 from v2t_lib.errors import ModelError, V2TError
@@ -19,7 +20,8 @@ from v2t_lib.tsv import cell, is_url, without_password
 
 def add_arguments(parser):
     add = parser.add_argument
-    text = "a GIF, APNG, WebP, MP4, MOV, WebM or AVI: a path or URL; or a folder of clips"
+    text = "a GIF, APNG, WebP, MP4, MOV, WebM or AVI: a path or URL; or a folder of clips; with "
+    text += "--spark also a TSV or TXT list of clips, a row each"
     add("files", nargs="+", metavar="FILE|FOLDER", help=text)
     text = "no caption where the clip is unlike the training data, or where the model is less sure "
     text += "of it than of the captions of this share of held-out clips: 0.9 leaves out a tenth"
@@ -32,22 +34,7 @@ def add_arguments(parser):
     add("--hedge", default=HEDGE, metavar="WORD", help=text)
     add_model(parser, beam=1)
     add_json(parser)
-
-
-def _as_json(file: str, caption) -> dict:
-    words = []
-    for number, (word, prob) in enumerate(zip(caption.words, caption.probs, strict=True)):
-        frame = caption.frame_of(number)
-        seconds = round(float(caption.seconds[frame]), 3)
-        words.append(
-            {"word": word, "prob": round(float(prob), 4), "frame": frame, "seconds": seconds}
-        )
-    return {
-        "file": file,
-        "caption": caption.text,
-        "log_prob": round(caption.log_prob, 4),
-        "words": words,
-    }
+    add_spark(parser, table=True)
 
 
 def _doubt(caption, least: float) -> str:
@@ -74,7 +61,7 @@ def _least_log_prob(captioner, share: float | None) -> float:
 def _print(file: str, caption, doubt: str, as_json: bool) -> None:
     if as_json:
         row = {"file": file, "caption": None, "abstained": doubt} if doubt else None
-        print(json.dumps(row or _as_json(file, caption), ensure_ascii=False), flush=True)
+        print(json.dumps(row or caption.to_dict(file), ensure_ascii=False), flush=True)
     else:
         print(f"{cell(file)}\t{'' if doubt else caption.text}", flush=True)
 
@@ -102,6 +89,12 @@ def _source(clip: str, folder: str) -> str:
 
 
 def run(args) -> int:
+    if check_spark(args, "abstain", "table", "html"):
+        from v2t_lib.cluster.commands import caption_clips
+
+        options = (args.files, args.model, args.beam, args.out, args.parquet)
+        rows, failed = caption_clips(args.spark, *options)
+        return say_table(args, "captions", rows, failed, "clips gave no caption")
     from v2t_lib.models.saving import load
     from v2t_lib.views.review import Review
 

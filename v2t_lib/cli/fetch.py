@@ -15,6 +15,7 @@ from v2t_lib.cli.flags import (
     given,
     number,
 )
+from v2t_lib.cli.spark import add_spark, check_spark, place
 from v2t_lib.errors import DataError
 from v2t_lib.fetching.policy import DEFAULT_POLICY, RetryPolicy
 
@@ -32,7 +33,7 @@ def add_arguments(parser):
     what.add_argument("captions", nargs="?", help=text)
     what.add_argument("--report", type=Path, metavar="DIR", help="only count what DIR has, draw it")
     text = "where manifest, clips and shards go (default: a published data set's name)"
-    add("--out", type=Path, metavar="DIR", help=text)
+    add("--out", type=place, metavar="DIR", help=text)
     text = "only the sources of this split list, or published split: train, val or test; repeatable"
     add("--split", action="append", metavar="LIST", help=text)
     add("--limit", type=number(1), metavar="CLIPS", help="only this many clips, the first")
@@ -45,6 +46,7 @@ def add_arguments(parser):
     add("--mirror", metavar="URL", help="where a published data set's files are, ending in /")
     add_json(parser)
     add_options(parser, "servers", DEFAULT_POLICY)
+    add_spark(parser)
 
 
 def _published() -> list[str]:
@@ -53,16 +55,15 @@ def _published() -> list[str]:
     return [name for name in DATASETS if DATASETS[name].fetchable]
 
 
-def _plan(args):
-    """The captions file and the records asked for, of a published data set or a file."""
-    from v2t_lib.captions_file import read_captions, select
+def _sources(args):
+    """The captions file, and the split lists asked for, of a published data set or a file."""
     from v2t_lib.datasets.registry import DATASETS
 
     captions, lists, published = args.captions, args.split or [], _published()
     if captions in published:
         source = DATASETS[captions](mirror=args.mirror or "")
         print(source.licence, file=sys.stderr)
-        captions = source.captions(args.out)
+        captions = source.captions(Path(args.captions) if args.spark else args.out)
         splits = source.split_lists(captions)
         lists = [splits.get(name, name) for name in lists] or splits.values()
     elif not Path(captions).exists():
@@ -70,16 +71,36 @@ def _plan(args):
             f"expected a captions file, or a data set among {', '.join(published)}. "
             f"Received: {captions!r}, which is neither"
         )
+    return captions, list(lists)
+
+
+def _plan(args):
+    """The captions file and the records asked for."""
+    from v2t_lib.captions_file import read_captions, select
+
+    captions, lists = _sources(args)
     records = read_captions(captions)
     if lists:
         records = [record for listed in lists for record in select(records, listed)]
     return captions, records[: args.limit]
 
 
+def _on_cluster(args) -> dict:
+    """Fetches on a cluster; the verdicts counted."""
+    from v2t_lib.cluster.commands import fetch_clips
+
+    captions, lists = _sources(args)
+    spec, policy = clip_spec(args) if args.shards else None, given(args, DEFAULT_POLICY)
+    options = {"spec": spec, "keep": args.keep, "policy": RetryPolicy(**policy)}
+    return fetch_clips(args.spark, captions, lists, args.out, **options)
+
+
 def run(args) -> int:
     from v2t_lib.fetching.fetch import fetch, part_of
     from v2t_lib.fetching.report import PICTURE_FILE, coverage, picture, table
 
+    if args.report is None and check_spark(args, "part", "limit", "workers"):
+        return _say(args, args.out, _on_cluster(args), table)
     folder = args.report
     if folder is None:
         if args.out is None and args.captions in _published():
@@ -97,6 +118,11 @@ def run(args) -> int:
         fetch(records, captions, folder, **options)
     counted = coverage(folder)
     picture(counted, folder / PICTURE_FILE)
+    return _say(args, folder, counted, table)
+
+
+def _say(args, folder, counted: dict, table) -> int:
+    """Prints what has been fetched; the exit code."""
     print(json.dumps(counted) if args.json else f"{folder}: {table(counted)}")
     if any("unreachable" in split["verdicts"] for split in counted["splits"].values()):
         print("run it again to try unreachable sources once more", file=sys.stderr)

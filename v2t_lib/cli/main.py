@@ -92,8 +92,8 @@ def _loudness(args: argparse.Namespace) -> Iterator[None]:
     else:
         # TensorFlow's start-up notes would bury what users need to read.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        if args.command in HEAVY:
-            _load_quietly()
+        if args.command in HEAVY and not getattr(args, "spark", None):
+            _load_quietly()  # tasks on a cluster load what they need
     try:
         yield
     finally:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from v2t_lib.cli.flags import WrongUsage, add_json, add_model
+from v2t_lib.cli.spark import add_spark, check_spark, say_table
 from v2t_lib.clips.missing import shown
 from v2t_lib.errors import ClipError, SentenceError
 from v2t_lib.progress import log
@@ -25,6 +26,7 @@ def add_arguments(parser):
     add("--html", type=Path, metavar="page.html", help=text)
     add_model(parser)
     add_json(parser)
+    add_spark(parser, table=True)
 
 
 def _details(found) -> str:
@@ -53,7 +55,8 @@ def _details(found) -> str:
 
 def _results(captioner, args) -> tuple[int, Iterator]:
     """How many claims there are, and their results; writes the page of a single one."""
-    from v2t_lib.models.verify_pairs import PairResult, read_pairs, verify_pairs
+    from v2t_lib.models.pairs import read_pairs
+    from v2t_lib.models.verify_pairs import PairResult, verify_pairs
 
     if args.sentence is None:
         pairs = read_pairs(args.source)
@@ -72,6 +75,12 @@ def _results(captioner, args) -> tuple[int, Iterator]:
 
 
 def run(args) -> int:
+    if check_spark(args, "sentence", "html"):
+        from v2t_lib.cluster.commands import verify_claims
+
+        options = (Path(args.source), args.model, args.out, args.parquet)
+        rows, failed = verify_claims(args.spark, *options)
+        return say_table(args, "verdicts", rows, failed, "sentences were not judged")
     if args.html and args.sentence is None:
         raise WrongUsage(
             "expected a CLIP and a SENTENCE for --html. Received: a TSV; a page shows one claim"

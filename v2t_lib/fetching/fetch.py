@@ -25,7 +25,7 @@ from v2t_lib.fetching.policy import DEFAULT_POLICY, RetryPolicy
 from v2t_lib.fetching.verdict import Judged, judge
 from v2t_lib.progress import Progress
 from v2t_lib.shards.example import clip_example
-from v2t_lib.shards.format import LeftOut
+from v2t_lib.shards.format import DatasetInfo, LeftOut
 from v2t_lib.shards.workers import Workers
 from v2t_lib.shards.writer import ShardWriter
 from v2t_lib.specs import ClipSpec
@@ -41,6 +41,12 @@ class _Arrived(NamedTuple):
     download: Download | None = None
 
 
+def share_of(source: str, shares: int) -> int:
+    """In which of `shares` shares, numbered from 0, a source is; its digest alone decides."""
+    digest = hashlib.sha256(source.encode()).digest()
+    return int.from_bytes(digest[:8], "big") % shares
+
+
 def part_of(records: Sequence[Record], part: int, parts: int) -> list[Record]:
     """One of `parts` shares of the records, numbered from 1.
 
@@ -48,10 +54,7 @@ def part_of(records: Sequence[Record], part: int, parts: int) -> list[Record]:
     """
     if not 1 <= part <= parts:
         raise ValueError(f"expected a part from 1 to {parts}. Received: {part}")
-
-    digests = (hashlib.sha256(record.source.encode()).digest() for record in records)
-    shares = (int.from_bytes(digest[:8], "big") % parts for digest in digests)
-    return [record for record, share in zip(records, shares, strict=True) if share == part - 1]
+    return [record for record in records if share_of(record.source, parts) == part - 1]
 
 
 class _Run:
@@ -184,7 +187,7 @@ class _Run:
         self._progress.set_postfix_str(f"{rate:.1f} MB/s, {counts}", refresh=False)
         self._progress.update()
 
-    def finish(self) -> None:
+    def finish(self) -> dict[str, DatasetInfo]:
         """Writes each split's `dataset.json`, and captions files of the originals kept."""
         left_out, kept = collections.defaultdict(list), {}
         for row in read_rows(self._manifest.path):
@@ -192,12 +195,15 @@ class _Run:
                 left_out[row.split].append(LeftOut(row.source, row.verdict, row.why))
             elif row.file:
                 kept[row.source] = row.file
-        for split, log in self._logs.items():
-            log.finish(left_out["" if split == NO_SPLIT else split])
+        infos = {
+            split: log.finish(left_out["" if split == NO_SPLIT else split])
+            for split, log in self._logs.items()
+        }
         if self._keep:
             layout.write_captions(self._out, self._records, kept)
         else:
             shutil.rmtree(self._folder, ignore_errors=True)
+        return infos
 
 
 def fetch(
@@ -209,7 +215,8 @@ def fetch(
     keep: bool = False,
     workers: int | None = None,
     policy: RetryPolicy = DEFAULT_POLICY,
-) -> None:
+    relative_to: str | Path | None = None,
+) -> dict[str, DatasetInfo]:
     """Downloads clips, finds their verdicts and, with a `spec`, packs them; run again, it resumes.
 
     Into `out` go `manifest.tsv` with a row a source, the originals in `clips/` with captions files
@@ -223,13 +230,17 @@ def fetch(
         keep: Whether to keep originals; without shards they are kept in any case.
         workers: Decoding processes; as many as there are cores when left out.
         policy: Connections, retries and timeouts.
+        relative_to: Another file whose folder paths are relative to.
+
+    Returns:
+        What each split's shards hold, also of a split without any clip.
 
     Raises:
         DataError: The disk is full, or `out` was begun with another captions file or settings.
     """
     out, keep = Path(out), keep or spec is None
     layout.settle_settings(out, captions_file, spec, keep, records)
-    run = _Run(records, captions_file, out, spec, keep)
+    run = _Run(records, relative_to or captions_file, out, spec, keep)
     run.recover()
     run.go(workers or os.cpu_count() or 1, policy)
-    run.finish()
+    return run.finish()

@@ -21,7 +21,7 @@ SETTINGS_FILE = "fetch.json"
 CLIP_FOLDER = "clips"
 #: The folder of clips that are in no split list.
 NO_SPLIT = "all"
-_RESERVED = (CLIP_FOLDER, NO_SPLIT, "tgif")
+_RESERVED = (CLIP_FOLDER, NO_SPLIT, "tgif", "_spark")
 
 
 @dataclasses.dataclass
@@ -65,6 +65,29 @@ class PartialFile:
         self.tag = tag
 
 
+def check_splits(records: Sequence[Record], taken: Sequence[str] = ()) -> None:
+    """Refuses a source in two splits, and splits whose folders hold other files.
+
+    Args:
+        records: The clips.
+        taken: Names that can't be a split's, beside those that a fetched folder needs itself.
+
+    Raises:
+        DataError: Names the source or the split.
+    """
+    if twice := [s for s, n in collections.Counter(r.source for r in records).items() if n > 1]:
+        raise DataError(
+            f"expected every source in one split only. Received: {len(twice)} in two, the first "
+            f"{twice[0]!r}; what training has seen, no test can use"
+        )
+    for split in dict.fromkeys(record.split for record in records):
+        if split in (*_RESERVED, *taken) or split.startswith("part-"):
+            raise DataError(
+                f"expected a split list of another name than {split!r}. Received: {split}.txt; "
+                "its clips would lie where other files do"
+            )
+
+
 def settle_settings(
     out: Path,
     captions_file: str | Path,
@@ -91,18 +114,8 @@ def settle_settings(
                 f"{out}: expected the {name.replace('_', ' ')} it was begun with, "
                 f"{begun.get(name)}. Received: {value}; name another directory for it"
             )
-    if twice := [s for s, n in collections.Counter(r.source for r in records).items() if n > 1]:
-        raise DataError(
-            f"expected every source in one split only. Received: {len(twice)} in two, the first "
-            f"{twice[0]!r}; what training has seen, no test can use"
-        )
-    for split in sources:
-        taken = Path(captions_file).resolve().parent == (out / split).resolve()
-        if taken or split in _RESERVED or split.startswith("part-"):
-            raise DataError(
-                f"expected a split list of another name than {split!r}. Received: {split}.txt; "
-                "its clips would lie where other files do"
-            )
+    beside = Path(captions_file).resolve().parent
+    check_splits(records, [split for split in sources if beside == (out / split).resolve()])
     with writing(path):
         out.mkdir(parents=True, exist_ok=True)
         write_json(path, settings | {"sources": begun.get("sources", {}) | sources})

@@ -69,7 +69,8 @@ HEADER = "\t".join(field.name for field in _FIELDS)
 _BLANKS = str.maketrans(dict.fromkeys("\t\n\r", " "))
 
 
-def _line(row: Row) -> bytes:
+def line_of(row: Row) -> bytes:
+    """A row as the manifest has it."""
     columns = [str(value).translate(_BLANKS) for value in dataclasses.astuple(row)]
     return "\t".join(columns).encode(errors="replace") + b"\n"
 
@@ -184,7 +185,7 @@ class Manifest:
                 self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115
                 if not self._file.tell():
                     self._write(HEADER.encode() + b"\n")
-            self._write(_line(row))
+            self._write(line_of(row))
         self._note(row)
 
     def _write(self, data: bytes) -> None:

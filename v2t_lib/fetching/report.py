@@ -2,6 +2,7 @@
 
 import collections
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from v2t_lib.errors import VERDICTS, DataError
@@ -51,6 +52,11 @@ def coverage(folder: str | Path) -> dict:
         last = {row.source: (row.split, row.verdict) for row in read_rows(run / MANIFEST_FILE)}
         for split, verdict in last.values():
             verdicts[split][verdict] += 1
+    return tally(sources, verdicts)
+
+
+def tally(sources: Mapping[str, int], verdicts: Mapping[str, collections.Counter]) -> dict:
+    """What `coverage` returns, from each split's number of clips and its verdicts."""
     splits = {}
     for split, count in sources.items():
         counts = verdicts[split]

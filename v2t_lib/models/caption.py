@@ -47,6 +47,18 @@ class Caption:
     cell_shift: tuple[float, float] = (0.0, 0.0)
     unlike_training: bool | None = None
 
+    def to_dict(self, file: str) -> dict:
+        """The row that `v2t caption --json` prints of the clip `file`."""
+        words = []
+        for number, (word, prob) in enumerate(zip(self.words, self.probs, strict=True)):
+            frame = self.frame_of(number)
+            seconds = round(float(self.seconds[frame]), 3)
+            words.append(
+                {"word": word, "prob": round(float(prob), 4), "frame": frame, "seconds": seconds}
+            )
+        log_prob = round(self.log_prob, 4)
+        return {"file": file, "caption": self.text, "log_prob": log_prob, "words": words}
+
     def frame_share(self) -> np.ndarray:
         """float32 `(words, T)`: each word's attention on each frame; the rows sum to 1.
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -10,28 +9,12 @@ from v2t_lib.clips.decode import Clip
 from v2t_lib.errors import SentenceError, V2TError
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.compiled import filled_up
+from v2t_lib.models.pairs import Pair
 from v2t_lib.models.verification import Verification, words_of
-from v2t_lib.tsv import is_url, read_rows, without_password
+from v2t_lib.tsv import without_password
 
 #: Pairs scored at once.
 BATCH = 32
-
-
-@dataclasses.dataclass(frozen=True)
-class Pair:
-    """A claim about a clip.
-
-    Attributes:
-        file: The clip as it is named in results.
-        source: Where the clip is: a path or URL.
-        sentence: The claim.
-        error: What is wrong with the row it comes from; "" for a good one.
-    """
-
-    file: str
-    source: str
-    sentence: str
-    error: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,31 +39,6 @@ class PairResult:
         if self.found is None:
             return {"file": self.file, "sentence": self.sentence, "error": self.error}
         return self.found.to_dict()
-
-
-def read_pairs(path: str | Path) -> list[Pair]:
-    """Reads a TSV of `source<TAB>sentence`; sources are URLs or paths relative to the file.
-
-    Quotation marks are ordinary characters; a header row is recognised and skipped. A row without
-    two columns is a pair with an error.
-
-    Raises:
-        DataError: No such file, an empty one, or not UTF-8.
-    """
-    pairs = []
-    for number, columns in read_rows(path):
-        file, sentence = (*columns, "")[:2]
-        source = file if is_url(file) else str(Path(path).parent / file)
-        error = ""
-        if len(columns) != 2 or not file:
-            what = (
-                "a blank source"
-                if len(columns) == 2
-                else f"{len(columns)} column{'s' * (len(columns) != 1)}"
-            )
-            error = f"{path}, row {number}: expected `source<TAB>sentence`. Received: {what}"
-        pairs.append(Pair(file, source, sentence, error))
-    return pairs
 
 
 def verify_pairs(captioner: Captioner, pairs: Sequence[Pair]) -> Iterator[PairResult]:

@@ -6,10 +6,12 @@ It is written last, so a folder without one is unfinished and is not read.
 import dataclasses
 import hashlib
 import json
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from v2t_lib.errors import DataError, writing
-from v2t_lib.files import write_json
+from v2t_lib.files import replacing, write_json
 from v2t_lib.specs import ClipSpec
 
 FORMAT = 1
@@ -53,6 +55,13 @@ def fingerprint(*parts) -> str:
 def is_finished(folder: str | Path) -> bool:
     """Whether the folder has a `dataset.json`; `DatasetInfo.load` checks what it says."""
     return (Path(folder) / DATASET_FILE).exists()
+
+
+def _no_description(path: str | Path, error: Exception) -> DataError:
+    return DataError(
+        f"{path}: expected a data set's description. Received: {error!r}; get the folder anew, or "
+        "remove it and pack again"
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -100,14 +109,11 @@ class DatasetInfo:
                 f"{folder}: expected shards with a {DATASET_FILE}. Received: none; run `v2t pack` "
                 "(again)"
             )
+        info = cls.parse(path.read_text(encoding="utf-8"), path)
         try:
-            info = cls._from_json(json.loads(path.read_text(encoding="utf-8")), path)
             files = [path.with_name(shard.name) for shard in info.shards]
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(
-                f"{path}: expected a data set's description. Received: {error!r}; get the folder "
-                "anew, or remove it and pack again"
-            ) from None
+        except ValueError as error:
+            raise _no_description(path, error) from None
         for file, shard in zip(files, info.shards, strict=True):
             size = file.stat().st_size if file.exists() else None
             if size != shard.bytes:
@@ -118,7 +124,19 @@ class DatasetInfo:
         return info
 
     @classmethod
-    def _from_json(cls, described: dict, path: Path) -> "DatasetInfo":
+    def parse(cls, text: str, path: str | Path) -> "DatasetInfo":
+        """Reads a `dataset.json` of which `path` says where it lies; its shards aren't looked at.
+
+        Raises:
+            DataError: It is damaged or of another format.
+        """
+        try:
+            return cls._from_json(json.loads(text), path)
+        except (KeyError, TypeError, ValueError) as error:
+            raise _no_description(path, error) from None
+
+    @classmethod
+    def _from_json(cls, described: dict, path: str | Path) -> "DatasetInfo":
         if described["format"] != FORMAT:
             raise DataError(
                 f"{path}: expected format {FORMAT}. Received: {described['format']!r}; pack into a "
@@ -147,3 +165,43 @@ class DatasetInfo:
         path = Path(folder) / DATASET_FILE
         with writing(path):
             write_json(path, value)
+
+
+def save_joined(folder: str | Path, infos: Iterable[DatasetInfo]) -> int:
+    """Writes the `dataset.json` of what many hold together, without having all of it in memory.
+
+    Args:
+        folder: Where it goes; the shards need not lie there yet.
+        infos: At least one; the shards' names differ.
+
+    Returns:
+        The number of clips.
+
+    Raises:
+        DataError: The clips are of different sizes, or the disk is full.
+    """
+    path, counts, shards, plans, first = Path(folder) / DATASET_FILE, Counter(), [], [], None
+    with (
+        writing(path),
+        replacing(path) as temporary,
+        open(temporary, "w", encoding="utf-8") as file,
+    ):
+        file.write('{"left_out": [')
+        comma = ""
+        for info in infos:
+            first = first or info
+            if info.clip_spec != first.clip_spec:
+                raise DataError(
+                    f"expected clips of one size. Received: {first.clip_spec.shape} and "
+                    f"{info.clip_spec.shape}"
+                )
+            for entry in info.left_out:
+                file.write(f"{comma}\n {json.dumps(dataclasses.asdict(entry))}")
+                comma = ","
+            counts.update({name: getattr(info, name) for name in _COUNTS})
+            shards += [dataclasses.asdict(shard) for shard in info.shards]
+            plans.append(info.fingerprint)
+        rest = {"format": FORMAT, "plan": fingerprint("joined", plans), "shards": shards}
+        rest |= {"clip_spec": dataclasses.asdict(first.clip_spec)} | {n: counts[n] for n in _COUNTS}
+        file.write("],\n" + json.dumps(rest, indent=1)[1:].lstrip() + "\n")
+    return counts["clips"]

@@ -138,6 +138,24 @@ def pack(
     Raises:
         DataError: No clip at all could be packed, or `out` holds another data set.
     """
+    info = pack_share(records, captions_file, out, spec, workers)
+    if not info.clips:
+        first = info.left_out[0] if info.left_out else LeftOut("no clips", "empty", "")
+        raise DataError(
+            f"expected at least one clip that decodes. Received: {len(info.left_out)} left out, "
+            f"the first {first.source} ({first.kind}: {first.why})"
+        )
+    return info
+
+
+def pack_share(
+    records: Sequence[Record],
+    captions_file: str | Path,
+    out: str | Path,
+    spec: ClipSpec,
+    workers: int | None = None,
+) -> DatasetInfo:
+    """Packs some of the clips of a data set, of which not one has to decode; see `pack`."""
     records, out = list(records), Path(out)
     plan = fingerprint(FORMAT, spec.shape, [dataclasses.astuple(record) for record in records])
     there_now = functools.partial(_there_now, {r.source: r.path(captions_file) for r in records})
@@ -172,11 +190,4 @@ def pack(
                     left_out.append(LeftOut(record.source, *result))
                 progress.update()
             writer.seal(left_out)
-    info = writer.finish()
-    if not info.clips:
-        first = info.left_out[0] if info.left_out else LeftOut("no clips", "empty", "")
-        raise DataError(
-            f"expected at least one clip that decodes. Received: {len(info.left_out)} left out, "
-            f"the first {first.source} ({first.kind}: {first.why})"
-        )
-    return info
+    return writer.finish()
