@@ -81,6 +81,7 @@ def project() -> dict:
 def test_what_is_imported_is_declared():
     extras = project()["optional-dependencies"]
     wanted = [*project()["dependencies"], *extras["notebook"], *extras["remote"], *extras["hub"]]
+    wanted += extras["jax"]
     declared = {distribution(requirement) for requirement in wanted}
     for module, path in MODULES.items():
         packages = packages_of(path.read_text(encoding="utf-8"))
