@@ -80,8 +80,8 @@ def project() -> dict:
 
 def test_what_is_imported_is_declared():
     extras = project()["optional-dependencies"]
-    wanted = [*project()["dependencies"], *extras["notebook"], *extras["remote"], *extras["hub"],
-              *extras["spark"], "py4j"]  # fmt: skip
+    names = ("notebook", "remote", "hub", "spark", "jax")
+    wanted = [*project()["dependencies"], *(r for name in names for r in extras[name]), "py4j"]
     declared = {distribution(requirement) for requirement in wanted}
     for module, path in MODULES.items():
         packages = packages_of(path.read_text(encoding="utf-8"))
