@@ -97,7 +97,8 @@ class ResumableState(keras.callbacks.Callback):
         self.checkpoints.save(_state(self.model), done, about)
 
     def _write_history(self) -> None:
-        if not current().first:
+        # A run resumed in its first epoch has no row yet: a table without columns is not readable.
+        if not self.rows or not current().first:
             return
         with replacing(self.history) as temporary:
             pd.DataFrame(self.rows).to_csv(temporary, index=False)

@@ -67,11 +67,14 @@ class LiveCurves(keras.callbacks.Callback):
             self.rows = pd.read_csv(history).to_dict("records")
 
     def on_epoch_end(self, epoch, logs=None):
+        self.rows.append({"epoch": epoch} | {k: float(v) for k, v in (logs or {}).items()})
+        self.show(_png(self.run, pd.DataFrame(self.rows)))
+
+    def show(self, picture: bytes) -> None:
+        """Shows the curves, a PNG, in place of those of the epoch before."""
         from IPython.display import Image, display
 
-        self.rows.append({"epoch": epoch} | {k: float(v) for k, v in (logs or {}).items()})
-        picture = Image(data=_png(self.run, pd.DataFrame(self.rows)))
         if self._display is None:
-            self._display = display(picture, display_id=True)
+            self._display = display(Image(data=picture), display_id=True)
         else:
-            self._display.update(picture)
+            self._display.update(Image(data=picture))

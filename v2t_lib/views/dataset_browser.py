@@ -1,0 +1,215 @@
+"""The dataset browser: pages through a data set's clips, with captions, split and verdict."""
+
+import bisect
+import dataclasses
+import html
+import io
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import ipywidgets as widgets
+from PIL import Image
+
+from v2t_lib.captions_file import Record
+from v2t_lib.fetching.manifest import MANIFEST_FILE, read_rows
+from v2t_lib.shards.example import Example
+from v2t_lib.shards.format import DatasetInfo
+from v2t_lib.shards.reader import ShardDataset
+from v2t_lib.views.animation import frame_durations
+from v2t_lib.views.heatmap import enlarge
+
+_ALL, _WIDTH, _PER_PAGE, _MOST_CAPTIONS = "all", 176, 8, 5
+#: The verdict on a clip that is in a shard; others are named in `errors.VERDICTS`.
+_OK = "ok"
+#: The state of a clip that no manifest has a row for yet.
+_WAITING = "waiting"
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A clip of the data set: its captions, and in which shard it is or why it is in none."""
+
+    record: Record
+    split: str
+    verdict: str
+    why: str = ""
+    shard: str = ""
+
+    def matches(self, text: str) -> bool:
+        """Whether the source, a caption or the reason has `text`, in capitals or not."""
+        searched = (self.record.source, *self.record.captions, self.why)
+        return any(text.lower() in one.lower() for one in searched)
+
+
+def entries(records: Sequence[Record], split: str, folder: str | Path) -> Iterator[Entry]:
+    """The clips of one split in order, fetched ones with the manifest's verdict.
+
+    Args:
+        records: The split's clips.
+        split: Its name.
+        folder: Its shards.
+    """
+    info = DatasetInfo.load(folder)
+    manifest = Path(folder).parent / MANIFEST_FILE
+    if manifest.exists():
+        rows = {row.source: row for row in read_rows(manifest)}
+        for record in records:
+            if (row := rows.get(record.source)) is None:
+                yield Entry(record, split, _WAITING, "not fetched yet")
+            else:
+                yield Entry(record, split, row.verdict, row.why, Path(row.shard).name)
+        return
+    left_out = {entry.source: entry for entry in info.left_out}
+    ends, packed = list(itertools.accumulate(shard.clips for shard in info.shards)), 0
+    for record in records:
+        if (missing := left_out.get(record.source)) is not None:
+            yield Entry(record, split, missing.kind, missing.why)
+            continue
+        # Packed clips are in the shards in the records' order.
+        yield Entry(record, split, _OK, shard=info.shards[bisect.bisect(ends, packed)].name)
+        packed += 1
+
+
+def _read(folder: str | Path, shard: str, sources: set[str]) -> Iterator[Example]:
+    """Yields the clips of these sources from one shard."""
+    whole = ShardDataset.open(folder)
+    only = tuple(one for one in whole.info.shards if one.name == shard)
+    info = dataclasses.replace(whole.info, shards=only, clips=sum(one.clips for one in only))
+    wanted = set(sources)
+    for example in ShardDataset(whole.folder, info).examples():
+        if example.source in wanted:
+            yield example
+            wanted.remove(example.source)
+        if not wanted:
+            return
+
+
+def _webp(example: Example) -> bytes:
+    """The clip as an animation that loops, as the bytes of a WebP."""
+    pictures = [Image.fromarray(frame) for frame in enlarge(example.frames, _WIDTH)]
+    milliseconds = [round(1000 * seconds) for seconds in frame_durations(example.seconds)]
+    file = io.BytesIO()
+    pictures[0].save(
+        file,
+        "WEBP",
+        save_all=True,
+        append_images=pictures[1:],
+        duration=milliseconds,
+        loop=0,
+        quality=85,
+    )
+    return file.getvalue()
+
+
+def _card(entry: Entry, clip: bytes | None) -> widgets.VBox:
+    captions = entry.record.captions
+    lines = [f"<div>{html.escape(text)}</div>" for text in captions[:_MOST_CAPTIONS]]
+    if len(captions) > _MOST_CAPTIONS:
+        lines.append(f"<div><i>and {len(captions) - _MOST_CAPTIONS} more</i></div>")
+    colour = "#00795a" if entry.verdict == _OK else "#c62828"
+    about = (
+        f"<small>{html.escape(entry.split)} · "
+        f"<b style='color: {colour}'>{html.escape(entry.verdict)}</b> "
+        f"{html.escape(entry.why)}<br>"
+        f"<span style='overflow-wrap: anywhere'>{html.escape(entry.record.source)}</span></small>"
+    )
+    style = "line-height: 1.3; white-space: normal"
+    text = widgets.HTML(f"<div style='{style}'>{about}{''.join(lines)}</div>")
+    picture = (
+        widgets.Image(value=clip, format="webp", width=_WIDTH)
+        if clip
+        else widgets.HTML(
+            f"<div style='width: {_WIDTH}px; height: 6rem; line-height: 6rem; color: #666; "
+            "background: #eee; text-align: center'>no clip</div>"
+        )
+    )
+    layout = widgets.Layout(width=f"{_WIDTH + 24}px", margin="4px", overflow="hidden")
+    return widgets.VBox([picture, text], layout=layout)
+
+
+class DatasetBrowser(widgets.VBox):
+    """Pages through the clips of a data set; shows each as the model sees it.
+
+    Clips are read from the shards when their page is first shown. A clip that gave no frames says
+    why: the manifest's verdict where clips were fetched, else that of packing.
+
+    Args:
+        records: The clips of each split, as `Workspace.records` returns them.
+        shards: The shards of these splits, as `Workspace.shards` returns them.
+
+    Attributes:
+        found: The clips that the fields select.
+        page: The page shown, counted from 0.
+    """
+
+    def __init__(self, records: Mapping[str, Sequence[Record]], shards: Mapping[str, str | Path]):
+        self.shards = dict(shards)
+        self.entries = [
+            entry for split in shards for entry in entries(records[split], split, shards[split])
+        ]
+        verdicts = sorted({entry.verdict for entry in self.entries})
+        narrow = {"layout": widgets.Layout(width="14rem")}
+        self.text = widgets.Text(
+            description="search", placeholder="a word, a name", continuous_update=False
+        )
+        self.split = widgets.Dropdown(options=[_ALL, *shards], description="split", **narrow)
+        self.verdict = widgets.Dropdown(options=[_ALL, *verdicts], description="verdict", **narrow)
+        small = {"layout": widgets.Layout(width="3rem")}
+        self.back = widgets.Button(icon="chevron-left", tooltip="page before", **small)
+        self.forward = widgets.Button(icon="chevron-right", tooltip="next page", **small)
+        self.position = widgets.HTML()
+        self.cards = widgets.HBox(layout=widgets.Layout(flex_flow="row wrap"))
+        for field in (self.text, self.split, self.verdict):
+            field.observe(lambda _: self.select(), "value")
+        self.back.on_click(lambda _: self.show(self.page - 1))
+        self.forward.on_click(lambda _: self.show(self.page + 1))
+        fields = widgets.HBox(
+            [self.text, self.split, self.verdict], layout=widgets.Layout(flex_flow="row wrap")
+        )
+        super().__init__(
+            [fields, widgets.HBox([self.back, self.forward, self.position]), self.cards]
+        )
+        self.select()
+
+    def select(self) -> None:
+        """Finds the clips that the fields ask for, and shows the first page of them."""
+        self.found = [
+            entry
+            for entry in self.entries
+            if self.split.value in (_ALL, entry.split)
+            and self.verdict.value in (_ALL, entry.verdict)
+            and entry.matches(self.text.value.strip())
+        ]
+        self.show(0)
+
+    def show(self, page: int) -> None:
+        """Shows a page; a number beyond the last shows the last."""
+        last = max(0, (len(self.found) - 1) // _PER_PAGE)
+        self.page = min(max(page, 0), last)
+        first = self.page * _PER_PAGE
+        shown = self.found[first : first + _PER_PAGE]
+        try:
+            clips = self._clips(shown)
+        except Exception as error:
+            # Front ends don't show what a callback raises.
+            reason = html.escape(f"{type(error).__name__}: {error}")
+            self.position.value = f"<span style='color: #c62828'>{reason}</span>"
+            return
+        self.cards.children = [_card(entry, clips.get(entry)) for entry in shown]
+        self.back.disabled, self.forward.disabled = self.page == 0, self.page == last
+        self.position.value = (
+            f"{first + 1:,} to {first + len(shown):,} of {len(self.found):,} clips"
+            if shown
+            else "no such clip"
+        )
+
+    def _clips(self, shown: Sequence[Entry]) -> dict[Entry, bytes]:
+        """Animations of the clips on a page; each shard is read once."""
+        clips, place = {}, (lambda entry: (entry.split, entry.shard))
+        for (split, shard), of_shard in itertools.groupby(sorted(shown, key=place), place):
+            by_source = {entry.record.source: entry for entry in of_shard if entry.verdict == _OK}
+            if by_source:
+                for example in _read(self.shards[split], shard, set(by_source)):
+                    clips[by_source[example.source]] = _webp(example)
+        return clips
