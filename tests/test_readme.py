@@ -45,8 +45,15 @@ def test_the_notebooks_table_is_whole():
 
 
 def test_links_and_pictures_are_there():
-    for link in re.findall(r"\]\(((?!http)[^)#]+)\)", README):
-        assert (ROOT / link).exists(), link
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for link in re.findall(r"\]\(((?!http)[^)#]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), (page.name, link)
+
+
+def test_readme_is_short_and_names_every_page():
+    assert len(README.splitlines()) < 200
+    for page in (ROOT / "docs").glob("*.md"):
+        assert f"(docs/{page.name})" in README
 
 
 def test_make_targets_are_there():
