@@ -48,7 +48,8 @@ def test_a_file_that_this_backend_wrote_is_read_by_another(backend, tmp_path):
     model = captioner()
     save(model, tmp_path / "model.keras")
     code = (
-        "import json, sys; from models.test_backends import load, written\n"
+        "import json, sys; from models.test_backends import written\n"
+        "from v2t_lib.models.saving import load\n"
         "print(json.dumps(written(load(sys.argv[1]))))"
     )
     paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])

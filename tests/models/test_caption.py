@@ -7,7 +7,6 @@ from helpers.captions import example
 from PIL import Image
 
 import v2t_lib as v2t
-from v2t_lib.cli.caption import _as_json
 from v2t_lib.clips.decode import iter_frames
 from v2t_lib.models.caption import Caption
 from v2t_lib.views.caption_view import CaptionView
@@ -71,7 +70,7 @@ def test_a_word_has_one_second_on_the_page_in_json_and_in_the_panel():
     caption = dataclasses.replace(example(), seconds=np.array([0.0625, 0.1875, 0.3125, 0.4375]))
     page = _clip_data(caption, "", "")
     view = CaptionView(caption, "")
-    for word, row in enumerate(_as_json("a.gif", caption)["words"]):
+    for word, row in enumerate(caption.to_dict("a.gif")["words"]):
         assert page["seconds"][page["top"][word]] == row["seconds"]
         view.word = -1
         view.choose(word)
