@@ -121,7 +121,7 @@ def _about(
     """What has to be the same on all hosts, by name."""
     weights = hashlib.sha256()
     for weight in old.get_weights() if old else ():
-        weights.update(np.ascontiguousarray(weight))
+        weights.update(np.ascontiguousarray(weight).data)
     return {
         "training shards": shards.info.fingerprint,
         "validation shards": val and val.info.fingerprint,
