@@ -34,7 +34,7 @@ BENCHMARKS := decoder encoders training_step input_pipeline growth decoding deco
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-shared test-jax test-torch test-keras test-browser test-spark \
-	notebooks notebooks-full fuzz lint format bench
+	test-wheel test-oldest notebooks notebooks-full fuzz lint format docs bench
 
 help: ## show this list
 	@echo "usage: make TARGET"
@@ -44,8 +44,8 @@ demo: $(VENV)/.core ## the whole path on embedded data: draws, packs, trains, sc
 	$(BIN)/v2t demo --out runs/demo $(ARGS)
 
 test: $(VENV)/.dev ## the tests that need nothing outside the repository
-	$(BIN)/pytest $(PARALLEL) -m "not shared and not browser and not notebook and not jax and not spark" \
-	  $(ARGS)
+	$(BIN)/pytest $(PARALLEL) $(ARGS) -m "not shared and not browser and not notebook and not jax \
+	  and not spark and not wheel and not oldest"
 
 test-shared: $(VENV)/.dev ## the tests on real clips and captions, in ../shared beside the checkout
 	@test -d ../shared/data || { \
@@ -81,6 +81,12 @@ test-spark: $(VENV)/.spark ## --spark on a cluster of processes on this machine,
 	  exit 1; }
 	$(BIN)/pytest -m spark tests/cluster --durations=5 $(ARGS)
 
+test-wheel: $(VENV)/.dev ## the wheel in an environment of its own: import, demo, caption
+	$(BIN)/pytest -m wheel tests/test_wheel.py $(ARGS)
+
+test-oldest: $(VENV)/.dev ## the same with the oldest packages that pyproject.toml takes
+	$(BIN)/pytest -m oldest tests/test_wheel.py $(ARGS)
+
 fuzz: $(VENV)/.dev ## 2,000 broken clips; 20,000 are among the benchmarks
 	$(BIN)/python benchmarks/fuzz_clips.py --count 2000 $(ARGS)
 
@@ -93,14 +99,18 @@ notebooks-full: $(VENV)/.dev ## runs the notebooks in earnest and keeps what the
 	  ../$(BIN)/jupyter execute --inplace --timeout=7200 $$name || exit 1; done
 	$(BIN)/python tests/helpers/notebook_form.py notebooks/*.ipynb
 
-lint: $(VENV)/.dev ## what ruff says, and that imports run down the pipeline
+lint: $(VENV)/.dev ## what ruff and mypy say, and that imports run down the pipeline
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 
 format: $(VENV)/.dev ## let ruff mend what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+docs: $(VENV)/.dev ## pages on every module, class and function; see build/api/index.html
+	$(BIN)/python docs/api_pages.py build/api
 
 bench: $(VENV)/.dev ## the benchmarks, each with its limit beside it
 	@set -e; for name in $(BENCHMARKS); do \

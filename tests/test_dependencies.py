@@ -121,6 +121,7 @@ except SystemExit as stop:
 
 
 def test_the_lazy_names_exist():
+    assert {*v2t_lib._HOMES, *v2t_lib._MODULES, "__version__"} == set(v2t_lib.__all__)
     for name in v2t_lib.__all__:
         assert getattr(v2t_lib, name) is not None
     for name, home in v2t_lib._HOMES.items():
@@ -128,3 +129,19 @@ def test_the_lazy_names_exist():
         assert getattr(v2t_lib, name) is found
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = v2t_lib.nothing
+
+
+def test_type_checkers_read_the_same_names_from_the_same_places():
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If) and not node.orelse
+                and isinstance(node.test, ast.Name))  # fmt: skip
+    read = {
+        alias.asname or alias.name: (node.module, alias.name)
+        for node in block.body
+        for alias in node.names
+    }
+    homes = {name: (f"v2t_lib.{home}", name) for name, home in v2t_lib._HOMES.items()}
+    modules = {
+        name: tuple(f"v2t_lib.{home}".rsplit(".", 1)) for name, home in v2t_lib._MODULES.items()
+    }
+    assert read == homes | modules

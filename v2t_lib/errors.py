@@ -64,6 +64,14 @@ class TrainingError(V2TError):
     """Training that ended early: interrupted, or because the loss is not finite."""
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether a backend's error says that memory ran out; each has a class of its own for it."""
+    if isinstance(error, V2TError):
+        return False
+    signs = ("RESOURCE_EXHAUSTED", "OOM when allocating", "out of memory", "Out of memory")
+    return isinstance(error, MemoryError) or any(sign in str(error) for sign in signs)
+
+
 @contextlib.contextmanager
 def writing(path: object) -> Iterator[None]:
     """Turns the `OSError` of a full or read-only disk into a `DataError` that says what to do."""

@@ -89,7 +89,7 @@ class Options:
     @classmethod
     def about(cls) -> dict[str, Option]:
         """The fields made by `option`, by name."""
-        fields = dataclasses.fields(cls)
+        fields = dataclasses.fields(cls)  # type: ignore[arg-type]  # of subclasses, all dataclasses
         return {field.name: field.metadata["option"] for field in fields if field.metadata}
 
     def __post_init__(self):

@@ -95,8 +95,9 @@ class Workspace:
     dataset: str = "shapes"
     root: str | Path = "v2t-work"
     folder: str | Path = ""
-    recipe: Recipe | None = None
-    clips: int | None = None
+    # None until `__post_init__` puts the data set's own in its place.
+    recipe: Recipe = None  # type: ignore[assignment]
+    clips: int = None  # type: ignore[assignment]
     quick: bool = False
     out: str | Path = ""
     copy_to: str | Path = ""
@@ -177,8 +178,8 @@ class Workspace:
         records, captions, folder = self.records(), self.captions(), self.home / "shards"
         splits = {name: records[name] for name in names or records}
         if self.source.remote:
-            records = [record for split in splits.values() for record in split]
-            fetch(records, captions, folder, spec=self.recipe.clip)
+            wanted = [record for split in splits.values() for record in split]
+            fetch(wanted, captions, folder, spec=self.recipe.clip)
         else:
             ready = [split for split in splits if is_finished(folder / split)]
             if ready and self.source.key():

@@ -55,6 +55,7 @@ def failing(monkeypatch):
             "the package torch.*install",
         ),
         (MemoryError(), "enough memory. Received: less"),
+        (RuntimeError("CUDA out of memory. Tried to allocate"), "smaller batches, fewer beams"),
     ],
 )
 def test_an_error_is_one_sentence_unless_debugging(error, said, failing, capsys):

@@ -214,3 +214,18 @@ def test_a_validation_loss_that_is_no_number_is_no_model(drawn_shards, tmp_path,
     script_validation(monkeypatch, float("nan"))
     with pytest.raises(TrainingError, match=r"val_loss to be finite. Received: nan after epoch 1"):
         short(drawn_shards, tmp_path / "captioner.keras", val=drawn_shards / "val")
+
+
+def test_out_of_memory_names_the_options_that_save_it(drawn_shards, tmp_path):
+    beyond_any_address = 2**45
+
+    class TakesAllMemory(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            keras.ops.zeros((beyond_any_address,)) + 1
+
+    path = tmp_path / "captioner.keras"
+    with pytest.raises(TrainingError) as raised:
+        short(drawn_shards, path, callbacks=[TakesAllMemory()], accumulate=2)
+    said = str(raised.value)
+    assert "batch of 16 clips of 4 frames" in said and "Received: out of memory" in said
+    assert "--batch 8 --accumulate 4" in said and "mixed_float16" in said

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from v2t_lib import __version__
 from v2t_lib.cli import watched
 from v2t_lib.cli.flags import WrongUsage
-from v2t_lib.errors import V2TError, advice
+from v2t_lib.errors import V2TError, advice, out_of_memory
 from v2t_lib.progress import log
 
 #: In the order of `v2t --help`; each is a module with `add_arguments` and `run`,
@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in COMMANDS:
         command = importlib.import_module(f"v2t_lib.cli.{name}")
-        about = " ".join(command.__doc__.split())
+        about = " ".join((command.__doc__ or "").split())
         summary = about[0].lower() + about[1 : about.index(".")]
         sub = commands.add_parser(name, help=summary, description=about)
         sub.set_defaults(run=command.run)
@@ -128,8 +128,9 @@ def _say(command: str, error: BaseException) -> int:
         backend = os.environ.get("KERAS_BACKEND")
         way = f"or unset KERAS_BACKEND, which is {backend}" if backend else "then try again"
         text = f"expected the package {error.name}. Received: {error}; install it, {way}"
-    elif isinstance(error, MemoryError):
-        text = "expected enough memory. Received: less; ask for smaller batches or fewer processes"
+    elif out_of_memory(error):
+        text = "expected enough memory. Received: less; ask for smaller batches, fewer beams or "
+        text += "fewer processes"
     else:
         text = str(error)
     print(f"v2t {command}: {text}", file=sys.stderr)
@@ -173,8 +174,9 @@ def main(argv: list[str] | None = None) -> int:
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (V2TError, ValueError, OSError, ModuleNotFoundError, MemoryError) as error:
-        if args.debug:
+    except Exception as error:
+        expected = isinstance(error, V2TError | ValueError | OSError | ModuleNotFoundError)
+        if args.debug or not (expected or out_of_memory(error)):
             raise
         return _say(args.command, error)
     except KeyboardInterrupt:

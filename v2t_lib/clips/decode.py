@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -88,7 +89,8 @@ def read_clip(source: str | Path) -> bytes:
         with open(source, "rb", opener=_at_once) as file:
             is_pipe = stat.S_ISFIFO(os.fstat(file.fileno()).st_mode)
             if os.fstat(file.fileno()).st_size > MAX_BYTES:
-                data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                mapped: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                data = mapped  # read like bytes, but for videos alone
             else:
                 data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
@@ -203,6 +205,7 @@ def decode_clip(data: bytes | np.ndarray, spec: ClipSpec) -> Clip:
         except FrameError as error:
             if error.number == 0:
                 raise _corrupt(0, error.reason) from None
+            assert not isinstance(source, _Array)  # its frames are decoded already
             source = source.cut_at(error)
     single = len(source.durations) < 2
     if single and source.fault:
@@ -234,6 +237,6 @@ def _sample(kind: str, source: Animation | Video | _Array, spec: ClipSpec) -> Cl
     numbers, places = np.unique(chosen, return_inverse=True)
     small = np.empty((len(numbers), *spec.shape[1:]), np.uint8)
     for place, picture in enumerate(source.render(numbers.tolist())):
-        small[place] = picture.resize((spec.width, spec.height), Image.Resampling.BOX)
+        small[place] = np.asarray(picture.resize((spec.width, spec.height), Image.Resampling.BOX))
     frames, length = len(source.durations), float(sum(source.durations))
     return Clip(small[places], seconds, Original(kind, frames, length, *source.size))

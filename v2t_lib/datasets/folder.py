@@ -38,7 +38,7 @@ class MyFolder(DataSet):
         for path in (captions, *self.split_lists(captions).values()):
             digest.update(path.read_bytes() + b"\0")
         for record in read_captions(captions, keep_repeats=True):
-            path = record.path(captions)
-            size = os.path.getsize(path) if os.path.isfile(path) else -1
+            clip = record.path(captions)
+            size = os.path.getsize(clip) if os.path.isfile(clip) else -1
             digest.update(f"{record.source}\t{size}\n".encode())
         return digest.hexdigest()[:8]

@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 
 import numpy as np
 
@@ -104,13 +104,14 @@ def references(words: Sequence[str]) -> list[tuple[str, int] | None]:
         verb before it.
     """
     counts = {"colour": -1, "shape": -1, "behaviour": -1}
+    kinds: tuple[Container[str], ...] = (COLOURS, SHAPES, _VERBS)
     found: list[tuple[str, int] | None] = []
     for word in words:
         if word in MOVES and counts["behaviour"] >= 0:
             found.append(("behaviour", counts["behaviour"]))
             continue
         kind = next(
-            (k for k, said in zip(counts, (COLOURS, SHAPES, _VERBS), strict=True) if word in said),
+            (k for k, said in zip(counts, kinds, strict=True) if word in said),
             "",
         )
         if kind:

@@ -28,8 +28,8 @@ _TINY, _SMALL = 1e-15, 1e-9  # against division by zero, with COCO's values
 def _ngrams(sentences: Sequence[Words]) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
     """Yields, for n from 1 to 4, each n-gram's sentence `(N,)` and id `(N,)`, and the id count."""
     numbers: dict[str, int] = {}
-    tokens = [numbers.setdefault(word, len(numbers)) for words in sentences for word in words]
-    tokens, kinds = np.array(tokens, np.int64), max(1, len(numbers))
+    found = [numbers.setdefault(word, len(numbers)) for words in sentences for word in words]
+    tokens, kinds = np.array(found, np.int64), max(1, len(numbers))
     owners = np.repeat(np.arange(len(sentences)), [len(words) for words in sentences])
     grams, distinct = tokens, kinds
     for n in range(1, LONGEST + 1):

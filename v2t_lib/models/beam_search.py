@@ -146,4 +146,5 @@ def _backtrack(rows: tuple, best) -> SearchResult:
 
     ours = (along(after, values) for values in (tokens, log_probs))
     weights, *alternatives = (along(before, values) for values in of_parents)
-    return SearchResult(*ours, weights, *(part[..., :ALTERNATIVES] for part in alternatives))
+    best_of = (part[..., :ALTERNATIVES] for part in alternatives)
+    return SearchResult._make((*ours, weights, *best_of))

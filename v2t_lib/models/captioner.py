@@ -90,16 +90,6 @@ class Captioner(OneClip, keras.Model):
         self.scheduled_sampling.build(tokens, (*tokens, len(self.vocabulary)))
         self.built = True
 
-    @property
-    def grid(self) -> tuple[int, int, int]:
-        """`(T', h', w')`, the memory's cells."""
-        return self.encoder.grid(self.clip_spec)
-
-    def cell_shift(self) -> tuple[float, float]:
-        """Where views and metrics lay attention, see `GridEncoder.cell_shift`."""
-        measure = getattr(self.encoder, "cell_shift", None)
-        return measure() if measure else (0.0, 0.0)
-
     def call(self, inputs, training=False):
         clips, tokens = split(inputs)
         memory = self.encoder(clips, training=training)
@@ -160,8 +150,11 @@ class Captioner(OneClip, keras.Model):
     @classmethod
     def from_config(cls, config):
         config = dict(config)
-        if config.pop("format", None) != FORMAT:
-            raise ModelError(f"expected a model of format {FORMAT}. Received: another version's")
+        if (found := config.pop("format", None)) != FORMAT:
+            raise ModelError(
+                f"expected a model of format {FORMAT}. Received: format {found}, of "
+                "another version; use it with the v2t_lib that wrote it, or train it again"
+            )
         caption_spec = CaptionSpec(**config.pop("caption_spec"))
         verifier = config.pop("verifier", None)
         captioner = cls(

@@ -27,7 +27,7 @@ def jit_from(count: int, many: int) -> bool:
 FRAMES = 32
 
 
-def filled_up(rows: Sequence, size: int) -> list:
+def filled_up(rows: Sequence | np.ndarray, size: int) -> list:
     """The rows of a last batch, filled up to `size` with its last: others would be compiled anew.
 
     Takes arrays too, whose rows it returns.

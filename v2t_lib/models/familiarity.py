@@ -1,7 +1,7 @@
 """Familiarity: is a clip like those that the model was trained on?"""
 
 import dataclasses
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 
 import numpy as np
 
@@ -44,7 +44,7 @@ class Familiarity:
         axes = axes[:count].T
         rest = centred - centred @ axes @ axes.T
         parts = (mean, axes, scales[:count] / np.sqrt(len(pooled)), [np.sqrt((rest**2).mean())])
-        return cls(*(np.asarray(part, np.float32) for part in parts))
+        return cls._of((np.asarray(part, np.float32) for part in parts), float("inf"))
 
     def distances(self, pooled: np.ndarray) -> np.ndarray:
         """Mahalanobis distances `(clips,)` of `(clips, F)`, about 1 for a training clip."""
@@ -68,5 +68,9 @@ class Familiarity:
     @classmethod
     def load(cls, store: Mapping, threshold: float) -> "Familiarity":
         """Takes the arrays from `store`."""
-        arrays = (np.asarray(store[f"familiarity_{part}"]) for part in _PARTS)
-        return cls(*arrays, threshold=threshold)
+        return cls._of((np.asarray(store[f"familiarity_{part}"]) for part in _PARTS), threshold)
+
+    @classmethod
+    def _of(cls, arrays: Iterable[np.ndarray], threshold: float) -> "Familiarity":
+        mean, axes, deviations, residual = arrays
+        return cls(mean, axes, deviations, residual, threshold)

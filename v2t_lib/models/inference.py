@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -22,11 +23,36 @@ from v2t_lib.models.generation import SearchResult
 from v2t_lib.models.null_memory import NullMemory
 from v2t_lib.models.transcribe import transcribe
 from v2t_lib.models.verification import Verification, verification, words_of
-from v2t_lib.text.vocabulary import sentence, tokenise
+from v2t_lib.models.verifier import Verifier
+from v2t_lib.specs import CaptionSpec, ClipSpec
+from v2t_lib.text.vocabulary import Vocabulary, sentence, tokenise
 
 
 class Inference:
     """The part of `Captioner` that takes batches once it is trained; `OneClip` takes one clip."""
+
+    clip_spec: ClipSpec
+    caption_spec: CaptionSpec
+    vocabulary: Vocabulary
+    encoder: Any
+    verifier: Verifier
+    # Compiled when first used: the encoder's and teacher forcing's model, a model for each number
+    # of beams, and one for each number of sentences.
+    _features: Any
+    _encoding: Any
+    _teacher_forcing: Any
+    _searches: dict[int, Decoding]
+    _verifications: dict[tuple[int, int], Decoding]
+
+    @property
+    def grid(self) -> tuple[int, int, int]:
+        """`(T', h', w')`, the memory's cells."""
+        return self.encoder.grid(self.clip_spec)
+
+    def cell_shift(self) -> tuple[float, float]:
+        """Where views and metrics lay attention, see `GridEncoder.cell_shift`."""
+        measure = getattr(self.encoder, "cell_shift", None)
+        return measure() if measure else (0.0, 0.0)
 
     def features(self, frames) -> np.ndarray:
         """What an image network makes of clips; frames that recur are computed once.

@@ -34,7 +34,7 @@ def read_config(archive: zipfile.ZipFile, classes: Collection[str]) -> dict:
     for named in _objects(config):
         name, registered = named["class_name"], named.get("registered_name")
         plain = name in PLAIN and not registered and named.get("module") in (None, "keras")
-        ours = registered in classes and registered.endswith(f">{name}")
+        ours = registered in classes and str(registered).endswith(f">{name}")
         if not (plain or ours):
             raise ModelError(
                 f"expected only classes of this library's registries. Received: {name!r} of "

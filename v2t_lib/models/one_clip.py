@@ -68,13 +68,13 @@ class OneClip(Inference):
         return dataclasses.replace(found, source=name, deletion=self._deletion(found))
 
     def _deletion(self, found: Verification) -> Deletion | None:
-        if found.score is None:
+        caption = found.caption
+        if found.score is None or caption is None:
             return None
-        rng, evidence, frames = np.random.default_rng(0), found.evidence(), found.caption.frames
+        rng, evidence, frames = np.random.default_rng(0), found.evidence(), caption.frames
         tenths = [evidence, *rng.random((RANDOM_TENTHS, *evidence.shape))]
-        shift = found.caption.cell_shift
+        shift = caption.cell_shift
         blanked = np.stack([blank(frames, most(values), shift) for values in tenths])
-        scores = [
-            other.score for other in self.verify_frames(blanked, [found.sentence] * len(blanked))
-        ]
-        return Deletion(found.score - scores[0], found.score - float(np.mean(scores[1:])))
+        others = self.verify_frames(blanked, [found.sentence] * len(blanked))
+        first, *random = [float(other.score or 0) for other in others]  # its words are known
+        return Deletion(found.score - first, found.score - float(np.mean(random)))

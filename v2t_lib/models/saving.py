@@ -54,9 +54,9 @@ def load(path: str | Path) -> Captioner:
     except Exception as error:
         # Keras and h5py raise many kinds of error for a damaged or foreign file; users need one.
         # The first of the chain names the cause.
-        first = error
+        first: BaseException = error
         while first.__cause__ or first.__context__:
-            first = first.__cause__ or first.__context__
+            first = first.__cause__ or first.__context__ or first
         reason = str(first).strip().splitlines() or [type(first).__name__]
         raise ModelError(
             f"{path}: expected a whole model file of this version. "

@@ -88,6 +88,7 @@ class Verification:
         Where no word's is, the attention of all words, the sharpest counting most. It needs
         `caption`.
         """
+        assert self.caption is not None
         lifts = np.array([max(word.lift or 0, 0) for word in self.words], np.float32)
         if not lifts.any():
             lifts = np.maximum(1 - self.caption.entropy(), 1e-6)

@@ -201,6 +201,7 @@ def save_joined(folder: str | Path, infos: Iterable[DatasetInfo]) -> int:
             counts.update({name: getattr(info, name) for name in _COUNTS})
             shards += [dataclasses.asdict(shard) for shard in info.shards]
             plans.append(info.fingerprint)
+        assert first is not None  # there is at least one part
         rest = {"format": FORMAT, "plan": fingerprint("joined", plans), "shards": shards}
         rest |= {"clip_spec": dataclasses.asdict(first.clip_spec)} | {n: counts[n] for n in _COUNTS}
         file.write("],\n" + json.dumps(rest, indent=1)[1:].lstrip() + "\n")

@@ -50,7 +50,7 @@ class ShardDataset:
         Raises:
             DataError: As `DatasetInfo.load`.
         """
-        if isinstance(shards, cls):
+        if isinstance(shards, ShardDataset):
             return shards
         return cls(Path(shards), DatasetInfo.load(shards))
 

@@ -72,7 +72,7 @@ _SITE = r"(?:[^ \t\"`'<>|.!?(){},_$-]+\.)+(?:com|net|org|edu)"
 _ATTRIBUTE = r"""[A-Za-z][\w:.-]*(?: *= *(?:"[^"]*"|'[^']*'))?"""
 
 # If a rule has a group, the group is the token; the rest of the match is context.
-_RULES = [
+_PATTERNS = [
     # Words that are split in two.
     r"(?i:(can)not|(gon|wan)na|(got)ta|(lem|gim)me)",
     rf"([A-Za-z]*[A-MO-Za-mo-z])[nN]{_QUOTE}[tT]",
@@ -115,7 +115,7 @@ _RULES = [
     r"\.{3,5}|(?:\. ){2,4}\.|--+|''|``|<<|>>|_+|\*+|@+|\#+|[?!]+",
     rf"[!-~¢£¤¥؋฿₠₤€￠￡￥￦\x80¼-¾⅓-⅞⁄⁺⁻₊₋、{SIGN}]",
 ]
-_RULES = [re.compile(rule) for rule in _RULES]
+_RULES = [re.compile(rule) for rule in _PATTERNS]
 # A fast path for plain words, which is what most captions consist of.
 _PLAIN = re.compile(r"[a-z]+(?:,? [a-z]+)*(?=,? |\Z)")
 _LAST = re.compile(r"(?<![^ ])([a-z]{2,}) ?\.\Z")

@@ -113,6 +113,7 @@ class Vocabulary:
 
     words: tuple[str, ...]
     unit: str = "word"
+    _tokens: dict[str, int] = dataclasses.field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
         words = tuple(self.words)

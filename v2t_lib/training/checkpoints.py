@@ -43,7 +43,9 @@ class Mirror:
 
     def fetch(self) -> None:
         """Copies back what `source` lacks: the run may continue on a new machine."""
-        for copy in sorted(self.target.rglob("*")) if self.target else ():
+        if self.target is None:
+            return
+        for copy in sorted(self.target.rglob("*")):
             path = self.source / copy.relative_to(self.target)
             ours = copy.name != LOCK_FILE and not copy.name.endswith(".tmp")
             if ours and copy.is_file() and not path.exists():
@@ -92,6 +94,7 @@ class Mirror:
 
     def _copied(self, path: Path) -> bool:
         """Copies a file, or removes the copy of one that is gone; False if the drive fails."""
+        assert self.target is not None  # files wait only where there is somewhere to copy them
         copy = self.target / path.relative_to(self.source)
         try:
             _copy(path, copy) if path.exists() else copy.unlink(missing_ok=True)

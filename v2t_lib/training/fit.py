@@ -23,6 +23,7 @@ from v2t_lib.training.callbacks import EmaWeights, KeepBest, OnFirstHost, Sample
 from v2t_lib.training.checkpoints import Checkpoints, Mirror
 from v2t_lib.training.compile import compile_for_training
 from v2t_lib.training.feature_cache import cached_features
+from v2t_lib.training.memory_limit import naming_memory_options
 from v2t_lib.training.recipe import TrainingOptions
 from v2t_lib.training.resumable_state import ResumableState
 from v2t_lib.training.stop_signal import StopSignal
@@ -69,11 +70,11 @@ def fit(
         The history.
 
     Raises:
-        TrainingError: Interrupted, or the loss is not finite.
+        TrainingError: Interrupted, out of memory, or the loss is not finite.
     """
     mirror = mirror or Mirror(path.parent)
     batch, words, spec = options.batch_size, captioner.vocabulary, captioner.caption_spec
-    sample = val and ShardDataset.open(val)
+    sample = None if val is None else ShardDataset.open(val)
     shards = cached_features(captioner.encoder, shards, cache, path.parent)
     val = sample and cached_features(captioner.encoder, sample, cache, path.parent)
     steps = shards.steps(batch, options.captions_per_clip)
@@ -100,6 +101,7 @@ def fit(
             return shards.batches(words, spec, batch, *order, share=(hosts.index, hosts.count))
 
         with contextlib.ExitStack() as reading:
+            reading.enter_context(naming_memory_options(options, captioner.clip_spec))
             for read in filter(None, (shards, val)):
                 reading.enter_context(naming_damage(read.folder, read.info))
             model.fit(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import typing
 
 from v2t_lib.options import Options, option
 from v2t_lib.specs import CaptionSpec, ClipSpec
@@ -118,12 +119,11 @@ class Recipe(Options):
 
     def __post_init__(self):
         super().__post_init__()
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if not isinstance(value, field.type):
+        for name, kind in typing.get_type_hints(type(self)).items():
+            value = getattr(self, name)
+            if not isinstance(value, kind):
                 raise ValueError(
-                    f"expected Recipe.{field.name} to be a {field.type.__name__}. "
-                    f"Received: {value!r}"
+                    f"expected Recipe.{name} to be a {kind.__name__}. Received: {value!r}"
                 )
         object.__setattr__(self, "encoder_options", _with_tuples(self.encoder_options))
 
@@ -135,9 +135,9 @@ class Recipe(Options):
     def from_dict(cls, values: dict) -> "Recipe":
         """The recipe that `to_dict` describes, `captioner.recipe` say."""
         parts = {
-            field.name: field.type(**values[field.name])
-            for field in dataclasses.fields(cls)
-            if issubclass(field.type, Options)
+            name: kind(**values[name])
+            for name, kind in typing.get_type_hints(cls).items()
+            if issubclass(kind, Options)
         }
         return cls(**values | parts)
 

@@ -121,7 +121,7 @@ def _about(
     """What has to be the same on all hosts, by name."""
     weights = hashlib.sha256()
     for weight in old.get_weights() if old else ():
-        weights.update(np.ascontiguousarray(weight))
+        weights.update(np.ascontiguousarray(weight).data)
     return {
         "training shards": shards.info.fingerprint,
         "validation shards": val and val.info.fingerprint,
@@ -178,7 +178,7 @@ def train(
         TrainingError: `out` or `copy_to` has a run, without `resume` or `overwrite`; another
             process trains into them; interrupted; or the loss is not finite.
     """
-    shards, val = ShardDataset.open(shards), val and ShardDataset.open(val)
+    shards, val = ShardDataset.open(shards), None if val is None else ShardDataset.open(val)
     out, spec = Path(out), shards.info.clip_spec
     recipe = dataclasses.replace(recipe or Recipe(), clip=spec)
     _check_precision(recipe)
@@ -207,17 +207,17 @@ def train(
         # The twin first: its loss is there to compare with while the captioner trains. It looks at
         # no clip, and features are read more quickly than clips.
         blind = _blind(recipe, captioner.encoder.memory_size)
-        read = hosts.first_before_others(
-            lambda: [
-                part and cached_features(captioner.encoder, part, cache, out)
-                for part in (shards, val)
-            ]
+        features, held_out = hosts.first_before_others(
+            lambda: (
+                cached_features(captioner.encoder, shards, cache, out),
+                val and cached_features(captioner.encoder, val, cache, out),
+            )
         )
         twin = _make(blind, vocabulary)
-        fit(twin, read[0], out / BLIND_FILE, blind.training, read[1], resume, mirror)
+        fit(twin, features, out / BLIND_FILE, blind.training, held_out, resume, mirror)
         path, options = out / MODEL_FILE, recipe.training
         fit(captioner, shards, path, options, val, resume, mirror, callbacks, cache)
-        if val is not None and recipe.encoder != "blind" and hosts.first:
-            calibrated(captioner, path, read[1], read[0], seed=options.seed)
+        if held_out is not None and recipe.encoder != "blind" and hosts.first:
+            calibrated(captioner, path, held_out, features, seed=options.seed)
             mirror.put(path)
     return captioner

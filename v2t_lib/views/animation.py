@@ -66,7 +66,7 @@ def side_by_side(
 def _above_caption(picture: np.ndarray, words: Sequence[str], highlighted: int) -> np.ndarray:
     """Adds the caption below a picture, in lines as long as the picture is wide."""
     pen = ImageDraw.Draw(Image.new("RGB", (1, 1)))
-    places, x, y = [], _MARGIN, picture.shape[0] + 4
+    places, x, y = [], float(_MARGIN), picture.shape[0] + 4
     for word in words:
         length = pen.textlength(word, font=font_for(word, _FONT))
         if x > _MARGIN and x + length > picture.shape[1] - _MARGIN:

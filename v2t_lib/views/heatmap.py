@@ -42,8 +42,8 @@ def overlay(frames: np.ndarray, heat: np.ndarray, opacity: float = HEAT_OPACITY)
     import matplotlib
 
     colours = matplotlib.colormaps["inferno"](heat)[..., :3] * 255
-    opacity = opacity * heat[..., None]
-    return np.round(frames * (1 - opacity) + colours * opacity).astype(np.uint8)
+    share = opacity * heat[..., None]
+    return np.round(frames * (1 - share) + colours * share).astype(np.uint8)
 
 
 def enlarge(frames: np.ndarray, width: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from v2t_lib.files import replacing
@@ -29,7 +30,7 @@ def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def _rounded(values: np.ndarray, digits: int = 4) -> list:
+def _rounded(values: npt.ArrayLike, digits: int = 4) -> list:
     return np.round(np.asarray(values, np.float64), digits).tolist()
 
 
@@ -87,7 +88,9 @@ def _claim_data(found: Verification, name: str, truth: str) -> dict:
 
 
 def _card_data(shown: Caption | Verification, name: str, truth: str) -> dict:
-    return (_clip_data if isinstance(shown, Caption) else _claim_data)(shown, name, truth)
+    if isinstance(shown, Caption):
+        return _clip_data(shown, name, truth)
+    return _claim_data(shown, name, truth)
 
 
 def as_script(data: object) -> str:

@@ -3,6 +3,7 @@
 import html
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
@@ -11,6 +12,7 @@ from v2t_lib.models.caption import Caption
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.saving import load
 from v2t_lib.views.caption_view import CaptionView
+from v2t_lib.views.claim_marks import caption_of
 from v2t_lib.views.claim_view import ClaimView
 
 NOTHING, TRUTH = "nothing", "the reference (teacher forcing)"
@@ -29,7 +31,8 @@ class Panel(widgets.VBox):
 
     def __init__(self, models: Captioner | Mapping, samples: Mapping, truths: Mapping[str, str]):
         self.models = dict(models) if isinstance(models, Mapping) else {"model": models}
-        self.samples, self.truths, self.source = dict(samples), dict(truths), None
+        self.samples, self.truths = dict(samples), dict(truths)
+        self.source: tuple[str, Any] | None = None  # the chosen clip's name, and where it is
         self._make_fields()
         self.status = widgets.HTML("Choose a clip.")
         self.views = widgets.HBox(layout=widgets.Layout(flex_flow="row wrap"))
@@ -149,7 +152,7 @@ class Panel(widgets.VBox):
         self.status.value = "Checking the claim …"
         found = captioner.verify(source, self.claim.value)
         title = f"claim checked by {self.model.value}"
-        self.frame.value = int(1000 * (found.frame + 0.5) / len(found.caption.frames))
+        self.frame.value = int(1000 * (found.frame + 0.5) / len(caption_of(found).frames))
         return [ClaimView(found, title, captioner.verifier.calibration)]
 
     def _generated(self, model: str, source) -> tuple[Caption, str]:

@@ -49,7 +49,8 @@ class TrainingPanel(LiveCurves):
 
     def __init__(self, run: str | Path, examples: Sequence[Example] = ()):
         super().__init__(run)
-        self.examples, self.attention = list(examples), None
+        self.examples = list(examples)
+        self.attention: bytes | None = None  # the newest picture of it, PNG
         self._scored: list[tuple[int, list[Caption]]] = []
         self._stopped, self._shown_at, self._epoch = False, 0.0, 0
         self._in_notebook = in_notebook()
@@ -160,11 +161,11 @@ class TrainingPanel(LiveCurves):
         word = int(now[clip].entropy().argmin())
         rows = [(self._scored[n][0], self._scored[n][1][clip]) for n in _spread(len(self._scored))]
         last = now[clip]
-        self.attention = sheet(
+        picture = sheet(
             last.frames,
             last.seconds,
             [f"epoch {epoch + 1}" for epoch, _ in rows],
-            [caption.probs[word] for _, caption in rows],
+            np.array([caption.probs[word] for _, caption in rows]),
             np.stack([caption.attention[word] for _, caption in rows]),
             _FRAMES,
             last.cell_shift,
@@ -173,4 +174,5 @@ class TrainingPanel(LiveCurves):
             f"Attention for “{html.escape(last.words[word])}” in the reference "
             f"“{html.escape(last.text)}”; below each epoch the word's probability:"
         )
-        self._put(self.picture, self.attention)
+        self.attention = picture
+        self._put(self.picture, picture)

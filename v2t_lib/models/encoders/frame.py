@@ -82,7 +82,7 @@ class FrameEncoder(GridEncoder):
 
     def grid(self, spec: ClipSpec) -> tuple[int, int, int]:
         """`(T, h', w')`: the cells that a clip of `spec` becomes."""
-        return (spec.frames, *(self.cells(size) for size in (spec.height, spec.width)))
+        return spec.frames, self.cells(spec.height), self.cells(spec.width)
 
     def cells(self, size: int) -> int:
         """How many cells a frame of `size` pixels becomes."""

@@ -31,10 +31,11 @@ class GridEncoder(layers.Layer):
 
     def grid(self, spec: ClipSpec) -> tuple[int, int, int]:
         """`(T', h', w')`: the cells that a clip of `spec` becomes."""
-        return tuple(
+        frames, height, width = (
             _divided(size, [stride[axis] for stride in self.strides])
             for axis, size in enumerate((spec.frames, spec.height, spec.width))
         )
+        return frames, height, width
 
     def cell_shift(self) -> tuple[float, float]:
         """How far `(down, right)` the centres of what cells see lie from the cells' own, in cells.

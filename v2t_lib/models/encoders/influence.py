@@ -37,16 +37,17 @@ def centre_shift(
     for axis, size in enumerate(picture, start=1):
         count = before.shape[axis]
         edges = np.linspace(0, size, BANDS * count + 1).round().astype(int)
-        influence = []
+        bands = []
         for start, end in itertools.pairwise(edges):
             band = (slice(None),) * axis + (slice(start, end),)
             disturbed = noise.copy()
             disturbed[band] = other[band]
             change = np.abs(network(disturbed) - before)
-            influence.append(change.sum(axis=tuple(a for a in range(4) if a != axis)))
-        influence = np.array(influence)  # (bands, cells)
+            bands.append(change.sum(axis=tuple(a for a in range(4) if a != axis)))
+        influence = np.array(bands)  # (bands, cells)
         middles = (edges[:-1] + edges[1:]) / 2
         centres = middles @ influence / np.maximum(influence.sum(0), 1e-12)
         own = (np.arange(count) + 0.5) * size / count
         shifts.append(float((centres - own).mean() * count / size))
-    return tuple(shifts)
+    down, right = shifts
+    return down, right

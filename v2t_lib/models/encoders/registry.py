@@ -59,7 +59,7 @@ def options(cls: type) -> dict:
     found = {}
     for base in reversed(cls.__mro__[: cls.__mro__.index(layers.Layer)]):
         if "__init__" in vars(base):
-            found |= inspect.signature(base.__init__).parameters
+            found |= inspect.signature(vars(base)["__init__"]).parameters
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return {n: p.default for n, p in found.items() if n != "self" and p.kind in kinds}
 

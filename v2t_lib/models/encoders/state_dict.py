@@ -16,6 +16,8 @@ import numpy as np
 
 from v2t_lib.errors import ModelError
 
+_UNREADABLE = (OSError, ValueError, TypeError, AttributeError, LookupError, EOFError,
+               pickle.UnpicklingError, zipfile.BadZipFile)  # fmt: skip
 _DTYPES = {"FloatStorage": "<f4", "HalfStorage": "<f2", "LongStorage": "<i8"}
 
 
@@ -67,13 +69,10 @@ def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
         data = io.BytesIO(Path(path).read_bytes())
         tensors, storages = (_zipped if zipfile.is_zipfile(data) else _in_a_row)(data)
         return {name: tensor.array(storages) for name, tensor in tensors.items()}
-    except (OSError, ValueError, TypeError, AttributeError, LookupError, EOFError) as error:
-        reason = error
-    except (pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        reason = error
-    raise ModelError(
-        f"{path}: expected weights saved by PyTorch, a state dict. Received: {reason!r}"
-    )
+    except _UNREADABLE as error:
+        raise ModelError(
+            f"{path}: expected weights saved by PyTorch, a state dict. Received: {error!r}"
+        ) from None
 
 
 def _zipped(data: io.BytesIO) -> tuple[dict[str, _Tensor], dict[str, bytes]]:
