@@ -61,10 +61,10 @@ def test_a_button_stops_training_while_its_cell_runs(cells, chromium, front_end)
     path = "notebooks" if name == "notebook6" else "lab/tree"
     visit = Visit(chromium, f"{url}/{path}/cells.ipynb", viewport={"width": 1200, "height": 3000})
     page = visit.page
-    page.set_default_timeout(240_000)
+    page.set_default_timeout(120_000)
     run_all(page, name)
-    browser = page.locator(".widget-vbox", has_text="1 to 8 of 12 clips").first
-    browser.wait_for()
+    browser = page.locator(".widget-vbox", has=page.locator("select")).first
+    browser.get_by_text("1 to 8 of 12 clips").wait_for()
     assert browser.locator("img").count() == 8
     assert np.ptp(picture(browser.locator("img").first)) > 100
 
