@@ -76,10 +76,19 @@ def test_a_button_stops_training_while_its_cell_runs(cells, chromium, front_end)
     )
     if "V2T_SCREENSHOTS" in os.environ:
         page.screenshot(path=Path(os.environ["V2T_SCREENSHOTS"]) / f"widgets-{name}.png")
-    panel.locator("button", has_text="Stop and save").click()
+    if name == "notebook6":
+        panel.locator("button", has_text="Stop and save").click()
+    else:  # ipykernel 7 hands clicks over after the cell: the panel says what to do instead
+        assert panel.locator("button").count() == 0 or not panel.locator("button").is_visible()
+        panel.get_by_text("to stop and save, interrupt the kernel").wait_for()
+        page.locator(".jp-InputPrompt").first.click()
+        page.keyboard.press("Escape")
+        page.keyboard.press("i")
+        page.keyboard.press("i")
     page.get_by_text("everything is saved:").wait_for()
     page.get_by_text("checkpoints: True").wait_for()
-    assert panel.locator("button", has_text="Stop and save").is_disabled()
+    if name == "notebook6":
+        assert panel.locator("button", has_text="Stop and save").is_disabled()
 
     browser.locator("button").nth(1).click()
     until(lambda: "9 to 12 of 12 clips" in browser.inner_text(), 60)

@@ -188,9 +188,10 @@ def test_clicks_are_found_among_the_messages_that_wait_and_left_there(
     monkeypatch.setattr(IPython, "get_ipython", lambda: types.SimpleNamespace(kernel=kernel))
     button = types.SimpleNamespace(comm=types.SimpleNamespace(comm_id="mine"))
     assert clicks.in_notebook()
-    assert clicks.click_waits(button) is expected
+    assert clicks.click_waits(button) is expected and clicks.clicks_arrive()
     assert [waiting.get_nowait() for _ in items] == items and waiting.empty()
 
 
 def test_without_a_kernel_no_click_waits():
     assert not clicks.in_notebook() and not clicks.click_waits(widgets.Button())
+    assert not clicks.clicks_arrive()

@@ -17,12 +17,18 @@ def in_notebook() -> bool:
     return getattr(get_ipython(), "kernel", None) is not None
 
 
+def clicks_arrive() -> bool:
+    """Whether a click can be noticed while a cell runs: ipykernel 7 hands it over only after it."""
+    from IPython import get_ipython
+
+    return hasattr(getattr(get_ipython(), "kernel", None), "msg_queue")
+
+
 def click_waits(button: widgets.Button) -> bool:
     """Whether a click on `button` waits for the cell that is running to end.
 
     Messages from the page are only read here: all stay in their queue, in order, for the kernel to
-    handle after the cell. With ipykernel 7 and JupyterLab there is nothing to read: callbacks of
-    widgets run at once there, in a thread of their own.
+    handle after the cell.
 
     Args:
         button: A button that is displayed.

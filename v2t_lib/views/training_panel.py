@@ -16,7 +16,7 @@ import numpy as np
 from v2t_lib.models.caption import Caption
 from v2t_lib.progress import log
 from v2t_lib.shards.example import Example
-from v2t_lib.views.clicks import click_waits, in_notebook
+from v2t_lib.views.clicks import click_waits, clicks_arrive, in_notebook
 from v2t_lib.views.curves import LiveCurves
 from v2t_lib.views.sheet import sheet
 
@@ -53,7 +53,7 @@ class TrainingPanel(LiveCurves):
         self.attention: bytes | None = None  # the newest picture of it, PNG
         self._scored: list[tuple[int, list[Caption]]] = []
         self._stopped, self._shown_at, self._epoch = False, 0.0, 0
-        self._in_notebook = in_notebook()
+        self._in_notebook, self._how_to_stop = in_notebook(), ""
         if self._in_notebook:
             self._make_widgets()
 
@@ -81,7 +81,7 @@ class TrainingPanel(LiveCurves):
         )
 
     def _ask_to_stop(self) -> None:
-        # In JupyterLab this runs in another thread, between two steps or within one.
+        # A front end may run this in another thread, between two steps or within one.
         self._stopped = self.stop.disabled = True
         self.status.value = (
             "Stops after this step and saves everything; run the cell again to resume."
@@ -94,6 +94,9 @@ class TrainingPanel(LiveCurves):
             from IPython.display import display
 
             self.stop.disabled = False
+            if not clicks_arrive():
+                self.stop.layout.display = "none"
+                self._how_to_stop = "; to stop and save, interrupt the kernel"
             display(self.panel)
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -110,7 +113,7 @@ class TrainingPanel(LiveCurves):
             self._shown_at = time.monotonic()
             self.status.value = (
                 f"epoch {self._epoch + 1} of {self.params['epochs']}, step {batch + 1} of "
-                f"{self.params['steps']}, loss {float((logs or {})['loss']):.3f}"
+                f"{self.params['steps']}, loss {float((logs or {})['loss']):.3f}{self._how_to_stop}"
             )
 
     def on_epoch_end(self, epoch, logs=None):
