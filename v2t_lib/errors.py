@@ -68,7 +68,13 @@ def out_of_memory(error: BaseException) -> bool:
     """Whether a backend's error says that memory ran out; each has a class of its own for it."""
     if isinstance(error, V2TError):
         return False
-    signs = ("RESOURCE_EXHAUSTED", "OOM when allocating", "out of memory", "Out of memory")
+    signs = (
+        "RESOURCE_EXHAUSTED",
+        "OOM when allocating",
+        "out of memory",
+        "Out of memory",
+        "can't allocate memory",
+    )
     return isinstance(error, MemoryError) or any(sign in str(error) for sign in signs)
 
 
