@@ -47,7 +47,7 @@ def try_out(programs: Path, folder: Path) -> None:
     scores = json.loads(run(v2t, "demo", "--out", "demo", "--json", cwd=folder, **quick))
     assert scores["clips"] > 0 and scores["loss"] > 0
     assert (folder / "demo" / "report.html").stat().st_size > 10_000
-    gif, model = min(folder.rglob("test-?????.gif")), folder / "demo" / "captioner.keras"
+    gif, model = min(folder.rglob("data/test-?????.gif")), folder / "demo" / "captioner.keras"
     caption = json.loads(run(v2t, "caption", gif, "--model", model, "--json", cwd=folder))
     assert caption["file"] == str(gif) and len(caption["words"]) == len(caption["caption"].split())
 
