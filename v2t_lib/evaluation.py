@@ -93,10 +93,11 @@ def predict(
             beams = captions
             if beam > 1:
                 beams = captioner.caption_frames(frames, beam, seconds, memory)
-            for number, example in enumerate(batch):
-                for loss in losses:
-                    own = loss.captioner is captioner
-                    loss.add(example.frames, example.captions, memory[number] if own else None)
+            for loss in losses:
+                own = loss.captioner is captioner
+                cells = memory if own else loss.captioner.encode(frames)
+                for example, of_clip in zip(batch, cells, strict=False):
+                    loss.add(example.frames, example.captions, of_clip)
             yield from zip(batch, captions, beams, strict=False)
             progress.update(len(batch))
 

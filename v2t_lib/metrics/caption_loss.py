@@ -30,18 +30,14 @@ class CaptionLoss:
         self._rows, self._size = [], 0  # captions to score, with their clips
         self._total, self._tokens = 0.0, 0
 
-    def add(
-        self, frames: np.ndarray, captions: Sequence[str], memory: np.ndarray | None = None
-    ) -> None:
+    def add(self, frames: np.ndarray, captions: Sequence[str], memory: np.ndarray) -> None:
         """Takes the next clip.
 
         Args:
             frames: uint8 `(T, H, W, 3)`.
             captions: The clip's captions.
-            memory: `(S, D)`, what `Captioner.encode` made of the frames, where it is there already.
+            memory: `(S, D)`, what `Captioner.encode` made of the frames.
         """
-        if memory is None:
-            memory = self.captioner.encode(frames[None])[0]
         self._clips.append((frames, memory))
         if len(self._clips) > self._lag:
             self._pair(captions)
