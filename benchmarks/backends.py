@@ -15,7 +15,7 @@ FIGURES = {
     "matmul, GFLOP/s": r"matmul at (\d+) GFLOP/s",
     "training step, s": r"forward and backward +([\d.]+) s",
     "greedy, captions/s": r"greedy +(\d+) captions/s",
-    "5 beams, captions/s": r"beam +(\d+) captions/s",
+    "5 beams, captions/s": r"5 beams +(\d+) captions/s",
 }
 
 

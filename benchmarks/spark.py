@@ -82,9 +82,9 @@ def efficiency(clips: int) -> None:
         (folder / "clips").mkdir()
         drawn = draw(folder / "clips")
         for number in range(clips):
-            os.link(drawn[number % len(drawn)], folder / "clips" / f"{number}.gif")
+            os.link(drawn[number % len(drawn)], folder / "clips" / f"row-{number}.gif")
         captions = folder / "clips" / "captions.tsv"
-        captions.write_text("".join(f"{number}.gif\ta caption\n" for number in range(clips)))
+        captions.write_text("".join(f"row-{number}.gif\ta caption\n" for number in range(clips)))
         one, two = (packing_seconds(folder, captions, workers) for workers in (1, 2))
         print(
             f"{clips} clips: one worker {clips / one:.1f} clips/s, two {clips / two:.1f} clips/s, "

@@ -5,37 +5,31 @@ from pathlib import Path
 
 from v2t_lib.evaluation import Prediction, evaluate, write_predictions
 from v2t_lib.files import write_json
-from v2t_lib.metrics.evaluation_summary import summary
 from v2t_lib.progress import log
+from v2t_lib.report import save_report
 from v2t_lib.training.recipes import registry as recipes
-from v2t_lib.views.inspector import save_page
 from v2t_lib.workspace import Workspace
 
-SHOWN = 24
+SHOWN, GIFS = 24, 12
 FULL_CLIPS = 24_000
 
 
-def _say(started: float, text: str) -> None:
-    log.info("[%4.0f s] %s", time.monotonic() - started, text)
+#: What each step takes on two cores: of the demo, and of the full one.
+TAKES = {
+    "drawing": ("20 seconds", "a minute"),
+    "packing": ("15 seconds", "a minute"),
+    "training": ("six minutes", "half an hour"),
+    "scoring": ("half a minute", "two minutes"),
+}
 
 
-def _report(out: Path, scores: dict, predictions: list[Prediction]) -> None:
-    """`report.html` with the first held-out clips, and a few of them as GIFs."""
-    shown = [prediction for prediction in predictions if prediction.shown]
-    save_page(
-        out / "report.html",
-        [p.shown for p in shown],
-        names=[p.source for p in shown],
-        truths=[" | ".join(p.references) for p in shown],
-        title="Video-to-Text on held-out clips",
-        summary=summary(scores),
-    )
-    for prediction in shown[:12]:
+def _attention_gifs(folder: Path, predictions: list[Prediction]) -> None:
+    for prediction in predictions:
         caption = prediction.shown
-        if caption.words:
+        if caption is not None and caption.words:
             word = caption.sharpest_word()
             name = f"{Path(prediction.source).stem}-{caption.words[word]}.gif"
-            caption.save_gif(out / "attention" / name, word)
+            caption.save_gif(folder / name, word)
 
 
 def demo(out: str | Path, seed: int = 0, full: bool = False) -> dict:
@@ -48,15 +42,20 @@ def demo(out: str | Path, seed: int = 0, full: bool = False) -> dict:
         What `scores.json` holds.
     """
     started, out = time.monotonic(), Path(out)
+
+    def say(step: str, what: str) -> None:
+        seconds = time.monotonic() - started
+        log.info("[%4.0f s] %s %s: about %s on two cores", seconds, step, what, TAKES[step][full])
+
     size = {"recipe": recipes.get("shapes_full"), "clips": FULL_CLIPS} if full else {}
     workspace = Workspace("shapes", root=out, out=out, seed=seed, **size)
-    _say(started, f"drawing {workspace.clips} captioned GIFs")
+    say("drawing", f"{workspace.clips:,} captioned GIFs")
     workspace.captions()
-    _say(started, "packing")
+    say("packing", "them into shards of tensors")
     shards = workspace.shards()
-    _say(started, "training, first the blind twin")
+    say("training", "the blind twin, which sees no clip, then the captioner")
     captioner = workspace.captioner()
-    _say(started, "scoring held-out clips")
+    say("scoring", "held-out clips")
     scores, predictions = evaluate(
         captioner,
         shards["test"],
@@ -67,6 +66,8 @@ def demo(out: str | Path, seed: int = 0, full: bool = False) -> dict:
     )
     write_predictions(predictions, out / "predictions.tsv")
     write_json(out / "scores.json", scores)
-    _report(out, scores, predictions)
-    _say(started, f"done: open {out / 'report.html'}")
+    report = out / "report.html"
+    save_report(report, captioner, shards["test"], scores, predictions, workspace.run)
+    _attention_gifs(out / "attention", predictions[:GIFS])
+    log.info("[%4.0f s] done: open %s", time.monotonic() - started, report)
     return scores

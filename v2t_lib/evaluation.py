@@ -46,6 +46,7 @@ class Prediction:
         behaviours: What each object of a drawn clip does; None for other clips.
         shown: The greedy caption with its frames and attention, of the first clips; else None.
         log_prob: The log-probability of the greedy caption, by which the surest are found.
+        cider: CIDEr of the caption of beam search, by which the worst are found.
     """
 
     source: str
@@ -55,6 +56,7 @@ class Prediction:
     behaviours: tuple[str, ...] | None
     shown: Caption | None
     log_prob: float = 0.0
+    cider: float = 0.0
 
 
 def predict(
@@ -177,10 +179,13 @@ def evaluate(
         first += [greedy] if number < DELETION_CLIPS else []
     losses = {name: loss and loss.mean() for name, loss in losses.items()}
     texts = [prediction.beam for prediction in predictions]
+    figures = _figures(predictions, unit)
+    of_clips = dict(zip(figures.sources, scores_of(figures.table)["CIDEr"], strict=True))
+    predictions = [dataclasses.replace(p, cider=float(of_clips[p.source])) for p in predictions]
     scores = {
         "clips": len(predictions),
         "beam": beam,
-        **_text_scores(predictions, unit),
+        **_text_scores(predictions, figures, unit),
         "unseen_combinations": None if unseen is None else _unseen(captioner, unseen),
         **losses,
         "perplexity": math.exp(losses["loss"]),
@@ -215,15 +220,16 @@ def _prediction(example: Example, greedy: Caption, best: Caption, shown: bool) -
     )
 
 
-def _text_scores(predictions: Sequence[Prediction], unit: str) -> dict:
+def _figures(predictions: Sequence[Prediction], unit: str) -> CorpusScores:
+    texts = {prediction.source: prediction.beam for prediction in predictions}
+    references = {prediction.source: prediction.references for prediction in predictions}
+    return score_corpus(texts, references, unit=unit)
+
+
+def _text_scores(predictions: Sequence[Prediction], figures: CorpusScores, unit: str) -> dict:
     """The scores of the captions' texts alone."""
     greedy, texts = [p.greedy for p in predictions], [p.beam for p in predictions]
-    references, sources = [p.references for p in predictions], [p.source for p in predictions]
-    figures = score_corpus(
-        dict(zip(sources, texts, strict=True)),
-        dict(zip(sources, references, strict=True)),
-        unit=unit,
-    )
+    references = [p.references for p in predictions]
     return {
         "exact_match": exact_match(greedy, references, unit),
         "exact_match_beam": exact_match(texts, references, unit),

@@ -25,7 +25,7 @@ def test_the_page_holds_all_it_shows_and_nothing_outside(tmp_path):
     text = (tmp_path / "page.html").read_text()
     assert not re.search(r"""(src|href)\s*=\s*["']?http|@import|fetch\(|import\(""", text)
     assert "97% &lt;right&gt;" in text and text.count("</script>") == 1
-    assert not re.search(r"\$(ID|CLIPS|OPACITY|TITLE|SUMMARY|INSPECTOR)\b", text)
+    assert not re.search(r"\$(ID|CLIPS|OPACITY|TITLE|ABOVE|INSPECTOR)\b", text)
     clips = clips_in(text)
     assert len(clips) == 2
     clip = clips[0]

@@ -13,6 +13,8 @@ def add_arguments(parser):
     add = parser.add_argument
     add("shards", type=Path, help="held-out shards")
     add("--out", type=Path, metavar="predictions.tsv", help="where the captions go")
+    text = "a page: what the figures mean, the learning curves, the first clips and the worst"
+    add("--html", type=Path, metavar="report.html", help=text)
     text = "drawn clips of combinations that training never showed, scored apart"
     add("--unseen", type=Path, metavar="SHARDS", help=text)
     text = "training shards: counts captions that are copied from them"
@@ -28,11 +30,13 @@ def run(args) -> int:
     from v2t_lib.metrics.evaluation_summary import summary
     from v2t_lib.metrics.score_report import published_table
     from v2t_lib.models.saving import load
+    from v2t_lib.report import save_report
     from v2t_lib.training.fit import BLIND_FILE
 
     twin = args.model.with_name(BLIND_FILE)
+    captioner = load(args.model)
     scores, predictions = evaluate(
-        load(args.model),
+        captioner,
         args.shards,
         blind=load(twin) if twin.exists() else None,
         unseen=args.unseen,
@@ -49,4 +53,7 @@ def run(args) -> int:
         print(published_table(rows, why), flush=True)
     if args.out:
         write_predictions(predictions, args.out)
+    if args.html:
+        run = args.model.parent
+        save_report(args.html, captioner, args.shards, scores, predictions, run)
     return 0

@@ -90,7 +90,8 @@ def _loudness(args: argparse.Namespace) -> Iterator[None]:
     if args.verbose:
         log.setLevel(logging.DEBUG)
     else:
-        # TensorFlow's start-up notes would bury what users need to read.
+        # TensorFlow's notes would bury what users need to read.
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         if args.command in HEAVY and not getattr(args, "spark", None):
             _load_quietly()  # tasks on a cluster load what they need

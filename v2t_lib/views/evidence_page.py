@@ -1,6 +1,5 @@
 """The evidence page: claims about a clip with verdict, evidence and limits, to show to others."""
 
-import base64
 import html
 import io
 from collections.abc import Sequence
@@ -29,7 +28,7 @@ from v2t_lib.views.heatmap import enlarge, heat_maps, overlay
 from v2t_lib.views.inspector import as_script, fragment
 from v2t_lib.views.lettering import right_to_left
 from v2t_lib.views.sheet import strip
-from v2t_lib.views.templates import filled
+from v2t_lib.views.templates import data_url, filled
 
 #: Pixels across the picture of the frame of evidence, and across one word's.
 _LARGE, _SMALL = 480, 192
@@ -76,7 +75,7 @@ def _claim(found: Verification, captioner: Captioner) -> str:
 {_notes(words, direction)}
 {_evidence(found)}
 {_by_word(found, words)}
-<figure class="strip"><img src="{_url(strip(caption.frames, caption.seconds), "png")}" alt="">
+<figure class="strip"><img src="{data_url(strip(caption.frames, caption.seconds), "png")}" alt="">
 <figcaption>All {len(caption.frames)} frames that the model saw.</figcaption></figure>
 </section>"""
 
@@ -127,7 +126,7 @@ def _evidence(found: Verification) -> str:
 
 
 def _large(caption: Caption, frame: int, attention: np.ndarray | None, text: str) -> str:
-    picture = _url(_jpeg(caption, frame, attention, _LARGE))
+    picture = data_url(_jpeg(caption, frame, attention, _LARGE))
     return f'<figure><img src="{picture}" alt=""><figcaption>{text}</figcaption></figure>'
 
 
@@ -147,7 +146,7 @@ def _by_word(found: Verification, words: Sequence[Mark]) -> str:
         if mark.sign not in ("+", "−"):
             continue
         frame = caption.frame_of(number)
-        picture = _url(_jpeg(caption, frame, caption.attention[number], _SMALL))
+        picture = data_url(_jpeg(caption, frame, caption.attention[number], _SMALL))
         vague = "; attention close to uniform" if caption.looked_nowhere(number) else ""
         figures.append(
             f'<figure><img src="{picture}" alt=""><figcaption>{_span(mark)} '
@@ -169,10 +168,6 @@ def _jpeg(caption: Caption, frame: int, attention: np.ndarray | None, width: int
     file = io.BytesIO()
     Image.fromarray(pictures[0]).save(file, "JPEG", quality=88)
     return file.getvalue()
-
-
-def _url(data: bytes, kind: str = "jpeg") -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def _limits(claims: Sequence[Verification], captioner: Captioner) -> list[str]:

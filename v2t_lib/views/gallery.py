@@ -1,6 +1,5 @@
 """Pages of cards, a clip each, that open in any browser and need nothing beside them."""
 
-import base64
 import html
 import io
 from collections.abc import Iterable
@@ -11,7 +10,7 @@ from PIL import Image
 
 from v2t_lib.files import replacing
 from v2t_lib.views.animation import frame_durations
-from v2t_lib.views.templates import filled
+from v2t_lib.views.templates import data_url, filled
 
 #: Most pixels across a clip on a page; of a hundred clips it has about 2 MB.
 _WIDTH = 192
@@ -44,7 +43,7 @@ def picture(frames: np.ndarray, seconds: np.ndarray, still: int, alt: str) -> st
 def _webp(image: Image.Image, **options) -> str:
     file = io.BytesIO()
     image.save(file, "WEBP", quality=55, **options)
-    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
+    return data_url(file.getvalue(), "webp")
 
 
 def save_gallery(

@@ -20,7 +20,7 @@ from v2t_lib.views import claim_marks
 from v2t_lib.views.animation import frame_durations
 from v2t_lib.views.heatmap import HEAT_OPACITY
 from v2t_lib.views.lettering import right_to_left
-from v2t_lib.views.templates import filled
+from v2t_lib.views.templates import data_url, filled
 
 #: JPEG options for frames that are narrow, and so shown enlarged with their artefacts, and others.
 _JPEG = {True: {"quality": 93, "subsampling": 0}, False: {"quality": 75, "subsampling": 2}}
@@ -50,7 +50,7 @@ def _clip_data(caption: Caption, name: str, truth: str) -> dict:
     return {
         "name": name,
         "truth": truth,
-        "strip": "data:image/jpeg;base64," + _base64(_film_strip(caption.frames)),
+        "strip": data_url(_film_strip(caption.frames)),
         "frames": list(caption.frames.shape[:3]),
         "grid": list(caption.attention.shape[1:]),
         "shift": _rounded(caption.cell_shift, 3),
@@ -140,12 +140,13 @@ def save_page(
         title: The page's heading.
         summary: A line below the heading, as plain text.
     """
-    page = filled(
-        "page.html",
-        TITLE=html.escape(title),
-        SUMMARY=html.escape(summary),
-        INSPECTOR=fragment(captions, names, truths),
-    )
+    above = f"<p>{html.escape(summary)}</p>" if summary else ""
+    write_page(path, title, above, fragment(captions, names, truths))
+
+
+def write_page(path: str | Path, title: str, above: str, inspectors: str) -> None:
+    """Writes a page of what `fragment` returns, once or more, below some other HTML."""
+    page = filled("page.html", TITLE=html.escape(title), ABOVE=above, INSPECTOR=inspectors)
     with replacing(path) as temporary:
         temporary.write_bytes(page.encode(errors="replace"))
 

@@ -1,5 +1,6 @@
 """Filling in the HTML files of this package."""
 
+import base64
 import re
 from importlib import resources
 
@@ -11,3 +12,8 @@ def filled(name: str, **parts: str) -> str:
     """
     text = resources.files("v2t_lib.views").joinpath(name).read_text(encoding="utf-8")
     return re.sub(r"\$([A-Z]+)\b", lambda found: parts.get(found[1], found[0]), text)
+
+
+def data_url(picture: bytes, kind: str = "jpeg") -> str:
+    """A picture as the URL that holds it, so that a page needs no other file."""
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
