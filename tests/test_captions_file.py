@@ -258,3 +258,11 @@ def test_a_clip_that_is_trained_on_is_not_held_out():
     check_apart({"train": [first], "val": [second, third], "test": [second]})
     with pytest.raises(DataError, match=r"test.txt that train.txt lacks.*1 in both, 'a.gif'"):
         check_apart({"train": [first, second], "val": [third], "test": [third, first]})
+
+
+def test_a_device_without_an_end_is_refused(tmp_path):
+    with pytest.raises(DataError, match="row 1: expected at most 1,048,576 bytes. Received: more"):
+        read_captions("/dev/zero")
+    (tmp_path / "captions.tsv").write_text("0.gif\t" + "é" * (1 << 19))  # six bytes over
+    with pytest.raises(DataError, match="row 1: expected at most"):
+        read_captions(tmp_path / "captions.tsv")

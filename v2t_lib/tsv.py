@@ -22,7 +22,8 @@ _CAPTION_NAMES = """
     annotation annotations comment reference references prediction predictions
 """
 
-
+#: In bytes. What has longer ones is no text, a device without an end say.
+LONGEST_ROW = 1 << 20
 #: Characters that would end a column or a row, as they are printed.
 _ESCAPES = str.maketrans({"\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
@@ -48,7 +49,13 @@ def _lines(path: str | Path) -> Iterator[str]:
     try:
         with open(path, "rb") as file:
             # Not splitlines, which also splits at characters that a caption may hold.
-            for number, line in enumerate(file, start=1):
+            lines = iter(lambda: file.readline(LONGEST_ROW + 1), b"")
+            for number, line in enumerate(lines, start=1):
+                if len(line) > LONGEST_ROW:
+                    raise DataError(
+                        f"{path}, row {number}: expected at most {LONGEST_ROW:,} bytes. Received: "
+                        "more; is this a text file?"
+                    )
                 if number == 1:
                     line = line.removeprefix(codecs.BOM_UTF8)
                 try:
