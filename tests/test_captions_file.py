@@ -261,7 +261,7 @@ def test_a_clip_that_is_trained_on_is_not_held_out():
 
 
 def test_a_device_without_an_end_is_refused(tmp_path):
-    with pytest.raises(DataError, match="row 1: expected at most 1,048,576 bytes. Received: more"):
+    with pytest.raises(DataError, match="row 1: expected at most 1,048,576 bytes"):
         read_captions("/dev/zero")
     (tmp_path / "captions.tsv").write_text("0.gif\t" + "é" * (1 << 19))  # six bytes over
     with pytest.raises(DataError, match="row 1: expected at most"):
