@@ -81,7 +81,8 @@ def save_report(
         run: The run whose learning curves are shown, where it has any.
     """
     plotted = ""
-    if run is not None and (Path(run) / "history.csv").exists():
+    history = Path(run or "") / "history.csv"
+    if run is not None and history.exists() and history.stat().st_size:
         picture = data_url(curves(run), "png")
         alt = "sequence loss and next-word accuracy by epoch, in training and validation"
         plotted = f'<h2>Learning curves</h2>\n<img class="curves" src="{picture}" alt="{alt}">'
