@@ -34,7 +34,7 @@ BENCHMARKS := decoder encoders training_step input_pipeline growth decoding deco
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-shared test-jax test-torch test-keras test-browser test-spark \
-	test-wheel test-oldest notebooks notebooks-full fuzz lint format docs bench
+	test-wheel test-oldest test-versions notebooks notebooks-full fuzz lint format docs bench
 
 help: ## show this list
 	@echo "usage: make TARGET"
@@ -45,7 +45,7 @@ demo: $(VENV)/.core ## the whole path on embedded data: draws, packs, trains, sc
 
 test: $(VENV)/.dev ## the tests that need nothing outside the repository
 	$(BIN)/pytest $(PARALLEL) $(ARGS) -m "not shared and not browser and not notebook and not jax \
-	  and not spark and not wheel and not oldest"
+	  and not spark and not wheel and not oldest and not versions"
 
 test-shared: $(VENV)/.dev ## the tests on real clips and captions, in ../shared beside the checkout
 	@test -d ../shared/data || { \
@@ -86,6 +86,9 @@ test-wheel: $(VENV)/.dev ## the wheel in an environment of its own: import, demo
 
 test-oldest: $(VENV)/.dev ## the same with the oldest packages that pyproject.toml takes
 	$(BIN)/pytest -m oldest tests/test_wheel.py $(ARGS)
+
+test-versions: $(VENV)/.dev ## the same on Python 3.10 to 3.13, to be on PATH, and TensorFlow 2.17 to 2.21
+	$(BIN)/pytest -m versions tests/test_wheel.py $(ARGS)
 
 fuzz: $(VENV)/.dev ## 2,000 broken clips; 20,000 are among the benchmarks
 	$(BIN)/python benchmarks/fuzz_clips.py --count 2000 $(ARGS)

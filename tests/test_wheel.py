@@ -33,9 +33,9 @@ def wheel(tmp_path_factory) -> Path:
     return path
 
 
-def new_environment(folder: Path) -> Path:
+def new_environment(folder: Path, python: str = sys.executable) -> Path:
     """Makes a virtual environment; returns its folder of programs."""
-    run(sys.executable, "-m", "venv", folder, cwd=folder.parent)
+    run(python, "-m", "venv", folder, cwd=folder.parent)
     return folder / "bin"
 
 
@@ -81,5 +81,18 @@ def test_it_works_with_the_oldest_packages_allowed(wheel, tmp_path):
     constraints.write_text("\n".join(low[0].replace(">=", "==") for low in lowest if low))
     programs = new_environment(tmp_path / "env")
     run(programs / "python", "-m", "pip", "install", "-c", constraints, wheel, cwd=tmp_path)
+    run(programs / "python", "-m", "pip", "check", cwd=tmp_path)
+    try_out(programs, tmp_path)
+
+
+@pytest.mark.versions
+@pytest.mark.parametrize(
+    ("python", "tensorflow"),
+    [("3.10", "2.17"), ("3.11", "2.18"), ("3.12", "2.19"), ("3.13", "2.20"), ("3.13", "2.21")],
+)
+def test_it_works_on_every_python_and_tensorflow(python, tensorflow, wheel, tmp_path):
+    programs = new_environment(tmp_path / "env", f"python{python}")
+    packages = [wheel, f"tensorflow=={tensorflow}.*"]
+    run(programs / "python", "-m", "pip", "install", *packages, cwd=tmp_path)
     run(programs / "python", "-m", "pip", "check", cwd=tmp_path)
     try_out(programs, tmp_path)

@@ -53,6 +53,20 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
+def test_one_caption_of_many_clips_is_decoded_as_without_the_axis():
+    """Where oneDNN's product of `(B, 1, L, E)` and a matrix is wrong, Keras up to 3.13 used it."""
+    decoder, rng = (
+        AttentionDecoder(11, units=24, embedding_size=24, attention_units=4),
+        np.random.default_rng(0),
+    )
+    memory = rng.normal(size=(33, 4, 8)).astype("float32")
+    tokens = rng.integers(1, 11, (33, 5)).astype("int32")
+    logits, weights = map(np.asarray, decoder(tokens[:, None], memory))
+    expected = map(np.asarray, decoder(tokens, memory))
+    for found, alone in zip((logits, weights), expected, strict=True):
+        np.testing.assert_allclose(found[:, 0], alone, rtol=1e-5, atol=1e-6)
+
+
 def test_a_step_is_that_of_the_papers(decoder, memory):
     """The same in NumPy: attention, an LSTM (gates i, f, c, o) on word and context, deep output."""
     decoder(TOKENS, memory)

@@ -126,8 +126,17 @@ class AttentionDecoder(layers.Layer):
         return context, weights, state._replace(h=h, c=c)
 
     def _logits(self, embedded, h, context, training=False):
+        captions = embedded.shape[1:-1]
+        if len(captions) == 2:
+            # K captions a clip join the batch: on CPUs with AMX, oneDNN's product of (B, 1, L, E)
+            # and a matrix is wrong and writes where it must not, in TensorFlow 2.21 at least.
+            parts = (embedded, h, context)
+            embedded, h, context = (ops.reshape(x, (-1, *x.shape[2:])) for x in parts)
         deep = embedded + self.output_h(h) + self.output_z(context)
-        return self.vocabulary(self.drop(ops.tanh(deep), training=training))
+        logits = self.vocabulary(self.drop(ops.tanh(deep), training=training))
+        if len(captions) == 2:
+            return ops.reshape(logits, (-1, *captions, logits.shape[-1]))
+        return logits
 
     def step(self, token, state):
         """Predicts one word.
