@@ -45,7 +45,7 @@ def test_the_page_holds_figures_curves_the_worst_and_the_first(several_captions,
     scores, predictions = evaluate(captioner, several_captions, beam=2, shown=2)
     scores["doubts"] = ["a <doubt>"]
     (tmp_path / "history.csv").write_text(HISTORY)
-    for run, curves in ((tmp_path, 1), (tmp_path / "none", 0), (None, 0)):
+    for run, curves in ((tmp_path, 1), (tmp_path / "none", 0)):
         page = tmp_path / "report.html"
         save_report(page, captioner, several_captions, scores, predictions, run)
         text = page.read_text()

@@ -12,8 +12,6 @@ from v2t_lib.workspace import Workspace
 
 SHOWN, GIFS = 24, 12
 FULL_CLIPS = 24_000
-
-
 #: What each step takes on two cores: of the demo, and of the full one.
 TAKES = {
     "drawing": ("20 seconds", "a minute"),

@@ -44,7 +44,8 @@ class Prediction:
         greedy: The caption of greedy search.
         beam: The caption of beam search.
         behaviours: What each object of a drawn clip does; None for other clips.
-        shown: The greedy caption with its frames and attention, of the first clips; else None.
+        shown: A caption with its frames and attention, the greedy one of the first clips; else
+            None.
         log_prob: The log-probability of the greedy caption, by which the surest are found.
         cider: CIDEr of the caption of beam search, by which the worst are found.
     """

@@ -2,6 +2,7 @@
 
 import dataclasses
 import html
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def worst(
     captioner: Captioner,
     shards: Shards,
     predictions: Sequence[Prediction],
-    beam: int = 4,
+    beam: int,
     count: int = WORST,
 ) -> list[Prediction]:
     """The predictions with the lowest CIDEr, the worst first, captioned again for their attention.
@@ -36,8 +37,8 @@ def worst(
         count: How many.
     """
     places = sorted(range(len(predictions)), key=lambda place: predictions[place].cider)[:count]
-    examples = enumerate(ShardDataset.open(shards).examples())
-    clips = {place: example for place, example in examples if place in places}
+    examples = itertools.islice(ShardDataset.open(shards).examples(), max(places) + 1)
+    clips = {place: example for place, example in enumerate(examples) if place in places}
     frames = np.stack([clips[place].frames for place in places])
     seconds = np.stack([clips[place].seconds for place in places])
     captions = captioner.caption_frames(frames, beam, seconds)
@@ -68,7 +69,7 @@ def save_report(
     shards: Shards,
     scores: dict,
     predictions: Sequence[Prediction],
-    run: str | Path | None = None,
+    run: str | Path,
 ) -> None:
     """Writes the page as one HTML file that works offline.
 
@@ -81,8 +82,8 @@ def save_report(
         run: The run whose learning curves are shown, where it has any.
     """
     plotted = ""
-    history = Path(run or "") / "history.csv"
-    if run is not None and history.exists() and history.stat().st_size:
+    history = Path(run) / "history.csv"
+    if history.exists() and history.stat().st_size:
         picture = data_url(curves(run), "png")
         alt = "sequence loss and next-word accuracy by epoch, in training and validation"
         plotted = f'<h2>Learning curves</h2>\n<img class="curves" src="{picture}" alt="{alt}">'

@@ -30,7 +30,6 @@ def run(args) -> int:
     from v2t_lib.metrics.evaluation_summary import summary
     from v2t_lib.metrics.score_report import published_table
     from v2t_lib.models.saving import load
-    from v2t_lib.report import save_report
     from v2t_lib.training.fit import BLIND_FILE
 
     twin = args.model.with_name(BLIND_FILE)
@@ -54,6 +53,8 @@ def run(args) -> int:
     if args.out:
         write_predictions(predictions, args.out)
     if args.html:
+        from v2t_lib.report import save_report  # with matplotlib
+
         run = args.model.parent
         save_report(args.html, captioner, args.shards, scores, predictions, run)
     return 0

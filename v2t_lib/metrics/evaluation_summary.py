@@ -53,7 +53,7 @@ def _exact(scores: dict) -> list[Figure]:
                 "unseen combinations",
                 _percent(unseen),
                 "the same, for colour, shape and behaviour never together in training",
-                _mark(unseen >= 0.9 * greedy, unseen < 0.5 * greedy),
+                _mark(unseen >= 0.9 * greedy > 0, unseen < 0.5 * greedy),
             )
         )
     return found
