@@ -182,6 +182,8 @@ def test_a_stage_goes_on_only_with_the_options_it_began_with(run, shards):
         train_scst(run, shards, 1, options=TrainingOptions(batch_size=8))
     with pytest.raises(ModelError, match=r"Received: one with .*'batch_size': 8"):
         train_scst(run, shards, 2, options=TrainingOptions(batch_size=4), resume=True)
+    with pytest.raises(TrainingError, match="expected the validation shards that its run began"):
+        train_scst(run, shards, 2, shards, TrainingOptions(batch_size=8), resume=True)
 
 
 @pytest.mark.usefixtures("eager")

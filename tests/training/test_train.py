@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -123,7 +124,29 @@ def test_a_run_is_replaced_only_on_demand(plan, drawn_shards, tmp_path):
         plan(drawn_shards / "train", tmp_path, RECIPE)
     assert (tmp_path / "history.csv").exists()
     plan(drawn_shards / "train", tmp_path, RECIPE, overwrite=True)
-    assert not list(tmp_path.iterdir())
+    assert not (tmp_path / "history.csv").exists()
+
+
+def test_a_run_goes_on_with_the_shards_it_began_with(plan, drawn_shards, tmp_path):
+    """Also from its copy on another machine; else its history would mix two data sets."""
+    recipe = dataclasses.replace(RECIPE, encoder="blind", encoder_options={})
+    shards, val, drive = drawn_shards / "train", drawn_shards / "val", tmp_path / "drive"
+    plan(shards, tmp_path / "one", recipe, val=val, copy_to=drive)
+    plan(shards, tmp_path / "two", recipe, val=val, copy_to=drive, resume=True)
+    others = shutil.copytree(shards, tmp_path / "others")
+    described = (others / "dataset.json").read_text()
+    (others / "dataset.json").write_text(described.replace('"plan": "', '"plan": "0'))
+    again = {"copy_to": drive, "resume": True}
+    message = r"three: expected the training shards that its run.*others, with other.*--start-from"
+    with pytest.raises(TrainingError, match=message):
+        plan(others, tmp_path / "three", recipe, val=val, **again)
+    with pytest.raises(TrainingError, match=r"the validation shards that.* Received: none, with"):
+        plan(shards, tmp_path / "one", recipe, **again)
+    plan(others, tmp_path / "one", recipe, overwrite=True, copy_to=drive)
+    plan(others, tmp_path / "four", recipe, **again)
+    for folder in ("one", "four"):  # runs of older versions have no note
+        (tmp_path / folder / "data.json").write_text("damaged")
+        plan(others, tmp_path / folder, recipe, resume=True)
 
 
 def test_rare_words_can_leave_none(drawn_shards, tmp_path):
@@ -155,6 +178,7 @@ def test_training_lowers_the_loss_and_leaves_its_files(finished):
         "blind.csv",
         "blind.keras",
         "captioner.keras",
+        "data.json",
         "history.csv",
     ]
     history = pd.read_csv(finished / "history.csv")

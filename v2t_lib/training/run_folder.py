@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import json
 import os
 import shutil
 import socket
@@ -9,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from v2t_lib.errors import TrainingError
+from v2t_lib.files import replacing
+from v2t_lib.shards.reader import ShardDataset
 
 try:
     import fcntl
@@ -16,6 +19,7 @@ except ImportError:  # Windows
     fcntl = None
 
 LOCK_FILE = ".in-use"
+DATA_FILE, SCST_DATA_FILE = "data.json", "scst-data.json"
 RUN_FILES = ("captioner.keras", "history.csv", ".captioner-checkpoints",
              "blind.keras", "blind.csv", ".blind-checkpoints")  # fmt: skip
 SCST_FILES = ("scst.keras", "scst.csv", ".scst-checkpoints")
@@ -60,6 +64,34 @@ def owned(
         for path in there if overwrite else ():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         yield
+
+
+def keep_data(note: Path, shards: ShardDataset, val: ShardDataset | None, resume: bool) -> None:
+    """Writes what a training reads into `note`; one that resumes has to read the same.
+
+    Raises:
+        TrainingError: It resumes with other shards than it began with.
+    """
+    parts = {"training shards": shards, "validation shards": val}
+    now = {name: part and part.info.fingerprint for name, part in parts.items()}
+    before = _noted(note) if resume else {}
+    for name, part in parts.items():
+        if before.get(name, now[name]) != now[name]:
+            raise TrainingError(
+                f"{note.parent}: expected the {name} that its run began with, to go on with "
+                f"--resume (resume=True). Received: {part.folder if part else 'none'}, with other "
+                "clips or captions; to train the model further on them, name another folder and "
+                f"--start-from {note.parent / RUN_FILES[0]} (start_from=)"
+            )
+    with replacing(note) as temporary:
+        temporary.write_text(json.dumps(now, indent=2) + "\n", encoding="utf-8")
+
+
+def _noted(note: Path) -> dict:
+    """What a note says; runs of older versions have none."""
+    with contextlib.suppress(OSError, ValueError):
+        return dict(json.loads(note.read_text(encoding="utf-8")))
+    return {}
 
 
 @contextlib.contextmanager

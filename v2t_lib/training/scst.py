@@ -20,7 +20,7 @@ from v2t_lib.training.cider_reward import CaptionReward
 from v2t_lib.training.feature_cache import cached_features
 from v2t_lib.training.fit import MODEL_FILE
 from v2t_lib.training.recipe import TrainingOptions
-from v2t_lib.training.run_folder import SCST_FILES, owned
+from v2t_lib.training.run_folder import SCST_DATA_FILE, SCST_FILES, keep_data, owned
 from v2t_lib.training.scst_stage import Stage
 from v2t_lib.training.stop_signal import StopSignal
 
@@ -65,9 +65,11 @@ def train_scst(
         DataError: Too few clips for a batch.
         ModelError: No captioner in `run`, or a stage that began with other options.
         TrainingError: `run` or `copy_to` has a stage, without `resume` or `overwrite`; another
-            process trains into them; interrupted; or the loss is not finite.
+            process trains into them; `resume` with other shards; interrupted; or the loss is not
+            finite.
     """
-    options, run, shards = options or TrainingOptions(), Path(run), ShardDataset.open(shards)
+    shards, val = ShardDataset.open(shards), None if val is None else ShardDataset.open(val)
+    options, run = options or TrainingOptions(), Path(run)
     path, batch, clips = run / SCST_FILE, options.batch_size, shards.info.clips
     if clips < batch:
         raise DataError(
@@ -84,6 +86,8 @@ def train_scst(
         )
         if resume:
             mirror.fetch()
+        keep_data(run / SCST_DATA_FILE, shards, val, resume)
+        mirror.put(run / SCST_DATA_FILE)
         captioner = load(run / MODEL_FILE)
         captioner.verifier = Verifier()  # that of another decoder
         length = captioner.caption_spec.length

@@ -25,7 +25,7 @@ from v2t_lib.training.checkpoints import Mirror
 from v2t_lib.training.feature_cache import cached_features
 from v2t_lib.training.fit import BLIND_FILE, MODEL_FILE, fit
 from v2t_lib.training.recipe import DecoderOptions, Recipe
-from v2t_lib.training.run_folder import RUN_FILES, SCST_FILES, owned
+from v2t_lib.training.run_folder import DATA_FILE, RUN_FILES, SCST_FILES, keep_data, owned
 from v2t_lib.training.warm_start import grow, warm_start
 
 
@@ -176,7 +176,8 @@ def train(
         DataError: Shards of another clip size, too few captions for a batch, or a vocabulary
             without a word.
         TrainingError: `out` or `copy_to` has a run, without `resume` or `overwrite`; another
-            process trains into them; interrupted; or the loss is not finite.
+            process trains into them; `resume` with other shards; interrupted; or the loss is not
+            finite.
     """
     shards, val = ShardDataset.open(shards), None if val is None else ShardDataset.open(val)
     out, spec = Path(out), shards.info.clip_spec
@@ -198,6 +199,9 @@ def train(
     ):
         if resume:
             mirror.fetch()
+        if hosts.first:
+            keep_data(out / DATA_FILE, shards, val, resume)
+            mirror.put(out / DATA_FILE)
         captioner = _make(recipe, vocabulary)
         if old is not None:
             warm_start(captioner, old)
