@@ -73,7 +73,7 @@ test-browser: $(VENV)/.browser ## the pages in Chromium: alone, in Notebook 6 an
 	@command -v chromium >/dev/null || { \
 	  echo "expected Chromium on the path; on Debian and Ubuntu, install the package chromium" >&2; \
 	  exit 1; }
-	$(BIN)/pytest -m browser tests/views/test_browser*.py $(ARGS)
+	$(BIN)/pytest $(PARALLEL) -m browser tests/views/test_browser*.py $(ARGS)
 
 test-spark: $(VENV)/.spark ## --spark on a cluster of processes on this machine, and a local S3
 	@command -v java >/dev/null || { \
