@@ -83,16 +83,18 @@ def test_the_alarm_is_for_captions_that_are_nearly_all_alike(distinct, alarm, ca
     assert ("ALARM: 1 distinct captions for 20 clips" in capsys.readouterr().err) == alarm
 
 
+@pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_the_best_epochs_weights_are_kept_also_when_a_run_resumes(
-    drawn_shards, tmp_path, monkeypatch
+    ema, drawn_shards, tmp_path, monkeypatch
 ):
+    """They are what callbacks find at the end of that epoch, averages or not."""
     path, seen = tmp_path / "captioner.keras", []
     script_validation(monkeypatch, 3.0, 1.0, 2.0, 1.5, 0.5)
     note = keras.callbacks.LambdaCallback()
     note.on_epoch_end = lambda *_: seen.append(note.model.get_weights())
 
     def run(epochs, resume=False):
-        options = {"epochs": epochs, "batch_size": 32}
+        options = {"epochs": epochs, "batch_size": 32, "ema": ema}
         captioner = short(drawn_shards, path, resume, drawn_shards / "val", [note], **options)
         return v2t.load(path).get_weights(), captioner.get_weights()
 

@@ -62,7 +62,8 @@ def fit(
         val: Validation shards.
         resume: Continue from the newest checkpoint, if there is one.
         mirror: Copies what is written.
-        callbacks: Further Keras callbacks, called before each checkpoint. The learning rate may be
+        callbacks: Further Keras callbacks, called before each checkpoint; at the end of an epoch
+            they find the weights that are saved, with `ema` the averages. The learning rate may be
             set by them, which ends its schedule.
         cache: Where features of a frozen image network are kept; see `cached_features`.
 
@@ -92,6 +93,7 @@ def fit(
         ours = [*_sample_captions(captioner, sample), KeepBest(path, monitor, best, mirror)]
         if model is not captioner:
             ours = [OnFirstHost(captioner, ours)]
+        ours += callbacks
         if options.ema:
             ours = EmaWeights().around(ours)
         first = keras.callbacks.LambdaCallback(on_epoch_end=state.keep_training)
@@ -109,7 +111,7 @@ def fit(
                 validation_data=val and val.batches(words, spec, batch),
                 initial_epoch=state.epoch,
                 epochs=options.epochs,
-                callbacks=[first, *ours, *callbacks, state],  # it saves what the others leave
+                callbacks=[first, *ours, state],  # it saves what the others leave
                 shuffle=False,
                 verbose=keras_verbosity() if hosts.first else 0,
             )
