@@ -5,6 +5,8 @@ import math
 import keras
 from keras import layers, ops
 
+from v2t_lib.models.encoders.strided_conv import convolve
+
 
 @keras.saving.register_keras_serializable("v2t_lib")
 class ConvUnit(layers.Layer):
@@ -101,8 +103,8 @@ class ConvUnit(layers.Layer):
 
     def _convolve(self, conv, x):
         if not self.pad_before or conv.strides[1:] == (1, 1):
-            return conv(x)
-        return _rotated(conv(_rotated(x)))
+            return convolve(conv, x)
+        return _rotated(convolve(conv, _rotated(x)))
 
     def call(self, x, training=False):
         y = x
