@@ -93,7 +93,7 @@ def fit(
         ours = [*_sample_captions(captioner, sample), KeepBest(path, monitor, best, mirror)]
         if model is not captioner:
             ours = [OnFirstHost(captioner, ours)]
-        ours += callbacks
+        ours = [*ours, *callbacks]
         if options.ema:
             ours = EmaWeights().around(ours)
         first = keras.callbacks.LambdaCallback(on_epoch_end=state.keep_training)
