@@ -21,10 +21,7 @@ from v2t_lib.training.recipe import DecoderOptions, Recipe, TrainingOptions
 from v2t_lib.training.recipes import registry as recipes
 from v2t_lib.workspace import Workspace
 
-pytestmark = [
-    pytest.mark.usefixtures("eager", "in_this_process"),
-    pytest.mark.filterwarnings("ignore:.*rows repeat an earlier one"),
-]
+pytestmark = pytest.mark.usefixtures("eager", "in_this_process")
 
 TINY = Recipe(
     clip=tiny.CLIP,

@@ -9,11 +9,11 @@ import dataclasses
 import hashlib
 import itertools
 import re
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from v2t_lib.errors import DataError
+from v2t_lib.progress import warn_once
 from v2t_lib.tsv import is_url, iter_rows, read_rows
 
 
@@ -105,10 +105,9 @@ def read_captions(path: str | Path, keep_repeats: bool = False) -> list[Record]:
         seen.add((source, caption))
         of_source.append(caption)
     if repeats:
-        warnings.warn(
+        warn_once(
             f"{path}: {len(repeats)} rows repeat an earlier one word for word and count once, "
-            f"the first in row {repeats[0]}",
-            stacklevel=2,
+            f"the first in row {repeats[0]}"
         )
     return [Record(_key(source), source, tuple(texts)) for source, texts in captions.items()]
 
@@ -129,10 +128,9 @@ def read_predictions(path: str | Path) -> dict[str, str]:
             others.append(number)
         predictions.setdefault(*columns)
     if others:
-        warnings.warn(
+        warn_once(
             f"{path}: {len(others)} rows predict for a source a second time and don't count, "
-            f"the first in row {others[0]}",
-            stacklevel=2,
+            f"the first in row {others[0]}"
         )
     return predictions
 

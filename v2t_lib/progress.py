@@ -4,6 +4,7 @@ Messages go to the logger "v2t_lib", from `logging.INFO` on to stderr; `v2t --qu
 level, and `logging.getLogger("v2t_lib")` does the same from Python.
 """
 
+import functools
 import logging
 import sys
 
@@ -29,6 +30,12 @@ if not log.handlers:
     log.addHandler(_Stderr())
     log.setLevel(logging.INFO)
     log.propagate = False
+
+
+@functools.lru_cache(maxsize=1000)
+def warn_once(message: str) -> None:
+    """Logs a warning about a file, once for all the times that it is read."""
+    log.warning(message)
 
 
 class Progress(tqdm):

@@ -4,11 +4,11 @@ import codecs
 import itertools
 import os
 import re
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 from v2t_lib.errors import DataError
+from v2t_lib.progress import warn_once
 
 Row = tuple[int, list[str]]
 _URL = re.compile(r"https?://", re.IGNORECASE)
@@ -124,10 +124,7 @@ def iter_rows(path: str | Path) -> Iterator[Row]:
         raise DataError(f"{path}: expected at least one row. Received: an empty file")
     if second is not None and _is_header(path, first, second):
         number, columns = first
-        warnings.warn(
-            f"{path}, row {number}: taken for a header and skipped: {' | '.join(columns)!r}",
-            stacklevel=4,
-        )
+        warn_once(f"{path}, row {number}: taken for a header and skipped: {' | '.join(columns)!r}")
     else:
         yield first
     if second is not None:

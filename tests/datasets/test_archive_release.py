@@ -18,9 +18,6 @@ from v2t_lib.shards.format import DatasetInfo
 ARCHIVES = [(MSVD, "YouTubeClips.tar"), (MSRVTT, "MSRVTT.zip")]
 
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*rows repeat an earlier one")
-
-
 def ids(split_list):
     """MSVD's names of the clips in a list."""
     return [source[6:-4] for source in read_split(split_list)]

@@ -171,6 +171,31 @@ def test_a_run_killed_at_any_step_ends_like_one_that_was_not(
     assert_same_end(unbroken, tmp_path / "captioner.keras")
 
 
+def test_an_epoch_of_several_passes_is_resumed_in_each(drawn_shards, tmp_path, monkeypatch):
+    """Killed in the first pass, at its end and in the second; 3 batches a pass."""
+    for folder in ("whole", "killed"):
+        (tmp_path / folder).mkdir()
+    whole = tmp_path / "whole" / "captioner.keras"
+    short(drawn_shards, whole, epoch_steps=4)
+    seen, ended = [], ResumableState.on_train_batch_end
+
+    def count(self, batch, logs=None):
+        seen.append((self.epoch, self.step))
+        if len(seen) in (2, 6, 9):
+            raise Killed
+        ended(self, batch, logs)
+
+    monkeypatch.setattr(ResumableState, "on_train_batch_end", count)
+    path = tmp_path / "killed" / "captioner.keras"
+    for _ in range(3):
+        with pytest.raises(Killed):
+            short(drawn_shards, path, resume=True, epoch_steps=4, checkpoint_steps=3)
+    short(drawn_shards, path, resume=True, epoch_steps=4, checkpoint_steps=3)
+    assert [step for epoch, step in seen if epoch == 0] == [0, 1, 0, 1, 2, 3, 3, 4, 5, 3, 4, 5]
+    assert seen[12:] == [(1, step) for step in range(6)]
+    assert_same_end(whole, path)
+
+
 def test_ctrl_c_saves_and_says_how_to_resume(unbroken, drawn_shards, tmp_path, monkeypatch, capsys):
     whole, handler = ResumableState.on_train_batch_end, signal.getsignal(signal.SIGINT)
 
@@ -195,7 +220,11 @@ def test_a_run_does_not_resume_with_another_batch_size(unbroken, drawn_shards, t
         short(drawn_shards, tmp_path / "run" / "captioner.keras", resume=True, batch_size=10)
 
 
-def test_a_loss_that_is_not_finite_stops_and_names_the_clips(drawn_shards, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("epoch_steps", "epoch", "saved"), [(1, 2, [2, 3]), (4, 1, [2, 4])])
+def test_a_loss_that_is_not_finite_stops_and_names_the_clips(
+    epoch_steps, epoch, saved, drawn_shards, tmp_path, monkeypatch
+):
+    """In the second pass over the data, which is the second epoch or part of the first."""
     whole, steps = ResumableState.on_train_batch_end, []
 
     def broken(self, batch, logs=None):
@@ -203,13 +232,13 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_clips(drawn_shards, tmp_p
         whole(self, batch, logs | {"loss": float("nan")} if len(steps) == 5 else logs)
 
     monkeypatch.setattr(ResumableState, "on_train_batch_end", broken)
-    with pytest.raises(TrainingError, match="Received: nan at epoch 2") as error:
-        short(drawn_shards, tmp_path / "captioner.keras")
+    with pytest.raises(TrainingError, match=f"Received: nan at epoch {epoch}") as error:
+        short(drawn_shards, tmp_path / "captioner.keras", epoch_steps=epoch_steps)
     shards = ShardDataset.open(drawn_shards / "train")
     names = shards.sources_of_batch(OPTIONS.batch_size, OPTIONS.seed, epoch=1, number=1)
     assert len(names) == 16 and ", ".join(names) in str(error.value)
     numbers = sorted(int(p.stem) for p in (tmp_path / ".captioner-checkpoints").glob("*.npz"))
-    assert numbers == [2, 3]
+    assert numbers == saved
 
 
 def test_a_validation_loss_that_is_no_number_is_no_model(drawn_shards, tmp_path, monkeypatch):

@@ -78,11 +78,13 @@ def fit(
     sample = None if val is None else ShardDataset.open(val)
     shards = cached_features(captioner.encoder, shards, cache, path.parent)
     val = sample and cached_features(captioner.encoder, sample, cache, path.parent)
-    steps = shards.steps(batch, options.captions_per_clip)
+    a_pass = shards.steps(batch, options.captions_per_clip)
+    passes = -(-options.epoch_steps // a_pass)
+    steps = passes * a_pass
     hosts = current()
     with StopSignal() as stop, shared(captioner, options.seed) as model:
         compile_for_training(model, options, steps * options.epochs)
-        state = _resumable_state(path, shards, steps, options, mirror, stop)
+        state = _resumable_state(path, shards, steps, a_pass, options, mirror, stop)
         if resume:
             state.resume(model)
         elif hosts.first:
@@ -99,8 +101,17 @@ def fit(
         first = keras.callbacks.LambdaCallback(on_epoch_end=state.keep_training)
 
         def rest_of_epoch():
-            order = (options.seed, state.epoch, state.step, options.captions_per_clip)
-            return shards.batches(words, spec, batch, *order, share=(hosts.index, hosts.count))
+            done = min(state.step // a_pass, passes - 1)
+            left = [
+                shards.batches(
+                    *(words, spec, batch, options.seed, state.epoch * passes + number),
+                    skip=state.step - done * a_pass if number == done else 0,
+                    captions_per_clip=options.captions_per_clip,
+                    share=(hosts.index, hosts.count),
+                )
+                for number in range(done, passes)
+            ]
+            return functools.reduce(lambda first, rest: first.concatenate(rest), left)
 
         with contextlib.ExitStack() as reading:
             reading.enter_context(naming_memory_options(options, captioner.clip_spec))
@@ -138,23 +149,25 @@ def _resumable_state(
     path: Path,
     shards: ShardDataset,
     steps: int,
+    a_pass: int,
     options: TrainingOptions,
     mirror: Mirror,
     stop: StopSignal,
 ) -> ResumableState:
     folder = path.with_name(f".{path.stem}-checkpoints")
+
+    def name_clips(epoch: int, step: int) -> list[str]:
+        number, batch = divmod(epoch * steps + step, a_pass)
+        order = (options.batch_size, options.seed, number, batch, options.captions_per_clip)
+        return shards.sources_of_batch(*order)
+
     return ResumableState(
         Checkpoints(folder, options.keep_checkpoints, mirror),
         path.with_name("history.csv" if path.name == MODEL_FILE else f"{path.stem}.csv"),
         steps,
         options.checkpoint_steps,
         order={"seed": options.seed, "batch_size": options.batch_size, "steps": steps},
-        name_clips=functools.partial(
-            shards.sources_of_batch,
-            options.batch_size,
-            options.seed,
-            captions_per_clip=options.captions_per_clip,
-        ),
+        name_clips=name_clips,
         stop=stop,
     )
 

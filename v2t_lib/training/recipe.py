@@ -47,6 +47,13 @@ class TrainingOptions(Options):
         "captions",
         at_least=0,
     )
+    epoch_steps: int = option(
+        1,
+        "batches an epoch has at least: where captions are too few for them, it passes over them "
+        "several times",
+        "batches",
+        at_least=1,
+    )
     accumulate: int = option(
         1, "batches to a step of the optimiser, where memory is short", "batches", at_least=1
     )

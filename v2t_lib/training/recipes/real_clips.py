@@ -23,6 +23,7 @@ def folder() -> Recipe:
             label_smoothing=0.1,
             ema=0.99,
             captions_per_clip=3,
+            epoch_steps=100,
         ),
     )
 
