@@ -89,21 +89,24 @@ def test_an_epoch_can_be_entered_midway(shards):
             np.testing.assert_array_equal(part, other)
 
 
-@pytest.mark.parametrize(("skip", "drawn"), [(0, 0), (1, 0), (0, 2)])
-def test_hosts_that_share_each_batch_have_it_all_between_them(shards, skip, drawn):
+@pytest.mark.parametrize(
+    ("size", "skip", "drawn"), [(4, 0, 0), (4, 1, 0), (4, 0, 2), (6, 0, 0), (8, 0, 2)]
+)
+def test_hosts_that_share_each_batch_have_it_all_between_them(shards, size, skip, drawn):
+    """With 6 and 8, what is left over would fill the first one's part of a batch."""
     options = {"seed": 3, "epoch": 1, "skip": skip, "captions_per_clip": drawn}
 
     def read(batch_size, **share):
         batches = shards.batches(tiny.VOCABULARY, tiny.CAPTION, batch_size, **options, **share)
         return [keras.tree.map_structure(np.asarray, batch) for batch in batches]
 
-    whole, shares = read(4), [read(4, share=(number, 2)) for number in range(2)]
-    assert [*map(len, shares)] == [len(whole)] * 2 == [(12 if drawn else 9) // 4 - skip] * 2
+    whole, shares = read(size), [read(size, share=(number, 2)) for number in range(2)]
+    assert [*map(len, shares)] == [len(whole)] * 2 == [(12 if drawn else 9) // size - skip] * 2
     for batch, *parts in zip(whole, *shares, strict=True):
         joined = keras.tree.map_structure(lambda *rows: np.concatenate(rows), *parts)
         for rows, expected in zip(*map(keras.tree.flatten, (joined, batch)), strict=True):
             np.testing.assert_array_equal(rows, expected)
-            assert len(expected) == 4
+            assert len(expected) == size
 
 
 def test_a_batchs_clips_can_be_named(shards):

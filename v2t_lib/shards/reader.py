@@ -158,6 +158,8 @@ class ShardDataset:
             return (clips, tokens[:, :-1]), tokens[:, 1:]
 
         dataset = self._batched(rows_of, batch_size, seed, epoch, skip, share).map(shifted)
+        # Of rows that don't fill a batch, one host may have enough to fill its part.
+        dataset = dataset.take(steps - skip)
         return dataset.apply(tf.data.experimental.assert_cardinality(steps - skip)).prefetch(2)
 
     def clip_batches(
