@@ -81,6 +81,8 @@ def main():
     parser.add_argument("clip", nargs="?", type=Path)
     args = parser.parse_args()
     if args.model:
+        if not args.clip:
+            parser.error("expected a CLIP after MODEL.keras")
         return of_one_clip(load(args.model), args.clip)
     rng = np.random.default_rng(0)
     model, batch = captioner(CLIP, ENCODER), TRAINING.batch_size

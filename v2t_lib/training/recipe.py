@@ -28,7 +28,12 @@ class DecoderOptions(Options):
 class TrainingOptions(Options):
     """How to train: AdamW with warmup and cosine decay, and what is kept of the run."""
 
-    epochs: int = option(20, "passes over the training captions", "epochs", at_least=1)
+    epochs: int = option(
+        20,
+        "passes over the training captions; with epoch_steps an epoch may be several",
+        "epochs",
+        at_least=1,
+    )
     batch_size: int = option(
         32, "captions in a batch, each with its clip", "captions", at_least=1, flag="batch"
     )

@@ -19,7 +19,7 @@ except ImportError:  # Windows
     fcntl = None
 
 LOCK_FILE = ".in-use"
-DATA_FILE, SCST_DATA_FILE = "data.json", "scst-data.json"
+SHARDS_FILE, SCST_SHARDS_FILE = "data.json", "scst-data.json"
 RUN_FILES = ("captioner.keras", "history.csv", ".captioner-checkpoints",
              "blind.keras", "blind.csv", ".blind-checkpoints")  # fmt: skip
 SCST_FILES = ("scst.keras", "scst.csv", ".scst-checkpoints")
@@ -66,16 +66,22 @@ def owned(
         yield
 
 
+def fingerprints(shards: ShardDataset, val: ShardDataset | None) -> dict[str, str | None]:
+    """What a training reads, by name."""
+    return {
+        "training shards": shards.info.fingerprint,
+        "validation shards": val and val.info.fingerprint,
+    }
+
+
 def keep_data(note: Path, shards: ShardDataset, val: ShardDataset | None, resume: bool) -> None:
     """Writes what a training reads into `note`; one that resumes has to read the same.
 
     Raises:
         TrainingError: It resumes with other shards than it began with.
     """
-    parts = {"training shards": shards, "validation shards": val}
-    now = {name: part and part.info.fingerprint for name, part in parts.items()}
-    before = _noted(note) if resume else {}
-    for name, part in parts.items():
+    now, before = fingerprints(shards, val), _noted(note) if resume else {}
+    for name, part in zip(now, (shards, val), strict=True):
         if before.get(name, now[name]) != now[name]:
             raise TrainingError(
                 f"{note.parent}: expected the {name} that its run began with, to go on with "

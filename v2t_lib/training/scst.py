@@ -20,7 +20,7 @@ from v2t_lib.training.cider_reward import CaptionReward
 from v2t_lib.training.feature_cache import cached_features
 from v2t_lib.training.fit import MODEL_FILE
 from v2t_lib.training.recipe import TrainingOptions
-from v2t_lib.training.run_folder import SCST_DATA_FILE, SCST_FILES, keep_data, owned
+from v2t_lib.training.run_folder import SCST_FILES, SCST_SHARDS_FILE, keep_data, owned
 from v2t_lib.training.scst_stage import Stage
 from v2t_lib.training.stop_signal import StopSignal
 
@@ -86,8 +86,8 @@ def train_scst(
         )
         if resume:
             mirror.fetch()
-        keep_data(run / SCST_DATA_FILE, shards, val, resume)
-        mirror.put(run / SCST_DATA_FILE)
+        keep_data(run / SCST_SHARDS_FILE, shards, val, resume)
+        mirror.put(run / SCST_SHARDS_FILE)
         captioner = load(run / MODEL_FILE)
         captioner.verifier = Verifier()  # that of another decoder
         length = captioner.caption_spec.length

@@ -25,7 +25,14 @@ from v2t_lib.training.checkpoints import Mirror
 from v2t_lib.training.feature_cache import cached_features
 from v2t_lib.training.fit import BLIND_FILE, MODEL_FILE, fit
 from v2t_lib.training.recipe import DecoderOptions, Recipe
-from v2t_lib.training.run_folder import DATA_FILE, RUN_FILES, SCST_FILES, keep_data, owned
+from v2t_lib.training.run_folder import (
+    RUN_FILES,
+    SCST_FILES,
+    SHARDS_FILE,
+    fingerprints,
+    keep_data,
+    owned,
+)
 from v2t_lib.training.warm_start import grow, warm_start
 
 
@@ -123,8 +130,7 @@ def _about(
     for weight in old.get_weights() if old else ():
         weights.update(np.ascontiguousarray(weight).data)
     return {
-        "training shards": shards.info.fingerprint,
-        "validation shards": val and val.info.fingerprint,
+        **fingerprints(shards, val),
         "recipe": recipe.to_dict(),
         "words": fingerprint(vocabulary.words),
         "weights to start from": old and weights.hexdigest(),
@@ -200,8 +206,8 @@ def train(
         if resume:
             mirror.fetch()
         if hosts.first:
-            keep_data(out / DATA_FILE, shards, val, resume)
-            mirror.put(out / DATA_FILE)
+            keep_data(out / SHARDS_FILE, shards, val, resume)
+            mirror.put(out / SHARDS_FILE)
         captioner = _make(recipe, vocabulary)
         if old is not None:
             warm_start(captioner, old)

@@ -32,7 +32,7 @@ def in_blocks(conv: layers.Conv3D, x):
     """
     kernel, strides = ops.convert_to_tensor(conv.kernel), conv.strides
     pads, fills = [], []
-    for size, length, stride in zip(x.shape[1:4], kernel.shape, strides, strict=False):
+    for size, length, stride in zip(x.shape[1:4], kernel.shape[:3], strides, strict=True):
         last, blocks = -(-size // stride) - 1, -(-length // stride)
         before = max(last * stride + length - size, 0) // 2  # as SAME padding has it
         pads.append((before, (last + blocks) * stride - size - before))
