@@ -128,7 +128,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/real_clips"))
     parser.add_argument("--rows", nargs="+", choices=[*ROWS], default=["lite0", "lite2", "conv3d"])
     parser.add_argument("--split", choices=("val", "test"), default="val")
-    parser.add_argument("--scst", type=int, default=8, help="epochs of the first row's last stage")
+    parser.add_argument("--scst", type=int, default=3, help="epochs of the first row's last stage")
     args = parser.parse_args()
     print(HEADER)
     for number, name in enumerate(args.rows):

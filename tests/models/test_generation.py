@@ -160,6 +160,14 @@ def test_sentences_are_drawn_as_often_as_they_are_probable():
     assert (tokens[:, 0] != tokens[:, 1]).any()
 
 
+def test_a_low_temperature_draws_what_is_probable_more_often():
+    table = {(0, START): {A: 0.6, B: 0.4}, (1, None): {END: 1.0}}
+    for temperature, share in ((1.0, 0.6), (0.5, 0.36 / 0.52), (0.05, 1.0)):
+        seeds = keras.random.SeedGenerator(0)
+        drawn = sample(scripted(table), nothing(500), 500, 2, seeds, 8, temperature)
+        assert np.mean(np.asarray(drawn)[..., 0] == A) == pytest.approx(share, abs=0.03)
+
+
 def test_a_beam_may_be_kept_from_writing_words_twice():
     """Left alone, the best beam writes A again and again."""
     # A soon rather than late, so that no two captions are equally probable.

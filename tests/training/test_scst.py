@@ -68,6 +68,21 @@ def test_what_earned_more_than_usual_becomes_more_probable_and_what_earned_less_
     assert losses()[0] < before[0] and losses()[1] > before[1]
 
 
+@pytest.mark.usefixtures("eager")
+def test_samples_and_what_is_learnt_from_them_have_the_stages_temperature():
+    captioner = tiny.captioner()
+    memory = ops.convert_to_numpy(captioner.encoder(tiny.frames(2)))
+    stage = Stage(captioner, None, TrainingOptions(scst_temperature=0.01, scst_samples=3), steps=1)
+    sampled = np.asarray(stage.sampler.predict_on_batch(memory))
+    greedy = captioner.search(memory).tokens
+    np.testing.assert_array_equal(sampled, greedy[:, None].repeat(3, axis=1))
+    words = TOKENS[:2, :-1]
+    logits = ops.convert_to_numpy(captioner.decoder(words, memory)[0])
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(stage.policy((words, memory))), logits / 0.01, rtol=1e-4, atol=1e-2
+    )
+
+
 def test_a_huge_gradient_is_cut_to_the_norm():
     first = tiny.captioner("blind")
     second = tiny.captioner("blind")

@@ -133,8 +133,11 @@ def sample(
     length: int,
     seed: keras.random.SeedGenerator,
     count: int,
+    temperature: float = 1.0,
 ):
     """Samples `count` captions a clip, word by word, from the model's distribution.
+
+    Logits are divided by `temperature`: below 1 what is probable becomes more so.
 
     Returns:
         int32 tokens `(batch, count, length)`, END included, then PAD.
@@ -146,7 +149,8 @@ def sample(
         token, done, h, c = carry
         logits, new, _ = step(token, state._replace(h=h, c=c))
         # The first token whose cumulative probability exceeds a point between 0 and the whole.
-        cumulative = ops.cumsum(ops.exp(allowed_log_probs(logits)), axis=-1)  # (B,K,V)
+        log_probs = allowed_log_probs(logits / temperature)
+        cumulative = ops.cumsum(ops.exp(log_probs), axis=-1)  # (B,K,V)
         point = ops.take(points, position, axis=0)[..., None] * cumulative[..., -1:]
         drawn = ops.sum(ops.cast(cumulative <= point, "int32"), axis=-1)
         token = ops.where(done, PAD, ops.minimum(drawn, logits.shape[-1] - 1))

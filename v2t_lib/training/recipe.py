@@ -85,6 +85,13 @@ class TrainingOptions(Options):
         "captions",
         at_least=2,
     )
+    scst_temperature: float = option(
+        0.5,
+        "what log-probabilities are divided by in self-critical training; at 1 most samples are so "
+        "much worse than greedy captions that the stage begins by making these worse",
+        "temperature",
+        above=0,
+    )
     doubly_stochastic: float = option(
         0.0,
         "weight of the penalty that asks attention to cover every cell (arXiv 1502.03044)",

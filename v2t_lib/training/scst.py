@@ -45,6 +45,10 @@ def train_scst(
     of the clip's other samples (arXiv 2003.09971). The encoder and `captioner.keras` stay as they
     are.
 
+    Both the samples and what is learnt from them have `scst_temperature`. A model trained with
+    label smoothing holds so much for possible that at 1 its samples are far worse than its best
+    captions, and whatever is a little better than those is learnt first.
+
     Args:
         run: The directory of a trained captioner.
         shards: Training shards; all captions of a clip are its references.

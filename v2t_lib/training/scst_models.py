@@ -16,24 +16,28 @@ class CaptionSampler(Compiled):
     Args:
         captioner: The model.
         count: Samples a clip.
+        temperature: As in `sample`.
         seed: Of the samples; `seeds` is the state that each batch advances.
     """
 
-    def __init__(self, captioner: Captioner, count: int, seed: int, jit_compile: bool):
+    def __init__(
+        self, captioner: Captioner, count: int, temperature: float, seed: int, jit_compile: bool
+    ):
         super().__init__(jit_compile)
-        self.captioner, self.count = captioner, count
+        self.captioner, self.count, self.temperature = captioner, count, temperature
         self.seeds = keras.random.SeedGenerator(seed)
 
     def call(self, memory):
         decoder, length = self.captioner.decoder, self.captioner.caption_spec.length
         state, batch = decoder.start(memory), ops.shape(memory)[0]
-        return sample(decoder.step, state, batch, length, self.seeds, self.count)
+        options = (self.seeds, self.count, self.temperature)
+        return sample(decoder.step, state, batch, length, *options)
 
 
 class Policy(keras.Model):
     """The decoder alone, on memories that stay fixed.
 
-    Without dropout, as captions are sampled without it.
+    Without dropout and with the same temperature, as captions are sampled so.
     """
 
     def __init__(
@@ -41,10 +45,11 @@ class Policy(keras.Model):
         captioner: Captioner,
         learning_rate: float,
         clip_norm: float,
+        temperature: float = 1.0,
         jit_compile: bool = JIT_COMPILE,
     ):
         super().__init__(dtype=captioner.dtype_policy)
-        self.decoder = captioner.decoder
+        self.decoder, self.temperature = captioner.decoder, temperature
         sum_in_order()
         self.compile(
             keras.optimizers.Adam(learning_rate, global_clipnorm=clip_norm),
@@ -54,4 +59,4 @@ class Policy(keras.Model):
 
     def call(self, inputs):
         tokens, memory = inputs
-        return self.decoder(tokens, memory, training=False)[0]
+        return self.decoder(tokens, memory, training=False)[0] / self.temperature

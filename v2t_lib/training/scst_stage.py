@@ -33,10 +33,13 @@ class Stage:
         self.captioner, self.reward = captioner, reward
         # From the first batch on: with another compiler a resumed stage would round differently.
         jit = jit_from(steps, MANY_STEPS)
-        self.sampler = CaptionSampler(captioner, options.scst_samples, options.seed, jit)
+        temperature = options.scst_temperature
+        self.sampler = CaptionSampler(
+            captioner, options.scst_samples, temperature, options.seed, jit
+        )
         self.search = CompiledSearch(captioner, 1, jit)
         rate = RATE_SHARE * options.learning_rate
-        self.policy = Policy(captioner, rate, options.clip_norm, jit)
+        self.policy = Policy(captioner, rate, options.clip_norm, temperature, jit)
         self.policy.optimizer.build(self.policy.trainable_variables)
         order = {"seed": options.seed, "batch_size": options.batch_size, "steps": steps}
         self.progress = {"order": order, "done": 0, "sums": [0.0, 0.0], "rows": []}
