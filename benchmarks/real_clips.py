@@ -44,6 +44,7 @@ def _encoder(name: str, **options) -> Recipe:
 
 #: From scratch at the size that it is made for; at the recipe's a step takes four times as long.
 SCRATCH = dataclasses.replace(_encoder("conv3d"), clip=ClipSpec(frames=8, height=112, width=112))
+SMALL = dataclasses.replace(SCRATCH, clip=ClipSpec(frames=8, height=64, width=64))
 
 
 #: What each row trains; a row differs from the first in one thing.
@@ -51,6 +52,7 @@ ROWS = {
     "lite0": BASE,
     "lite2": dataclasses.replace(BASE, encoder="efficientnet_lite2"),
     "conv3d": SCRATCH,
+    "conv3d_64": SMALL,
     "no_projection": _encoder(BASE.encoder, weights="imagenet", frozen=True),
     "stride16": _encoder(BASE.encoder, **BASE.encoder_options | {"stride": 16}),
     "temporal3": _encoder(BASE.encoder, **BASE.encoder_options | {"temporal": 3}),
