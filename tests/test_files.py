@@ -1,6 +1,15 @@
-import pytest
+import contextlib
+import errno
+import subprocess
+import sys
+import threading
+from subprocess import PIPE
 
-from v2t_lib.files import replacing
+import pytest
+from helpers.project import ROOT
+
+from v2t_lib.errors import DataError
+from v2t_lib.files import locked, replacing
 
 
 def test_a_file_takes_its_name_when_it_is_whole(tmp_path):
@@ -21,3 +30,50 @@ def test_after_an_error_the_file_is_as_it_was(tmp_path):
     with replacing(path) as temporary:
         temporary.write_text("after")
     assert path.read_text() == "after"
+
+
+HOLD = """
+import sys
+from v2t_lib.files import locked
+
+with locked(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@contextlib.contextmanager
+def _held_by_another(folder):
+    run = [sys.executable, "-c", HOLD, str(folder)]
+    with subprocess.Popen(run, stdin=PIPE, stdout=PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.stdin.close()
+
+
+def test_a_folder_that_another_process_writes_is_refused(tmp_path):
+    with (
+        _held_by_another(tmp_path),
+        pytest.raises(DataError, match="another one that writes it"),
+        locked(tmp_path, wait=False),
+    ):
+        pass
+    with locked(tmp_path, wait=False):
+        pass
+
+
+def test_or_waited_for(tmp_path):
+    with _held_by_another(tmp_path) as process:
+        threading.Timer(0.3, process.stdin.close).start()
+        with locked(tmp_path):
+            assert process.wait(timeout=10) == 0
+
+
+def test_where_there_are_no_locks_work_goes_on(tmp_path, monkeypatch, capsys):
+    def refuse(*_):
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with locked(tmp_path):
+        pass
+    assert "no lock can be had here" in capsys.readouterr().err

@@ -1,10 +1,13 @@
-"""Atomic writes: a file is replaced as a whole or not at all."""
+"""Atomic writes, which replace a file as a whole or not at all, and the lock of a folder."""
 
 import contextlib
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+from v2t_lib.errors import DataError, disk_error, writing
+from v2t_lib.progress import log, warn_once
 
 
 @contextlib.contextmanager
@@ -31,3 +34,48 @@ def write_json(path: str | Path, value: dict) -> None:
     text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+#: What `locked` leaves in a folder.
+LOCK_FILE = ".v2t-lock"
+
+
+@contextlib.contextmanager
+def locked(folder: str | Path, wait: bool = True) -> Iterator[None]:
+    """Holds a folder within the block, so that two processes never write it at once.
+
+    The folder is made if needed. Where the file system has no locks a warning says so, once, and
+    the block runs.
+
+    Args:
+        folder: What is written.
+        wait: Wait for another process that holds it, and say so; else refuse.
+
+    Raises:
+        DataError: Another process holds the folder and `wait` is false, or it can't be written.
+    """
+    from filelock import FileLock, Timeout  # takes longer than all else that `v2t --help` loads
+
+    path = Path(folder) / LOCK_FILE
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            if not wait:
+                raise DataError(
+                    f"expected {folder} for this process alone. Received: another one that writes "
+                    "it; wait until it has ended, or name another folder"
+                ) from None
+            log.info("waiting for another process that writes %s", folder)
+            lock.acquire()
+    except PermissionError as error:
+        raise disk_error(path, error.strerror) from None
+    except (OSError, NotImplementedError) as error:
+        warn_once(f"{folder}: no lock can be had here ({error}); start nothing else that writes it")
+    try:
+        yield
+    finally:
+        lock.release()

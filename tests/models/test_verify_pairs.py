@@ -5,8 +5,8 @@ import pytest
 from helpers import tiny
 from helpers.clips import write_gif
 
+from v2t_lib.captions_file import read_pairs
 from v2t_lib.models import verify_pairs as module
-from v2t_lib.models.pairs import read_pairs
 from v2t_lib.models.verifier import Verifier
 from v2t_lib.models.verify_pairs import verify_pairs
 

@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 
+from v2t_lib.captions_file import cell, is_url, without_password
 from v2t_lib.cli.flags import add_json, add_model, share
 from v2t_lib.cli.spark import add_spark, check_spark, say_table
 from v2t_lib.clips.folder import clips_in
@@ -15,7 +16,6 @@ from v2t_lib.clips.missing import shown
 from v2t_lib.errors import ModelError, V2TError
 from v2t_lib.models.alt_text import HEDGE
 from v2t_lib.progress import log
-from v2t_lib.tsv import cell, is_url, without_password
 
 
 def add_arguments(parser):

@@ -6,10 +6,10 @@ import dataclasses
 import sys
 from pathlib import Path
 
+from v2t_lib.captions_file import cell, without_password
 from v2t_lib.cli.flags import add_model
 from v2t_lib.errors import V2TError
 from v2t_lib.fetching.downloader import read_source
-from v2t_lib.tsv import cell, without_password
 
 #: A line for pages with claims.
 MARKS = (

@@ -9,11 +9,11 @@ import os
 import sys
 from pathlib import Path
 
+from v2t_lib.captions_file import cell
 from v2t_lib.cli.flags import add_json, add_model, number
 from v2t_lib.clips.folder import clips_in
 from v2t_lib.clips.missing import shown
 from v2t_lib.progress import log
-from v2t_lib.tsv import cell
 
 
 def add_arguments(parser):

@@ -9,12 +9,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from v2t_lib.captions_file import cell, without_password
 from v2t_lib.cli.flags import WrongUsage, add_json, add_model
 from v2t_lib.cli.spark import add_spark, check_spark, say_table
 from v2t_lib.clips.missing import shown
 from v2t_lib.errors import ClipError, SentenceError
 from v2t_lib.progress import log
-from v2t_lib.tsv import cell, without_password
 
 
 def add_arguments(parser):
@@ -55,7 +55,7 @@ def _details(found) -> str:
 
 def _results(captioner, args) -> tuple[int, Iterator]:
     """How many claims there are, and their results; writes the page of a single one."""
-    from v2t_lib.models.pairs import read_pairs
+    from v2t_lib.captions_file import read_pairs
     from v2t_lib.models.verify_pairs import PairResult, verify_pairs
 
     if args.sentence is None:

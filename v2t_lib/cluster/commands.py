@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from v2t_lib.captions_file import is_url, iter_pairs, iter_rows
 from v2t_lib.clips.folder import clips_in
 from v2t_lib.cluster.jobs import CaptionJob, FetchJob, PackJob, VerifyJob
 from v2t_lib.cluster.plan import PLAN_FILE, Plan, begun_plan, digest_of, plan_clips, plan_rows
@@ -19,9 +20,7 @@ from v2t_lib.cluster.storage import Storage
 from v2t_lib.errors import ClusterError, DataError
 from v2t_lib.fetching.layout import NO_SPLIT
 from v2t_lib.fetching.policy import RetryPolicy
-from v2t_lib.models.pairs import iter_pairs
 from v2t_lib.specs import ClipSpec
-from v2t_lib.tsv import is_url, iter_rows
 
 #: What the names of lists of clips end in, so that they aren't taken for clips.
 LISTS = (".tsv", ".txt")

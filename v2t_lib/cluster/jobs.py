@@ -7,16 +7,14 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from v2t_lib.captions_file import Record
+from v2t_lib.captions_file import Pair, Record, is_url, without_password
 from v2t_lib.errors import V2TError
 from v2t_lib.fetching.fetch import fetch
 from v2t_lib.fetching.manifest import MANIFEST_FILE, read_rows
 from v2t_lib.fetching.policy import RetryPolicy
-from v2t_lib.models.pairs import Pair
 from v2t_lib.shards.format import DATASET_FILE, DatasetInfo
 from v2t_lib.shards.pack import PASSING, pack_share
 from v2t_lib.specs import ClipSpec
-from v2t_lib.tsv import is_url, without_password
 
 #: Where a share keeps the description of its shards, a folder a split.
 INFOS = "infos"

@@ -13,13 +13,12 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from v2t_lib.captions_file import Record, gather, iter_captions
+from v2t_lib.captions_file import Record, gather, iter_captions, iter_rows
 from v2t_lib.cluster.storage import PRIVATE, Storage, pack_zip
 from v2t_lib.errors import DataError
 from v2t_lib.fetching.fetch import share_of
 from v2t_lib.fetching.layout import check_splits
 from v2t_lib.progress import log
-from v2t_lib.tsv import iter_rows
 
 #: Rows of a share, and fewer where some of the cluster's cores would have nothing to do.
 ROWS = 1000

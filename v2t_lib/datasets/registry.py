@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from v2t_lib.errors import DataError
-from v2t_lib.registry import Registry
+from v2t_lib.options import Registry
 
 DATASETS = Registry("a data set", "v2t_lib.datasets", DataError)
 register_dataset = DATASETS.register

@@ -12,12 +12,12 @@ from pathlib import Path
 from random import uniform
 from time import monotonic
 
+from v2t_lib.captions_file import without_password
 from v2t_lib.clips.decode import read_clip
 from v2t_lib.errors import ClipError
 from v2t_lib.fetching.http import Client, RetryableError
 from v2t_lib.fetching.layout import PartialFile
 from v2t_lib.fetching.policy import DEFAULT_POLICY, RetryPolicy
-from v2t_lib.tsv import without_password
 
 AHEAD = 256  # downloads, among which to find some whose host has a connection free
 

@@ -5,13 +5,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from v2t_lib.captions_file import Pair, without_password
 from v2t_lib.clips.decode import Clip
 from v2t_lib.errors import SentenceError, V2TError
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.compiled import filled_up
-from v2t_lib.models.pairs import Pair
 from v2t_lib.models.verification import Verification, words_of
-from v2t_lib.tsv import without_password
 
 #: Pairs scored at once.
 BATCH = 32

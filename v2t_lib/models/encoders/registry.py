@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 from v2t_lib.errors import ModelError
-from v2t_lib.registry import Registry
+from v2t_lib.options import Registry
 
 # Channels come last and numbers have Keras's own precision, whatever a settings file that another
 # project left says.

@@ -1,6 +1,6 @@
 """The recipe registry: functions that return a `Recipe`, their docstrings saying what it is for."""
 
-from v2t_lib.registry import Registry
+from v2t_lib.options import Registry
 from v2t_lib.training.recipe import Recipe
 
 RECIPES = Registry("a recipe", "v2t_lib.training.recipes")
