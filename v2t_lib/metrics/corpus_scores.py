@@ -14,11 +14,11 @@ import numpy as np
 
 from v2t_lib.errors import DataError
 from v2t_lib.metrics import coco, meteor
+from v2t_lib.metrics.bootstrap import bootstrap, interval
 from v2t_lib.progress import Progress
 from v2t_lib.text import characters, ptb_tokenizer
 
 NAMES = (*coco.NAMES, "METEOR")
-RESAMPLES = 1000
 
 
 def scores_of(sums: np.ndarray) -> dict[str, np.ndarray | None]:
@@ -61,9 +61,8 @@ class CorpusScores:
         if not self.missing.any():
             return self
         kept = np.flatnonzero(~self.missing)
-        captions, references = (
-            tuple(values[i] for i in kept) for values in (self.captions, self.references)
-        )
+        captions = tuple(self.captions[i] for i in kept)
+        references = tuple(self.references[i] for i in kept)
         # CIDEr weighs n-grams by their rarity in the clips scored, so its column changes.
         rows = coco.clip_statistics(*_tokenise(captions, references, self.unit))
         return dataclasses.replace(
@@ -76,13 +75,12 @@ class CorpusScores:
         )
 
     def resampled(self, seed: int = 0) -> dict[str, np.ndarray | None]:
-        """The scores of `RESAMPLES` bootstrap samples: clips drawn with replacement.
+        """The scores of samples of the clips, see `bootstrap`: paired where the seed is the same.
 
-        The same seed draws the same clips from every system's scores, so that samples are paired.
+        CIDEr's n-gram weights stay those of all clips.
         """
-        rng, clips = np.random.default_rng(seed), len(self.sources)
-        draws = (rng.integers(clips, size=clips) for _ in range(RESAMPLES))
-        return scores_of(np.stack([np.bincount(d, minlength=clips) @ self.table for d in draws]))
+        clips = range(len(self.sources))
+        return scores_of(bootstrap(lambda weights: weights @ self.table, clips, seed))
 
 
 def _tokenise(
@@ -142,16 +140,12 @@ def score_corpus(
     return CorpusScores(sources, captions, texts, missing, table, no_meteor, others, unit)
 
 
-def _interval(values: np.ndarray | None) -> list[float] | None:
-    return None if values is None else [float(v) for v in np.percentile(values, [2.5, 97.5])]
-
-
 def intervals(scored: CorpusScores) -> dict[str, list[float] | None]:
-    """95% bootstrap intervals over clips, `[low, high]` by name (Efron and Tibshirani 1993).
-
-    CIDEr's n-gram weights stay those of all clips.
-    """
-    return {name: _interval(values) for name, values in scored.resampled().items()}
+    """95% bootstrap intervals over clips, `[low, high]` by name."""
+    return {
+        name: None if samples is None else interval(samples)
+        for name, samples in scored.resampled().items()
+    }
 
 
 def difference(scored: CorpusScores, other: CorpusScores) -> dict[str, dict | None]:
@@ -163,12 +157,10 @@ def difference(scored: CorpusScores, other: CorpusScores) -> dict[str, dict | No
     """
     first, second = scored.scores(), other.scores()
     samples, others = scored.resampled(), other.resampled()
-    return {
-        name: None
-        if first[name] is None or second[name] is None
-        else {
-            "difference": first[name] - second[name],
-            "interval": _interval(samples[name] - others[name]),
-        }
-        for name in NAMES
-    }
+    found: dict[str, dict | None] = dict.fromkeys(NAMES)
+    for name in NAMES:
+        value, theirs = first[name], second[name]
+        mine, their = samples[name], others[name]
+        if value is not None and theirs is not None and mine is not None and their is not None:
+            found[name] = {"difference": value - theirs, "interval": interval(mine - their)}
+    return found
