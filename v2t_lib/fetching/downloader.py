@@ -13,11 +13,12 @@ from random import uniform
 from time import monotonic
 
 from v2t_lib.captions_file import without_password
-from v2t_lib.clips.decode import read_clip
+from v2t_lib.clips.decode import Clip, decode_clip, read_clip
 from v2t_lib.errors import ClipError
 from v2t_lib.fetching.http import Client, RetryableError
 from v2t_lib.fetching.layout import PartialFile
 from v2t_lib.fetching.policy import DEFAULT_POLICY, RetryPolicy
+from v2t_lib.specs import ClipSpec
 
 AHEAD = 256  # downloads, among which to find some whose host has a connection free
 
@@ -116,3 +117,14 @@ def read_source(source: str | Path) -> bytes:
             url = without_password(one.url)
             raise ClipError(one.error.kind, f"{one.error.message} (at {url})")
         return one.file.path.read_bytes()
+
+
+def decode_source(source: str | Path, spec: ClipSpec) -> Clip | tuple[str, str]:
+    """For worker processes: a path's or URL's decoded clip, or `(kind, why)` where it gives none.
+
+    The error travels as plain values.
+    """
+    try:
+        return decode_clip(read_source(source), spec)
+    except ClipError as error:
+        return error.kind, error.message
