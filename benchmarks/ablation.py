@@ -22,7 +22,7 @@ from keras import ops
 from v2t_lib.demo import FULL_CLIPS
 from v2t_lib.evaluation import predict
 from v2t_lib.metrics.attention_faithfulness import pointed_words, pointing
-from v2t_lib.metrics.exact_match import exact_match
+from v2t_lib.metrics.texts import exact_match
 from v2t_lib.models import captioner as captioner_module
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.decoder import AttentionDecoder

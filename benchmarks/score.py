@@ -27,7 +27,7 @@ from timing import medians
 
 from v2t_lib.captions_file import read_captions
 from v2t_lib.metrics.corpus_scores import score_corpus
-from v2t_lib.metrics.score_report import report
+from v2t_lib.metrics.tables import report
 from v2t_lib.text import ptb_tokenizer as ptb
 
 CLIPS, REFERENCES, REPEATS = 11_360, 3, 3

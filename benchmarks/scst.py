@@ -24,8 +24,8 @@ from v2t_lib.datasets.shapes_grammar import PHRASING_SHARES
 from v2t_lib.evaluation import predict
 from v2t_lib.files import replacing
 from v2t_lib.metrics.corpus_scores import CorpusScores, score_corpus
-from v2t_lib.metrics.exact_match import exact_match
-from v2t_lib.metrics.score_report import report
+from v2t_lib.metrics.tables import report
+from v2t_lib.metrics.texts import exact_match
 from v2t_lib.models.saving import load
 from v2t_lib.training.fit import MODEL_FILE
 from v2t_lib.training.recipes import registry as recipes

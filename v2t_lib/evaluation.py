@@ -15,9 +15,9 @@ from v2t_lib.files import replacing
 from v2t_lib.metrics.attention_faithfulness import deletion, pointed_words, pointing
 from v2t_lib.metrics.caption_loss import CaptionLoss
 from v2t_lib.metrics.corpus_scores import CorpusScores, intervals, score_corpus, scores_of
-from v2t_lib.metrics.diversity import diagnose, diversity
-from v2t_lib.metrics.exact_match import exact_match, exact_match_by
 from v2t_lib.metrics.selective import risk_coverage
+from v2t_lib.metrics.tables import diagnose
+from v2t_lib.metrics.texts import diversity, exact_match, exact_match_by
 from v2t_lib.models.caption import Caption
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.compiled import filled_up

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from v2t_lib.evaluation import Prediction
-from v2t_lib.metrics.evaluation_summary import Figure, figures, headline
+from v2t_lib.metrics.tables import Figure, figures, headline
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.shards.reader import ShardDataset, Shards
 from v2t_lib.views.curves import curves

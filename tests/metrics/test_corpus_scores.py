@@ -1,4 +1,3 @@
-import csv
 import random
 import sys
 from pathlib import Path
@@ -10,8 +9,8 @@ from v2t_lib.captions_file import read_captions, read_predictions
 from v2t_lib.datasets.baselines import PUBLISHED
 from v2t_lib.errors import DataError
 from v2t_lib.metrics import meteor
-from v2t_lib.metrics.corpus_scores import NAMES, difference, intervals, score_corpus, scores_of
-from v2t_lib.metrics.score_report import report, summary, write_clips
+from v2t_lib.metrics.corpus_scores import NAMES, difference, intervals, score_corpus
+from v2t_lib.metrics.tables import report
 
 REFERENCES = {
     "a.gif": ("A cat sits.", "The cat is here!"),
@@ -84,16 +83,6 @@ def test_predictions_for_clips_without_references_are_counted_and_change_nothing
         score_corpus({"z.gif": "a cat"}, REFERENCES)
 
 
-def test_intervals_are_as_wide_as_clips_vary():
-    predictions, references = many(400)
-    scored = score_corpus(predictions, references)
-    low, high = intervals(scored)["ROUGE-L"]
-    each = scores_of(scored.table)["ROUGE-L"]
-    assert low < each.mean() < high
-    # A mean's interval is 1.96 standard errors either way.
-    assert high - low == pytest.approx(2 * 1.96 * each.std() / 400**0.5, rel=0.1)
-
-
 def test_the_difference_is_paired():
     predictions, references = many(200)
     better = {s: references[s][0] if n < 20 else p for n, (s, p) in enumerate(predictions.items())}
@@ -110,28 +99,6 @@ def test_the_difference_is_paired():
     assert same["CIDEr"] == {"difference": 0, "interval": [0, 0]} and same["METEOR"] is None
 
 
-def test_the_table_of_clips_has_best_and_worst_first(tmp_path):
-    _, references = many(5)
-    predictions = {"0.gif": "nothing", "1.gif": references["1.gif"][0]}
-    write_clips(score_corpus(predictions, references), tmp_path / "new" / "clips.csv")
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["clips.csv"]
-    with (tmp_path / "new" / "clips.csv").open(encoding="utf-8", newline="") as file:
-        found = list(csv.DictReader(file))
-    assert [row["rank"] for row in found] == ["1", "5", "2", "4", "3"]
-    assert found[0]["source"] == "1.gif" and float(found[0]["ROUGE-L"]) == 1
-    assert found[0]["prediction"] == found[0]["references"] == references["1.gif"][0]
-    assert "METEOR" not in found[0] and float(found[1]["CIDEr"]) == 0
-
-
-def test_the_summary_shows_every_figure_beside_its_interval():
-    scored = score_corpus({"b.gif": "a dog", "c.gif": "ein grüner stern"}, REFERENCES)
-    text = summary(report(scored, scored))
-    assert "3 clips, 1 of them without a prediction" in text
-    for name in ("BLEU-1", "BLEU-4", "ROUGE-L", "CIDEr"):
-        assert f"\n{name}" in text
-    assert "METEOR" not in text and "+0.0000   0.0000 to 0.0000" in text
-
-
 def test_captions_without_spaces_can_be_scored_by_character():
     references = {"a.gif": ["一只狗在跑。"], "b.gif": ["男孩在踢足球"], "c.gif": ["a dog"]}
     predictions = {"a.gif": "一只猫在跑", "c.gif": "a dog"}
@@ -143,10 +110,7 @@ def test_captions_without_spaces_can_be_scored_by_character():
 
 
 def test_scoring_loads_neither_tensorflow_nor_keras():
-    assert (
-        loaded_by("import v2t_lib.metrics.score_report, v2t_lib.datasets.baselines")
-        == "heavy: []\n"
-    )
+    assert loaded_by("import v2t_lib.metrics.tables, v2t_lib.datasets.baselines") == "heavy: []\n"
 
 
 def test_published_rows_have_scores_of_ours_a_protocol_and_a_source():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from v2t_lib.metrics.foils import TRUE, claims
-from v2t_lib.metrics.word_kinds import WORD_KINDS, content, stem
+from v2t_lib.metrics.texts import WORD_KINDS, content, stem
 
 CAPTIONS = (
     ("A man is riding a horse.", "a guy rides a brown horse"),

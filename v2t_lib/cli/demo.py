@@ -19,7 +19,7 @@ def add_arguments(parser):
 
 def run(args) -> int:
     from v2t_lib.demo import demo
-    from v2t_lib.metrics.evaluation_summary import summary
+    from v2t_lib.metrics.tables import summary
 
     with contextlib.redirect_stdout(sys.stderr):
         scores = demo(args.out, args.seed, args.full)

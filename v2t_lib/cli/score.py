@@ -35,7 +35,7 @@ def run(args) -> int:
     from v2t_lib.captions_file import read_captions, read_predictions, select
     from v2t_lib.datasets.baselines import beside_published
     from v2t_lib.metrics.corpus_scores import score_corpus
-    from v2t_lib.metrics.score_report import published_table, report, summary, write_clips
+    from v2t_lib.metrics.tables import published_table, report, score_table, write_clips
     from v2t_lib.text import checks
 
     records = read_captions(args.references, keep_repeats=True)
@@ -60,7 +60,7 @@ def run(args) -> int:
     if args.published:
         rows, why = beside_published(args.published, result, references)
         result["published"] = {"rows": rows, "why_not": why}
-    print(json.dumps(result) if args.json else summary(result), flush=True)
+    print(json.dumps(result) if args.json else score_table(result), flush=True)
     if args.published and not args.json:
         print(published_table(rows, why), flush=True)
     if args.per_clip:

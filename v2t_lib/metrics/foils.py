@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from v2t_lib.metrics.word_kinds import WORD_KINDS, content, stem
+from v2t_lib.metrics.texts import WORD_KINDS, content, stem
 from v2t_lib.text.vocabulary import tokenise
 
 #: A caption of a random other clip, the most similar one of another clip, and one of the clip's own

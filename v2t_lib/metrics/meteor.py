@@ -6,7 +6,6 @@ caption; the score is computed here, from sums over clips, as in `coco`.
 Source: Denkowski and Lavie 2014, "Meteor Universal", with its English ranking parameters.
 """
 
-import contextlib
 import importlib.util
 import os
 import shutil
@@ -41,47 +40,35 @@ def find_java() -> str:
 
 def find_jar() -> Path:
     """The path of `meteor-1.5.jar` in the installed pycocoevalcap."""
-    found = importlib.util.find_spec("pycocoevalcap")
-    for folder in found.submodule_search_locations if found else ():
+    package = importlib.util.find_spec("pycocoevalcap")
+    for folder in (package and package.submodule_search_locations) or ():
         if (jar := Path(folder) / "meteor" / "meteor-1.5.jar").is_file():
             return jar
     raise NoMeteor("its program is not installed; pip install pycocoevalcap to have it")
 
 
-@contextlib.contextmanager
-def _running(command: list[str]):
-    """Runs the program and yields a function from an input line to its output line.
+def _answers(command: list[str], questions: list[str]) -> list[str]:
+    """The program's answer to each line of its input.
 
-    If the program fails, the error quotes what it wrote to stderr.
+    Raises:
+        NoMeteor: It does not start, or fails; quotes what it wrote to stderr.
     """
-    with tempfile.TemporaryFile() as errors:
+    with tempfile.TemporaryFile() as asked, tempfile.TemporaryFile() as errors:
+        asked.write("".join(f"{line}\n" for line in questions).encode())
+        asked.seek(0)
         try:
-            process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
-            )
+            running = subprocess.Popen(command, stdin=asked, stdout=subprocess.PIPE, stderr=errors)
         except OSError as error:
             raise NoMeteor(f"{command[0]} does not start: {error.strerror}") from error
-
-        def ask(line: str) -> str:
-            with contextlib.suppress(BrokenPipeError):
-                process.stdin.write(f"{line}\n".encode())
-                process.stdin.flush()
-            if answer := process.stdout.readline().decode().strip():
-                return answer
-            process.wait()
-            errors.seek(0)
-            lines = errors.read().decode(errors="replace").splitlines()
-            said = "; ".join(line for line in lines if not line.startswith(("\t", "Picked up")))
-            raise NoMeteor(f"the METEOR program failed; it said: {said[:300] or 'nothing'}")
-
-        try:
-            yield ask
-        finally:
-            process.kill()
-            process.wait()
-            with contextlib.suppress(BrokenPipeError):
-                process.stdin.close()
-            process.stdout.close()
+        with running:
+            lines = Progress(running.stdout, "METEOR", total=len(questions), unit="clip")
+            answers = [line.decode() for line in lines if line.strip()]
+        if len(answers) == len(questions):
+            return answers
+        errors.seek(0)
+        notes = errors.read().decode(errors="replace").splitlines()
+        said = "; ".join(note for note in notes if not note.startswith(("\t", "Picked up")))
+        raise NoMeteor(f"the METEOR program failed; it said: {said[:300] or 'nothing'}")
 
 
 def clip_statistics(
@@ -101,13 +88,12 @@ def clip_statistics(
     data = jar.parent / "data" / "paraphrase-en.gz"
     command = [java, "-Xmx2G", "-Dfile.encoding=UTF-8", "-jar", str(jar)]
     command += ["-", "-", "-stdio", "-l", "en", "-norm", "-a", str(data)]
-    found = []
-    with _running(command) as ask:
-        pairs = zip(captions, references, strict=True)
-        for words, of_clip in Progress(pairs, "METEOR", total=len(captions), unit="clip"):
-            texts = [" ".join(part).replace("|||", "") for part in (*of_clip, words)]
-            found.append([float(n) for n in ask(" ||| ".join(["SCORE", *texts])).split()])
-    table = np.array(found).reshape(-1, COLUMNS)
+    questions = [
+        " ||| ".join(["SCORE", *(" ".join(part).replace("|||", "") for part in (*of, words))])
+        for words, of in zip(captions, references, strict=True)
+    ]
+    rows = [[float(number) for number in line.split()] for line in _answers(command, questions)]
+    table = np.array(rows).reshape(-1, COLUMNS)
     whole = (table[:, 4:20:2].sum(1) == table[:, 0]) & (table[:, 5:20:2].sum(1) == table[:, 1])
     table[whole & (table[:, 20] == 1), 20] = 0  # no penalty if all words match in one chunk
     return table

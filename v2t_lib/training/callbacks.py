@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from v2t_lib.errors import TrainingError
-from v2t_lib.metrics.diversity import COLLAPSE_SHARE
+from v2t_lib.metrics.texts import COLLAPSE_SHARE
 from v2t_lib.models.distribution import alone
 from v2t_lib.models.hosts import current
 from v2t_lib.models.saving import save

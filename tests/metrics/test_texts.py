@@ -1,6 +1,6 @@
 import pytest
 
-from v2t_lib.metrics.exact_match import exact_match, exact_match_by
+from v2t_lib.metrics.texts import diversity, exact_match, exact_match_by
 
 ONE, TWO = "a red star spins", "the red star is moving left and the pink cross is spinning"
 
@@ -25,3 +25,16 @@ def test_exact_match_by_what_the_clips_show():
         "spins": {"clips": 3, "exact_match": pytest.approx(2 / 3)},
     }
     assert exact_match_by([ONE], [(ONE,)], [None]) is None
+
+
+def test_diversity_by_hand():
+    found = diversity(["A cat sits.", "a cat sits", "a dog", ""], ["A dog!", "the cat sits"])
+    assert found == {
+        "distinct_captions": 3 / 4,
+        "distinct_1": 4 / 8,
+        "distinct_2": 3 / 5,
+        "mean_length": 8 / 4,
+        "seen_in_training": 1 / 4,
+    }
+    assert diversity(["a"])["seen_in_training"] is None
+    assert diversity(["", ""])["distinct_2"] == 0

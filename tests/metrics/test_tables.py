@@ -1,4 +1,9 @@
-from v2t_lib.metrics.evaluation_summary import figures, summary
+import csv
+
+import pytest
+
+from v2t_lib.metrics.corpus_scores import score_corpus
+from v2t_lib.metrics.tables import diagnose, figures, report, score_table, summary, write_clips
 
 SCORES = {
     "clips": 640, "beam": 4, "exact_match": 0.95, "exact_match_beam": 0.96,
@@ -55,3 +60,67 @@ def test_the_text_has_a_line_a_figure_and_the_doubts():
     line = next(line for line in lines if line.startswith("pointing "))
     assert line.split()[:3] == ["pointing", "90.0%", "good"] and "20.0% by chance" in line
     assert lines[-1] == "Careful: The captions have collapsed."
+
+
+FINE = {
+    "clips": 100,
+    "loss": 1.0,
+    "blind_loss": 2.0,
+    "shuffled_loss": 3.0,
+    "distinct_captions": 0.5,
+}
+
+
+def test_a_model_that_uses_the_clips_and_varies_raises_no_doubts():
+    assert diagnose(FINE) == []
+    assert diagnose(FINE | {"blind_loss": None, "shuffled_loss": None}) == []
+    assert diagnose(FINE | {"clips": 1, "distinct_captions": 1.0}) == []
+
+
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [
+        (
+            {"loss": 1.97},
+            "is 1.970 nats a token, and 2.000 for the same decoder when it sees nothing. Train",
+        ),
+        (
+            {"shuffled_loss": 1.01},
+            "is 1.000 nats a token, and 1.010 when it is shown other clips. Train",
+        ),
+        ({"distinct_captions": 0.05}, "collapsed: 5 distinct for 100 clips"),
+        ({"clips": 5, "distinct_captions": 0.2}, "collapsed: 1 distinct for 5 clips"),
+    ],
+)
+def test_problems_are_said_in_words(scores, said):
+    (problem,) = diagnose(FINE | scores)
+    assert said in problem
+
+
+def test_a_model_worse_than_both_controls_is_told_once():
+    (problem,) = diagnose(FINE | {"loss": 3.5})
+    assert "2.000 for the same decoder when it sees nothing and 3.000 when it is shown" in problem
+
+
+@pytest.mark.usefixtures("no_java")
+def test_the_table_of_clips_has_best_and_worst_first(tmp_path):
+    references = {f"{n}.gif": [f"star {n} spins red"] for n in range(5)}
+    predictions = {"0.gif": "nothing", "1.gif": references["1.gif"][0]}
+    write_clips(score_corpus(predictions, references), tmp_path / "new" / "clips.csv")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["clips.csv"]
+    with (tmp_path / "new" / "clips.csv").open(encoding="utf-8", newline="") as file:
+        found = list(csv.DictReader(file))
+    assert [row["rank"] for row in found] == ["1", "5", "2", "4", "3"]
+    assert found[0]["source"] == "1.gif" and float(found[0]["ROUGE-L"]) == 1
+    assert found[0]["prediction"] == found[0]["references"] == references["1.gif"][0]
+    assert "METEOR" not in found[0] and float(found[1]["CIDEr"]) == 0
+
+
+@pytest.mark.usefixtures("no_java")
+def test_the_summary_shows_every_figure_beside_its_interval():
+    scored = score_corpus({"b.gif": "a dog"}, {"a.gif": ["a cat sits"], "b.gif": ["a dog"]})
+    text = score_table(report(scored, scored))
+    assert "2 clips, 1 of them without a prediction" in text
+    for name in ("BLEU-1", "BLEU-4", "ROUGE-L", "CIDEr"):
+        assert f"\n{name}" in text
+    assert "METEOR" not in text and "+0.0000   0.0000 to 0.0000" in text
