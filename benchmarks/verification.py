@@ -28,10 +28,9 @@ from v2t_lib.metrics.verification_scores import (
     precision_and_coverage,
     reliability,
 )
-from v2t_lib.models.calibration import BORNE_OUT, NOT_BORNE_OUT
 from v2t_lib.models.captioner import Captioner
-from v2t_lib.models.familiarity import pooled
 from v2t_lib.models.saving import load
+from v2t_lib.models.verifier import REFUTED, SUPPORTED, pooled
 from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.training.feature_cache import cached_features
 from v2t_lib.training.scored_claims import BATCH, ScoredClaims, pooled_memories, score_claims
@@ -70,7 +69,7 @@ def verdicts(captioner: Captioner, scored: ScoredClaims, probabilities: np.ndarr
     calibration, true = captioner.verifier.calibration, scored.true
     given = np.array([calibration.verdict(p) for p in probabilities])
     found = {"calibration_error": calibration_error(reliability(probabilities, true))}
-    for name, right in ((BORNE_OUT, true), (NOT_BORNE_OUT, ~true)):
+    for name, right in ((SUPPORTED, true), (REFUTED, ~true)):
         pair = precision_and_coverage(given == name, right, balance(true))
         found[name] = dict(zip(("precision", "coverage"), pair, strict=True))
     return found

@@ -22,7 +22,7 @@ from v2t_lib.fetching.fetch import fetch
 from v2t_lib.fetching.manifest import read_rows
 from v2t_lib.fetching.policy import RetryPolicy
 from v2t_lib.models.saving import save
-from v2t_lib.models.verifier import Verifier
+from v2t_lib.models.verifier import VerifierState
 from v2t_lib.shards.example import whole_examples
 from v2t_lib.shards.format import DatasetInfo
 from v2t_lib.shards.pack import pack
@@ -241,7 +241,7 @@ def test_packing_into_s3_gives_what_one_machine_packs(
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> str:
     captioner = tiny.captioner()
-    captioner.verifier = Verifier(tiny.null_memory(captioner))
+    captioner.verifier = VerifierState(tiny.null_memory(captioner))
     path = tmp_path_factory.mktemp("model") / "m.keras"
     save(captioner, path)
     return str(path)

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from v2t_lib.models.calibration import CANT_TELL, Calibration
 from v2t_lib.models.caption import Caption
 from v2t_lib.models.verification import Verification, WordSupport
+from v2t_lib.models.verifier import CANT_TELL, Calibration
 
 
 def example(words=("red", "</script>", "red"), frames=4, size=20, grid=(2, 2, 2)):
@@ -30,13 +30,13 @@ def example(words=("red", "</script>", "red"), frames=4, size=20, grid=(2, 2, 2)
 CALIBRATION = Calibration(
     (1.0, 1.0),
     0.0,
-    borne_out=0.8,
-    not_borne_out=0.1,
+    supported=0.8,
+    refuted=0.1,
     figures={
         "claims": {"true": 40, "random": 40, "swapped": 20},
         "calibration_error": 0.025,
-        "borne_out": {"threshold": 0.8, "precision": 0.9625, "coverage": 0.5},
-        "not_borne_out": {"threshold": 0.1, "precision": 1.0, "coverage": 0.5},
+        "supported": {"threshold": 0.8, "precision": 0.9625, "coverage": 0.5},
+        "refuted": {"threshold": 0.1, "precision": 1.0, "coverage": 0.5},
     },
 )
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.encoders import registry as encoders
-from v2t_lib.models.null_memory import CELLS, NullMemory
+from v2t_lib.models.verifier import NULL_CELLS, NullMemory
 from v2t_lib.specs import CaptionSpec, ClipSpec
 from v2t_lib.text.vocabulary import Vocabulary
 
@@ -30,7 +30,7 @@ def captioner(encoder="conv3d", decoder=None, caption=CAPTION, **options) -> Cap
 
 def null_memory(captioner: Captioner) -> NullMemory:
     """One that was not learnt."""
-    memory = NullMemory(CELLS, captioner.encoder.memory_size)
+    memory = NullMemory(NULL_CELLS, captioner.encoder.memory_size)
     memory.values.assign(np.random.default_rng(0).standard_normal(memory.values.shape))
     return memory
 

@@ -11,7 +11,6 @@ from v2t_lib.metrics.attention_faithfulness import (
     to_cells,
 )
 from v2t_lib.models.caption import Caption
-from v2t_lib.models.cells import blank
 
 GRID = (2, 2, 2)
 
@@ -68,19 +67,6 @@ def test_a_word_for_an_object_that_is_not_there_misses():
 def test_no_masks_no_pointing():
     words = list(pointed_words(caption_of(("red",), [(0, 0, 0)]), None))
     assert words == [] and set(pointing(words).values()) == {None}
-
-
-def test_blanking_paints_the_cells_pixels_and_no_others():
-    frames = np.random.default_rng(0).integers(0, 256, (4, 6, 6, 3), "u1")
-    cells = np.zeros((2, 3, 2), bool)
-    cells[1, 2, 0] = True
-    blanked = blank(frames, cells)
-    changed = np.zeros((4, 6, 6), bool)
-    changed[2:, 4:, :3] = True
-    np.testing.assert_array_equal(blanked[~changed], frames[~changed])
-    np.testing.assert_array_equal(
-        blanked[changed], np.tile(np.round(frames.mean((0, 1, 2))), (12, 1))
-    )
 
 
 class Dependent:

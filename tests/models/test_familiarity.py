@@ -7,9 +7,8 @@ import pytest
 from helpers import tiny
 
 import v2t_lib as v2t
-from v2t_lib.models.familiarity import Familiarity, pooled
 from v2t_lib.models.saving import save
-from v2t_lib.models.verifier import Verifier
+from v2t_lib.models.verifier import Familiarity, VerifierState, pooled
 
 pytestmark = pytest.mark.usefixtures("eager")
 
@@ -42,7 +41,7 @@ def test_a_model_says_which_clips_are_unlike_and_its_file_keeps_it(tmp_path):
     assert captioner.caption(tiny.frames(1)[0]).unlike_training is None
     fitted = Familiarity.fit(pooled(captioner.encode(tiny.frames(40))))
     known = fitted.distances(pooled(captioner.encode(tiny.frames(20, seed=1))))
-    captioner.verifier = Verifier(
+    captioner.verifier = VerifierState(
         familiarity=dataclasses.replace(fitted, threshold=float(known.max()))
     )
     save(captioner, tmp_path / "m.keras")

@@ -15,10 +15,9 @@ from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.decoder import AttentionDecoder
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.models.generation import forced
-from v2t_lib.models.null_memory import CELLS
 from v2t_lib.models.saving import save
-from v2t_lib.models.verification import verification
-from v2t_lib.models.verifier import Verifier
+from v2t_lib.models.verification import blanked, verification
+from v2t_lib.models.verifier import NULL_CELLS, VerifierState
 from v2t_lib.text.vocabulary import SPECIALS, Vocabulary
 
 WORDS = Vocabulary((*SPECIALS, "red", "blue"))
@@ -32,7 +31,7 @@ def scripted(self, tokens, memory, memory_mask=None, training=False):
     """In place of `AttentionDecoder.call`: the probabilities above, with a clip and without."""
     cells, (batch, count, length) = memory.shape[1], tokens.shape
     probabilities = np.zeros(len(WORDS))
-    probabilities[[2, 4, 5]] = BLIND if cells == CELLS else SEEING
+    probabilities[[2, 4, 5]] = BLIND if cells == NULL_CELLS else SEEING
     logits = np.log(np.maximum(probabilities, 1e-30)).astype(np.float32)
     shape = (batch, count, length)
     weights = np.full((*shape, cells), 1 / cells, np.float32)
@@ -44,7 +43,7 @@ def captioner():
     """It knows "red" and "blue"."""
     encoder = encoders.get("conv3d", **tiny.ENCODER)
     captioner = Captioner(tiny.CLIP, tiny.CAPTION, WORDS, encoder, tiny.DECODER)
-    captioner.verifier = Verifier(tiny.null_memory(captioner))
+    captioner.verifier = VerifierState(tiny.null_memory(captioner))
     return captioner
 
 
@@ -117,7 +116,7 @@ def test_the_score_falls_as_far_as_it_depends_on_the_evidence(captioner, monkeyp
         return np.tile(red[:, None, None], (1, weights.size, captioner.encoder.memory_size))
 
     def seen(self, tokens, memory, memory_mask=None, training=False):
-        if memory.shape[1] == CELLS:
+        if memory.shape[1] == NULL_CELLS:
             return scripted(self, tokens, memory)
         red = ops.where(memory[:, :1, :1] == 1, 0.8, 0.2) + ops.zeros(tokens.shape)  # (B,K,L)
         probabilities = {4: red, 2: 1 - red}
@@ -132,6 +131,33 @@ def test_the_score_falls_as_far_as_it_depends_on_the_evidence(captioner, monkeyp
     assert found.deletion.drop == pytest.approx(np.log(0.8 / 0.2), rel=1e-4)
     assert 0 <= found.deletion.random < found.deletion.drop
     assert captioner.verify(clip, "red zebra").deletion is None
+
+
+def test_a_clip_is_encoded_once_until_the_deletion_test_is_asked_for(captioner, monkeypatch):
+    encoded = []
+
+    def encode(frames, encode=captioner.encode):
+        encoded.append(len(frames))
+        return encode(frames)
+
+    monkeypatch.setattr(captioner, "encode", encode, raising=False)
+    found = captioner.verify(tiny.frames(1)[0], "red blue")
+    assert encoded == [1]
+    assert found.deletion is found.deletion and encoded == [1, 4]  # the evidence, three at random
+
+
+def test_the_tenth_with_the_highest_values_is_blanked_where_its_cells_look():
+    frames = np.random.default_rng(0).integers(0, 256, (4, 6, 6, 3), "u1")
+    values = np.zeros((2, 3, 2))
+    values[1, 2, 0] = 1
+    for shift, rows, columns in (((0, 0), [4, 5], [0, 1, 2]), ((0.5, -0.34), [5], [0, 1])):
+        changed = np.zeros((4, 6, 6), bool)
+        changed[np.ix_([2, 3], rows, columns)] = True
+        copy = blanked(frames, values, shift)
+        np.testing.assert_array_equal(copy[~changed], frames[~changed])
+        assert (copy[changed] == np.round(frames.mean((0, 1, 2)))).all()
+    many = (blanked(frames, np.arange(24.0).reshape(2, 3, 4)) != frames).any(-1)
+    assert np.argwhere(many.any((0, 1))).ravel().tolist() == [3, 4, 5]  # the last two cells
 
 
 def test_lifts_compare_a_clip_with_the_null_memory(captioner):
@@ -153,7 +179,7 @@ def test_one_file_holds_it_all_and_training_does_not_see_it(captioner, tmp_path)
     )
     assert here == there and here["file"] == ""
     count = len(again.weights)
-    again.verifier = Verifier()
+    again.verifier = VerifierState()
     assert len(again.weights) == count
     save(again, tmp_path / "without.keras")
     sizes = [(tmp_path / f"{name}.keras").stat().st_size for name in ("with", "without")]
@@ -164,4 +190,16 @@ def test_a_file_without_verification_reads_as_before(tmp_path):
     save(tiny.captioner(), tmp_path / "m.keras")
     with zipfile.ZipFile(tmp_path / "m.keras") as archive:
         assert "verifier" not in json.loads(archive.read("config.json"))["config"]
-    assert v2t.load(tmp_path / "m.keras").verifier == Verifier()
+    assert v2t.load(tmp_path / "m.keras").verifier == VerifierState()
+
+
+def test_a_file_of_an_older_version_keeps_its_thresholds():
+    """They were called borne_out and not_borne_out."""
+    verdicts = {"borne_out": {"precision": 0.96}, "not_borne_out": {"precision": 0.97}}
+    config = {"weights": [1.0, 0.5], "bias": -1.0, "borne_out": 0.9, "not_borne_out": 0.2,
+              "caption_log_probs": [-3.0, -1.0], "figures": {"claims": {}, **verdicts}}  # fmt: skip
+    calibration = VerifierState.from_config({"calibration": config}, {}).calibration
+    assert [calibration.verdict(p) for p in (0.9, 0.2)] == ["supported", "refuted"]
+    assert calibration.figures["refuted"] == {"precision": 0.97}
+    again = VerifierState.from_config(VerifierState(calibration=calibration).get_config(), {})
+    assert again.calibration == calibration

@@ -7,7 +7,7 @@ from helpers.clips import write_gif
 
 from v2t_lib.captions_file import read_pairs
 from v2t_lib.models import verify_pairs as module
-from v2t_lib.models.verifier import Verifier
+from v2t_lib.models.verifier import VerifierState
 from v2t_lib.models.verify_pairs import verify_pairs
 
 pytestmark = pytest.mark.usefixtures("eager")
@@ -30,7 +30,7 @@ none.gif\ta cross blinks
 @pytest.fixture
 def captioner():
     captioner = tiny.captioner()
-    captioner.verifier = Verifier(tiny.null_memory(captioner))
+    captioner.verifier = VerifierState(tiny.null_memory(captioner))
     return captioner
 
 

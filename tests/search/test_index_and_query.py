@@ -15,7 +15,7 @@ from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.decoder import AttentionDecoder
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.models.encoders.mobilenet import MobileNetV3SmallEncoder
-from v2t_lib.models.verifier import Verifier
+from v2t_lib.models.verifier import VerifierState
 from v2t_lib.search import index as module
 from v2t_lib.search import query
 from v2t_lib.search.index import open_index, update
@@ -41,7 +41,7 @@ def decoded(monkeypatch):
 
 
 def with_null_memory(captioner):
-    captioner.verifier = Verifier(tiny.null_memory(captioner))
+    captioner.verifier = VerifierState(tiny.null_memory(captioner))
     return captioner
 
 

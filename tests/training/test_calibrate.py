@@ -11,10 +11,8 @@ import v2t_lib as v2t
 from v2t_lib.cli.main import main
 from v2t_lib.errors import DataError
 from v2t_lib.metrics.foils import Claim
-from v2t_lib.models.calibration import Calibration
-from v2t_lib.models.familiarity import pooled
 from v2t_lib.models.saving import save
-from v2t_lib.models.verifier import Verifier
+from v2t_lib.models.verifier import Calibration, VerifierState, pooled
 from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.training.calibrate import calibrate, fit_calibration
 from v2t_lib.training.losses import sequence_loss
@@ -25,11 +23,11 @@ pytestmark = pytest.mark.usefixtures("eager")
 
 
 def test_a_probability_by_hand():
-    fitted = Calibration((1.0, 0.5), -1.0, borne_out=0.9, not_borne_out=0.2)
+    fitted = Calibration((1.0, 0.5), -1.0, supported=0.9, refuted=0.2)
     assert fitted.probability([3.0, 1.0]) == pytest.approx(1 / (1 + np.exp(-(2 + 0.5 - 1))))
     assert fitted.probability([-1e9, 0.0]) == pytest.approx(0)
     verdicts = [fitted.verdict(p) for p in (0.95, 0.9, 0.5, 0.2, 0.0)]
-    assert verdicts == ["borne out"] * 2 + ["can't tell"] + ["not borne out"] * 2
+    assert verdicts == ["supported"] * 2 + ["can't tell"] + ["refuted"] * 2
     assert Calibration((1.0, 0.0), 0.0).verdict(1.0) == "can't tell"
 
 
@@ -58,7 +56,7 @@ def test_probabilities_are_what_they_say():
     assert fitted.figures["calibration_error"] < 0.03
     # The area is the normal distribution's at 2 / sqrt(2).
     assert fitted.figures["auroc"]["random"]["value"] == pytest.approx(0.921, abs=0.01)
-    for name in ("borne_out", "not_borne_out"):
+    for name in ("supported", "refuted"):
         verdict = fitted.figures[name]
         # At a lift of 2, half of the true ones lie above and 2.3% of the others: 95.6% precise.
         assert 0.945 < verdict["precision"] < 0.97 and 0.4 < verdict["coverage"] < 0.55
@@ -67,11 +65,11 @@ def test_probabilities_are_what_they_say():
 
 def test_clear_cases_are_told_and_hopeless_ones_are_left_open():
     clear = fit_calibration(scored(gap=20.0))
-    assert clear.borne_out == 0.8 and clear.not_borne_out == pytest.approx(0.2)
-    assert clear.figures["borne_out"] == {"threshold": 0.8, "precision": 1, "coverage": 1}
+    assert clear.supported == 0.8 and clear.refuted == pytest.approx(0.2)
+    assert clear.figures["supported"] == {"threshold": 0.8, "precision": 1, "coverage": 1}
     hopeless = fit_calibration(scored(gap=0.0))
-    assert hopeless.borne_out is None and hopeless.not_borne_out is None
-    assert hopeless.figures["borne_out"]["precision"] is None
+    assert hopeless.supported is None and hopeless.refuted is None
+    assert hopeless.figures["supported"]["precision"] is None
     with pytest.raises(DataError, match="captions that differ"):
         fit_calibration(ScoredClaims([Claim(0, "a", "true")], [np.ones(1)], [np.ones(1)], None))
 
@@ -103,7 +101,7 @@ def test_an_old_model_is_calibrated_in_place(run, several_captions, capsys):
 
 def test_every_clip_is_scored_as_alone(run, several_captions):
     captioner = v2t.load(run / "captioner.keras")
-    captioner.verifier = Verifier(tiny.null_memory(captioner))
+    captioner.verifier = VerifierState(tiny.null_memory(captioner))
     found = score_claims(captioner, several_captions)
     clips = [example.frames for example in ShardDataset.open(several_captions).examples()]
     for claim, lifts in list(zip(found.claims, found.lifts, strict=True))[::5]:
@@ -142,7 +140,9 @@ def test_abstaining_keeps_what_is_sure_and_familiar(tmp_path, capsys):
     files = [str(tmp_path / f"{number}.gif") for number in range(3)]
     surest = sorted(captioner.caption(file).log_prob for file in files)
     quantiles = tuple(np.interp(np.arange(101), [0, 50, 100], surest))
-    captioner.verifier = Verifier(calibration=Calibration((1.0, 0.0), 0.0, None, None, quantiles))
+    captioner.verifier = VerifierState(
+        calibration=Calibration((1.0, 0.0), 0.0, None, None, quantiles)
+    )
     save(captioner, tmp_path / "m.keras")
     arguments = ["caption", *files, "--model", str(tmp_path / "m.keras"), "--json"]
     kept = {}

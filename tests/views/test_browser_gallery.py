@@ -9,8 +9,7 @@ from helpers.clips import write_gif
 from test_browser import Visit, chromium  # noqa: F401
 
 from v2t_lib.captions_file import read_captions
-from v2t_lib.models.calibration import Calibration
-from v2t_lib.models.verifier import Verifier
+from v2t_lib.models.verifier import Calibration, VerifierState
 from v2t_lib.shards.pack import pack
 from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.views.review import Review
@@ -23,7 +22,9 @@ def clips(tmp_path):
     """A folder of three clips, and the page of their captions."""
     captioner = tiny.captioner()
     quantiles = tuple(float(n) for n in range(-100, 1))
-    captioner.verifier = Verifier(calibration=Calibration((1, 1), 0, caption_log_probs=quantiles))
+    captioner.verifier = VerifierState(
+        calibration=Calibration((1, 1), 0, caption_log_probs=quantiles)
+    )
     review = Review(captioner, place=str(tmp_path))
     for name, words, log_prob in (
         ("a.gif", ("red", "star"), -1),

@@ -6,7 +6,6 @@ import math
 import pytest
 from helpers.captions import CALIBRATION, claim
 
-from v2t_lib.models.verification import Deletion
 from v2t_lib.views.claim_marks import (
     certainty,
     dependence,
@@ -48,8 +47,8 @@ def test_the_word_that_says_most_and_the_one_that_is_contradicted_most():
 
 
 def test_a_verdict_is_said_with_the_reason_where_there_is_none():
-    assert headline(claim(LIFTS, "borne out", 0.9)) == "Borne out by the clip."
-    assert headline(claim(LIFTS, "not borne out", 0.1)) == "Not borne out by the clip."
+    assert headline(claim(LIFTS, "supported", 0.9)) == "Supported by the clip."
+    assert headline(claim(LIFTS, "refuted", 0.1)) == "Refuted by the clip."
     known = {"a": 0.1, "red": 0.2}
     for found, reason in (
         (claim(LIFTS), "the model doesn't know “zebra”"),
@@ -61,14 +60,14 @@ def test_a_verdict_is_said_with_the_reason_where_there_is_none():
 
 
 def test_how_often_such_verdicts_are_right_is_told():
-    good = certainty(claim({"a": 2.0}, "borne out", 0.97), CALIBRATION)
+    good = certainty(claim({"a": 2.0}, "supported", 0.97), CALIBRATION)
     assert "true: 97%" in good and "with this verdict 96% were true" in good
     assert "40 true and 60 false" in good
-    bad = certainty(claim({"a": -2.0}, "not borne out", 0.001), CALIBRATION)
+    bad = certainty(claim({"a": -2.0}, "refuted", 0.001), CALIBRATION)
     assert "true: under 1%" in bad and "with this verdict 100% were false" in bad
     unsure = certainty(claim({"a": 0.0}, probability=0.5), CALIBRATION)
     assert "50%" in unsure and "needs at least 80% or at most 10%" in unsure
-    one_sided = dataclasses.replace(CALIBRATION, not_borne_out=None)
+    one_sided = dataclasses.replace(CALIBRATION, refuted=None)
     assert certainty(claim({"a": 0.0}, probability=0.5), one_sided).endswith("at least 80%.")
     assert certainty(claim({"a": 0.0}), None) == ""
 
@@ -81,7 +80,7 @@ def test_nothing_is_rounded_to_certainty():
 def test_what_the_score_depends_on_is_said_where_it_was_tried():
     found = claim({"red": 1.0})
     assert dependence(found) == ""
-    found = dataclasses.replace(found, score=1.0, deletion=Deletion(0.75, -0.125))
+    found = dataclasses.replace(found, score=1.0, rescore=lambda frames: [0.25, *[1.125] * 3])
     assert dependence(found) == (
         "With the tenth of the clip that counted most blanked, the words' mean lift of +1.00 nats "
         "changes by -0.75; with a random tenth, by +0.12."

@@ -13,7 +13,7 @@ from helpers import tiny
 from helpers.captions import CALIBRATION, claim
 from PIL import Image
 
-from v2t_lib.models.verifier import Verifier
+from v2t_lib.models.verifier import VerifierState
 from v2t_lib.views.evidence_page import save_evidence_page
 
 LIFTS = {"a": 0.1, "red": 2.0, "</script>": -3.0}
@@ -22,7 +22,7 @@ LIFTS = {"a": 0.1, "red": 2.0, "</script>": -3.0}
 @pytest.fixture(scope="module")
 def captioner():
     captioner = tiny.captioner()
-    captioner.verifier = Verifier(calibration=CALIBRATION)
+    captioner.verifier = VerifierState(calibration=CALIBRATION)
     return captioner
 
 
@@ -38,7 +38,7 @@ def pictures(text, kind):
 
 
 def test_the_page_is_escaped_whole_and_needs_nothing_else(tmp_path, captioner):
-    found = claim(LIFTS, "not borne out", 0.02, sentence="a red </script> $INSPECTOR <b>")
+    found = claim(LIFTS, "refuted", 0.02, sentence="a red </script> $INSPECTOR <b>")
     text = page_of(tmp_path, captioner, found)
     assert not re.search(r"""(src|href)\s*=\s*["']?http|@import|fetch\(|import\(""", text)
     assert "“a red &lt;/script&gt; $INSPECTOR &lt;b&gt;”" in text
@@ -50,9 +50,9 @@ def test_the_page_is_escaped_whole_and_needs_nothing_else(tmp_path, captioner):
 
 
 def test_it_says_what_was_found_and_how_sure_it_is(tmp_path, captioner):
-    text = html.unescape(page_of(tmp_path, captioner, claim(LIFTS, "not borne out", 0.02)))
+    text = html.unescape(page_of(tmp_path, captioner, claim(LIFTS, "refuted", 0.02)))
     for said in (
-        "Not borne out by the clip.",
+        "Refuted by the clip.",
         "true: 2%",
         "100% were false",
         '<b dir="ltr">red</b>: 7.4 times as likely with the clip',
@@ -71,7 +71,7 @@ def test_it_says_what_was_found_and_how_sure_it_is(tmp_path, captioner):
 def test_pictures_show_heat_where_the_words_attend(tmp_path, captioner):
     """Word n attends to cell n of 2 x 2 x 2, the last one to all; frames 0 and 1 are step 0."""
     lifts = {"red": 0.1, "star": 2.0, "a": 0.1}
-    found = dataclasses.replace(claim(lifts, "borne out", 0.9), frame=1)
+    found = dataclasses.replace(claim(lifts, "supported", 0.9), frame=1)
     text = page_of(tmp_path, captioner, found)
     heat, plain = pictures(text, "evidence")
     assert heat.shape == (480, 480, 3) and np.abs(plain - 120).max() < 4

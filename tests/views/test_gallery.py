@@ -14,9 +14,8 @@ from helpers.captions import example
 from PIL import Image
 
 from v2t_lib.clips.decode import Clip
-from v2t_lib.models.calibration import Calibration
 from v2t_lib.models.verification import Verification, WordSupport
-from v2t_lib.models.verifier import Verifier
+from v2t_lib.models.verifier import Calibration, VerifierState
 from v2t_lib.search.query import Match
 from v2t_lib.views.found import save_found
 from v2t_lib.views.gallery import picture
@@ -47,7 +46,9 @@ class Parsed(html.parser.HTMLParser):
 def review():
     captioner = tiny.captioner()
     quantiles = tuple(float(n) for n in range(-100, 1))
-    captioner.verifier = Verifier(calibration=Calibration((1, 1), 0, caption_log_probs=quantiles))
+    captioner.verifier = VerifierState(
+        calibration=Calibration((1, 1), 0, caption_log_probs=quantiles)
+    )
     made = Review(captioner, place="my <clips>")
     made.add("dir/sure.gif", "sure.gif", example(("red", "star")))
     unsure = dataclasses.replace(example((NASTY,)), log_prob=-90)
@@ -134,7 +135,7 @@ def test_a_picture_is_the_frame_and_the_moving_clip(size, shown):
 def test_found_clips_are_shown_with_their_words(tmp_path):
     words = (WordSupport("red", 1.25, None), WordSupport(NASTY, -2.0, "star"),
              WordSupport("zebra", None, None))  # fmt: skip
-    verified = Verification("a.gif", NASTY, 0.5, 0.9, "borne out", words, 2, 0.4, True, (), None)
+    verified = Verification("a.gif", NASTY, 0.5, 0.9, "supported", words, 2, 0.4, True, (), None)
     caption = example()
     match = Match(f"{NASTY}.gif", -0.375, verified, ("<b>.gif",))
     save_found(
@@ -148,5 +149,5 @@ def test_found_clips_are_shown_with_their_words(tmp_path):
     notes = [span["title"] for span in page.all("span") if "title" in span]
     assert notes[1] == "7.4 times less likely with the clip; the model expects “star”"
     for said in (NASTY, "lift -0.38 nats a word", "evidence at 0.40 s", "+1.2", "-2.0", "zebra ?",
-                 "borne out, probability 0.90", "Nearly the same:", "<b>.gif"):  # fmt: skip
+                 "supported, probability 0.90", "Nearly the same:", "<b>.gif"):  # fmt: skip
         assert said in page.text

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from v2t_lib.models.cells import cell_of
+from v2t_lib.models.caption import cell_of
 from v2t_lib.views.heatmap import enlarge, heat_maps, overlay
 
 

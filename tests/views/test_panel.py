@@ -11,7 +11,7 @@ from PIL import Image
 
 import v2t_lib as v2t
 from v2t_lib.models.saving import save
-from v2t_lib.models.verifier import Verifier
+from v2t_lib.models.verifier import VerifierState
 from v2t_lib.views.caption_view import CaptionView
 from v2t_lib.views.claim_view import ClaimView
 from v2t_lib.views.panel import NOTHING, TRUTH, uploaded
@@ -138,14 +138,14 @@ def test_an_upload_is_captioned(captioner, gif):
 
 
 def test_a_claims_words_are_marked_and_its_verdict_told():
-    found = claim({"a": 0.1, "red": 2.0, "star": -3.0}, "not borne out", 0.02)
+    found = claim({"a": 0.1, "red": 2.0, "star": -3.0}, "refuted", 0.02)
     view = ClaimView(found, "title", CALIBRATION)
     assert [button.description for button in view.buttons] == ["a", "+ red", "− star"]
     colours = [tuple(bytes.fromhex(b.style.button_color[1:])) for b in view.buttons]
     assert colours[1][1] > colours[1][0] and colours[2][0] > colours[2][1]
     assert colours[0][1] - colours[0][0] < 20  # faint, as the word says little
     assert "20 times less likely" in view.buttons[2].tooltip and "“blue”" in view.buttons[2].tooltip
-    for said in ("Not borne out by the clip.", "true: 2%", "frame 3, at 0.40 s"):
+    for said in ("Refuted by the clip.", "true: 2%", "frame 3, at 0.40 s"):
         assert said in view.heading.value
     assert view.word == 2 and view.image.value == view._pictures[2][2]  # the frame of evidence
     assert view.facts.value.startswith("“star”: 20 times less likely")
@@ -171,7 +171,7 @@ def test_a_claim_is_checked_against_the_chosen_clip(gif):
     panel.claim.value = "a red zebra"
     panel.check.click()
     assert "`v2t calibrate MODEL SHARDS`" in panel.status.value and panel.views.children == ()
-    captioner.verifier = Verifier(tiny.null_memory(captioner), CALIBRATION)
+    captioner.verifier = VerifierState(tiny.null_memory(captioner), CALIBRATION)
     panel.check.click()
     (view,) = panel.views.children
     expected = captioner.verify(gif, "a red zebra")

@@ -14,7 +14,6 @@ from v2t_lib.cli.spark import add_spark, check_spark, say_table
 from v2t_lib.clips.folder import clips_in
 from v2t_lib.clips.missing import shown
 from v2t_lib.errors import ModelError, V2TError
-from v2t_lib.models.alt_text import HEDGE
 from v2t_lib.progress import log
 
 
@@ -30,8 +29,8 @@ def add_arguments(parser):
     text = "write a page to look through the captions and correct them; it saves those that are "
     text += "right as a captions file to train on"
     add("--html", type=Path, metavar="out.html", help=text)
-    text = f"what an unsure caption begins with, as alt text (default: {HEDGE})"
-    add("--hedge", default=HEDGE, metavar="WORD", help=text)
+    text = "what an unsure caption begins with, as alt text (default: perhaps)"
+    add("--hedge", default="perhaps", metavar="WORD", help=text)
     add_model(parser, beam=1)
     add_json(parser)
     add_spark(parser, table=True)

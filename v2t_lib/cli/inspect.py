@@ -21,7 +21,7 @@ MARKS = (
 def add_arguments(parser):
     parser.add_argument("files", nargs="+", metavar="FILE", help="a clip: a path or URL")
     parser.add_argument("--out", type=Path, required=True, metavar="page.html", help="the page")
-    text = "also check whether each clip bears this sentence out; may be given several times"
+    text = "also check whether each clip supports this sentence; may be given several times"
     parser.add_argument("--claim", action="append", default=[], metavar="SENTENCE", help=text)
     add_model(parser, beam=1)
 

@@ -1,4 +1,4 @@
-"""Find the clips in a folder that bear a sentence out best. The score is that of `v2t verify`, the
+"""Find the clips in a folder that support a sentence best. The score is that of `v2t verify`, the
 mean lift of the sentence's words; clips that show almost the same are one result, the best of them
 first. What is computed for each clip is kept in an index in the folder, so that later searches take
 seconds: new and changed clips are added, those that are gone dropped. A clip that can't be read is

@@ -39,9 +39,6 @@ def _details(found) -> str:
     if found.score is not None:
         parts.append(f"lift {found.score:+.2f} nats a word")
     parts.append(f"evidence at {found.seconds:.2f} s")
-    if found.deletion is not None:
-        drop, random = found.deletion.drop, found.deletion.random
-        parts.append(f"{-drop:+.2f} with the evidence blanked, {-random:+.2f} with a random tenth")
     if found.unlike_training:
         parts.append("the clip is unlike the training data")
     if found.unknown:

@@ -244,7 +244,8 @@ def _caption_columns():
 def _verdict_columns():
     pa = _pyarrow()
     columns = {name: pa.string() for name in ("file", "sentence")}
-    columns |= {"score": pa.float64(), "probability": pa.float64(), "verdict": pa.string()}
+    columns |= {name: pa.float64() for name in ("score", "match", "probability")}
+    columns |= {"verdict": pa.string()}
     columns |= {"frame": pa.int64(), "seconds": pa.float64()}
     word = pa.struct([("word", pa.string()), ("lift", pa.float64()), ("instead", pa.string())])
     rest = [("words", pa.list_(word)), ("unlike_training", pa.bool_()), ("error", pa.string())]

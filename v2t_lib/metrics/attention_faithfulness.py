@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from v2t_lib.datasets.shapes_grammar import references
-from v2t_lib.models.caption import Caption
+from v2t_lib.models.caption import Caption, over_pixels
 from v2t_lib.models.captioner import Captioner
-from v2t_lib.models.cells import blank, most, over_pixels
+from v2t_lib.models.verification import blanked
 
 _BATCH = 64
 
@@ -143,7 +143,7 @@ def deletion(
 def _without(caption: Caption, word: int, attended: bool, rng: np.random.Generator) -> np.ndarray:
     weights = caption.attention[word]
     values = weights if attended else rng.random(weights.shape)
-    return blank(caption.frames, most(values), caption.cell_shift)
+    return blanked(caption.frames, values, caption.cell_shift)
 
 
 def _interval(values: np.ndarray, clips: np.ndarray, rng: np.random.Generator) -> list[float]:

@@ -7,10 +7,31 @@ from pathlib import Path
 import numpy as np
 
 from v2t_lib.files import replacing
-from v2t_lib.models.cells import cell_of
 
 #: Attention whose entropy is at least this share of the maximum counts as uniform.
 UNIFORM = 0.95
+
+
+def cell_of(position, size: int, cells: int, shift: float = 0.0):
+    """The cell, of `cells`, that holds the middle of pixel or frame `position`, of `size`.
+
+    Args:
+        position: An integer, or an array of them.
+        size: Number of pixels or frames along the axis.
+        cells: Number of cells along the axis.
+        shift: See `Caption.cell_shift`.
+    """
+    if not shift:
+        return (2 * position + 1) * cells // (2 * size)
+    return np.clip(np.floor((position + 0.5) * cells / size - shift).astype(int), 0, cells - 1)
+
+
+def over_pixels(values: np.ndarray, shape: tuple[int, ...], shift=(0.0, 0.0)) -> np.ndarray:
+    """Each pixel's value of its cell: `(T', h', w')` to `shape`, `(T, H, W)`."""
+    for axis, (size, offset) in enumerate(zip(shape, (0.0, *shift), strict=True)):
+        cell = cell_of(np.arange(size), size, values.shape[axis], offset)
+        values = values.take(cell, axis=axis)
+    return values
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.models.generation import SearchResult, greedy
 from v2t_lib.models.one_clip import OneClip
 from v2t_lib.models.scheduled_sampling import ScheduledSampling
-from v2t_lib.models.verifier import Verifier
+from v2t_lib.models.verifier import VerifierState
 from v2t_lib.specs import CaptionSpec, ClipSpec
 from v2t_lib.text.vocabulary import PAD, Vocabulary
 
@@ -67,7 +67,7 @@ class Captioner(OneClip, keras.Model):
             )
         self.clip_spec, self.caption_spec = clip_spec, caption_spec
         self.vocabulary, self.doubly_stochastic = vocabulary, doubly_stochastic
-        self.encoder, self.recipe, self.verifier = encoder, recipe, Verifier()
+        self.encoder, self.recipe, self.verifier = encoder, recipe, VerifierState()
         self.decoder_options = dict(decoder or {})
         self.decoder = AttentionDecoder(
             len(vocabulary), **self.decoder_options, dtype=self.dtype_policy
@@ -145,7 +145,7 @@ class Captioner(OneClip, keras.Model):
         self.verifier.save(store)
 
     def load_own_variables(self, store):
-        self.verifier = Verifier.from_config(self._verifier_config, store)
+        self.verifier = VerifierState.from_config(self._verifier_config, store)
 
     @classmethod
     def from_config(cls, config):

@@ -9,7 +9,7 @@ from keras import layers, ops
 
 from v2t_lib.models.distribution import split
 from v2t_lib.models.generation import SearchResult, forced, log_probs_of
-from v2t_lib.models.null_memory import NullMemory
+from v2t_lib.models.verifier import NullMemory
 
 #: On JAX, XLA is the only compiler. In place of TensorFlow's it makes convolutions several times
 #: slower on CPUs, and the decoder faster.

@@ -18,12 +18,10 @@ from v2t_lib.models.compiled import (
     Decoding,
 )
 from v2t_lib.models.distribution import split
-from v2t_lib.models.familiarity import pooled
 from v2t_lib.models.generation import SearchResult
-from v2t_lib.models.null_memory import NullMemory
 from v2t_lib.models.transcribe import transcribe
 from v2t_lib.models.verification import Verification, verification, words_of
-from v2t_lib.models.verifier import Verifier
+from v2t_lib.models.verifier import NullMemory, VerifierState, pooled
 from v2t_lib.specs import CaptionSpec, ClipSpec
 from v2t_lib.text.vocabulary import Vocabulary, sentence, tokenise
 
@@ -35,7 +33,7 @@ class Inference:
     caption_spec: CaptionSpec
     vocabulary: Vocabulary
     encoder: Any
-    verifier: Verifier
+    verifier: VerifierState
     # Compiled when first used: the encoder's and teacher forcing's model, a model for each number
     # of beams, and one for each number of sentences.
     _features: Any
@@ -143,7 +141,7 @@ class Inference:
     def verify_frames(
         self, frames, sentences: Sequence[str], seconds=None, memory=None
     ) -> list[Verification]:
-        """Judges a sentence for each clip of a batch: does the clip bear it out?
+        """Judges a sentence for each clip of a batch: does the clip support it?
 
         Args:
             frames: uint8 `(batch, T, H, W, 3)`, as `clip_spec` says.

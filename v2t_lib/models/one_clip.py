@@ -7,12 +7,8 @@ import numpy as np
 from v2t_lib.clips.decode import Clip, decode_clip
 from v2t_lib.fetching.downloader import read_source
 from v2t_lib.models.caption import Caption
-from v2t_lib.models.cells import blank, most
 from v2t_lib.models.inference import Inference
-from v2t_lib.models.verification import Deletion, Verification, words_of
-
-#: Random tenths of a clip that are blanked beside the one with the evidence.
-RANDOM_TENTHS = 3
+from v2t_lib.models.verification import Verification, words_of
 
 
 class OneClip(Inference):
@@ -49,7 +45,7 @@ class OneClip(Inference):
         return dataclasses.replace(found, unlike_training=unlike)
 
     def verify(self, source, sentence: str) -> Verification:
-        """Does a clip bear a sentence out? See `Verification`.
+        """Does a clip support a sentence? See `Verification`.
 
         Args:
             source: A path, URL, bytes or uint8 `(N, H, W, 3)` frames.
@@ -64,17 +60,10 @@ class OneClip(Inference):
         words_of(sentence, self.caption_spec)
         clip = self.decode(source)
         found = self.verify_frames(clip.frames[None], [sentence], clip.seconds[None])[0]
-        name = "" if isinstance(source, bytes | np.ndarray) else str(source)
-        return dataclasses.replace(found, source=name, deletion=self._deletion(found))
 
-    def _deletion(self, found: Verification) -> Deletion | None:
-        caption = found.caption
-        if found.score is None or caption is None:
-            return None
-        rng, evidence, frames = np.random.default_rng(0), found.evidence(), caption.frames
-        tenths = [evidence, *rng.random((RANDOM_TENTHS, *evidence.shape))]
-        shift = caption.cell_shift
-        blanked = np.stack([blank(frames, most(values), shift) for values in tenths])
-        others = self.verify_frames(blanked, [found.sentence] * len(blanked))
-        first, *random = [float(other.score or 0) for other in others]  # its words are known
-        return Deletion(found.score - first, found.score - float(np.mean(random)))
+        def rescore(frames: np.ndarray) -> list[float]:
+            others = self.verify_frames(frames, [sentence] * len(frames))
+            return [float(other.score or 0) for other in others]  # its words are known
+
+        name = "" if isinstance(source, bytes | np.ndarray) else str(source)
+        return dataclasses.replace(found, source=name, rescore=rescore)

@@ -1,15 +1,21 @@
-"""Verification: does a clip bear a sentence out, and which of its words?"""
+"""Verification: does a clip support a sentence, and which of its words?"""
 
 import dataclasses
+import functools
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from v2t_lib.errors import SentenceError
-from v2t_lib.models.calibration import CANT_TELL
-from v2t_lib.models.caption import Caption
-from v2t_lib.models.verifier import Verifier
+from v2t_lib.models.caption import Caption, over_pixels
+from v2t_lib.models.verifier import CANT_TELL, VerifierState
 from v2t_lib.specs import CaptionSpec
 from v2t_lib.text.vocabulary import SPECIALS, Vocabulary, tokenise
+
+#: The share of a clip's cells that a deletion test blanks.
+DELETED = 0.1
+#: Random tenths of a clip that are blanked beside the one with the most evidence.
+RANDOM_TENTHS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,10 +24,10 @@ class WordSupport:
 
     Attributes:
         word: The word.
-        lift: How much more probable seeing the clip makes it after the words before, in nats:
-            `log p(word | clip, words before) - log p(word | words before)`. None for a word that
-            the model doesn't know.
-        instead: The model's most probable word in its place, where that is another; else None.
+        lift: Its pointwise mutual information with the clip, given the words before:
+            `log p(word | clip, words before) - log p(word | words before)`, in nats. None for a
+            word that the model doesn't know.
+        instead: The model's most probable word at its position, where that is another; else None.
     """
 
     word: str
@@ -31,7 +37,7 @@ class WordSupport:
 
 @dataclasses.dataclass(frozen=True)
 class Deletion:
-    """How much the score depends on what the model attended to (deletion test, arXiv 1806.07421).
+    """How much a score depends on what the model attended to (deletion test, arXiv 1806.07421).
 
     Attributes:
         drop: By how much the score falls once the tenth of the clip's cells with the most evidence
@@ -45,28 +51,28 @@ class Deletion:
 
 @dataclasses.dataclass(frozen=True)
 class Verification:
-    """How far a clip bears a sentence out, with the evidence.
+    """Whether a clip supports a sentence, with the evidence.
 
     Attributes:
         source: The clip, as it was given; "" for bytes and frames.
         sentence: The sentence, as it was given.
-        score: The mean lift of its words, in nats; the end of the sentence doesn't count, as a
-            true sentence need not say everything. None where it can't be said.
+        score: The mean lift of its words, in nats. The end of the sentence doesn't count, as a true
+            sentence need not say everything. None where a word is unknown.
         probability: That the sentence is true of the clip, if true and false ones are equally
-            frequent; None for a model without calibration, a clip unlike the training data, or a
+            frequent. None for a model without calibration, a clip unlike the training data, or a
             sentence with unknown words.
-        verdict: "borne out", "not borne out" or "can't tell".
+        verdict: "supported", "refuted" or "can't tell" (not enough evidence).
         words: What the clip says of each word.
         frame: The number of the frame with the most evidence: the attention of the words whose lift
             is positive, weighted by it.
         seconds: That frame's time in the clip.
-        unlike_training: Whether the clip is unlike those the model was trained on; None where the
-            model can't tell.
+        unlike_training: Whether the clip is unlike the training data (out-of-distribution
+            detection); None where the model can't tell.
         unknown: The words that the model doesn't know.
         caption: The sentence with its words' probabilities and attention, as `explain` gives it.
             `verify_pairs` leaves it out.
-        deletion: How much the score depends on the evidence; None where there is no score, and for
-            many claims at once.
+        rescore: Gives the sentence's scores for other frames `(batch, T, H, W, 3)`; None where many
+            sentences were verified at once.
     """
 
     source: str
@@ -80,13 +86,14 @@ class Verification:
     unlike_training: bool | None
     unknown: tuple[str, ...]
     caption: Caption | None
-    deletion: Deletion | None = None
+    rescore: Callable[[np.ndarray], Sequence[float]] | None = dataclasses.field(
+        default=None, repr=False, compare=False
+    )
 
     def evidence(self) -> np.ndarray:
         """`(T', h', w')`: the attention of the words whose lift is positive, weighted by it.
 
-        Where no word's is, the attention of all words, the sharpest counting most. It needs
-        `caption`.
+        If no word's is, the attention of all words, the sharpest weighted most. Needs `caption`.
         """
         assert self.caption is not None
         lifts = np.array([max(word.lift or 0, 0) for word in self.words], np.float32)
@@ -94,12 +101,27 @@ class Verification:
             lifts = np.maximum(1 - self.caption.entropy(), 1e-6)
         return np.tensordot(lifts, self.caption.attention, 1)
 
+    @functools.cached_property
+    def deletion(self) -> Deletion | None:
+        """How much the score depends on the evidence; scored when it is first asked for.
+
+        None where there is no score, caption or `rescore`.
+        """
+        if self.score is None or self.caption is None or self.rescore is None:
+            return None
+        rng, evidence = np.random.default_rng(0), self.evidence()
+        tenths = [evidence, *rng.random((RANDOM_TENTHS, *evidence.shape))]
+        frames, shift = self.caption.frames, self.caption.cell_shift
+        first, *random = self.rescore(np.stack([blanked(frames, t, shift) for t in tenths]))
+        return Deletion(self.score - first, self.score - float(np.mean(random)))
+
     def to_dict(self) -> dict:
         """The row that `v2t verify --json` prints."""
         return {
             "file": self.source,
             "sentence": self.sentence,
             "score": _rounded(self.score),
+            "match": None,  # the cosine of two towers, of which there are none
             "probability": _rounded(self.probability),
             "verdict": self.verdict,
             "frame": self.frame,
@@ -114,6 +136,23 @@ class Verification:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
+
+
+def blanked(frames: np.ndarray, values: np.ndarray, shift=(0.0, 0.0)) -> np.ndarray:
+    """A copy of a clip with the tenth of its cells that has the highest values in its mean colour.
+
+    Args:
+        frames: uint8 `(T, H, W, 3)`.
+        values: float `(T', h', w')`, of each cell; at least one is blanked.
+        shift: `Caption.cell_shift`.
+    """
+    order = np.argsort(-values, axis=None, kind="stable")
+    cells = np.zeros(values.size, bool)
+    cells[order[: max(1, round(DELETED * values.size))]] = True
+    copy = frames.copy()
+    pixels = over_pixels(cells.reshape(values.shape), frames.shape[:3], shift)
+    copy[pixels] = np.round(frames.mean(axis=(0, 1, 2)))
+    return copy
 
 
 def words_of(sentence: str, spec: CaptionSpec) -> list[str]:
@@ -137,21 +176,19 @@ def verification(
     caption: Caption,
     blind_log_probs: np.ndarray,
     sentence: str,
-    verifier: Verifier,
+    verifier: VerifierState,
     vocabulary: Vocabulary,
     unlike_training: bool | None = None,
-    source: str = "",
 ) -> Verification:
     """The verification of a sentence that was scored with the clip and without.
 
     Args:
         caption: The sentence as `explain` gives it, with probabilities given the clip.
-        blind_log_probs: `(words,)`, the words' log-probabilities where nothing is seen.
+        blind_log_probs: `(words,)`, the words' log-probabilities without a clip.
         sentence: As it was given.
         verifier: Its calibration, if it has one, gives probability and verdict.
         vocabulary: The words that the model knows.
         unlike_training: Whether the clip is unlike the training data.
-        source: The clip, as it was given.
     """
     lifts = np.log(np.maximum(caption.probs, 1e-30)) - blind_log_probs
     unknown = tuple(word for word in caption.words if word not in vocabulary)
@@ -167,7 +204,7 @@ def verification(
         verdict = verifier.calibration.verdict(probability)
     frame = _evidence_frame(caption, lifts)
     return Verification(
-        source=source,
+        source="",
         sentence=sentence,
         score=None if unknown else float(np.mean(lifts)),
         probability=probability,

@@ -1,16 +1,177 @@
-"""What a captioner carries to judge sentences and clips; each part may be missing."""
+"""What a model's file carries beside the network, to judge sentences and clips by.
+
+Three parts, fitted by `training.calibrate` once the captioner is trained: the null memory gives
+lifts, the calibration probabilities and verdicts, familiarity tells clips unlike the training data.
+"""
 
 import dataclasses
-from collections.abc import Mapping, MutableMapping
+import math
+from collections.abc import Mapping, MutableMapping, Sequence
 
-from v2t_lib.models.calibration import Calibration
-from v2t_lib.models.familiarity import Familiarity
-from v2t_lib.models.null_memory import NullMemory
+import numpy as np
+from keras import layers, ops
+
+SUPPORTED, REFUTED, CANT_TELL = "supported", "refuted", "can't tell"
+#: Cells of a null memory.
+NULL_CELLS = 4
+#: Principal components of the training clips that familiarity keeps, at most.
+COMPONENTS = 32
+#: Names in the files of older versions.
+_RENAMED = {"borne_out": "supported", "not_borne_out": "refuted"}
+
+
+class NullMemory(layers.Layer):
+    """Learnt cells that stand in for a clip's memory, the same for every clip.
+
+    With them the captioner's own decoder is a language model of its captions: how probable a word
+    is before a clip is seen. They are the null condition of classifier-free guidance (arXiv
+    2207.12598), learnt once the captioner is trained.
+
+    Args:
+        cells: How many.
+        size: `D`, the size of each.
+
+    Call arguments:
+        tokens: `(batch, ...)`; only its batch size counts.
+
+    Returns:
+        float32 `(batch, cells, D)`.
+    """
+
+    def __init__(self, cells: int, size: int, **kwargs):
+        super().__init__(**kwargs)
+        self.values = self.add_weight(shape=(cells, size), initializer="zeros", dtype="float32")
+        self.built = True
+
+    def call(self, tokens):
+        return ops.zeros((ops.shape(tokens)[0], 1, 1)) + self.values[None]
+
+    def get_config(self):
+        return {"cells": self.values.shape[0], "size": self.values.shape[1]}
+
+
+def evidence(lifts: Sequence[float] | np.ndarray) -> tuple[float, float]:
+    """What a probability is computed from: the mean lift of a sentence's words, and the lowest."""
+    return float(np.mean(lifts)), float(np.min(lifts))
 
 
 @dataclasses.dataclass(frozen=True)
-class Verifier:
-    """The parts of verification that a model's file holds beside the network.
+class Calibration:
+    """A logistic regression on `evidence` (Platt scaling), and the thresholds of the verdicts.
+
+    Fitted on held-out clips with as many true sentences as false ones; a probability is meant for
+    that proportion.
+
+    Attributes:
+        weights: Of the mean and the lowest lift.
+        bias: The log-odds where both are 0.
+        supported: The lowest probability of the verdict "supported"; None if no threshold was
+            precise enough.
+        refuted: The highest probability of "refuted", or None.
+        caption_log_probs: The log-probabilities of the model's own captions of held-out clips, by
+            greedy search: the quantiles 0%, 1%, ... 100%.
+        figures: How good verification is on the held-out clips, in JSON's types; see
+            `training.calibrate`.
+    """
+
+    weights: tuple[float, float]
+    bias: float
+    supported: float | None = None
+    refuted: float | None = None
+    caption_log_probs: tuple[float, ...] = ()
+    figures: dict = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def from_config(cls, config: Mapping) -> "Calibration":
+        """From `dataclasses.asdict`'s result, out of a file of this version or an older one."""
+        parts = {_RENAMED.get(name, name): part for name, part in config.items()}
+        for name in ("weights", "caption_log_probs"):
+            parts[name] = tuple(parts[name])
+        figures = parts.get("figures", {})
+        parts["figures"] = {_RENAMED.get(name, name): part for name, part in figures.items()}
+        return cls(**parts)
+
+    def probability(self, lifts: Sequence[float] | np.ndarray) -> float:
+        """The probability that a sentence is true of the clip, by its words' lifts in nats."""
+        log_odds = self.bias + float(np.dot(self.weights, evidence(lifts)))
+        return 1 / (1 + math.exp(-np.clip(log_odds, -500, 500)))
+
+    def verdict(self, probability: float) -> str:
+        """`SUPPORTED`, `REFUTED` or, between the thresholds, `CANT_TELL`: not enough evidence."""
+        if self.supported is not None and probability >= self.supported:
+            return SUPPORTED
+        if self.refuted is not None and probability <= self.refuted:
+            return REFUTED
+        return CANT_TELL
+
+    def least_log_prob(self, share: float) -> float:
+        """The log-probability that a caption must have to be among the surest `share`."""
+        if not self.caption_log_probs:
+            return -math.inf
+        return float(np.interp(100 * (1 - share), np.arange(101), self.caption_log_probs))
+
+
+def pooled(memory: np.ndarray) -> np.ndarray:
+    """Clips' memories `(batch, S, D)` to `(batch, 2 * D)`: mean and deviation over their cells."""
+    return np.concatenate([memory.mean(axis=1), memory.std(axis=1)], axis=-1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Familiarity:
+    """Out-of-distribution detection: is a clip like those that the model was trained on?
+
+    A normal distribution of the training clips' `pooled` memories in few principal components, and
+    the Mahalanobis distance to it (arXiv 1807.03888).
+
+    Attributes:
+        mean: float32 `(F,)`, of the training clips.
+        axes: float32 `(F, K)`, the first principal components.
+        deviations: float32 `(K,)`, the standard deviation along each.
+        residual: float32 `(1,)`, the root mean square of what the components leave.
+        threshold: The distance beyond which a clip is unlike the training data; one held-out clip
+            in a hundred exceeds it.
+    """
+
+    mean: np.ndarray
+    axes: np.ndarray
+    deviations: np.ndarray
+    residual: np.ndarray
+    threshold: float = math.inf
+
+    @classmethod
+    def fit(cls, pooled: np.ndarray) -> "Familiarity":
+        """Fits all but the threshold to training clips, `(clips, F)`."""
+        mean = pooled.mean(axis=0)
+        centred = pooled - mean
+        count = max(1, min(COMPONENTS, len(pooled) // 4))
+        _, scales, axes = np.linalg.svd(centred, full_matrices=False)
+        axes = axes[:count].T
+        residual = np.sqrt(np.mean((centred - centred @ axes @ axes.T) ** 2))
+        deviations = scales[:count] / np.sqrt(len(pooled))
+        parts = (mean, axes, deviations, [residual])
+        return cls(*[np.asarray(part, np.float32) for part in parts])  # type: ignore[arg-type]
+
+    def distances(self, pooled: np.ndarray) -> np.ndarray:
+        """Mahalanobis distances `(clips,)` of `(clips, F)`, about 1 for a training clip."""
+        centred, count = pooled - self.mean, len(self.deviations)
+        along = centred @ self.axes
+        rest = centred - along @ self.axes.T
+        tiny = 1e-6
+        inside = ((along / (self.deviations + tiny)) ** 2).sum(axis=1)
+        outside = ((rest / (self.residual + tiny)) ** 2).mean(axis=1) * count
+        return np.sqrt((inside + outside) / (2 * count))
+
+    def unlike(self, pooled: np.ndarray) -> np.ndarray:
+        """bool `(clips,)`: whether each is unlike the training clips."""
+        return self.distances(pooled) > self.threshold
+
+
+_ARRAYS = ("mean", "axes", "deviations", "residual")
+
+
+@dataclasses.dataclass(frozen=True)
+class VerifierState:
+    """The parts that a model's file holds beside the network; each may be missing.
 
     Attributes:
         null_memory: For lifts: what the decoder attends to where no clip is seen.
@@ -24,31 +185,32 @@ class Verifier:
 
     def get_config(self) -> dict | None:
         """The parts in JSON's types, without their arrays; None where there are no parts."""
-        found = {
+        parts = {
             "null_memory": self.null_memory and self.null_memory.get_config(),
             "calibration": self.calibration and dataclasses.asdict(self.calibration),
             "familiarity": self.familiarity and {"threshold": self.familiarity.threshold},
         }
-        return {name: part for name, part in found.items() if part} or None
+        return {name: part for name, part in parts.items() if part} or None
 
     @classmethod
-    def from_config(cls, config: dict | None, store: Mapping) -> "Verifier":
+    def from_config(cls, config: dict | None, store: Mapping) -> "VerifierState":
         """The parts that `get_config` names, with arrays as `save` put them into `store`."""
         config = config or {}
         null_memory = calibration = familiarity = None
         if "null_memory" in config:
             null_memory = NullMemory(**config["null_memory"])
-            null_memory.load(store)
+            null_memory.values.assign(np.asarray(store["null_memory"]))
         if "calibration" in config:
-            parts = config["calibration"]
-            tuples = {name: tuple(parts[name]) for name in ("weights", "caption_log_probs")}
-            calibration = Calibration(**parts | tuples)
+            calibration = Calibration.from_config(config["calibration"])
         if "familiarity" in config:
-            familiarity = Familiarity.load(store, **config["familiarity"])
+            parts = {name: np.asarray(store[f"familiarity_{name}"]) for name in _ARRAYS}
+            familiarity = Familiarity(**parts | config["familiarity"])
         return cls(null_memory, calibration, familiarity)
 
     def save(self, store: MutableMapping) -> None:
         """Puts the parts' arrays into `store`."""
-        for part in (self.null_memory, self.familiarity):
-            if part is not None:
-                part.save(store)
+        if self.null_memory is not None:
+            store["null_memory"] = ops.convert_to_numpy(self.null_memory.values)
+        if self.familiarity is not None:
+            for name in _ARRAYS:
+                store[f"familiarity_{name}"] = getattr(self.familiarity, name)

@@ -1,4 +1,4 @@
-"""Searching: the clips of an index that bear a sentence out best, best first."""
+"""Searching: the clips of an index that support a sentence best, best first."""
 
 import dataclasses
 import os
@@ -29,7 +29,7 @@ class Match:
         file: Its path relative to the folder.
         score: The mean lift of the sentence's words that the model knows, in nats; where it knows
             all of them, `verification.score`.
-        verification: How far the clip bears the sentence out, with the evidence; without `caption`.
+        verification: Whether the clip supports the sentence, with the evidence; without `caption`.
         near_duplicates: Files of clips that show almost the same, best first.
     """
 
@@ -79,7 +79,7 @@ def search(
     top: int = 10,
     clips: Searchable | None = None,
 ) -> list[Match]:
-    """Finds the clips of an index that bear a sentence out best.
+    """Finds the clips of an index that support a sentence best.
 
     A first stage compares the sentence with the word lifts that the index holds. A second one ranks
     the best by the lift a word, as `Captioner.verify` has it.

@@ -16,11 +16,16 @@ from v2t_lib.metrics.verification_scores import (
     precision_and_coverage,
     reliability,
 )
-from v2t_lib.models.calibration import BORNE_OUT, NOT_BORNE_OUT, Calibration, evidence
 from v2t_lib.models.captioner import Captioner
-from v2t_lib.models.familiarity import Familiarity
 from v2t_lib.models.saving import load, save
-from v2t_lib.models.verifier import Verifier
+from v2t_lib.models.verifier import (
+    REFUTED,
+    SUPPORTED,
+    Calibration,
+    Familiarity,
+    VerifierState,
+    evidence,
+)
 from v2t_lib.progress import log
 from v2t_lib.shards.reader import ShardDataset, Shards
 from v2t_lib.training.feature_cache import cached_features
@@ -36,7 +41,7 @@ from v2t_lib.training.scored_claims import (
 FITTED_ON = 1000
 #: The share of verdicts that has to be right on held-out clips.
 PRECISION = 0.95
-#: No sentence is "borne out" below this probability, nor "not borne out" above one less it.
+#: No sentence is "supported" below this probability, nor "refuted" above one less it.
 CLEAR = 0.8
 #: The share of held-out clips that may count as unlike the training data.
 UNLIKE = 0.01
@@ -112,11 +117,11 @@ def _figures(scored: ScoredClaims, probabilities, fitted: Calibration, seed: int
     lift = np.array([lifts.mean() for lifts in scored.lifts])
     kinds = np.array([claim.kind for claim in scored.claims])
     verdicts = {}
-    for name, right in (("borne_out", true), ("not_borne_out", ~true)):
+    for name, right in (("supported", true), ("refuted", ~true)):
         threshold = getattr(fitted, name)
         chosen = np.zeros(len(p), bool)
         if threshold is not None:
-            chosen = p >= threshold if name == "borne_out" else p <= threshold
+            chosen = p >= threshold if name == "supported" else p <= threshold
         precision, coverage = precision_and_coverage(chosen, right, weights)
         verdicts[name] = {"threshold": threshold, "precision": precision, "coverage": coverage}
     return {
@@ -151,7 +156,7 @@ def summary(calibration: Calibration) -> str:
     verdicts = (
         f"{percent(figures[name]['coverage'])} are {words!r}, of which "
         f"{percent(figures[name]['precision'])} rightly"
-        for name, words in (("borne_out", BORNE_OUT), ("not_borne_out", NOT_BORNE_OUT))
+        for name, words in (("supported", SUPPORTED), ("refuted", REFUTED))
     )
     true, false = verdicts
     return (
@@ -169,7 +174,7 @@ def calibrate(
     cache: str | Path | None = None,
     fallback: Path | None = None,
     seed: int = 0,
-) -> Verifier:
+) -> VerifierState:
     """Fits what turns a captioner's lifts into probabilities, and what tells unlike clips.
 
     Args:
@@ -211,13 +216,13 @@ def calibrate(
     if training is None:
         known, others = known[::2], known[1::2]
     familiarity = fit_familiarity(known, others)
-    captioner.verifier = Verifier(memory, familiarity=familiarity)
+    captioner.verifier = VerifierState(memory, familiarity=familiarity)
     scored = score_claims(captioner, shards, seed=seed)
     calibration = dataclasses.replace(
         fit_calibration(scored, seed), caption_log_probs=caption_log_probs(captioner, shards)
     )
     log.info("%s (%.0f s)", summary(calibration), time.monotonic() - start)
-    captioner.verifier = Verifier(memory, calibration, familiarity)
+    captioner.verifier = VerifierState(memory, calibration, familiarity)
     return captioner.verifier
 
 

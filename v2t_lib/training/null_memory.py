@@ -5,7 +5,7 @@ import numpy as np
 
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.compiled import JIT_COMPILE
-from v2t_lib.models.null_memory import CELLS, NullMemory
+from v2t_lib.models.verifier import NULL_CELLS, NullMemory
 from v2t_lib.training.losses import sequence_loss
 
 BATCH, EPOCHS, STEPS = 64, 10, 200
@@ -37,9 +37,9 @@ def fit_null_memory(
         seed: Of the order of the captions.
     """
     rng, length = np.random.default_rng(seed), captioner.caption_spec.length
-    memory = NullMemory(CELLS, len(start))
+    memory = NullMemory(NULL_CELLS, len(start))
     # Cells that are all alike would stay so.
-    noise = 0.1 * start.std() * rng.standard_normal((CELLS, len(start)))
+    noise = 0.1 * start.std() * rng.standard_normal((NULL_CELLS, len(start)))
     memory.values.assign((start + noise).astype(np.float32))
     batch = min(BATCH, len(captions))
     steps = min(STEPS, EPOCHS * -(-len(captions) // batch))

@@ -10,8 +10,8 @@ from v2t_lib.errors import DataError, SentenceError
 from v2t_lib.metrics.foils import TRUE, Claim, claims
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.compiled import filled_up
-from v2t_lib.models.familiarity import pooled
 from v2t_lib.models.verification import words_of
+from v2t_lib.models.verifier import pooled
 from v2t_lib.progress import Progress
 from v2t_lib.shards.reader import ShardDataset, Shards
 

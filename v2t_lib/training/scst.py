@@ -11,7 +11,7 @@ from v2t_lib.errors import DataError, TrainingError
 from v2t_lib.files import replacing
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.saving import load, save
-from v2t_lib.models.verifier import Verifier
+from v2t_lib.models.verifier import VerifierState
 from v2t_lib.progress import Progress, log
 from v2t_lib.shards.reader import ShardDataset, Shards
 from v2t_lib.training.calibrate import calibrated
@@ -93,7 +93,7 @@ def train_scst(
         keep_data(run / SCST_SHARDS_FILE, shards, val, resume)
         mirror.put(run / SCST_SHARDS_FILE)
         captioner = load(run / MODEL_FILE)
-        captioner.verifier = Verifier()  # that of another decoder
+        captioner.verifier = VerifierState()  # that of another decoder
         length = captioner.caption_spec.length
         reward = CaptionReward(captioner.vocabulary, length, shards.sentences())
         shards = cached_features(captioner.encoder, shards, cache, run)

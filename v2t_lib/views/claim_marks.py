@@ -3,9 +3,9 @@
 import dataclasses
 import math
 
-from v2t_lib.models.calibration import BORNE_OUT, CANT_TELL, Calibration
 from v2t_lib.models.caption import Caption
 from v2t_lib.models.verification import Verification, WordSupport
+from v2t_lib.models.verifier import CANT_TELL, SUPPORTED, Calibration
 
 #: Words whose lift is at least this many nats are called supported, and at most minus this many
 #: contradicted: 1.6 times as likely, or less likely, once the clip is seen.
@@ -121,11 +121,10 @@ def certainty(found: Verification, calibration: Calibration | None) -> str:
     said += ", where true and false claims are equally frequent."
     if found.verdict == CANT_TELL:
         return said + _limits(calibration)
-    name = "borne_out" if found.verdict == BORNE_OUT else "not_borne_out"
-    precision = calibration.figures.get(name, {}).get("precision")
+    precision = calibration.figures.get(found.verdict, {}).get("precision")
     if precision is None:
         return said
-    right = "true" if found.verdict == BORNE_OUT else "false"
+    right = "true" if found.verdict == SUPPORTED else "false"
     counts = calibration.figures["claims"]
     false = sum(counts.values()) - counts["true"]
     return (
@@ -146,7 +145,7 @@ def dependence(found: Verification) -> str:
 
 
 def _limits(calibration: Calibration) -> str:
-    limits = [("at least", calibration.borne_out), ("at most", calibration.not_borne_out)]
+    limits = [("at least", calibration.supported), ("at most", calibration.refuted)]
     said = " or ".join(f"{side} {percent(at)}" for side, at in limits if at is not None)
     return f" A verdict needs {said}." if said else ""
 

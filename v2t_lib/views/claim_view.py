@@ -3,8 +3,8 @@
 import dataclasses
 import html
 
-from v2t_lib.models.calibration import Calibration
 from v2t_lib.models.verification import Verification
+from v2t_lib.models.verifier import Calibration
 from v2t_lib.views.caption_view import CaptionView
 from v2t_lib.views.claim_marks import (
     Mark,

@@ -9,11 +9,10 @@ import numpy as np
 from PIL import Image
 
 from v2t_lib.files import replacing
-from v2t_lib.models.calibration import NOT_BORNE_OUT
-from v2t_lib.models.caption import Caption
+from v2t_lib.models.caption import Caption, cell_of
 from v2t_lib.models.captioner import Captioner
-from v2t_lib.models.cells import cell_of
 from v2t_lib.models.verification import Verification
+from v2t_lib.models.verifier import REFUTED
 from v2t_lib.views.claim_marks import (
     UNLIKE,
     Mark,
@@ -115,7 +114,7 @@ def _evidence(found: Verification) -> str:
     text = f"<b>Evidence: {at}.</b> Bright where the model attended for {basis}."
     shown = [_large(caption, frame, found.evidence(), text)]
     against = most_contradicted(found)
-    if found.verdict == NOT_BORNE_OUT and against >= 0:
+    if found.verdict == REFUTED and against >= 0:
         word, other = found.words[against].word, caption.frame_of(against)
         text = f"<b>Against it: “{html.escape(word)}”, at {caption.seconds[other]:.2f} s.</b> "
         text += "Bright where the model attended for that word."
@@ -180,7 +179,7 @@ def _limits(claims: Sequence[Verification], captioner: Captioner) -> list[str]:
         "what happens between them, or is too small, it can't have seen.",
         f"It knows {len(captioner.vocabulary):,} words and what things look like, not who or where "
         "somebody is, when or why something happened: names, places and dates it can't check.",
-        "A claim that is borne out may leave out what matters. The verdict is an estimate, no "
+        "A supported claim may leave out what matters. The verdict is an estimate, no "
         "proof: watch the clip at the second given.",
     ]
     if any(found.unlike_training is None for found in claims):

@@ -24,7 +24,7 @@ def save_found(
     """
     about = (
         "<p>Best first. The number after a word is its lift: how much more probable the word "
-        "becomes by seeing the clip, in nats. Green words are borne out by the clip; those "
+        "becomes by seeing the clip, in nats. The clip supports green words; those "
         "underlined in red speak against it. The still picture is the frame with the most "
         "evidence.</p>"
     )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from v2t_lib.models.cells import bilinear, cell_of
+from v2t_lib.models.caption import cell_of
 
 #: Opacity of the heat where attention is highest; the frame stays visible underneath.
 HEAT_OPACITY = 0.65
@@ -26,6 +26,18 @@ def heat_maps(
     scaled = attention.astype(np.float32) / max(float(attention.max()), 1e-12)
     maps = np.stack([bilinear(step, (height, width), shift) for step in scaled])
     return maps[cell_of(np.arange(frames), frames, len(scaled))]
+
+
+def bilinear(values: np.ndarray, shape: tuple[int, int], shift=(0.0, 0.0)) -> np.ndarray:
+    """`(h', w')` to `shape`, `(H, W)`, interpolated between the centres of what the cells see."""
+    for axis, (size, offset) in enumerate(zip(shape, shift, strict=True)):
+        count = values.shape[axis]
+        at = np.clip((np.arange(size) + 0.5) * count / size - 0.5 - offset, 0, count - 1)
+        low = np.minimum(at.astype(int), max(count - 2, 0))
+        along = (at - low).reshape((-1, 1) if axis == 0 else (1, -1)).astype(np.float32)
+        low, high = values.take(low, axis), values.take(np.minimum(low + 1, count - 1), axis)
+        values = low * (1 - along) + high * along
+    return values
 
 
 def overlay(frames: np.ndarray, heat: np.ndarray, opacity: float = HEAT_OPACITY) -> np.ndarray:

@@ -74,7 +74,7 @@ class Panel(widgets.VBox):
             description="reference", placeholder="a sentence to score", **wide
         )
         self.claim = widgets.Text(
-            description="claim", placeholder="a sentence: does the clip bear it out?", **wide
+            description="claim", placeholder="a sentence: does the clip support it?", **wide
         )
         self.check = widgets.Button(description="Check claim", icon="check")
         self.go = widgets.Button(description="Caption", button_style="primary", icon="play")
@@ -116,7 +116,7 @@ class Panel(widgets.VBox):
         self._show(self._captioned)
 
     def verify(self) -> None:
-        """Shows whether the chosen clip bears the claim out; errors appear in the status line."""
+        """Shows whether the chosen clip supports the claim; errors appear in the status line."""
         self._show(self._verified)
 
     def _show(self, views_of: Callable) -> None:

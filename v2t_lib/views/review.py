@@ -1,23 +1,59 @@
 """Captions for people to look through: a table, and a page on which they are corrected."""
 
 import csv
+import dataclasses
 import html
 import io
 import re
 from pathlib import Path
 
+import numpy as np
+
 from v2t_lib.files import replacing
-from v2t_lib.models.alt_text import HEDGE, UNSURE, AltText, alt_text
 from v2t_lib.models.caption import Caption
 from v2t_lib.models.captioner import Captioner
+from v2t_lib.models.verifier import Calibration
 from v2t_lib.views.gallery import picture, save_gallery
 
 COLUMNS = ("file", "alt", "caption", "log_prob", "surer_than", "unsure", "unlike_training", "note")
+#: A caption is unsure if fewer than this share of the captions of held-out clips are less sure.
+UNSURE = 0.25
 _UNNAMEABLE = re.compile("[\t\n\r\0\ud800-\udfff]")
 _CONTROLS = """\
 <label><input type="checkbox" id="only-unsure"> only the unsure ones</label>
 <button type="button" id="save">Save the ticked captions</button>
 <output id="count" aria-live="polite"></output>"""
+
+
+@dataclasses.dataclass(frozen=True)
+class AltText:
+    """A caption to stand in a clip's place, and how sure the model is of it.
+
+    Attributes:
+        text: The caption; after a hedge where it is unsure.
+        surer_than: The share of the model's captions of held-out clips with a lower
+            log-probability; None for a model without calibration.
+        unsure: Whether that share is below `UNSURE`, or the clip is unlike the training data.
+    """
+
+    text: str
+    surer_than: float | None
+    unsure: bool
+
+
+def alt_text(
+    caption: Caption, calibration: Calibration | None, hedge: str = "perhaps", unit: str = "word"
+) -> AltText:
+    """A caption as alt text; no space follows the hedge if the captions' unit is "character"."""
+    surer_than = None
+    if calibration is not None and calibration.caption_log_probs:
+        shares = np.linspace(0, 1, len(calibration.caption_log_probs))
+        surer_than = float(np.interp(caption.log_prob, calibration.caption_log_probs, shares))
+    unsure = bool(caption.unlike_training) or (surer_than is not None and surer_than < UNSURE)
+    text = caption.text
+    if unsure and text:
+        text = f"{hedge}{'' if unit == 'character' else ' '}{text}"
+    return AltText(text, surer_than, unsure)
 
 
 class Review:
@@ -31,7 +67,7 @@ class Review:
     """
 
     def __init__(
-        self, captioner: Captioner, hedge: str = HEDGE, pictures: bool = True, place: str = ""
+        self, captioner: Captioner, hedge: str = "perhaps", pictures: bool = True, place: str = ""
     ):
         self._calibration = captioner.verifier.calibration
         self._unit, self._hedge = captioner.caption_spec.unit, hedge

@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 from helpers.captions import example
 
-from v2t_lib.models.alt_text import alt_text
-from v2t_lib.models.calibration import Calibration
+from v2t_lib.models.verifier import Calibration
+from v2t_lib.views.review import alt_text
 
 CALIBRATION = Calibration(
     (1.0, 1.0), 0.0, caption_log_probs=tuple(-20 + 0.2 * n for n in range(101))
