@@ -17,7 +17,7 @@ from PIL import Image
 from timing import medians
 
 from v2t_lib.captions_file import read_captions
-from v2t_lib.fetching.downloader import Download, Downloads
+from v2t_lib.fetching.download import Download, Downloads
 from v2t_lib.fetching.fetch import fetch
 from v2t_lib.fetching.layout import PartialFile
 from v2t_lib.fetching.policy import DEFAULT_POLICY

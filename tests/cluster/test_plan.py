@@ -128,7 +128,7 @@ def test_joined_data_sets_hold_what_their_parts_do(tmp_path):
     assert all(getattr(info, name) == count for name, count in counts.items())
     assert info.left_out == tuple(part.left_out[0] for part in parts)
     assert info.shards == (*parts[0].shards, *parts[2].shards)
-    assert info.fingerprint != DatasetInfo(**dataclasses.asdict(parts[0])).fingerprint
+    assert info.digest != DatasetInfo(**dataclasses.asdict(parts[0])).digest
     with pytest.raises(DataError, match="expected clips of one size"):
         save_joined(tmp_path, [parts[0], dataclasses.replace(parts[1], clip_spec=ClipSpec(2))])
 

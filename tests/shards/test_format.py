@@ -31,7 +31,7 @@ def test_the_files_form_is_that_of_every_version(folder):
     info = DatasetInfo.load(folder)
     assert described(folder) == {
         "format": 1,
-        "plan": info.fingerprint,
+        "plan": info.digest,
         "clip_spec": {"frames": 2, "height": 4, "width": 4},
         "clips": 5,
         "captions": 7,
@@ -49,7 +49,7 @@ def test_what_is_saved_is_what_is_loaded(folder):
     features = Features("Network", "0123abcd", (2, 7, 7, 64))
     for info in (
         DatasetInfo.load(folder),
-        dataclasses.replace(DatasetInfo.load(folder), features=features, fingerprint="plan"),
+        dataclasses.replace(DatasetInfo.load(folder), features=features, digest="plan"),
     ):
         info.save(folder)
         assert DatasetInfo.load(folder) == info
@@ -61,8 +61,8 @@ def test_folders_of_the_previous_version_open(folder, plan):
     described(folder, plan=plan)
     dataset = ShardDataset.open(folder)
     assert dataset.info.clip_spec == SPEC and len(dataset.captions()) == 7
-    assert dataset.info.fingerprint == plan or plan is None
-    assert len(dataset.info.fingerprint) >= 16
+    assert dataset.info.digest == plan or plan is None
+    assert len(dataset.info.digest) >= 16
     assert dataset.info.left_out == (LEFT_OUT,) and dataset.info.features is None
 
 
@@ -71,7 +71,7 @@ def test_a_fingerprint_that_is_computed_changes_with_the_content(folder):
     info = DatasetInfo.load(folder)
     assert info == DatasetInfo.load(folder)
     others = [
-        dataclasses.replace(info, fingerprint="", **{name: value})
+        dataclasses.replace(info, digest="", **{name: value})
         for name, value in (
             ("captions", 8),
             ("shards", (Shard("00000.tfrecord", 5, info.bytes),)),
@@ -79,7 +79,7 @@ def test_a_fingerprint_that_is_computed_changes_with_the_content(folder):
             ("clip_spec", dataclasses.replace(SPEC, frames=3)),
         )
     ]
-    assert len({each.fingerprint for each in (info, *others)}) == 5
+    assert len({each.digest for each in (info, *others)}) == 5
 
 
 def test_cut_and_missing_shards_are_refused(folder):

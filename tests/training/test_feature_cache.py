@@ -93,7 +93,7 @@ def test_features_are_those_of_the_clips_and_made_once(shards, monkeypatch):
     assert about["features"]["network"] == "MobileNetV3Small"
     assert {path.name for path in out.folder.iterdir()} == {
         "dataset.json",
-        *(shard["name"] for shard in about["shards"]),
+        *(name for n in range(3) for name in (f"{n:05d}.json", f"{n:05d}.tfrecord")),
     }
     made = out.batches(tiny.VOCABULARY, tiny.CAPTION, 4)
     got = np.concatenate([clips for (clips, _), _ in made])
@@ -107,17 +107,17 @@ def test_features_are_those_of_the_clips_and_made_once(shards, monkeypatch):
 def test_features_of_clips_that_have_changed_are_computed_again(shards):
     frozen = encoder()
     before = cached_features(frozen, shards)
-    info = dataclasses.replace(shards.info, fingerprint="of other clips")
+    info = dataclasses.replace(shards.info, digest="of other clips")
     after = cached_features(frozen, ShardDataset(shards.folder, info))
     assert after.folder == before.folder
-    assert after.info.fingerprint != before.info.fingerprint
+    assert after.info.digest != before.info.digest
     assert after.info.shards == before.info.shards
 
 
 def test_features_of_shards_that_may_not_be_written_to_lie_with_the_run(
     shards, tmp_path, monkeypatch
 ):
-    other = ShardDataset(shards.folder, dataclasses.replace(shards.info, fingerprint="read-only"))
+    other = ShardDataset(shards.folder, dataclasses.replace(shards.info, digest="read-only"))
     monkeypatch.setattr(features.os, "access", lambda path, mode: path != shards.folder)
     out = cached_features(frozen := encoder(), other, fallback=tmp_path / "run")
     assert out.folder.parent == tmp_path / "run" and out.info.clips == shards.info.clips

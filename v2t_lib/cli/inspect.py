@@ -9,7 +9,7 @@ from pathlib import Path
 from v2t_lib.captions_file import cell, without_password
 from v2t_lib.cli.flags import add_model
 from v2t_lib.errors import V2TError
-from v2t_lib.fetching.downloader import read_source
+from v2t_lib.fetching.download import read_source
 
 #: A line for pages with claims.
 MARKS = (

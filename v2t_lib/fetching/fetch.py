@@ -18,7 +18,7 @@ from typing import NamedTuple
 from v2t_lib.captions_file import Record
 from v2t_lib.errors import writing
 from v2t_lib.fetching import layout
-from v2t_lib.fetching.downloader import Download, Downloads
+from v2t_lib.fetching.download import Download, Downloads
 from v2t_lib.fetching.layout import CLIP_FOLDER, NO_SPLIT, PartialFile
 from v2t_lib.fetching.manifest import MANIFEST_FILE, Manifest, Row, read_rows
 from v2t_lib.fetching.policy import DEFAULT_POLICY, RetryPolicy

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from v2t_lib.errors import ClipError, DataError, writing
-from v2t_lib.fetching.downloader import Download, Downloads
+from v2t_lib.fetching.download import Download, Downloads
 from v2t_lib.fetching.http import Client
 from v2t_lib.fetching.layout import PartialFile
 from v2t_lib.fetching.policy import RetryPolicy

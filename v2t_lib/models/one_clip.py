@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from v2t_lib.clips.decode import Clip, decode_clip
-from v2t_lib.fetching.downloader import read_source
+from v2t_lib.fetching.download import read_source
 from v2t_lib.models.caption import Caption
 from v2t_lib.models.inference import Inference
 from v2t_lib.models.verification import Verification, words_of

@@ -7,7 +7,7 @@ from pathlib import Path
 from v2t_lib.errors import DataError
 from v2t_lib.progress import Progress
 from v2t_lib.shards.example import whole_examples
-from v2t_lib.shards.format import DatasetInfo, fingerprint
+from v2t_lib.shards.format import DatasetInfo, digest_of
 from v2t_lib.shards.writer import ShardWriter
 
 
@@ -31,7 +31,7 @@ def merge(folders: Sequence[str | Path], out: str | Path) -> DatasetInfo:
                 f"expected clips of one size. Received: {first.clip_spec.shape} in {home}, "
                 f"{info.clip_spec.shape} in {folder}"
             )
-    plan = fingerprint("merged", *(info.fingerprint for _, info in parts))
+    plan = digest_of("merged", *(info.digest for _, info in parts))
     writer = ShardWriter(Path(out), first.clip_spec, plan, first.features)
     writer.recover()
     for number, (path, counts) in enumerate(_count(parts)):

@@ -22,7 +22,7 @@ from v2t_lib.shards.format import (
     FORMAT,
     DatasetInfo,
     LeftOut,
-    fingerprint,
+    digest_of,
     is_finished,
 )
 from v2t_lib.shards.workers import Workers
@@ -157,9 +157,9 @@ def pack_share(
 ) -> DatasetInfo:
     """Packs some of the clips of a data set, of which not one has to decode; see `pack`."""
     records, out = list(records), Path(out)
-    plan = fingerprint(FORMAT, spec.shape, [dataclasses.astuple(record) for record in records])
+    plan = digest_of(FORMAT, spec.shape, [dataclasses.astuple(record) for record in records])
     there_now = functools.partial(_there_now, {r.source: r.path(captions_file) for r in records})
-    if is_finished(out) and (done := DatasetInfo.load(out)).fingerprint == plan:
+    if is_finished(out) and (done := DatasetInfo.load(out)).digest == plan:
         if not (found := there_now(done.left_out)):
             warn_of_newer(out, records, captions_file)
             return done

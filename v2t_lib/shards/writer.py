@@ -230,7 +230,7 @@ class ShardWriter:
             self.seal()
         shards = [self._sealed[name] for name in sorted(self._sealed)]
         info = DatasetInfo(
-            fingerprint=self._plan,
+            digest=self._plan,
             clip_spec=self._spec,
             **{n: sum(getattr(s, n) for s in shards) for n in (*_COUNTS, "bytes")},
             left_out=(*(entry for shard in shards for entry in shard.left_out), *left_out),

@@ -19,9 +19,9 @@ from v2t_lib.models.compiled import FRAMES, CompiledFeatures
 from v2t_lib.models.encoders.frame import FrameEncoder
 from v2t_lib.progress import Progress, log
 from v2t_lib.shards.example import StoredExample, feature_example
-from v2t_lib.shards.format import DatasetInfo, Features, fingerprint, is_finished
+from v2t_lib.shards.format import DatasetInfo, Features, digest_of, is_finished, slices_in
 from v2t_lib.shards.reader import Example, ShardDataset, Shards
-from v2t_lib.shards.writer import ShardWriter
+from v2t_lib.shards.slices import SliceWriter
 
 BATCH = 16
 #: Clips that the principal components are fitted on.
@@ -46,21 +46,28 @@ def _featured(examples: Iterator[Example], model: CompiledFeatures) -> Iterator[
             yield feature_example(example.source, example.captions, features)
 
 
-def _compute(model: CompiledFeatures, shards: ShardDataset, writer: ShardWriter) -> DatasetInfo:
+def _compute(
+    model: CompiledFeatures, shards: ShardDataset, folder: Path, digest: str, features: Features
+) -> DatasetInfo:
     """Computes the features a shard for a shard, so that their order by seed is the clips'."""
-    writer.recover()
-    examples = shards.examples()
+    examples, spec = shards.examples(), shards.info.clip_spec
+    done = {
+        one.number for one in slices_in(folder) if one.digest == digest and one.is_whole(folder)
+    }
     with Progress(total=shards.info.clips, unit="clip", desc="features") as progress:
         for number, shard in enumerate(shards.info.shards):
             of_shard = itertools.islice(examples, shard.clips)
-            if writer.has(number):
+            if number in done:
                 progress.update(sum(1 for _ in of_shard))
                 continue
+            writer = SliceWriter(folder, number)
             for stored in _featured(of_shard, model):
-                writer.append(stored)
+                writer.add(stored)
                 progress.update()
-            writer.seal()
-    return writer.finish()
+            writer.finish(spec, digest)
+    info = DatasetInfo.of_slices(folder, spec, digest, features)
+    info.save(folder)
+    return info
 
 
 def _fit_projection(encoder: FrameEncoder, shards: ShardDataset, path: Path) -> None:
@@ -125,7 +132,7 @@ def cached_features(
         _fit_projection(encoder, shards, path)
     shape, dtype = tuple(encoder.feature_shape), encoder.feature_dtype
     features = Features(encoder.network, _digest(encoder), shape, dtype)
-    plan = fingerprint(shards.info.fingerprint, dataclasses.asdict(features))
+    plan = digest_of(shards.info.digest, dataclasses.asdict(features))
     name = f"features-{features.network}-{features.weights}"
     # Where features of several data sets meet, each has a name of its own.
     folder = root / (f"{name}-{plan[:8]}" if cache else name)
@@ -133,13 +140,12 @@ def cached_features(
         folder = fallback / f"{name}-{plan[:8]}"
     if is_finished(folder):
         info = DatasetInfo.load(folder)
-        if info.fingerprint == plan:
+        if info.digest == plan:
             return ShardDataset(folder, info)
         shutil.rmtree(folder)  # of clips that have changed since
     model = CompiledFeatures(encoder)
     _check_space(model, shards.info.clips, folder)
-    writer = ShardWriter(folder, shards.info.clip_spec, plan, features)
-    return ShardDataset(folder, _compute(model, shards, writer))
+    return ShardDataset(folder, _compute(model, shards, folder, plan, features))
 
 
 def _check_space(model: CompiledFeatures, clips: int, folder: Path) -> None:

@@ -69,8 +69,8 @@ def owned(
 def fingerprints(shards: ShardDataset, val: ShardDataset | None) -> dict[str, str | None]:
     """What a training reads, by name."""
     return {
-        "training shards": shards.info.fingerprint,
-        "validation shards": val and val.info.fingerprint,
+        "training shards": shards.info.digest,
+        "validation shards": val and val.info.digest,
     }
 
 

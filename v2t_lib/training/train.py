@@ -16,7 +16,7 @@ from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.models.hosts import current
 from v2t_lib.models.saving import load
 from v2t_lib.progress import log
-from v2t_lib.shards.format import fingerprint
+from v2t_lib.shards.format import digest_of
 from v2t_lib.shards.reader import ShardDataset, Shards
 from v2t_lib.text import checks
 from v2t_lib.text.vocabulary import SPECIALS, Vocabulary
@@ -132,7 +132,7 @@ def _about(
     return {
         **fingerprints(shards, val),
         "recipe": recipe.to_dict(),
-        "words": fingerprint(vocabulary.words),
+        "words": digest_of(vocabulary.words),
         "weights to start from": old and weights.hexdigest(),
         "resume": resume,
     }

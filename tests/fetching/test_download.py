@@ -8,7 +8,7 @@ import pytest
 from helpers import scripted_server as scripted
 
 from v2t_lib.errors import ClipError, DataError
-from v2t_lib.fetching.downloader import Download, Downloads, read_source
+from v2t_lib.fetching.download import Download, Downloads, read_source
 from v2t_lib.fetching.http import Client
 from v2t_lib.fetching.layout import PartialFile
 from v2t_lib.fetching.policy import RetryPolicy
