@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from v2t_lib.datasets.shapes_grammar import behaviours
-from v2t_lib.errors import DataError
 from v2t_lib.files import replacing
 from v2t_lib.metrics.attention_faithfulness import deletion, pointed_words, pointing
 from v2t_lib.metrics.caption_loss import CaptionLoss
@@ -78,12 +77,7 @@ def predict(
     Raises:
         DataError: The shards hold clips of another size than the model's.
     """
-    shards = ShardDataset.open(shards)
-    if shards.info.clip_spec != captioner.clip_spec:
-        raise DataError(
-            f"{shards.folder}: expected clips of {captioner.clip_spec}, as the model was trained "
-            f"on. Received: {shards.info.clip_spec}; pack again at the model's size"
-        )
+    shards = ShardDataset.open(shards, captioner.clip_spec)
     examples, size = shards.examples(), 0
     with Progress(unit="clip", desc="caption") as progress:
         while batch := list(itertools.islice(examples, BATCH)):

@@ -1,3 +1,5 @@
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -37,6 +39,9 @@ def test_a_folder_opens_once(shards):
     assert ShardDataset.open(str(shards.folder)) == shards
     with pytest.raises(DataError, match="expected shards with a dataset"):
         ShardDataset.open(shards.folder.parent)
+    other = dataclasses.replace(tiny.CLIP, frames=9)
+    with pytest.raises(DataError, match=r"shards: expected clips of ClipSpec\(frames=9.*the model"):
+        ShardDataset.open(shards, other)
 
 
 def drawn(shards, seed, epochs=1, batch=3, skip=0):
@@ -77,6 +82,24 @@ def test_a_seed_decides_the_order_and_epochs_differ(shards):
     assert orders[0] != orders[1] and sorted(orders[0]) == sorted(orders[1])
     other = drawn(shards, seed=8)[0]
     assert np.concatenate([targets for *_, targets in other]).tolist() != orders[0]
+
+
+@pytest.mark.parametrize("per_clip", [0, 2])
+def test_passes_follow_each_other_in_one_pipeline(shards, per_clip):
+    """Each without the rows that fill no batch, entered in the third pass too."""
+    steps = shards.steps(4, per_clip)
+    fixed = (tiny.VOCABULARY, tiny.CAPTION, 4, 5)
+
+    def read(epoch, skip=0, **passes):
+        return shards.batches(*fixed, epoch, skip, captions_per_clip=per_clip, **passes)
+
+    alone = [batch for epoch in range(3, 7) for batch in read(epoch)]
+    for skip in (0, 2 * steps + 1):
+        together = read(3, skip, passes=4)
+        assert int(together.cardinality()) == 4 * steps - skip
+        for batch, expected in zip(together, alone[skip:], strict=True):
+            for part, other in zip(*map(keras.tree.flatten, (batch, expected)), strict=True):
+                np.testing.assert_array_equal(part, other)
 
 
 def test_an_epoch_can_be_entered_midway(shards):

@@ -14,7 +14,7 @@ from v2t_lib.shards.damage import whole
 from v2t_lib.shards.example import Example, decode_masks
 from v2t_lib.shards.format import DatasetInfo
 from v2t_lib.shards.rows import drawn, one_a_caption, one_a_clip, packer
-from v2t_lib.specs import CaptionSpec
+from v2t_lib.specs import CaptionSpec, ClipSpec
 from v2t_lib.text.vocabulary import Vocabulary
 
 if keras.backend.backend() != "tensorflow":
@@ -44,15 +44,24 @@ class ShardDataset:
     info: DatasetInfo
 
     @classmethod
-    def open(cls, shards: "Shards") -> "ShardDataset":
+    def open(cls, shards: "Shards", clip_spec: ClipSpec | None = None) -> "ShardDataset":
         """Opens a folder; a data set that is open already is returned as it is.
 
+        Args:
+            shards: The folder.
+            clip_spec: The size that its clips have to have, a model's say; any when left out.
+
         Raises:
-            DataError: As `DatasetInfo.load`.
+            DataError: As `DatasetInfo.load`, or clips of another size.
         """
-        if isinstance(shards, ShardDataset):
-            return shards
-        return cls(Path(shards), DatasetInfo.load(shards))
+        if not isinstance(shards, ShardDataset):
+            shards = cls(Path(shards), DatasetInfo.load(shards))
+        if clip_spec not in (None, shards.info.clip_spec):
+            raise DataError(
+                f"{shards.folder}: expected clips of {clip_spec}, as the model is trained on. "
+                f"Received: {shards.info.clip_spec}; pack again at the model's size"
+            )
+        return shards
 
     def _paths(self) -> list[str]:
         return [str(self.folder / shard.name) for shard in self.info.shards]
@@ -122,6 +131,7 @@ class ShardDataset:
         skip: int = 0,
         captions_per_clip: int = 0,
         share: tuple[int, int] = (0, 1),
+        passes: int = 1,
     ) -> tf.data.Dataset:
         """Batches for `model.fit`: `((clips, tokens), targets)`, one row a caption.
 
@@ -137,11 +147,12 @@ class ShardDataset:
             share: `(number, count)`: only part `number`, from 0, of the `count` equal parts of each
                 batch, where several hosts share it. All clips are read, those of other parts are
                 not decoded.
+            passes: With a seed, how many epochs from `epoch` on follow each other in one pipeline.
 
         Returns:
             A dataset of `((uint8 (B, T, H, W, 3), int32 (B, L)), int32 (B, L))`; the targets are
             the tokens shifted by one. Shards of features give `(B, T, h', w', C)` for the clips.
-            With a seed the last, smaller batch is dropped.
+            With a seed the last, smaller batch of each pass is dropped.
 
         Raises:
             DataError: With a seed, fewer captions than a batch.
@@ -157,10 +168,12 @@ class ShardDataset:
             tokens = pack(sentences)
             return (clips, tokens[:, :-1]), tokens[:, 1:]
 
-        dataset = self._batched(rows_of, batch_size, seed, epoch, skip, share).map(shifted)
-        # Of rows that don't fill a batch, one host may have enough to fill its part.
-        dataset = dataset.take(steps - skip)
-        return dataset.apply(tf.data.experimental.assert_cardinality(steps - skip)).prefetch(2)
+        # Whole batches of each pass alone: of other rows one host may have enough to fill its part.
+        a_pass = None if seed is None else steps * batch_size
+        rows = self._read(self._column, rows_of, seed, epoch, passes, a_pass)
+        dataset = self._batched(rows, batch_size, skip, share, seed is not None).map(shifted)
+        left = steps * passes - skip
+        return dataset.apply(tf.data.experimental.assert_cardinality(left)).prefetch(2)
 
     def clip_batches(
         self, batch_size: int, seed: int | None = None, epoch: int = 0, skip: int = 0
@@ -170,7 +183,8 @@ class ShardDataset:
         Yields:
             uint8 `(B, T, H, W, 3)`, or what shards of features hold, and `B` lists of captions.
         """
-        dataset = self._batched(one_a_clip, batch_size, seed, epoch, skip)
+        rows = self._read(self._column, one_a_clip, seed, epoch)
+        dataset = self._batched(rows, batch_size, skip, (0, 1), seed is not None)
         for clips, lines in self._whole(dataset.prefetch(2)):
             yield clips.numpy(), [line.decode().split("\n") for line in lines.numpy()]
 
@@ -182,6 +196,10 @@ class ShardDataset:
         rows = self._read("source", rows_of, seed, epoch).skip(number * batch_size)
         return [source.numpy().decode() for source, _ in rows.take(batch_size)]
 
+    @property
+    def _column(self) -> str:
+        return "clip" if self.info.features is None else "features"
+
     def _decode(self, stored: tf.Tensor) -> tf.Tensor:
         """What a shard holds of a clip to uint8 `(T, H, W, 3)`, or its features."""
         if self.info.features is not None:
@@ -192,15 +210,13 @@ class ShardDataset:
 
     def _batched(
         self,
-        rows_of: Callable,
+        rows: tf.data.Dataset,
         batch_size: int,
-        seed: int | None,
-        epoch: int,
         skip: int,
-        share: tuple[int, int] = (0, 1),
+        share: tuple[int, int],
+        whole: bool,
     ) -> tf.data.Dataset:
-        column, (number, count) = "clip" if self.info.features is None else "features", share
-        rows = self._read(column, rows_of, seed, epoch).skip(skip * batch_size)
+        rows, (number, count) = rows.skip(skip * batch_size), share
         if count > 1:
             here = range(number * batch_size // count, (number + 1) * batch_size // count)
             mine = tf.constant([row in here for row in range(batch_size)])
@@ -208,24 +224,26 @@ class ShardDataset:
             rows = rows.map(lambda _, row: row)
         return rows.map(
             lambda stored, text: (self._decode(stored), text), num_parallel_calls=tf.data.AUTOTUNE
-        ).batch(batch_size // count, drop_remainder=seed is not None)
+        ).batch(batch_size // count, drop_remainder=whole)
 
     def _read(
-        self, column: str, rows_of: Callable, seed: int | None = None, epoch: int = 0
+        self,
+        column: str,
+        rows_of: Callable,
+        seed: int | None = None,
+        epoch: int = 0,
+        passes: int = 1,
+        take: int | None = None,
     ) -> tf.data.Dataset:
         """A column beside the captions, in the file's order or, with a seed, the epoch's.
 
         The order depends on seed and epoch alone, not on the column. `rows_of` makes rows of clips'
-        captions: one a clip, one a caption, or some that it draws.
+        captions: one a clip, one a caption, or some that it draws. With `passes`, the first `take`
+        rows of so many epochs follow each other.
         """
-        paths, columns = self._paths(), {column: _TEXT, "sentences": _TEXTS}
-        at_once, key = PARSED_AT_ONCE, np.zeros(2, np.int64)
-        if seed is not None:
-            rng = np.random.default_rng([seed, epoch])
-            paths = [paths[number] for number in rng.permutation(len(paths))]
-            at_once, key = SHUFFLED_AT_ONCE, rng.integers(2**31, size=2)
+        columns = {column: _TEXT, "sentences": _TEXTS}
 
-        def parse(number, records):
+        def parse(number, records, key):
             parsed = tf.io.parse_example(records, columns)
             key_here = key + tf.stack([0, number])
             owners, texts = rows_of(parsed["sentences"], key_here)
@@ -240,8 +258,27 @@ class ShardDataset:
             of_window = tf.data.Dataset.from_tensor_slices((owners, texts))
             return of_window.map(lambda owner, text: (values[owner], text))
 
-        windows = tf.data.TFRecordDataset(paths).batch(at_once).enumerate()
-        return windows.map(parse).prefetch(1).flat_map(rows)
+        def a_pass(paths, key):
+            at_once = PARSED_AT_ONCE if seed is None else SHUFFLED_AT_ONCE
+            windows = tf.data.TFRecordDataset(paths).batch(at_once).enumerate()
+            parsed = windows.map(lambda number, records: parse(number, records, key))
+            read = parsed.prefetch(1).flat_map(rows)
+            return read if take is None else read.take(take)
+
+        orders = [self._order(seed, epoch + number) for number in range(passes)]
+        if passes == 1:
+            return a_pass(*orders[0])
+        paths, keys = (np.stack(parts) for parts in zip(*orders, strict=True))
+        return tf.data.Dataset.from_tensor_slices((paths, keys)).flat_map(a_pass)
+
+    def _order(self, seed: int | None, epoch: int) -> tuple[list[str], np.ndarray]:
+        """The order of the shards, and the key that shuffles the rows within them."""
+        paths = self._paths()
+        if seed is None:
+            return paths, np.zeros(2, np.int64)
+        rng = np.random.default_rng([seed, epoch])
+        paths = [paths[number] for number in rng.permutation(len(paths))]
+        return paths, rng.integers(2**31, size=2)
 
 
 #: What users may give for a data set: an open one, or its folder.

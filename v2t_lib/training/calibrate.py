@@ -194,13 +194,8 @@ def calibrate(
             foils of.
     """
     start = time.monotonic()
-    shards, training = (part and ShardDataset.open(part) for part in (shards, training))
-    for part in filter(None, (shards, training)):
-        if part.info.clip_spec != captioner.clip_spec:
-            raise DataError(
-                f"{part.folder}: expected clips of {captioner.clip_spec}, as the model was trained "
-                f"on. Received: {part.info.clip_spec}; pack again at the model's size"
-            )
+    spec = captioner.clip_spec
+    shards, training = (part and ShardDataset.open(part, spec) for part in (shards, training))
     shards, training = (
         part
         if part is None or part.info.features
