@@ -19,8 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from v2t_lib.datasets.shapes import SPLITS, draw
-from v2t_lib.datasets.shapes_grammar import PHRASING_SHARES
+from v2t_lib.datasets.shapes import PHRASING_SHARES, SPLITS, describe, draw
 from v2t_lib.evaluation import predict
 from v2t_lib.files import replacing
 from v2t_lib.metrics.corpus_scores import CorpusScores, score_corpus
@@ -46,7 +45,8 @@ def paraphrased(root: Path) -> Workspace:
         (folder / f"{split}.txt").write_text("".join(f"{away}/{name}\n" for name in names))
         for number, name in enumerate(names):
             rng = np.random.default_rng([0, SPLITS.index(split), number])
-            captions = draw(rng, unseen=split == "unseen").captions
+            things = draw(rng, unseen=split == "unseen").things
+            captions = (describe(things, phrasing) for phrasing in range(len(PHRASING_SHARES)))
             rows += [f"{away}/{name}\t{caption}\n" for caption in captions]
     with replacing(folder / "captions.tsv") as temporary:
         temporary.write_text("".join(rows), encoding="utf-8")

@@ -18,8 +18,8 @@ import keras
 import numpy as np
 from timing import medians
 
-from v2t_lib.datasets.shapes import draw, encode_gif
-from v2t_lib.datasets.shapes_grammar import THINGS, describe
+from v2t_lib.datasets.shapes import describe, draw, encode_gif
+from v2t_lib.datasets.shapes_drawing import THINGS
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.compiled import JIT_COMPILE
 from v2t_lib.models.encoders import registry as encoders

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from v2t_lib.datasets.shapes_grammar import behaviours
+from v2t_lib.datasets.shapes import behaviours
 from v2t_lib.files import replacing
 from v2t_lib.metrics.attention_faithfulness import deletion, pointed_words, pointing
 from v2t_lib.metrics.caption_loss import CaptionLoss

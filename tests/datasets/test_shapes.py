@@ -10,9 +10,9 @@ from PIL import Image
 from v2t_lib.captions_file import read_captions, read_split, select
 from v2t_lib.clips.decode import Clip, iter_frames
 from v2t_lib.datasets import shapes
-from v2t_lib.datasets import shapes_grammar as things
-from v2t_lib.datasets.shapes import draw, encode_gif
-from v2t_lib.datasets.shapes_grammar import Thing, describe
+from v2t_lib.datasets import shapes_drawing as things
+from v2t_lib.datasets.shapes import behaviours, describe, encode_gif, references
+from v2t_lib.datasets.shapes_drawing import BEHAVIOURS, Thing, draw
 from v2t_lib.errors import DataError
 from v2t_lib.shards.pack import DRAWN_FILE, packed
 
@@ -41,6 +41,38 @@ def test_captions_in_three_phrasings():
         *(f"moving {way}" for way in things.MOVES),
         *("growing", "shrinking", "spinning", "blinking"),
     }
+
+
+def test_references_are_found_in_every_phrasing():
+    left, right = Thing("red", "star", "moves left"), Thing("blue", "cross", "spins")
+    for phrasing in range(3):
+        words = describe((left, right), phrasing).split()
+        found = dict(zip(words, references(words), strict=True))
+        for thing, number in ((left, 0), (right, 1)):
+            assert found[thing.colour] == ("colour", number)
+            assert found[thing.shape] == ("shape", number)
+        assert found["left"] == ("behaviour", 0)
+        assert [found[w] for w in words if w.startswith("mov")] == [("behaviour", 0)]
+        assert [found[w] for w in words if w.startswith("spin")] == [("behaviour", 1)]
+        little = {"a", "the", "is", "while", "and", "there"} & set(words)
+        assert little and all(found[word] is None for word in little)
+
+
+def test_every_behaviour_is_known():
+    for behaviour in BEHAVIOURS:
+        for phrasing in range(3):
+            words = describe((Thing("red", "star", behaviour),), phrasing).split()
+            kinds = [reference and reference[0] for reference in references(words)]
+            assert kinds.count("behaviour") == len(behaviour.split())
+
+
+def test_behaviours_are_read_back_from_every_phrasing():
+    for left in BEHAVIOURS:
+        for right in BEHAVIOURS:
+            things = (Thing("red", "star", left), Thing("blue", "cross", right))
+            for phrasing in range(3):
+                assert behaviours(describe(things, phrasing).split()) == [left, right]
+    assert behaviours(["a", "red", "star"]) == []
 
 
 def test_the_vocabulary_of_things():

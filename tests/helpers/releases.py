@@ -8,8 +8,7 @@ import zipfile
 
 from helpers import scripted_server as scripted
 from helpers.video_corpus import video
-from v2t_lib.datasets.msrvtt import MSRVTT
-from v2t_lib.datasets.msvd import MSVD
+from v2t_lib.datasets.releases import MSRVTT, MSVD
 
 SIZES = {"train": 3, "val": 1, "test": 2}
 #: In the archive's order; the usual split is by character code, so `-` first and `z` last.

@@ -25,7 +25,7 @@ def add_arguments(parser):
 
 
 def run(args) -> int:
-    from v2t_lib.datasets.baselines import beside_published
+    from v2t_lib.datasets.published import beside_published
     from v2t_lib.evaluation import evaluate, write_predictions
     from v2t_lib.metrics.tables import published_table, summary
     from v2t_lib.models.saving import load

@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from v2t_lib.datasets.baselines import TEST_SPLITS
+from v2t_lib.datasets.published import TEST_SPLITS
 from v2t_lib.options import Option, Options
 from v2t_lib.specs import ClipSpec
 

@@ -33,7 +33,7 @@ def say_why_no_meteor(scores: dict) -> None:
 
 def run(args) -> int:
     from v2t_lib.captions_file import read_captions, read_predictions, select
-    from v2t_lib.datasets.baselines import beside_published
+    from v2t_lib.datasets.published import beside_published
     from v2t_lib.metrics.corpus_scores import score_corpus
     from v2t_lib.metrics.tables import published_table, report, score_table, write_clips
     from v2t_lib.text import checks

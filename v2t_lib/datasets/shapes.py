@@ -6,6 +6,7 @@ made of them.
 
 import io
 import os
+from collections.abc import Container, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -13,8 +14,7 @@ import numpy as np
 from PIL import Image
 
 from v2t_lib.datasets.registry import DataSet, register_dataset
-from v2t_lib.datasets.shapes_drawing import draw
-from v2t_lib.datasets.shapes_grammar import PHRASING_SHARES
+from v2t_lib.datasets.shapes_drawing import BEHAVIOURS, COLOURS, MOVES, SHAPES, Thing, draw
 from v2t_lib.errors import DataError
 from v2t_lib.files import replacing
 from v2t_lib.progress import Progress
@@ -25,6 +25,65 @@ from v2t_lib.shards.workers import start_pool
 SHARES = {"val": 0.04, "test": 0.08, "unseen": 0.04}
 SPLITS = ("train", *SHARES)
 MASK_COLOURS = ((0, 0, 0), (255, 0, 0), (0, 255, 0))
+#: Every held-out clip has a caption in each of three phrasings. A train or val clip has one, drawn
+#: with these shares: people, too, have their favourite ways to say a thing.
+PHRASING_SHARES = (0.6, 0.25, 0.15)
+
+
+def _participle(behaviour: str) -> str:
+    verb, *way = behaviour.split()
+    stem = {"moves": "mov", "spins": "spinn", "shrinks": "shrink"}.get(verb, verb[:-1])
+    return " ".join([f"{stem}ing", *way])
+
+
+def describe(things: tuple[Thing, ...], phrasing: int) -> str:
+    """The caption of `things`, named from left to right, in one of the three phrasings."""
+    if phrasing == 0:
+        return " while ".join(f"a {t.colour} {t.shape} {t.behaviour}" for t in things)
+    if phrasing == 1:
+        return " and ".join(
+            f"the {t.colour} {t.shape} is {_participle(t.behaviour)}" for t in things
+        )
+    named = " and ".join(f"a {t.colour} {t.shape} {_participle(t.behaviour)}" for t in things)
+    return f"there is {named}"
+
+
+_VERBS = {way(behaviour).split()[0] for behaviour in BEHAVIOURS for way in (str, _participle)}
+
+
+_VERBS = {way(behaviour).split()[0] for behaviour in BEHAVIOURS for way in (str, _participle)}
+_SAID = {way(behaviour): behaviour for behaviour in BEHAVIOURS for way in (str, _participle)}
+
+
+def references(words: Sequence[str]) -> list[tuple[str, int] | None]:
+    """Which object each word of a caption is about.
+
+    Returns:
+        For each word its kind, "colour", "shape" or "behaviour", and the object's number, counted
+        from 0 from left to right; None for words about no object. The n-th colour belongs to the
+        n-th object, and so do the n-th shape and the n-th verb; a direction belongs to the verb
+        before it.
+    """
+    kinds: dict[str, Container[str]] = {"colour": COLOURS, "shape": SHAPES, "behaviour": _VERBS}
+    counts = dict.fromkeys(kinds, -1)
+    about: list[tuple[str, int] | None] = []
+    for word in words:
+        kind = next((kind for kind, known in kinds.items() if word in known), "")
+        if kind:
+            counts[kind] += 1
+        elif word in MOVES and counts["behaviour"] >= 0:
+            kind = "behaviour"
+        about.append((kind, counts[kind]) if kind else None)
+    return about
+
+
+def behaviours(words: Sequence[str]) -> list[str]:
+    """What each object of a drawn clip does, from left to right, by a caption of any phrasing."""
+    said: dict[int, list[str]] = {}
+    for word, reference in zip(words, references(words), strict=True):
+        if reference and reference[0] == "behaviour":
+            said.setdefault(reference[1], []).append(word)
+    return [_SAID[" ".join(part)] for part in said.values()]
 
 
 def encode_gif(pictures: np.ndarray, palette: np.ndarray, delays: list[int]) -> bytes:
@@ -68,15 +127,15 @@ def _draw_files(out: Path, split: str, numbers: range, seed: int) -> list[tuple[
         rng = np.random.default_rng([seed, SPLITS.index(split), number])
         drawing = draw(rng, unseen=split == "unseen")
         name = f"{split}-{number:05d}.gif"
-        captions = drawing.captions
+        phrasings = range(len(PHRASING_SHARES))
         if split in ("train", "val"):
-            captions = (captions[int(rng.choice(len(PHRASING_SHARES), p=PHRASING_SHARES))],)
+            phrasings = [int(rng.choice(phrasings, p=PHRASING_SHARES))]
         else:
             masks = encode_gif(drawing.masks, np.array(MASK_COLOURS), drawing.delays)
             (out / MASK_FOLDER / name).write_bytes(masks)
         picture = encode_gif(drawing.pictures, drawing.palette, drawing.delays)
         (out / name).write_bytes(picture)
-        rows += [(name, caption) for caption in captions]
+        rows += [(name, describe(drawing.things, phrasing)) for phrasing in phrasings]
     return rows
 
 

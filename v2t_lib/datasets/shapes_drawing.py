@@ -1,25 +1,76 @@
-"""Drawn clips: one or two coloured shapes that move over a textured background, with masks.
+"""What drawn clips show: one or two coloured shapes over a textured background, with masks.
 
-One or two coloured shapes move, grow, shrink, spin or blink over a textured background with grey
-distractors. Of two shapes each stays in its own half, and the left one is named first, so that the
-clip alone decides the caption.
+Shapes move, grow, shrink, spin or blink; grey distractors don't. Of two shapes each stays in its
+own half, and the left one is named first, so that the clip alone decides the caption.
 """
 
 import dataclasses
+import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
 
-from v2t_lib.datasets.shapes_grammar import (
-    COLOURS,
-    MOVES,
-    PHRASING_SHARES,
-    SEEN,
-    SHAPES,
-    UNSEEN,
-    Thing,
-    describe,
+COLOURS = {
+    "red": (214, 32, 36),
+    "yellow": (240, 212, 30),
+    "green": (38, 158, 52),
+    "blue": (34, 76, 220),
+    "purple": (126, 34, 178),
+    "pink": (250, 128, 190),
+}
+MOVES = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
+BEHAVIOURS = (*(f"moves {way}" for way in MOVES), "grows", "shrinks", "spins", "blinks")
+
+
+def _star(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    # Folded into one half point: inside lies left of the line from the tip to the inner corner.
+    sector = 2 * math.pi / 5
+    angle = np.abs((np.arctan2(u, -v) + sector / 2) % sector - sector / 2)
+    radius = np.hypot(u, v)
+    corner_u, corner_v = 0.38 * math.cos(sector / 2), 0.38 * math.sin(sector / 2)
+    return radius * (corner_v * np.cos(angle) + (1 - corner_u) * np.sin(angle)) <= corner_v
+
+
+#: Tests on coordinates within the shape's own unit circle, v pointing down.
+SHAPES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "circle": lambda u, v: u * u + v * v <= 0.8,
+    "square": lambda u, v: np.maximum(np.abs(u), np.abs(v)) <= 0.8,
+    "triangle": lambda u, v: (v <= 0.5) & (v >= 1.732 * np.abs(u) - 1.0),
+    "star": _star,
+    "cross": lambda u, v: (
+        (np.minimum(np.abs(u), np.abs(v)) <= 0.3) & (np.maximum(np.abs(u), np.abs(v)) <= 0.95)
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Thing:
+    """What a caption says of one drawn object."""
+
+    colour: str
+    shape: str
+    behaviour: str
+
+    @property
+    def unseen(self) -> bool:
+        """Whether the combination is kept out of training.
+
+        One behaviour for each colour and shape is, so that every pair of words still occurs.
+        """
+        colour = list(COLOURS).index(self.colour)
+        shape = list(SHAPES).index(self.shape)
+        return BEHAVIOURS[(colour + 3 * shape) % len(BEHAVIOURS)] == self.behaviour
+
+
+#: A turning circle shows nothing, so there is none.
+THINGS = tuple(
+    Thing(*words)
+    for words in itertools.product(COLOURS, SHAPES, BEHAVIOURS)
+    if words[1:] != ("circle", "spins")
 )
+SEEN = tuple(thing for thing in THINGS if not thing.unseen)
+UNSEEN = tuple(thing for thing in THINGS if thing.unseen)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +79,6 @@ class Drawing:
 
     Attributes:
         things: The objects, from left to right.
-        captions: The captions, one in each phrasing.
         pictures: uint8 `(N, H, W)`, palette indices.
         masks: uint8 `(N, H, W)`, 0 for the background, k for the k-th object.
         palette: uint8 `(colours, 3)`.
@@ -36,7 +86,6 @@ class Drawing:
     """
 
     things: tuple[Thing, ...]
-    captions: tuple[str, ...]
     pictures: np.ndarray
     masks: np.ndarray
     palette: np.ndarray
@@ -188,5 +237,4 @@ def draw(rng: np.random.Generator, *, unseen: bool = False) -> Drawing:
         pictures.flat[spots] = rng.integers(0, 8, len(spots))
     paint = [np.array(COLOURS[t.colour]) + rng.uniform(-12, 12, 3) for t in things]
     palette = np.clip(np.vstack([tones, *paint]), 0, 255).astype(np.uint8)
-    captions = tuple(describe(things, phrasing) for phrasing in range(len(PHRASING_SHARES)))
-    return Drawing(things, captions, pictures, masks, palette, delays)
+    return Drawing(things, pictures, masks, palette, delays)

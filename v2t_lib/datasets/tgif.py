@@ -1,14 +1,11 @@
 """The TGIF release: its captions file and split lists, downloaded from where they are published."""
 
-import contextlib
 import os
-import sys
-import time
-import urllib.error
 from pathlib import Path
 
 from v2t_lib.datasets.registry import DataSet, register_dataset
 from v2t_lib.errors import DataError, writing
+from v2t_lib.fetching.large_file import download_file
 
 #: The commit of raingo/TGIF-Release that published the data; no file below has changed since.
 COMMIT = "cd8c4bf2c053c8ea77e36c86d76ce7f9ce56e318"
@@ -22,10 +19,6 @@ ROWS = {
     "data/splits/val.txt": 10_708,
     "data/splits/test.txt": 11_360,
 }
-#: Each file's SHA-256, where it is known for certain; a file without one is checked by its rows.
-SHA256: dict[str, str] = {}
-#: Seconds before each further attempt to download a file.
-PAUSES = (1.0, 4.0)
 LICENCE = (
     "TGIF (Li et al., CVPR 2016, https://github.com/raingo/TGIF-Release) is for approved "
     "non-commercial research; its clips are not to be redistributed"
@@ -43,43 +36,19 @@ def get_release(out: str | Path, base: str = RELEASE) -> tuple[Path, dict[str, P
         The captions file, and each split's list by its name.
 
     Raises:
-        DataError: A file can't be downloaded, or has another hash or number of rows.
+        DataError: A file can't be downloaded, or has another number of rows.
     """
     folder = Path(out) / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
     files = {name: folder / Path(name).name for name in ROWS}
     for name, path in files.items():
         if not path.exists():
-            part = _download(base + name, path.with_name(f"{path.name}.part"), SHA256.get(name))
-            _check_rows(part, ROWS[name], base + name)
+            unchecked = path.with_name(f"{path.name}.unchecked")
+            download_file(base + name, unchecked)
+            _check_rows(unchecked, ROWS[name], base + name)
             with writing(path):
-                os.replace(part, path)
+                os.replace(unchecked, path)
     splits = {path.stem: path for name, path in files.items() if name != CAPTIONS}
     return files[CAPTIONS], splits
-
-
-def _download(url: str, path: Path, sha256: str | None) -> Path:
-    from keras.utils import get_file
-
-    for pause in (*PAUSES, 0.0):
-        path.unlink(missing_ok=True)  # What a killed run or a failed attempt left.
-        try:
-            # Keras reports its progress on stdout, which is for results.
-            with contextlib.redirect_stdout(sys.stderr):
-                return Path(
-                    get_file(path.name, url, cache_dir=path.parent, cache_subdir="",
-                             file_hash=sha256, hash_algorithm="sha256")
-                )  # fmt: skip
-        except Exception as error:  # `get_file` raises no narrower one.
-            why = str(error)
-            if isinstance(error.__context__, urllib.error.HTTPError):
-                error.__context__.close()
-            time.sleep(pause)
-    path.unlink(missing_ok=True)
-    raise DataError(
-        f"expected TGIF's file at {url}. Received: {why}; try again later, or name a mirror of "
-        "the repository's files with --mirror"
-    )
 
 
 def _check_rows(path: Path, expected: int, url: str) -> None:

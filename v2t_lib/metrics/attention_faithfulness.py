@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from v2t_lib.datasets.shapes_grammar import references
+from v2t_lib.datasets.shapes import references
 from v2t_lib.models.caption import Caption, over_pixels
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.verification import blanked
@@ -102,7 +102,7 @@ def deletion(
         captioner: The model.
         captions: Captions it generated.
         seed: Of the random cells.
-        every_word: For clips whose captions `shapes_grammar` doesn't know.
+        every_word: For clips whose captions `datasets.shapes` doesn't know.
 
     Returns:
         The mean `drop` of the words' probabilities, the drop for `random` cells, their paired

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from v2t_lib.datasets.shapes_grammar import COLOURS, MOVES, SHAPES
+from v2t_lib.datasets.shapes_drawing import COLOURS, MOVES, SHAPES
 from v2t_lib.text.vocabulary import normalise, sentence, tokenise
 
 

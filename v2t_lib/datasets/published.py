@@ -30,89 +30,78 @@ TEST_SPLITS = {
 
 _TGIF = "TGIF's own (see `metrics.corpus_scores`): missing predictions count as empty captions"
 _COCO = "COCO caption evaluation, all references, all test clips of the usual split"
+_WANG = (
+    "as reported by Wang et al., Reconstruction Network for Video Captioning, CVPR 2018, "
+    "arXiv 1803.11438"
+)
+_NAMES = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr", "METEOR")
+
+
+def _row(
+    data: str,
+    system: str,
+    year: int,
+    scores: Sequence[float | None],
+    clips: int,
+    protocol: str,
+    source: str,
+) -> dict:
+    """A published result; `scores` in the order of `_NAMES`, None where there is no figure."""
+    values = dict(zip(_NAMES, scores, strict=True))
+    row = {"data": data, "system": system, "year": year, **values}
+    return row | {"clips": clips, "protocol": protocol, "source": source}
+
 
 #: One row a system; None where the source gives no figure.
 PUBLISHED = (
-    {
-        "data": "TGIF",
-        "system": "TGIF release baseline (CNN-finetuned LSTM)",
-        "year": 2016,
-        "BLEU-1": 0.521,
-        "BLEU-2": 0.330,
-        "BLEU-3": 0.209,
-        "BLEU-4": 0.127,
-        "ROUGE-L": 0.398,
-        "CIDEr": 0.316,
-        "METEOR": 0.167,
-        "clips": 11360,
-        "protocol": _TGIF,
-        "source": "github.com/raingo/TGIF-Release, data/results-lstm-cnn-finetune-cvpr16.tsv and "
+    _row(
+        "TGIF",
+        "TGIF release baseline (CNN-finetuned LSTM)",
+        2016,
+        (0.521, 0.330, 0.209, 0.127, 0.398, 0.316, 0.167),
+        11_360,
+        _TGIF,
+        "github.com/raingo/TGIF-Release, data/results-lstm-cnn-finetune-cvpr16.tsv and "
         "data/README.md; arXiv 1604.02748, table 4",
-    },
-    {
-        "data": "TGIF",
-        "system": "SmolVLM-256M distilled from LLaVA",
-        "year": 2026,
-        "BLEU-1": 0.468,
-        "BLEU-2": None,
-        "BLEU-3": None,
-        "BLEU-4": 0.129,
-        "ROUGE-L": 0.345,
-        "CIDEr": 0.375,
-        "METEOR": 0.212,
-        "clips": 9999,
-        "protocol": "not TGIF's: captions not tokenised, clips that failed are left out; by our "
-        "estimate CIDEr would be about 0.33 with missing clips counted",
-        "source": "self-reported: github.com/Patricijia/model-comparison-site, professors.html",
-    },
-    {
-        "data": "MSVD",
-        "system": "Temporal attention LSTM, GoogLeNet and 3D-CNN features",
-        "year": 2015,
-        "BLEU-1": None,
-        "BLEU-2": None,
-        "BLEU-3": None,
-        "BLEU-4": 0.4192,
-        "ROUGE-L": None,
-        "CIDEr": 0.5167,
-        "METEOR": 0.2960,
-        "clips": 670,
-        "protocol": _COCO,
-        "source": "Yao et al., Describing Videos by Exploiting Temporal Structure, ICCV 2015, "
+    ),
+    _row(
+        "TGIF",
+        "SmolVLM-256M distilled from LLaVA",
+        2026,
+        (0.468, None, None, 0.129, 0.345, 0.375, 0.212),
+        9999,
+        "not TGIF's: captions not tokenised, clips that failed are left out; by our estimate CIDEr "
+        "would be about 0.33 with missing clips counted",
+        "self-reported: github.com/Patricijia/model-comparison-site, professors.html",
+    ),
+    _row(
+        "MSVD",
+        "Temporal attention LSTM, GoogLeNet and 3D-CNN features",
+        2015,
+        (None, None, None, 0.4192, None, 0.5167, 0.2960),
+        670,
+        _COCO,
+        "Yao et al., Describing Videos by Exploiting Temporal Structure, ICCV 2015, "
         "arXiv 1502.08029",
-    },
-    {
-        "data": "MSVD",
-        "system": "SA-LSTM (temporal attention), Inception-v4 features",
-        "year": 2018,
-        "BLEU-1": None,
-        "BLEU-2": None,
-        "BLEU-3": None,
-        "BLEU-4": 0.453,
-        "ROUGE-L": 0.642,
-        "CIDEr": 0.762,
-        "METEOR": 0.319,
-        "clips": 670,
-        "protocol": _COCO,
-        "source": "as reported by Wang et al., Reconstruction Network for Video Captioning, "
-        "CVPR 2018, arXiv 1803.11438",
-    },
-    {
-        "data": "MSR-VTT",
-        "system": "SA-LSTM (temporal attention), Inception-v4 features",
-        "year": 2018,
-        "BLEU-1": None,
-        "BLEU-2": None,
-        "BLEU-3": None,
-        "BLEU-4": 0.363,
-        "ROUGE-L": 0.583,
-        "CIDEr": 0.399,
-        "METEOR": 0.255,
-        "clips": 2990,
-        "protocol": _COCO,
-        "source": "as reported by Wang et al., Reconstruction Network for Video Captioning, "
-        "CVPR 2018, arXiv 1803.11438",
-    },
+    ),
+    _row(
+        "MSVD",
+        "SA-LSTM (temporal attention), Inception-v4 features",
+        2018,
+        (None, None, None, 0.453, 0.642, 0.762, 0.319),
+        670,
+        _COCO,
+        _WANG,
+    ),
+    _row(
+        "MSR-VTT",
+        "SA-LSTM (temporal attention), Inception-v4 features",
+        2018,
+        (None, None, None, 0.363, 0.583, 0.399, 0.255),
+        2990,
+        _COCO,
+        _WANG,
+    ),
 )
 
 
@@ -156,7 +145,7 @@ def beside_published(
     """
     why, split = why_not_beside(dataset, references), TEST_SPLITS.get(dataset)
     rows = [row for row in PUBLISHED if split and row["data"] == split.data]
-    if not why:
+    if split and not why:
         ours = {"data": split.data, "system": "yours", "clips": len(references)}
         rows.append({name: ours.get(name, scores.get(name)) for name in rows[0]})
     return rows, why

@@ -1,7 +1,12 @@
-"""MSVD and MSR-VTT from a local server, as stand-ins in the same form."""
+"""MSVD and MSR-VTT from a local server, as stand-ins in the same form; and what archives may do."""
 
+import contextlib
 import dataclasses
+import io
 import json
+import os
+import tarfile
+import zipfile
 
 import pytest
 from helpers import releases
@@ -9,8 +14,7 @@ from helpers import scripted_server as scripted
 
 from v2t_lib.captions_file import read_captions, read_split, select
 from v2t_lib.cli.main import main
-from v2t_lib.datasets.msrvtt import MSRVTT
-from v2t_lib.datasets.msvd import MSVD
+from v2t_lib.datasets.releases import MSRVTT, MSVD, unpack
 from v2t_lib.errors import DataError
 from v2t_lib.fetching import large_file
 from v2t_lib.shards.format import DatasetInfo
@@ -105,29 +109,49 @@ def test_unpacking_that_was_killed_goes_on(server, tmp_path, monkeypatch, kind, 
 
 
 @pytest.mark.parametrize("kind, archive", ARCHIVES)
-def test_a_release_with_other_clips_is_refused(server, tmp_path, kind, archive):
+def test_a_downloaded_archive_with_other_clips_is_deleted(server, tmp_path, kind, archive):
     make = {MSVD: releases.msvd_files, MSRVTT: releases.msrvtt_files}[kind]
     clips = {MSVD: releases.MSVD_CLIPS, MSRVTT: releases.MSRVTT_CLIPS}[kind]
     server.script(f"/r/{archive}", scripted.ranged(make(clips[:5])[archive]))
-    with pytest.raises(
-        DataError, match=rf"{archive}: expected 6 clips with.*Received: 5; the arch"
-    ):
+    with pytest.raises(DataError, match=rf"{archive}: expected 6 clips, as.*Received: 5; it has"):
         kind().captions(tmp_path)
-    left = {path.name for path in (tmp_path / "data").iterdir()}
-    assert left <= {"clips", "MSR_VTT.json"}
+    assert not (tmp_path / "data" / archive).exists()
     server.script(f"/r/{archive}", scripted.ranged(make()[archive]))
     assert len(read_captions(kind().captions(tmp_path))) == 6
 
 
-def test_an_archive_whose_paths_climb_is_refused(server, tmp_path):
-    climbing = [("YouTubeClips/../../../aaaaaaaaaaa_7_8.avi", b"x")]
-    data = releases.msvd_files(extra=climbing)["YouTubeClips.tar"]
-    server.script("/r/YouTubeClips.tar", scripted.ranged(data))
-    with pytest.raises(
-        DataError, match=r"within the archive's folder\. Received: 'YouTubeClips/\.\."
-    ):
-        MSVD().captions(tmp_path / "deep" / "er")
-    assert not list(tmp_path.rglob("*.avi"))
+@pytest.fixture
+def own(tmp_path):
+    """Puts an archive where it would be downloaded to; returns its path."""
+
+    def put(name, data):
+        path = tmp_path / "data" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
+        return path
+
+    return put
+
+
+def test_ones_own_archive_outlives_captions_of_other_clips(server, tmp_path, own):
+    files = releases.msvd_files()
+    archive = own("YouTubeClips.tar", files["YouTubeClips.tar"])
+    server.script("/r/AllVideoDescriptions.txt", scripted.body(b"elsewhereee_0_1 a cat\n"))
+    with pytest.raises(DataError, match=r"Descriptions\.txt: expected 6 clips with.*Received: 0"):
+        MSVD().captions(tmp_path)
+    assert archive.read_bytes() == files["YouTubeClips.tar"]
+    server.script("/r/AllVideoDescriptions.txt", scripted.body(files["AllVideoDescriptions.txt"]))
+    assert len(read_captions(MSVD().captions(tmp_path))) == 6
+    assert archive.exists() and server.times("/r/YouTubeClips.tar") == 0
+
+
+@pytest.mark.parametrize("kind, archive", ARCHIVES)
+def test_ones_own_archive_is_never_deleted(server, tmp_path, own, kind, archive):
+    data = (releases.msvd_files() | releases.msrvtt_files())[archive]
+    path = own(archive, data[:1500])
+    with pytest.raises(DataError, match=r"whole archive\. Received: .*move it away to have it"):
+        kind().captions(tmp_path)
+    assert path.read_bytes() == data[:1500]
 
 
 def test_clips_without_captions_are_named_and_left_out(server, tmp_path, capsys):
@@ -151,6 +175,7 @@ def test_annotations_of_another_form_are_refused(server, tmp_path, annotations):
     server.script("/r/MSRVTT.zip", scripted.ranged(data))
     with pytest.raises(DataError, match=r"`image_id` and `caption`\. Received: \w+Error"):
         MSRVTT().captions(tmp_path)
+    assert not (tmp_path / "data" / "MSRVTT.zip").exists()
 
 
 def test_without_a_network_it_says_so(server, tmp_path):
@@ -199,3 +224,99 @@ def test_msvds_captions_and_split_are_the_usual_ones(shared_data, tmp_path):
     )
     for split in MSVD.sizes:
         assert ids(tmp_path / f"{split}.txt") == read_split(shared_data / "msvd" / f"{split}.txt")
+
+
+FILES = {"top/a.avi": b"a" * 700, "top/b.avi": b"b" * 900, "top/read.me": b"-"}
+
+
+def place(name):
+    return f"clips/{name.rpartition('/')[2]}" if name.endswith(".avi") else None
+
+
+def tar(path, files, *special):
+    """A tar of files, and of members of other kinds, as `(name, type, link)`."""
+    with tarfile.open(path, "w") as archive:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+        for name, kind, link in special:
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, link
+            archive.addfile(info)
+    return path
+
+
+def zipped(path, files):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+def lying(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("name, make", [("x.tar", tar), ("x.zip", zipped)])
+def test_only_what_has_a_place_is_unpacked_and_once(name, make, tmp_path):
+    archive = make(tmp_path / name, FILES)
+    assert unpack(archive, tmp_path / "out", place) == ["clips/a.avi", "clips/b.avi"]
+    whole = {"clips/a.avi": FILES["top/a.avi"], "clips/b.avi": FILES["top/b.avi"]}
+    assert lying(tmp_path / "out") == whole
+    clips = tmp_path / "out" / "clips"
+    (clips / "a.avi").write_bytes(b"half")
+    os.utime(clips / "b.avi", (1, 1))
+    unpack(archive, tmp_path / "out", place)
+    assert lying(tmp_path / "out") == whole and (clips / "b.avi").stat().st_mtime == 1
+    assert archive.exists()
+
+
+def test_links_and_devices_are_left_out(tmp_path):
+    special = [
+        ("top/link.avi", tarfile.SYMTYPE, "/etc/passwd"),
+        ("top/hard.avi", tarfile.LNKTYPE, "top/a.avi"),
+        ("top/pipe.avi", tarfile.FIFOTYPE, ""),
+        ("top/disk.avi", tarfile.BLKTYPE, ""),
+        ("top/folder.avi", tarfile.DIRTYPE, ""),
+    ]
+    archive = tar(tmp_path / "x.tar", FILES, *special)
+    assert unpack(archive, tmp_path / "out", place) == ["clips/a.avi", "clips/b.avi"]
+    assert len(lying(tmp_path / "out")) == 2
+
+
+@pytest.mark.parametrize("climbing", ["../../c.avi", "/c.avi", "top/../../c.avi", "C:\\c.avi"])
+@pytest.mark.parametrize("name, make", [("x.tar", tar), ("x.zip", zipped)])
+def test_nothing_is_written_outside_the_folder(name, make, climbing, tmp_path):
+    archive = make(tmp_path / name, {climbing: b"c"})
+    out = tmp_path / "deep" / "er"
+    with contextlib.suppress(DataError):
+        unpack(archive, out, lambda name: name)
+    assert all(path.is_relative_to(out) for path in tmp_path.rglob("*c.avi"))
+
+
+@pytest.mark.parametrize("keep", [0, 100, 512 + 300, 1536 + 512 + 300])
+def test_an_archive_that_is_cut_off_is_refused(keep, tmp_path):
+    archive = tar(tmp_path / "x.tar", FILES)
+    archive.write_bytes(archive.read_bytes()[:keep])
+    with pytest.raises(DataError, match=r"expected a whole archive\. Received: ReadError: "):
+        unpack(archive, tmp_path / "out", place)
+    archive = zipped(tmp_path / "x.zip", FILES)
+    archive.write_bytes(archive.read_bytes()[: keep // 2])
+    with pytest.raises(DataError, match=r"expected a whole archive\. Received: BadZipFile"):
+        unpack(archive, tmp_path / "out", place)
+
+
+def test_bytes_that_changed_in_a_zip_are_noticed(tmp_path):
+    archive = zipped(tmp_path / "x.zip", FILES)
+    archive.write_bytes(archive.read_bytes().replace(b"b" * 900, b"b" * 899 + b"c"))
+    with pytest.raises(DataError, match=r"Received: BadZipFile: Bad CRC-32"):
+        unpack(archive, tmp_path / "out", place)
+    assert "clips/b.avi" not in lying(tmp_path / "out")
+
+
+def test_a_full_disk_is_told_and_half_a_file_removed(tmp_path, disk_of):
+    archive = tar(tmp_path / "x.tar", FILES)
+    with disk_of(800), pytest.raises(DataError, match=r"expected to write .*b\.avi.*make room"):
+        unpack(archive, tmp_path / "out", place)
+    assert lying(tmp_path / "out").keys() == {"clips/a.avi"}

@@ -5,14 +5,13 @@ import json
 import pytest
 
 from v2t_lib.cli.main import main
-from v2t_lib.datasets.baselines import (
+from v2t_lib.datasets.published import (
     PUBLISHED,
     TEST_SPLITS,
     beside_published,
     why_not_beside,
 )
-from v2t_lib.datasets.msrvtt import MSRVTT
-from v2t_lib.datasets.msvd import MSVD
+from v2t_lib.datasets.releases import MSRVTT, MSVD
 from v2t_lib.datasets.tgif import ROWS
 from v2t_lib.metrics.corpus_scores import NAMES
 
@@ -30,6 +29,15 @@ def test_the_test_splits_are_those_of_the_releases():
     assert TEST_SPLITS["msrvtt"].clips == MSRVTT.sizes["test"]
     assert TEST_SPLITS["msrvtt"].references == 20 * MSRVTT.sizes["test"]
     assert TEST_SPLITS["tgif"].clips == ROWS["data/splits/test.txt"]
+
+
+def test_published_rows_have_scores_of_ours_a_protocol_and_a_source():
+    for row in PUBLISHED:
+        texts = {"data", "system", "protocol", "source"}
+        assert set(row) == {"year", "clips", *texts, *NAMES}
+        assert all(row[name] for name in texts) and row["clips"] > 0
+        assert all(row[name] is None or 0 < row[name] < 1 for name in NAMES)
+        assert any(row[name] is not None for name in NAMES)
 
 
 @pytest.mark.parametrize("name", TEST_SPLITS)

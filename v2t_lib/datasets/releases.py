@@ -1,0 +1,251 @@
+"""MSVD and MSR-VTT, whose clips come in one archive: downloaded, unpacked, put into our form."""
+
+import functools
+import json
+import re
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import ClassVar
+
+from v2t_lib.datasets.registry import DataSet, register_dataset
+from v2t_lib.errors import DataError, writing
+from v2t_lib.fetching.large_file import download_file
+from v2t_lib.files import replacing
+from v2t_lib.progress import Progress, log
+
+#: The folder of a release's files: captions file, split lists and, in `clips`, the clips.
+FOLDER = "data"
+
+
+class NotAsPublished(DataError):
+    """A file of a release that is damaged, or another one than was published."""
+
+
+def unpack(archive: Path, folder: Path, place: Callable[[str], str | None]) -> list[str]:
+    """Unpacks regular files of an archive, except those that are there in their full size.
+
+    Args:
+        archive: A `.zip` file, or an uncompressed tar.
+        folder: Where files go; nothing is written outside it.
+        place: From a member's name to its path in `folder`; None leaves it out.
+
+    Returns:
+        The paths in `folder` of what the archive holds, in its order.
+
+    Raises:
+        NotAsPublished: The archive is damaged.
+        DataError: The disk is full.
+    """
+    unpacked: dict[str, None] = {}
+    try:
+        for name, size, extract in _members(archive):
+            path = place(name)
+            if path is None or path in unpacked:
+                continue
+            target = folder / path
+            if not (target.is_file() and target.stat().st_size == size):
+                try:
+                    with writing(target):
+                        extract(path, folder)
+                except BaseException:
+                    target.unlink(missing_ok=True)
+                    raise
+            unpacked[path] = None
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise NotAsPublished(
+            f"{archive}: expected a whole archive. Received: {type(error).__name__}: {error}"
+        ) from None
+    return list(unpacked)
+
+
+def _members(archive: Path) -> Iterator[tuple[str, int, Callable[[str, Path], object]]]:
+    """Yields the name and size of each file, and a function that unpacks it as another path."""
+    if archive.suffix == ".zip":
+        with zipfile.ZipFile(archive) as zipped:
+
+            def unzip(info: zipfile.ZipInfo, path: str, folder: Path) -> None:
+                info.filename = path
+                zipped.extract(info, folder)
+
+            for info in Progress(zipped.infolist(), unit="file", desc="unpack"):
+                if not info.is_dir():
+                    yield info.filename, info.file_size, functools.partial(unzip, info)
+    else:
+        with tarfile.open(archive, "r:") as tar:
+
+            def untar(info: tarfile.TarInfo, path: str, folder: Path) -> None:
+                tar.extract(info.replace(name=path, deep=False), folder, filter="data")
+
+            for member in Progress(tar, unit="file", desc="unpack"):
+                if member.isreg():
+                    yield member.name, member.size, functools.partial(untar, member)
+
+
+class ArchiveRelease(DataSet):
+    """A published data set of one archive.
+
+    A subclass says where the files are, which members of the archive are clips, what their captions
+    are, and in which order the usual split cuts the clips.
+
+    Attributes:
+        base: The URL, ending in a slash, that the files' names are appended to.
+        archive: The archive's name.
+        captions_name: The name of the file of captions beside it; "" where the archive has them.
+        sizes: The number of clips of each split; the splits follow one another in `order`.
+    """
+
+    base: ClassVar[str] = ""
+    archive: ClassVar[str] = ""
+    captions_name: ClassVar[str] = ""
+    sizes: ClassVar[dict[str, int]] = {}
+    fetchable = True
+
+    def place(self, member: str) -> str | None:
+        """Where a member of the archive goes, `clips/NAME` for a clip; None leaves it out."""
+        raise NotImplementedError
+
+    def rows(self, folder: Path) -> Iterable[tuple[str, str]]:
+        """Clips, as `place` gives them, and captions, from the release's files in `folder`."""
+        raise NotImplementedError
+
+    def order(self, clip: str) -> str | int:
+        """The key by which clips are sorted before the splits are cut."""
+        return clip
+
+    def captions(self, home: Path) -> Path:
+        """The captions file; see `DataSet`. A file that was there before is never deleted."""
+        folder = Path(home) / FOLDER
+        captions_file = folder / "captions.tsv"
+        if captions_file.exists():
+            return captions_file
+        names = [name for name in (self.captions_name, self.archive) if name]
+        downloaded = [name for name in names if not (folder / name).exists()]
+        for name in names:
+            download_file((self.mirror or self.base) + name, folder / name)
+        wrong = self.archive
+        try:
+            clips = [p for p in unpack(folder / wrong, folder, self.place) if p.startswith("clips")]
+            if len(clips) < sum(self.sizes.values()):
+                raise self._other(folder / wrong, "clips", len(clips))
+            wrong = names[0]  # whose captions are wrong if they aren't for these clips
+            captions = self._captions(folder, clips)
+        except NotAsPublished as error:
+            if wrong not in downloaded:
+                advice = "move it away to have it downloaded"
+            else:
+                (folder / wrong).unlink()
+                advice = "it has been deleted: run the same command again to download it anew"
+            raise DataError(f"{error}; {advice}") from None
+        self._write(captions_file, captions)
+        if self.archive in downloaded:
+            (folder / self.archive).unlink()
+        return captions_file
+
+    def _other(self, path: Path, what: str, count: int) -> NotAsPublished:
+        expected = f"{sum(self.sizes.values()):,} {what}, as published"
+        return NotAsPublished(f"{path}: expected {expected}. Received: {count:,}")
+
+    def _captions(self, folder: Path, clips: list[str]) -> dict[str, list[str]]:
+        """The captions of every clip, in `order`."""
+        captions: dict[str, list[str]] = {clip: [] for clip in sorted(clips, key=self.order)}
+        for clip, caption in self.rows(folder):
+            if clip in captions and caption.split():
+                captions[clip].append(" ".join(caption.split()))
+        if silent := [clip for clip, texts in captions.items() if not texts]:
+            log.warning(
+                f"{folder}: {len(silent)} clips without captions are left out, {silent[0]} for one"
+            )
+        captions = {clip: texts for clip, texts in captions.items() if texts}
+        if len(captions) != sum(self.sizes.values()):
+            path = folder / (self.captions_name or self.archive)
+            raise self._other(path, "clips with captions", len(captions))
+        return captions
+
+    def _write(self, captions_file: Path, captions: dict[str, list[str]]) -> None:
+        """Writes split lists, and then the captions file: with it the release is complete."""
+        clips = iter(captions)
+        files = {
+            f"{split}.txt": "".join(f"{next(clips)}\n" for _ in range(size))
+            for split, size in self.sizes.items()
+        }
+        files[captions_file.name] = "".join(
+            f"{clip}\t{text}\n" for clip, texts in captions.items() for text in texts
+        )
+        for name, text in files.items():
+            path = captions_file.with_name(name)
+            with writing(path), replacing(path) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+
+
+@register_dataset("msvd")
+class MSVD(ArchiveRelease):
+    """YouTube clips of some ten seconds: 1,970 clips, 80,827 captions, 1.7 GB to download.
+
+    The usual split is the order of the clips' names, by character code: the first 1,200 train, the
+    next 100 validate, the last 670 test.
+    """
+
+    licence = (
+        "MSVD (Chen and Dolan, ACL 2011, https://www.cs.utexas.edu/users/ml/clamp/videoDescription)"
+        " was released for research; its clips belong to those who uploaded them to YouTube"
+    )
+    recipe = "msvd"
+    usual_clips = 1970
+    base = "https://www.cs.utexas.edu/users/ml/clamp/videoDescription/"
+    archive = "YouTubeClips.tar"
+    captions_name = "AllVideoDescriptions.txt"
+    sizes: ClassVar = {"train": 1200, "val": 100, "test": 670}
+
+    def place(self, member: str) -> str | None:
+        name = re.search(r"(?:^|/)([\w-]{11}_\d+_\d+\.avi)$", member, re.ASCII)
+        return f"clips/{name[1]}" if name else None
+
+    def rows(self, folder: Path) -> Iterator[tuple[str, str]]:
+        # `-4wsuPCjDBc_5_15 a squirrel is eating a peanut`; comments begin with a hash.
+        text = (folder / self.captions_name).read_text("utf-8", errors="replace")
+        for line in text.split("\n"):
+            clip, _, caption = line.strip().partition(" ")
+            if clip and not clip.startswith("#"):
+                yield f"clips/{clip}.avi", caption
+
+
+@register_dataset("msrvtt")
+class MSRVTT(ArchiveRelease):
+    """YouTube clips of 20 topics: 10,000 clips, 20 captions each, one zip to download.
+
+    The official split is by number: `video0` to `video6512` train, the next 497 validate, and
+    `video7010` to `video9999` test.
+    """
+
+    licence = (
+        "MSR-VTT (Xu et al., CVPR 2016; the archive is that of Bain et al., "
+        "https://github.com/m-bain/frozen-in-time) was released for research; its clips belong to "
+        "those who uploaded them to YouTube"
+    )
+    recipe = "msrvtt"
+    usual_clips = 10_000
+    base = "https://www.robots.ox.ac.uk/~maxbain/frozen-in-time/data/"
+    archive = "MSRVTT.zip"
+    sizes: ClassVar = {"train": 6513, "val": 497, "test": 2990}
+
+    def place(self, member: str) -> str | None:
+        if member.endswith("annotation/MSR_VTT.json"):
+            return "MSR_VTT.json"
+        name = re.search(r"(?:^|/)videos/all/(video\d+\.mp4)$", member, re.ASCII)
+        return f"clips/{name[1]}" if name else None
+
+    def order(self, clip: str) -> int:
+        return int(Path(clip).stem.removeprefix("video"))
+
+    def rows(self, folder: Path) -> list[tuple[str, str]]:
+        try:
+            annotations = json.loads((folder / "MSR_VTT.json").read_text("utf-8"))["annotations"]
+            return [(f"clips/{row['image_id']}.mp4", str(row["caption"])) for row in annotations]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise NotAsPublished(
+                f"{folder / self.archive}: expected annotation/MSR_VTT.json with `annotations` of "
+                f"`image_id` and `caption`. Received: {type(error).__name__}: {error}"
+            ) from None
