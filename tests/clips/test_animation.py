@@ -6,9 +6,9 @@ from helpers.clip_corpus import corpus
 from helpers.gif_corpus import random_gif
 from helpers.gif_writer import PALETTE, control, gif, image
 
-from v2t_lib.clips.animation import Animation, read_animation
-from v2t_lib.clips.sniff import sniff
-from v2t_lib.clips.subframe import FrameError
+from v2t_lib.clips.animation import Animation
+from v2t_lib.clips.decode import read_animation
+from v2t_lib.clips.problems import FrameError, sniff
 from v2t_lib.errors import ClipError
 
 GOLDENS = np.load(Path(__file__).with_name("chromium.npz"))

@@ -13,9 +13,9 @@ from helpers.gif_writer import PALETTE, control, gif, image, pattern, screen
 from helpers.video_corpus import video
 from PIL import Image
 
-from v2t_lib.clips import decode as clips
-from v2t_lib.clips import limits
-from v2t_lib.clips.decode import decode_clip, iter_frames, read_clip, sample_times
+from v2t_lib.clips import files, problems
+from v2t_lib.clips.decode import decode_clip, iter_frames, sample_times
+from v2t_lib.clips.files import read_clip
 from v2t_lib.errors import ClipError
 from v2t_lib.specs import ClipSpec
 
@@ -202,7 +202,7 @@ def bombs() -> dict[str, bytes]:
         "gif-canvas": big_gif(2, (65535, 65535), (1, 1)),
         "gif-frame": big_gif(2, (9, 9), (65535, 65535)),
         "gif-later-frame": gif(image(pattern(0, 9, 9)), big_gif(1, (9, 9), (65535, 300))[37:]),
-        "gif-frames": big_gif(limits.MAX_FRAMES + 1, (1, 1), (1, 1)),
+        "gif-frames": big_gif(problems.MAX_FRAMES + 1, (1, 1), (1, 1)),
         # Each frame needs those before it, for its first pixel is transparent.
         "gif-in-all": big_gif(80, (2896, 2896), (2896, 2896), control(5, 1, 0)),
         "png": sized(png, 16, 2**31 - 1, 2**31 - 1, ">u4"),
@@ -274,8 +274,8 @@ def test_a_folder_is_no_clip():
 
 
 def test_files_over_the_limit_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(limits, "MAX_BYTES", 1000)
-    monkeypatch.setattr(clips, "MAX_BYTES", 1000)
+    monkeypatch.setattr(problems, "MAX_BYTES", 1000)
+    monkeypatch.setattr(files, "MAX_BYTES", 1000)
     data = saved(Image.effect_noise((64, 64), 50), "PNG")
     assert refused(data).kind == "too-big"
     (tmp_path / "clip.png").write_bytes(data)

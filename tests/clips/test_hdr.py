@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from v2t_lib.clips.hdr import HLG, PQ, to_sdr
+from v2t_lib.clips.colour import HLG, PQ, to_sdr
 
 
 def mapped(colour, transfer: int) -> list[int]:

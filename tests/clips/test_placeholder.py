@@ -6,7 +6,7 @@ from helpers.clips import removed
 from PIL import Image
 
 from v2t_lib.clips.decode import decode_clip
-from v2t_lib.clips.placeholder import UNIFORM_SHARE, is_placeholder, is_static, uniform_share
+from v2t_lib.clips.problems import UNIFORM_SHARE, is_placeholder, is_static, uniform_share
 from v2t_lib.datasets.shapes import draw, encode_gif
 from v2t_lib.errors import ClipError
 from v2t_lib.specs import ClipSpec

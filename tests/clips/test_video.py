@@ -7,10 +7,10 @@ import pytest
 from fuzz_clips import forget_peak, peak_megabytes
 from helpers.video_corpus import HEIGHT, SIDE, VIDEOS, WIDTH, drawn_frame, encode, step, video
 
-from v2t_lib.clips import decode, limits, packets
-from v2t_lib.clips.decode import decode_clip, iter_frames, read_clip
-from v2t_lib.clips.sniff import sniff
-from v2t_lib.clips.subframe import FrameError
+from v2t_lib.clips import files, packets, problems
+from v2t_lib.clips.decode import decode_clip, iter_frames
+from v2t_lib.clips.files import read_clip
+from v2t_lib.clips.problems import FrameError, sniff
 from v2t_lib.clips.video import Video
 from v2t_lib.errors import ClipError
 from v2t_lib.specs import ClipSpec
@@ -149,7 +149,7 @@ def test_one_frame_is_a_still():
 
 
 def test_what_has_to_be_decoded_is_limited(monkeypatch):
-    monkeypatch.setattr(limits, "MAX_VIDEO_DECODED", 12 * WIDTH * HEIGHT)
+    monkeypatch.setattr(problems, "MAX_VIDEO_DECODED", 12 * WIDTH * HEIGHT)
     assert len(list(iter_frames(video("avi-mjpeg")))) == 12
     data = video("avi-mjpeg", frames=13)
     with pytest.raises(ClipError) as error:
@@ -164,7 +164,7 @@ def test_what_has_to_be_decoded_is_limited(monkeypatch):
     source = Video("avi", video("avi-mjpeg", frames=12))
     source.size = (WIDTH // 2, HEIGHT)
     assert len(list(source.render(range(12)))) == 12
-    monkeypatch.setattr(limits, "MAX_VIDEO_DECODED", 12 * WIDTH * HEIGHT - 1)
+    monkeypatch.setattr(problems, "MAX_VIDEO_DECODED", 12 * WIDTH * HEIGHT - 1)
     with pytest.raises(ClipError, match="too-big"):
         list(source.render(range(12)))
 
@@ -201,7 +201,7 @@ def test_the_best_stream_is_shown_not_the_poster(names):
 def test_a_large_local_file_is_not_read_into_memory(tmp_path, monkeypatch):
     data = video("mp4-h264", frames=30, gop_size=10)
     (tmp_path / "phone.mp4").write_bytes(data)
-    monkeypatch.setattr(decode, "MAX_BYTES", 1000)
+    monkeypatch.setattr(files, "MAX_BYTES", 1000)
     monkeypatch.setattr(packets, "KEEP_BYTES", 1000)
     mapped = read_clip(tmp_path / "phone.mp4")
     assert isinstance(mapped, mmap.mmap) and len(mapped) == len(data)

@@ -10,7 +10,7 @@ from helpers.video_corpus import drawn_frame, encode, step, video, with_empty_fr
 
 from v2t_lib.clips import packets
 from v2t_lib.clips.decode import decode_clip, iter_frames
-from v2t_lib.clips.sniff import sniff
+from v2t_lib.clips.problems import sniff
 from v2t_lib.clips.video import Video
 from v2t_lib.specs import ClipSpec
 
@@ -140,8 +140,8 @@ def test_wrong_key_frame_flags_do_no_harm():
     every = pictures(source, range(FRAMES))
     entries = source._packets.entries
     source._packets.entries = [entry._replace(is_key=True) for entry in entries]
-    source._set_timeline()
-    assert source._timeline.start(30) > 24
+    source._set_times()
+    assert source._packets.start(30) > 24
     np.testing.assert_array_equal(pictures(source, [5, 30])[1], every[30])
 
 
@@ -161,7 +161,7 @@ def test_a_cut_without_decoding_begins_with_its_first_whole_frame():
     data = VIDEOS["open-gops"]()
     source = Video("mov", data)
     number = [n for n, entry in enumerate(source._packets.entries) if entry.is_key][2]
-    first = source._timeline.keys.index(source._timeline.stamps[number])
+    first = source._packets.keys.index(source._packets.stamps[number])
     # The frames after it that show before it refer to those that are cut away.
     assert first > number
     data = remuxed(data, "matroska", start=first, drop=tuple(range(number)))

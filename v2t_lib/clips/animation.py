@@ -1,26 +1,83 @@
-"""Animations: composes subframes on a canvas into the frames a browser shows.
+"""Animations: subframes, composed on a canvas into the frames that a browser shows.
 
-Reading decodes no pixels; rendering decodes only the subframes that the requested frames need.
+Rendering decodes only the subframes that the requested frames need.
 """
 
 import dataclasses
+import io
 import itertools
-import struct
 from collections.abc import Iterator, Sequence
 
-from PIL import Image
+import numpy as np
+from PIL import Image, ImageOps
 
-from v2t_lib.clips.apng import read_png
-from v2t_lib.clips.background import BACKGROUND, flatten
-from v2t_lib.clips.gif import GifSubframe, read_gif
-from v2t_lib.clips.limits import MAX_FRAMES, check_animation, check_canvas, check_frames
-from v2t_lib.clips.still import read_still
-from v2t_lib.clips.subframe import CLEAR, KEEP, RESTORE, FrameError, Subframe
-from v2t_lib.clips.webp import read_webp
-from v2t_lib.errors import ClipError
+from v2t_lib.clips.colour import BACKGROUND, flatten
+from v2t_lib.clips.problems import FrameError, check_decoded
 
+#: Disposal: what happens to a subframe's box before the next one is drawn.
+KEEP, CLEAR, RESTORE = range(3)
 #: Delays up to 10 ms are usually a mistake; browsers show such frames for 100 ms.
 TOO_SHORT_MS, DEFAULT_MS = 10, 100
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Subframe:
+    """One stored picture of an animation, not yet decoded.
+
+    Attributes:
+        box: Left, top, right and bottom on the canvas, in pixels; may extend beyond it.
+        milliseconds: The duration that the file states.
+        disposal: What happens to the box before the next subframe: KEEP leaves it, CLEAR makes it
+            transparent, RESTORE brings back what was there before.
+        blend: Whether transparent pixels leave the canvas visible; if not, they overwrite it.
+        data: Bytes that hold the pixels: a PNG, WebP, JPEG or BMP file.
+        palette: 768 bytes, red, green and blue of 256 colours, where pixels are indices; else b"".
+        transparent: Index of the transparent colour, -1 for none.
+    """
+
+    box: tuple[int, int, int, int]
+    milliseconds: int = 0
+    disposal: int = KEEP
+    blend: bool = False
+    data: bytes
+    palette: bytes = b""
+    transparent: int = -1
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        left, top, right, bottom = self.box
+        return right - left, bottom - top
+
+    def covers(self, size: tuple[int, int]) -> bool:
+        """Whether the box covers a canvas of this width and height."""
+        left, top, right, bottom = self.box
+        return left <= 0 and top <= 0 and right >= size[0] and bottom >= size[1]
+
+    def fills(self, size: tuple[int, int]) -> bool:
+        """Whether it covers a canvas of this size with no transparent pixel."""
+        return self.covers(size) and not self.blend
+
+    def draw(self, canvas: Image.Image) -> None:
+        """Decodes the pixels and draws them onto an RGBA canvas."""
+        with Image.open(io.BytesIO(self.data), formats=("PNG", "WEBP", "JPEG", "BMP")) as picture:
+            pixels = _rgba(picture)
+        if self.blend:
+            canvas.alpha_composite(pixels, self.box[:2])
+        else:
+            canvas.paste(pixels, self.box[:2])
+
+
+def _rgba(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I"):
+        # 16-bit grey: Pillow would clip it to 8 bits instead of scaling it.
+        grey = np.asarray(picture).astype(np.uint16)
+        alpha = np.where(grey == picture.info.get("transparency", -1), 0, 255)
+        levels = (grey >> 8).astype(np.uint8)
+        return Image.fromarray(np.dstack([levels, levels, levels, alpha.astype(np.uint8)]))
+    if picture.format == "JPEG":
+        picture = ImageOps.exif_transpose(picture)  # turned as the camera was, as browsers do
+    return picture.convert("RGBA")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,8 +107,6 @@ class Animation:
     def render(self, numbers: Sequence[int]) -> Iterator[Image.Image]:
         """Yields the frames of these numbers, ascending, as RGB pictures over `BACKGROUND`.
 
-        Subframes that no requested frame shows are not decoded.
-
         Raises:
             FrameError: A subframe that was needed doesn't decode.
             ClipError: `too-big` where too much has to be decoded.
@@ -64,7 +119,7 @@ class Animation:
                 canvas.clear((0, 0, *self.size))
             for number in range(start, goal):
                 canvas.advance(number, self.subframes[number])
-            yield from canvas.render(goal, self.subframes[goal])
+            yield canvas.show(goal, self.subframes[goal])
             at = goal + 1
 
     def _check(self, numbers: Sequence[int], starts: Sequence[int]) -> None:
@@ -73,7 +128,7 @@ class Animation:
         for start, goal in zip(starts, numbers, strict=True):
             for subframe in self.subframes[start : goal + 1]:
                 pixels += subframe.size[0] * subframe.size[1]
-        check_animation(pixels, self.size)
+        check_decoded(pixels, self.size)
 
     def _independent(self, first: int, last: int) -> int:
         """The last subframe from `first` to `last` that depends on none before it."""
@@ -94,7 +149,7 @@ class Animation:
         subframes have the same, or any index where the canvas is never empty.
         """
         first, *others = self.subframes
-        if not isinstance(first, GifSubframe) or any(s.palette != first.palette for s in others):
+        if not first.palette or any(other.palette != first.palette for other in others):
             return None
         if first.blend and all(other.transparent == first.transparent for other in others):
             at, palette = 3 * first.transparent, first.palette
@@ -107,7 +162,7 @@ class _Canvas:
     """The composed picture: indices into one palette where possible, else RGBA."""
 
     def __init__(self, animation: Animation):
-        self._empty = (0, 0, 0, 0)
+        self._empty: int | tuple[int, int, int, int] = (0, 0, 0, 0)
         indexed = animation.indexed()
         if indexed is None:
             self._picture = Image.new("RGBA", animation.size)
@@ -128,15 +183,17 @@ class _Canvas:
         elif subframe.disposal == CLEAR:
             self.clear(subframe.box)
 
-    def render(self, number: int, subframe: Subframe) -> Iterator[Image.Image]:
-        """Draws a subframe, yields the frame, then disposes the subframe."""
+    def show(self, number: int, subframe: Subframe) -> Image.Image:
+        """Draws a subframe, takes the frame, then disposes the subframe."""
         saved = self._picture.crop(subframe.box) if subframe.disposal == RESTORE else None
         self._draw(number, subframe)
-        yield self._rgb()
+        shown = self._picture
+        shown = shown.convert("RGB") if shown.mode == "P" else flatten(shown)
         if subframe.disposal == CLEAR:
             self.clear(subframe.box)
         elif saved is not None:
             self._picture.paste(saved, subframe.box)
+        return shown
 
     def _draw(self, number: int, subframe: Subframe) -> None:
         try:
@@ -144,48 +201,3 @@ class _Canvas:
         except Exception as error:
             # Pillow's decoders raise many kinds of exception on broken bytes.
             raise FrameError(number, error) from None
-
-    def _rgb(self) -> Image.Image:
-        if self._picture.mode == "P":
-            return self._picture.convert("RGB")
-        return flatten(self._picture)
-
-
-_READERS = {
-    "gif": read_gif,
-    "png": read_png,
-    "webp": read_webp,
-    "jpeg": read_still,
-    "bmp": read_still,
-}
-
-
-def read_animation(kind: str, data: bytes) -> Animation:
-    """Reads the subframes and checks their number and sizes; decodes no pixels.
-
-    Where the file is cut off or breaks its format's rules, the subframes before that are used.
-
-    Args:
-        kind: "gif", "png", "webp", "jpeg" or "bmp", as `sniff` returns it.
-        data: The file.
-
-    Raises:
-        ClipError: `corrupt` where there are no subframes; `too-big`.
-    """
-    size, subframes, fault = None, [], ""
-    try:
-        for found in _READERS[kind](data):
-            if size is None:
-                size = found
-                check_canvas(*size)
-                continue
-            subframes.append(found)
-            check_frames(len(subframes), MAX_FRAMES)
-            if all(found.size):
-                check_canvas(*found.size)
-    except (IndexError, struct.error):
-        fault = "the file is cut off"
-    if not subframes:
-        received = fault or "none"
-        raise ClipError("corrupt", f"expected frames in the {kind} file. Received: {received}")
-    return Animation(size, subframes, fault)

@@ -4,15 +4,15 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from v2t_lib.clips.subframe import Subframe
+from v2t_lib.clips.animation import Subframe
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
-def read_png(data: bytes) -> Iterator:
-    """Yields the canvas size, then each `Subframe`; a PNG without animation has one.
+def read_png(data: bytes) -> Iterator[tuple[int, int] | Subframe]:
+    """Yields the canvas size, then each subframe up to a chunk that breaks the format's rules.
 
-    Stops at the first chunk that breaks the format's rules.
+    A PNG without animation has one.
 
     Raises:
         IndexError, struct.error: The file is cut off.
@@ -32,7 +32,7 @@ def read_png(data: bytes) -> Iterator:
             pixels.append(body[4:])
         elif kind in (b"fcTL", b"IEND"):
             if pixels:
-                subframe = _subframe(size, control, data[24:29], shared, pixels)
+                subframe = _subframe(size, control, data[24:29], shared, b"".join(pixels))
                 if subframe is None:
                     return
                 yield subframe
@@ -54,11 +54,10 @@ def _chunks(data: bytes, at: int) -> Iterator[tuple[bytes, bytes]]:
         at += 12 + length
 
 
-def _subframe(size, control, header, shared, pixels) -> Subframe | None:
-    """Builds a subframe from the body of its fcTL chunk, None for a still picture.
-
-    Returns None where the chunk breaks the format's rules.
-    """
+def _subframe(
+    size: tuple[int, int], control: bytes | None, header: bytes, shared: bytes, pixels: bytes
+) -> Subframe | None:
+    """A subframe by the body of its fcTL chunk, None for a still picture; None if it is invalid."""
     width, height, left, top, delay, per, disposal, blend = *size, 0, 0, 0, 0, 0, 0
     if control is not None:
         fields = struct.unpack_from(">4x4I2H2B", control)
@@ -66,10 +65,15 @@ def _subframe(size, control, header, shared, pixels) -> Subframe | None:
     box = (left, top, left + width, top + height)
     if not (width and height and box[2] <= size[0] and box[3] <= size[1] and disposal < 3):
         return None
-    # APNG numbers its disposals as `subframe` does: 0 keeps, 1 clears, 2 restores.
     header = _chunk(b"IHDR", struct.pack(">II", width, height) + header)
-    file = _SIGNATURE + header + shared + _chunk(b"IDAT", b"".join(pixels)) + _chunk(b"IEND", b"")
-    return Subframe(box, 1000 * delay // (per or 100), disposal, bool(blend), file)
+    file = _SIGNATURE + header + shared + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")
+    return Subframe(
+        box=box,
+        milliseconds=1000 * delay // (per or 100),
+        disposal=disposal,  # numbered as KEEP, CLEAR and RESTORE are
+        blend=bool(blend),
+        data=file,
+    )
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:

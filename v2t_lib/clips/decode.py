@@ -6,38 +6,42 @@ The format is read from the bytes; a file's name doesn't matter.
 import contextlib
 import dataclasses
 import mmap
-import os
-import stat
+import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from v2t_lib.clips.animation import Animation, read_animation
-from v2t_lib.clips.limits import MAX_BYTES
-from v2t_lib.clips.missing import hint, shown
-from v2t_lib.clips.placeholder import (
-    MAX_CHECKED,
-    MAX_CHECKED_PIXELS,
-    MAX_SECONDS,
+from v2t_lib.clips.animation import Animation
+from v2t_lib.clips.apng import read_png
+from v2t_lib.clips.files import read_clip
+from v2t_lib.clips.gif import read_gif
+from v2t_lib.clips.pictures import read_still, read_webp
+from v2t_lib.clips.problems import (
+    MAX_FRAMES,
+    VIDEOS,
+    FrameError,
+    check_canvas,
+    check_frames,
     is_placeholder,
     is_static,
+    sniff,
 )
-from v2t_lib.clips.sniff import VIDEOS, sniff
-from v2t_lib.clips.subframe import FrameError
 from v2t_lib.clips.video import Video
 from v2t_lib.errors import ClipError
 from v2t_lib.specs import ClipSpec
 
 #: Duration of an array's frames, which carry no times of their own.
 ARRAY_SECONDS = 0.1
+#: How many frames, and pixels of them, are checked for a placeholder, evenly spread; a video of
+#: more than so many seconds is none.
+MAX_CHECKED, MAX_CHECKED_PIXELS, MAX_PLACEHOLDER_SECONDS = 64, 2**26, 10
 
 
 @dataclasses.dataclass(frozen=True)
 class Original:
-    """Facts of a clip before sampling.
+    """A clip before sampling.
 
     Attributes:
         kind: Its format: "gif", "webp", "mov", ... (see `sniff`), or "array".
@@ -61,55 +65,12 @@ class Clip:
     Attributes:
         frames: uint8 `(T, H, W, 3)`, RGB.
         seconds: float64 `(T,)`, the time of each sample from the clip's start.
-        original: Facts of the clip before sampling.
+        original: The clip before sampling.
     """
 
     frames: np.ndarray
     seconds: np.ndarray
     original: Original
-
-
-def _at_once(path: str, flags: int) -> int:
-    """Opens a file; a named pipe too, without waiting for somebody who writes to it."""
-    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-    if hasattr(os, "O_NONBLOCK"):
-        os.set_blocking(descriptor, True)
-    return descriptor
-
-
-def read_clip(source: str | Path) -> bytes:
-    """Reads a clip's file; one of over `MAX_BYTES`, if a video, is mapped into memory instead.
-
-    Raises:
-        ClipError: `gone` where there is no file, `unreachable` where it can't be read,
-            `not-a-clip` where it is empty, `too-big` where an animation is over `MAX_BYTES`.
-    """
-    expected = f"expected a clip at {shown(str(source))}"
-    try:
-        with open(source, "rb", opener=_at_once) as file:
-            is_pipe = stat.S_ISFIFO(os.fstat(file.fileno()).st_mode)
-            if os.fstat(file.fileno()).st_size > MAX_BYTES:
-                mapped: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-                data = mapped  # read like bytes, but for videos alone
-            else:
-                data = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        # A drive that isn't mounted says nothing of its clips.
-        there = Path(source).parent.is_dir()
-        kind, what = ("gone", "") if there else ("unreachable", ", nor its folder")
-        raise ClipError(
-            kind, f"{expected}. Received: no such file{what}{hint(str(source))}"
-        ) from None
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise ClipError("unreachable", f"{expected}. Received: {why}{hint(str(source))}") from None
-    if not data and is_pipe:
-        raise ClipError("unreachable", f"{expected}. Received: a pipe that nobody writes to")
-    if not data:
-        raise ClipError("not-a-clip", f"expected a clip in {source}. Received: no bytes at all")
-    if len(data) > MAX_BYTES:
-        sniff(data)  # Raises for what isn't a video.
-    return data
 
 
 class _Array:
@@ -130,14 +91,54 @@ class _Array:
         yield from (Image.fromarray(self._frames[number]) for number in numbers)
 
 
-def _open(data: bytes | np.ndarray) -> Animation | Video | _Array:
+_READERS = {
+    "gif": read_gif,
+    "png": read_png,
+    "webp": read_webp,
+    "jpeg": read_still,
+    "bmp": read_still,
+}
+
+
+def read_animation(kind: str, data: bytes) -> Animation:
+    """Reads the subframes and checks their number and sizes; decodes no pixels.
+
+    Where the file is cut off or breaks its format's rules, the subframes before that are used.
+
+    Args:
+        kind: "gif", "png", "webp", "jpeg" or "bmp", as `sniff` returns it.
+        data: The file.
+
+    Raises:
+        ClipError: `corrupt` where there are no subframes; `too-big`.
+    """
+    size, subframes, fault = None, [], ""
+    try:
+        for found in _READERS[kind](data):
+            if isinstance(found, tuple):
+                size = found
+                check_canvas(*size)
+                continue
+            subframes.append(found)
+            check_frames(len(subframes), MAX_FRAMES)
+            if all(found.size):
+                check_canvas(*found.size)
+    except (IndexError, struct.error):
+        fault = "the file is cut off"
+    if size is None or not subframes:
+        received = fault or "none"
+        raise ClipError("corrupt", f"expected frames in the {kind} file. Received: {received}")
+    return Animation(size, subframes, fault)
+
+
+def _open(data: bytes | mmap.mmap | np.ndarray) -> tuple[str, Animation | Video | _Array]:
     if isinstance(data, np.ndarray):
-        return _Array(data)
+        return "array", _Array(data)
     kind = sniff(data)
-    return Video(kind, data) if kind in VIDEOS else read_animation(kind, data)
+    return kind, Video(kind, data) if kind in VIDEOS else read_animation(kind, bytes(data))
 
 
-def iter_frames(data: bytes | np.ndarray) -> Iterator[tuple[np.ndarray, float]]:
+def iter_frames(data: bytes | mmap.mmap | np.ndarray) -> Iterator[tuple[np.ndarray, float]]:
     """Yields each frame at its native size and the seconds it shows.
 
     Frames are as a browser shows them: transparent pixels lie over white, HDR is mapped to SDR, and
@@ -153,11 +154,10 @@ def iter_frames(data: bytes | np.ndarray) -> Iterator[tuple[np.ndarray, float]]:
     Raises:
         ClipError: `not-a-clip`, `corrupt` or `too-big`; `corrupt` may come after some frames.
     """
-    source = _open(data)
+    _, source = _open(data)
+    numbers = range(len(source.durations))
     try:
-        for picture, seconds in zip(
-            source.render(range(len(source.durations))), source.durations, strict=True
-        ):
+        for picture, seconds in zip(source.render(numbers), source.durations, strict=True):
             yield np.asarray(picture), seconds
     except FrameError as error:
         raise _corrupt(error.number, error.reason) from None
@@ -169,7 +169,7 @@ def _corrupt(number: int, reason: str) -> ClipError:
     return ClipError("corrupt", f"expected whole frames. Received: {reason} in frame {number + 1}")
 
 
-def sample_times(durations: list[float], count: int) -> tuple[np.ndarray, np.ndarray]:
+def sample_times(durations: Sequence[float], count: int) -> tuple[np.ndarray, np.ndarray]:
     """Chooses `count` frames evenly in time.
 
     The clip is divided into `count` slices of the same length; each sample is the frame that shows
@@ -184,7 +184,7 @@ def sample_times(durations: list[float], count: int) -> tuple[np.ndarray, np.nda
     return np.searchsorted(ends[:-1] - 1e-9, seconds, side="right"), seconds
 
 
-def decode_clip(data: bytes | np.ndarray, spec: ClipSpec) -> Clip:
+def decode_clip(data: bytes | mmap.mmap | np.ndarray, spec: ClipSpec) -> Clip:
     """Decodes a clip to the model's input: `spec.frames` frames, resized by area averaging.
 
     A clip with a fault is used up to the fault, as in a browser.
@@ -195,10 +195,9 @@ def decode_clip(data: bytes | np.ndarray, spec: ClipSpec) -> Clip:
 
     Raises:
         ClipError: `still` where there is a single frame; `placeholder` where the clip is a
-            host's notice that it was removed (see `placeholder`); else as `iter_frames`.
+            host's notice that it was removed (see `is_placeholder`); else as `iter_frames`.
     """
-    source, clip = _open(data), None
-    kind = "array" if isinstance(data, np.ndarray) else sniff(data)
+    (kind, source), clip = _open(data), None
     while clip is None:
         try:
             clip = _sample(kind, source, spec)
@@ -217,26 +216,33 @@ def decode_clip(data: bytes | np.ndarray, spec: ClipSpec) -> Clip:
     return clip
 
 
+def decode_file(path: str | Path, spec: ClipSpec) -> Clip | ClipError:
+    """A file as `decode_clip` decodes it, or why it can't be: worker processes return errors."""
+    try:
+        return decode_clip(read_clip(path), spec)
+    except ClipError as error:
+        return error
+
+
 def _refuse_placeholder(source: Animation | Video) -> None:
     """Checks more frames at full size, as the samples may have missed movement."""
-    if isinstance(source, Video) and sum(source.durations) > MAX_SECONDS:
+    if isinstance(source, Video) and sum(source.durations) > MAX_PLACEHOLDER_SECONDS:
         return
     count, area = len(source.durations), source.size[0] * source.size[1]
     step = -(-count // max(1, min(MAX_CHECKED, MAX_CHECKED_PIXELS // area)))
     found = False
     # Errors in frames that weren't sampled leave the clip usable.
     with contextlib.suppress(FrameError, ClipError):
-        pictures = source.render(range(0, count, step))
-        found = is_placeholder(np.asarray(picture) for picture in pictures)
+        found = is_placeholder(map(np.asarray, source.render(range(0, count, step))))
     if found:
         raise ClipError("placeholder", "expected a clip. Received: one tone that never changes")
 
 
 def _sample(kind: str, source: Animation | Video | _Array, spec: ClipSpec) -> Clip:
     chosen, seconds = sample_times(source.durations, spec.frames)
-    numbers, places = np.unique(chosen, return_inverse=True)
+    numbers, inverse = np.unique(chosen, return_inverse=True)
     small = np.empty((len(numbers), *spec.shape[1:]), np.uint8)
-    for place, picture in enumerate(source.render(numbers.tolist())):
-        small[place] = np.asarray(picture.resize((spec.width, spec.height), Image.Resampling.BOX))
+    for row, picture in enumerate(source.render(numbers.tolist())):
+        small[row] = np.asarray(picture.resize((spec.width, spec.height), Image.Resampling.BOX))
     frames, length = len(source.durations), float(sum(source.durations))
-    return Clip(small[places], seconds, Original(kind, frames, length, *source.size))
+    return Clip(small[inverse], seconds, Original(kind, frames, length, *source.size))

@@ -7,28 +7,24 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-from v2t_lib.clips.subframe import CLEAR, KEEP, RESTORE, Subframe
+from v2t_lib.clips.animation import CLEAR, KEEP, RESTORE, Subframe
 
 #: GIF's disposal methods; 0, 1 and the undefined 5 to 7 keep the frame.
 _DISPOSALS = {2: CLEAR, 3: RESTORE, 4: RESTORE}
 _NO_PALETTE = bytes(768)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class GifSubframe(Subframe):
     """A picture in a GIF; `data` is the whole file.
 
     Attributes:
-        palette: 768 bytes: red, green and blue of 256 colours.
-        transparent: Index of the transparent colour, -1 for none.
         start: Where the LZW blocks begin in `data`.
         end: Where they end.
         bits: The LZW minimum code size.
         interlaced: Whether the rows come in four passes.
     """
 
-    palette: bytes
-    transparent: int
     start: int
     end: int
     bits: int
@@ -43,11 +39,8 @@ class GifSubframe(Subframe):
         picture.frombytes(codes, "gif", (self.bits, self.interlaced, transparent))
 
     def fills(self, size: tuple[int, int]) -> bool:
-        """Whether it covers a canvas of this size with no transparent pixel."""
-        if not self.covers(size):
-            return False
-        if not self.blend:
-            return True
+        if super().fills(size) or not self.covers(size):
+            return self.covers(size)
         picture = Image.new("P", self.size)
         try:
             self.decode(picture)
@@ -77,10 +70,8 @@ class GifSubframe(Subframe):
             canvas.paste(picture, self.box[:2])
 
 
-def read_gif(data: bytes) -> Iterator:
-    """Yields the canvas size, then each `GifSubframe`.
-
-    Stops at the first block that breaks the format's rules.
+def read_gif(data: bytes) -> Iterator[tuple[int, int] | Subframe]:
+    """Yields the canvas size, then each subframe up to a block that breaks the format's rules.
 
     Raises:
         IndexError, struct.error: The file is cut off.
@@ -112,7 +103,9 @@ def read_gif(data: bytes) -> Iterator:
             return
 
 
-def _image(data, at, shared, delay, disposal, transparent) -> tuple[GifSubframe, int]:
+def _image(
+    data: bytes, at: int, shared: bytes, delay: int, disposal: int, transparent: int
+) -> tuple[GifSubframe, int]:
     """Reads an image descriptor: its subframe, and where the next block begins."""
     left, top, width, height, flags = struct.unpack_from("<HHHHB", data, at)
     local, at = _palette(data, flags, at + 9)

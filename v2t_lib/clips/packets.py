@@ -1,37 +1,40 @@
-"""Reads a video file's streams and packets with PyAV, without decoding them."""
+"""Reads a video file's streams, packets and times with PyAV; decodes nothing."""
 
+import bisect
 import io
 import itertools
+import math
 import mmap
 import operator
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from v2t_lib.clips.limits import MAX_PIXELS, MAX_VIDEO_FRAMES, check_frames
+import numpy as np
+
+from v2t_lib.clips.problems import MAX_PIXELS, MAX_VIDEO_FRAMES, check_frames
 from v2t_lib.errors import ClipError
 
-#: Number of streams that get the limits below when a file is opened; more than any clip has.
-_STREAMS = 16
+if TYPE_CHECKING:
+    import av
+    from av.container import InputContainer
+    from av.stream import Stream
+    from av.video.stream import VideoStream
+
 #: Options of every decoder. Clips are decoded in parallel, not the frames of one clip.
 DECODER_OPTIONS = {"max_pixels": str(MAX_PIXELS), "threads": "1"}
+#: Number of streams that get these when a file is opened; more than any clip has.
+_STREAMS = 16
 #: Files up to this size in bytes keep their packets in memory; larger ones are read again.
 KEEP_BYTES = 2**25
 #: After so many bytes read, a mapped file is taken out of the memory of the process.
 _RELEASE_BYTES = 2**25
+#: Frames a second where the file states none.
+_RATE = 25
 
 
-class Packet(NamedTuple):
-    """The facts of a packet: times in the stream's unit, and flags."""
-
-    pts: int | None
-    dts: int | None
-    duration: int
-    is_key: bool
-    is_shown: bool
-
-
-def open_video(kind: str, data: bytes):
-    """Opens a video file as a PyAV container.
+def open_video(kind: str, data: bytes | mmap.mmap) -> "InputContainer":
+    """Opens a video file.
 
     Args:
         kind: "mov", "matroska" or "avi", as `sniff` returns it.
@@ -44,12 +47,9 @@ def open_video(kind: str, data: bytes):
     import av
 
     try:
-        return av.open(
-            _MappedFile(data) if isinstance(data, mmap.mmap) else io.BytesIO(data),
-            format=kind,
-            metadata_errors="replace",
-            stream_options=[dict(DECODER_OPTIONS) for _ in range(_STREAMS)],
-        )
+        options: Any = [dict(DECODER_OPTIONS) for _ in range(_STREAMS)]
+        file = _MappedFile(data) if isinstance(data, mmap.mmap) else io.BytesIO(data)
+        return av.open(file, "r", kind, metadata_errors="replace", stream_options=options)
     except Exception as error:
         # PyAV raises FFmpeg's errors, Python's and its own; callers expect one kind.
         why = getattr(error, "strerror", None) or "a file without streams"
@@ -79,47 +79,60 @@ class _MappedFile:
         return self._at
 
 
-def choose_stream(container):
-    """Chooses the stream to show: a video rather than a cover or poster, and the largest one.
+def choose_stream(container: "InputContainer") -> "VideoStream":
+    """The stream to show: a video rather than a cover or poster, and the largest one.
 
     Raises:
         ClipError: `not-a-clip` where no stream has pictures that FFmpeg can decode.
     """
     from av.stream import Disposition
 
-    def rank(stream):
-        covers = Disposition.attached_pic | Disposition.timed_thumbnails
-        context = stream.codec_context
-        return (
-            not stream.disposition & covers,
-            stream.frames != 1,
-            bool(stream.disposition & Disposition.default),
-            context.width * context.height,
-        )
-
+    covers = Disposition.attached_pic | Disposition.timed_thumbnails
     if not container.streams.video:
         raise ClipError("not-a-clip", "expected a video. Received: a file without pictures")
     known = [stream for stream in container.streams.video if stream.codec_context is not None]
     if not known:
         raise ClipError("not-a-clip", "expected a known video codec. Received: another")
-    return max(known, key=rank)
+    return max(
+        known,
+        key=lambda stream: (
+            not stream.disposition & covers,
+            stream.frames != 1,
+            bool(stream.disposition & Disposition.default),
+            stream.codec_context.width * stream.codec_context.height,
+        ),
+    )
 
 
-def find_alpha(container, colour) -> int | None:
-    """The index of the stream that holds the transparency of an AVIF's `colour` stream."""
+def find_alpha(container: "InputContainer", colour: "VideoStream") -> int | None:
+    """Which of the video streams holds the transparency of an AVIF's `colour` stream."""
     if not container.metadata.get("major_brand", "").startswith("avi"):
         return None
     size = colour.codec_context.width, colour.codec_context.height
-    for stream in container.streams.video[colour.index + 1 :]:
+    for number, stream in enumerate(container.streams.video):
         context = stream.codec_context
         same = context and (context.width, context.height) == size
-        if same and stream.frames == colour.frames and (context.pix_fmt or "").startswith("gray"):
-            return stream.index
+        grey = same and (context.pix_fmt or "").startswith("gray")
+        if grey and stream.frames == colour.frames and stream.index > colour.index:
+            return number
     return None
 
 
+class Packet(NamedTuple):
+    """The facts of a packet: times in the stream's unit, and flags."""
+
+    pts: int | None
+    dts: int | None
+    duration: int
+    is_key: bool
+    is_shown: bool
+
+
 class Packets:
-    """The packets of one stream that hold data, in decoding order.
+    """The packets of one stream that hold data, and the frames that they become.
+
+    A frame is recognised by its key, which is the time stamp of its packet. AVI has no time stamps,
+    and those that FFmpeg makes up don't fit the frames; there the key is the frame's number.
 
     Args:
         kind: "mov", "matroska" or "avi".
@@ -128,20 +141,26 @@ class Packets:
         stream: The stream.
 
     Attributes:
-        entries: A `Packet` for each.
-        length: The number of frames that an AVI's header states, with dropped ones; else 0.
+        entries: A `Packet` for each, in decoding order.
         fault: Why the file ends early, where it is cut off; else empty.
+        keys: The key of each frame, ascending; this and what follows is known after `set_times`.
+        stamps: The key of each packet.
+        durations: Seconds that each frame shows.
 
     Raises:
         ClipError: `corrupt` where there are none, `too-big` over `MAX_VIDEO_FRAMES`.
     """
 
-    def __init__(self, kind: str, data: bytes, container, stream):
-        self._kind, self._data, self._index = kind, data, stream.index
-        self._kept = [] if len(data) <= KEEP_BYTES else None
-        self.entries, self.fault = [], ""
+    def __init__(
+        self, kind: str, data: bytes | mmap.mmap, container: "InputContainer", stream: "VideoStream"
+    ):
+        self._kind, self._data, self._stream = kind, data, stream
+        self._kept: list[av.Packet] | None = [] if len(data) <= KEEP_BYTES else None
+        self.entries: list[Packet] = []
+        self.fault = ""
         whole = kind == "avi" and int.from_bytes(data[4:8], "little") + 8 <= len(data)
-        self.length = (stream.duration or 0) if whole else 0
+        # The number of frames that an AVI's header states, with dropped ones.
+        self._length = (stream.duration or 0) if whole else 0
         for packet in self._read(container, stream):
             shown = not packet.is_discard
             self.entries.append(
@@ -153,13 +172,26 @@ class Packets:
         if not self.entries:
             raise ClipError("corrupt", f"expected frames. Received: {self.fault or 'none'}")
 
-    def _read(self, container, stream) -> Iterator:
+    def _read(self, container: "InputContainer", stream: "Stream") -> "Iterator[av.Packet]":
         try:
             for packet in container.demux(stream):
                 if packet.size:
                     yield packet
         except Exception as error:
             self.fault = str(error)
+
+    def __iter__(self) -> "Iterator[av.Packet]":
+        """Yields PyAV's packets."""
+        packets = iter(self._kept or ())
+        if self._kept is None:
+            container = open_video(self._kind, self._data)
+            packets = self._read(container, container.streams[self._stream.index])
+        for _, packet in zip(self.entries, packets, strict=False):
+            yield packet
+
+    def cut(self, count: int, fault: str) -> None:
+        """Keeps the first `count` packets; `set_times` has to follow."""
+        self.entries, self._length, self.fault = self.entries[:count], 0, fault
 
     def have_stamps(self) -> bool:
         """Whether the packets have time stamps.
@@ -171,15 +203,69 @@ class Packets:
         stamped = list(itertools.dropwhile(operator.not_, others))
         return first and all(stamped) and bool(stamped or not others)
 
-    def cut(self, count: int, fault: str) -> None:
-        """Keeps the first `count` packets."""
-        self.entries, self.length, self.fault = self.entries[:count], 0, fault
+    def set_times(self, delay: int | None) -> None:
+        """Works out when frames show, and from which packets decoding may start.
 
-    def __iter__(self) -> Iterator:
-        """Yields PyAV's packets."""
-        packets = self._kept
-        if packets is None:
-            container = open_video(self._kind, self._data)
-            packets = self._read(container, container.streams[self._index])
-        for _, packet in zip(self.entries, packets, strict=False):
-            yield packet
+        Args:
+            delay: None where the packets have time stamps; else how many packets more than its own
+                a decoder needs before it returns a frame.
+
+        Raises:
+            ClipError: `corrupt` where there are no frames.
+        """
+        entries, self._delay = self.entries, delay or 0
+        self.stamps: Sequence[int | None] = range(len(entries))
+        self.keys: Sequence[int] = range(len(entries))
+        if delay is None:
+            shown = {entry.pts: entry for entry in reversed(entries) if entry.is_shown}
+            self.stamps = [entry.pts for entry in entries]
+            self.keys = times = sorted(stamp for stamp in shown if stamp is not None)
+            unit = self._stream.time_base or Fraction(1)
+            last = shown[times[-1]].duration if times else 0
+        else:
+            times, unit, last = self._slots(delay)
+        if not self.keys:
+            raise ClipError("corrupt", "expected frames. Received: none that are to be shown")
+        gaps = np.diff(times).tolist()
+        gaps.append(last if last > 0 else gaps[-1] if gaps else 1)
+        self.durations = [float(gap * unit) for gap in gaps]
+        known = [(stamp, number) for number, stamp in enumerate(self.stamps) if stamp is not None]
+        self._numbers = dict(known)
+        self._starts: list[tuple[int, int]] = []  # packets of key frames: number and key
+        if len(self._numbers) == len(known) and not self._delay:
+            self._starts = [(number, stamp) for stamp, number in known if entries[number].is_key]
+
+    def _slots(self, delay: int) -> tuple[Sequence[int], Fraction, int]:
+        """Times of frames without time stamps, their unit, and the duration of the last frame.
+
+        Decoding times count frames, those of dropped frames too, which have no packet.
+        """
+        slots, unit = [e.dts for e in self.entries if e.dts is not None], self._stream.time_base
+        ascending = all(a < b for a, b in itertools.pairwise(slots))
+        if len(slots) < len(self.entries) or not unit or not ascending:
+            rate = Fraction(self._stream.average_rate or _RATE)
+            return range(len(self.entries)), 1 / rate, 0
+        # Frames show in the order of the decoding times, later by the decoder's delay.
+        end = slots[-1] + 1
+        return [*slots[delay:], *range(end, end + delay)], unit, max(1, self._length - end + 1)
+
+    def start(self, frame: int) -> int:
+        """The number of the packet from which to decode for a frame: the key frame before it.
+
+        It comes no later than the frame in both orders, of decoding and of showing, so frames that
+        refer to pictures before the key frame aren't decoded from it.
+        """
+        key = self.keys[frame]
+        at = bisect.bisect(self._starts, (self._numbers[key], math.inf)) - 1
+        while at >= 0 and self._starts[at][1] > key:
+            at -= 1
+        return self._starts[at][0] if at >= 0 else 0
+
+    def count(self, frames: Sequence[int], starts: Sequence[int]) -> int:
+        """How many packets have to be decoded for these frames from these starts, ascending."""
+        count = end = 0
+        for frame, start in zip(frames, starts, strict=True):
+            start = max(start, end)
+            end = max(end, self._numbers[self.keys[frame]] + self._delay + 1)
+            count += max(0, end - start)
+        return count

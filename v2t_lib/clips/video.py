@@ -8,22 +8,25 @@ a short one.
 import contextlib
 import itertools
 import math
+import mmap
 from collections import deque
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from v2t_lib.clips.background import flatten
-from v2t_lib.clips.limits import check_canvas, check_video
+from v2t_lib.clips.colour import PictureConverter, flatten
 from v2t_lib.clips.packets import DECODER_OPTIONS, Packets, choose_stream, find_alpha, open_video
-from v2t_lib.clips.subframe import FrameError
-from v2t_lib.clips.timeline import Timeline
-from v2t_lib.clips.video_picture import PictureConverter
+from v2t_lib.clips.problems import FrameError, check_canvas, check_decoded
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+    from av.video.codeccontext import VideoCodecContext
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
 
 #: Decoders that read the transparency of WebM, which FFmpeg's own ignore.
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
-#: What a packet of WebM holds the transparency as.
-_ALPHA = "matroska_block_additional"
 
 
 class _SeekError(Exception):
@@ -36,7 +39,7 @@ class Video:
     Args:
         kind: "mov", "matroska" or "avi", as `sniff` returns it.
         data: The file: bytes, or a memory map of it.
-        index: The stream's number in the file; by default the best one is chosen.
+        number: Which of its video streams; by default the best one is chosen.
 
     Attributes:
         size: Width and height in pixels.
@@ -45,23 +48,22 @@ class Video:
         ClipError: `not-a-clip` where there is no video stream, `corrupt`, `too-big`.
     """
 
-    def __init__(self, kind: str, data: bytes, index: int | None = None):
+    def __init__(self, kind: str, data: bytes | mmap.mmap, number: int | None = None):
         container = open_video(kind, data)
-        stream = choose_stream(container) if index is None else container.streams[index]
-        self._stream, self._context = stream, _decoder(stream)
+        stream = choose_stream(container) if number is None else container.streams.video[number]
+        self._context = _decoder(stream)
         self._picture = PictureConverter(kind, stream.codec_context)
         self.size = stream.codec_context.width, stream.codec_context.height
         check_canvas(*self.size)
         self._packets = Packets(kind, data, container, stream)
         self._stamped = kind != "avi" and stream.time_base and self._packets.have_stamps()
-        self._set_timeline()
-        alpha = find_alpha(container, stream) if index is None else None
+        self._set_times()
+        alpha = find_alpha(container, stream) if number is None else None
         self._alpha = None if alpha is None else Video(kind, data, alpha)
 
-    def _set_timeline(self) -> None:
+    def _set_times(self) -> None:
         self._delay = 0 if self._stamped else self._reorder_delay()
-        delay = None if self._stamped else self._delay
-        self._timeline = Timeline(self._packets, self._stream, delay)
+        self._packets.set_times(None if self._stamped else self._delay)
 
     def _reorder_delay(self) -> int:
         """How many packets more than its own the decoder needs before it returns a frame."""
@@ -75,7 +77,7 @@ class Video:
     @property
     def durations(self) -> list[float]:
         """Seconds that each frame shows."""
-        return self._timeline.durations
+        return self._packets.durations
 
     @property
     def fault(self) -> str:
@@ -85,7 +87,7 @@ class Video:
     def cut_at(self, error: FrameError) -> "Video":
         """The video that ends before a packet that doesn't decode."""
         self._packets.cut(error.number, error.reason)
-        self._set_timeline()
+        self._set_times()
         return self
 
     def render(self, numbers: Sequence[int]) -> Iterator[Image.Image]:
@@ -107,7 +109,7 @@ class Video:
     def _render(self, numbers: Sequence[int]) -> Iterator[Image.Image]:
         done = 0
         try:
-            for picture in self._decode(numbers, [self._timeline.start(n) for n in numbers]):
+            for picture in self._decode(numbers, [self._packets.start(n) for n in numbers]):
                 yield picture
                 done += 1
         except _SeekError:
@@ -115,27 +117,27 @@ class Video:
 
     def _decode(self, numbers: Sequence[int], starts: Sequence[int]) -> Iterator[Image.Image]:
         """Yields the frames of these numbers, each decoded from its start if not from earlier."""
-        keys, area = self._timeline.keys, self.size[0] * self.size[1]
-        pixels = area * self._timeline.count(numbers, starts)
+        keys, area = self._packets.keys, self.size[0] * self.size[1]
+        pixels = area * self._packets.count(numbers, starts)
         rate = len(self.durations) / sum(self.durations)
         goals, shown = deque(zip(numbers, starts, strict=True)), None
-        check_video(pixels, self.size, rate)
+        check_decoded(pixels, self.size, rate)
         for key, frame in self._frames(goals):
             # Frames may be larger than the header states.
             pixels += max(0, frame.width * frame.height - area)
-            check_video(pixels, self.size, rate)
+            check_decoded(pixels, self.size, rate)
             while goals and key >= keys[goals[0][0]]:
                 exact = key == keys[goals.popleft()[0]]
                 yield self._picture(frame if exact or shown is None else shown)
             if not goals:
                 return
             shown = frame
-        if goals and shown is None:
+        if shown is None:
             raise FrameError(0, "nothing decodes")
         for _ in goals:
             yield self._picture(shown)
 
-    def _frames(self, goals: deque) -> Iterator[tuple[float, object]]:
+    def _frames(self, goals: deque[tuple[int, int]]) -> "Iterator[tuple[float, VideoFrame]]":
         """Decodes packets; yields the key of each frame, and the frame.
 
         Args:
@@ -163,7 +165,7 @@ class Video:
             for place, frame in enumerate(frames):
                 key = frame.pts if self._stamped else number - self._delay + place
                 if landing is not None:
-                    if key != self._timeline.stamps[landing] or not frame.key_frame:
+                    if key != self._packets.stamps[landing] or not frame.key_frame:
                         raise _SeekError
                     landing = None
                 yield -math.inf if key is None else key, frame
@@ -178,19 +180,20 @@ class _AlphaDecoder:
     frame before; colours and transparency are streams, and so decoders, of their own.
     """
 
-    def __init__(self, own, name: str):
+    def __init__(self, own: "VideoCodecContext", name: str):
         import av
 
         self._colours, self._alpha = own, _limited(av.CodecContext.create(own.name, "r"))
         self._both = _limited(av.CodecContext.create(name, "r"))
 
-    def decode(self, packet) -> list:
+    def decode(self, packet: "Packet | None") -> "list[VideoFrame]":
         import av
 
         self._colours.decode(packet)
-        if packet is not None and packet.has_sidedata(_ALPHA):
+        if packet is not None and packet.has_sidedata("matroska_block_additional"):
             # After eight bytes that say what kind of addition it is.
-            self._alpha.decode(av.Packet(bytes(packet.get_sidedata(_ALPHA))[8:]))
+            addition = bytes(packet.get_sidedata("matroska_block_additional"))[8:]
+            self._alpha.decode(av.Packet(addition))
         return self._both.decode(packet)
 
     def flush_buffers(self) -> None:
@@ -198,13 +201,13 @@ class _AlphaDecoder:
             context.flush_buffers()
 
 
-def _limited(context):
+def _limited(context: Any) -> "VideoCodecContext":
     context.thread_count = 1
     context.options = dict(DECODER_OPTIONS)
     return context
 
 
-def _decoder(stream):
+def _decoder(stream: "VideoStream") -> "VideoCodecContext | _AlphaDecoder":
     """A decoder of the stream that yields its transparency too."""
     context = _limited(stream.codec_context)
     if stream.metadata.get("alpha_mode") == "1" and context.name in _ALPHA_DECODERS:

@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from v2t_lib.clips.decode import read_clip
+from v2t_lib.clips.files import read_clip
 from v2t_lib.errors import ClipError
 
 NFC, NFD = (unicodedata.normalize(form, "café.gif") for form in ("NFC", "NFD"))
@@ -29,7 +29,7 @@ NFC, NFD = (unicodedata.normalize(form, "café.gif") for form in ("NFC", "NFD"))
         ),
         ("ok.gif", "example.org/a.gif", "lacks http:// in front"),
         ("ok.gif", "file:///tmp/ok.gif", "file: URLs are not read; write the path alone"),
-        ("ok.gif", "~/ok.gif", "~ is not expanded here; write the whole path"),
+        ("ok.gif", "~/ok.gif", "~ is not expanded in a file; write the whole path"),
         ("ok.gif", "none.gif", "no such file$"),
         ("ok.gif", "", "Is a directory$"),
         ("ok.gif", "none/a.gif", "no such file, nor its folder$"),

@@ -1,0 +1,180 @@
+"""What makes a file no clip: another format, too large, a notice in place of a removed clip.
+
+Headers are checked before anything of the size that they state is allocated.
+"""
+
+import mmap
+from collections.abc import Iterable
+
+import numpy as np
+
+from v2t_lib.errors import ClipError
+
+#: Size in bytes of a file, except a local video's.
+MAX_BYTES = 100 * 2**20
+#: Pixels of one picture: 4096 x 2304, in any shape.
+MAX_PIXELS = 4096 * 2304
+#: Frames of an animation, and of a video: four hours at 60 a second.
+MAX_FRAMES, MAX_VIDEO_FRAMES = 20_000, 2**20
+#: Pixels to decode for one request, of an animation (2,600 frames of 500 x 400) and of a video,
+#: which decodes faster (4,142 frames of 1920 x 1080).
+MAX_DECODED, MAX_VIDEO_DECODED = 2**29, 2**33
+
+VIDEOS = ("mov", "matroska", "avi")
+_SIGNATURES = (
+    ("gif", 0, b"GIF87a"),
+    ("gif", 0, b"GIF89a"),
+    ("png", 0, b"\x89PNG\r\n\x1a\n"),
+    ("webp", 8, b"WEBP"),
+    ("jpeg", 0, b"\xff\xd8\xff"),
+    ("avi", 8, b"AVI "),
+    ("matroska", 0, b"\x1a\x45\xdf\xa3"),
+    ("bmp", 0, b"BM"),
+)
+_MOV_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
+#: Videos that are recognised but not read.
+_OTHERS = (
+    ("Flash video", b"FLV"),
+    ("Windows Media video", b"\x30\x26\xb2\x75"),
+    ("Ogg video", b"OggS"),
+    ("MPEG video", b"\0\0\1\xba"),
+    ("an MPEG transport stream", b"G@"),
+)
+_SHRINK = "scale it down first: ffmpeg -i IN -vf scale=-2:480"
+
+
+class FrameError(Exception):
+    """A frame that doesn't decode; those before it may still be used.
+
+    Args:
+        number: The frame's number, from 0.
+        reason: The decoder's error.
+    """
+
+    def __init__(self, number: int, reason: object):
+        super().__init__(number, reason)
+        self.number, self.reason = number, str(reason) or type(reason).__name__
+
+
+def sniff(data: bytes | mmap.mmap) -> str:
+    """The format by the file's first bytes: "gif", "png", "webp", "jpeg", "bmp" or of `VIDEOS`.
+
+    MP4, MOV and AVIF share the name "mov" and WebM is "matroska", as in FFmpeg.
+
+    Raises:
+        ClipError: `not-a-clip` for any other file, `too-big` for pictures over `MAX_BYTES`.
+    """
+    for name, at, signature in _SIGNATURES:
+        if data[at : at + len(signature)] == signature:
+            if name not in VIDEOS and len(data) > MAX_BYTES:
+                raise _too_big(f"{MAX_BYTES:,} bytes", f"{len(data):,}; {_SHRINK} OUT.mp4")
+            return name
+    if data[4:8] in _MOV_BOXES:
+        return "mov"
+    read = "GIF, APNG, WebP, AVIF, MP4, WebM, MOV, AVI"
+    raise ClipError(
+        "not-a-clip", f"expected {read} or a picture. Received: {_describe(data[:512], len(data))}"
+    )
+
+
+def _describe(data: bytes, length: int) -> str:
+    """Describes a file that is no clip: servers often send a page instead."""
+    if not data:
+        return "no bytes at all"
+    for name, signature in _OTHERS:
+        if data.startswith(signature):
+            return f"{name}; turn it into an MP4 first: ffmpeg -i IN OUT.mp4"
+    start = data.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith((b"<!doctype html", b"<html", b"<head", b"<script")):
+        return "an HTML page"
+    if start.startswith((b"<?xml", b"<error", b"{", b"<svg")):
+        return "a text answer, not a clip"
+    return f"{length:,} bytes that begin with {bytes(data[:12])!r}"
+
+
+def _too_big(most: str, received: str) -> ClipError:
+    return ClipError("too-big", f"expected at most {most}. Received: {received}")
+
+
+def check_canvas(width: int, height: int) -> None:
+    """Checks the size of one picture.
+
+    Raises:
+        ClipError: `corrupt` where it has no pixels, `too-big` over `MAX_PIXELS`.
+    """
+    if width < 1 or height < 1:
+        raise ClipError("corrupt", f"expected a canvas. Received: {width} x {height} pixels")
+    if width * height > MAX_PIXELS:
+        most = f"{MAX_PIXELS:,} pixels, such as 4096 x 2304"
+        raise _too_big(most, f"{width} x {height}; {_SHRINK} OUT")
+
+
+def check_frames(count: int, limit: int) -> None:
+    """Checks the number of frames.
+
+    Raises:
+        ClipError: `too-big` over `limit`.
+    """
+    if count > limit:
+        cut = "more; cut out a minute first: ffmpeg -i IN -t 60 OUT"
+        raise _too_big(f"{limit:,} frames", cut)
+
+
+def check_decoded(pixels: int, size: tuple[int, int], rate: float | None = None) -> None:
+    """Checks how many pixels have to be decoded and composed for the requested frames.
+
+    Args:
+        pixels: Of all frames to decode.
+        size: Width and height of a frame.
+        rate: Frames a second of a video; None for an animation.
+
+    Raises:
+        ClipError: `too-big` over `MAX_DECODED`, or a video's `MAX_VIDEO_DECODED`.
+    """
+    limit = MAX_DECODED if rate is None else MAX_VIDEO_DECODED
+    if pixels <= limit:
+        return
+    width, height = size
+    most, received = (count // (width * height) for count in (limit, pixels))
+    expected, advice = f"{most:,} frames of {width} x {height} to decode", f"{_SHRINK} OUT.mp4"
+    if rate is not None:
+        expected += f" ({most / rate:.0f} s at {rate:.0f} a second)"
+        advice = (
+            "scale it down first, with a key frame every 30 frames: "
+            "ffmpeg -i IN -vf scale=-2:480 -g 30 OUT.mp4"
+        )
+    raise _too_big(expected, f"{received:,}; {advice}")
+
+
+#: A placeholder is what image hosts serve for a removed clip: one plain colour with a line or two
+#: of small text, which doesn't move. In levels of 255, on the channel that differs most: no pixel
+#: of any frame differs by more than `STILL_LEVELS` from the first frame, and `UNIFORM_SHARE` of the
+#: first frame's pixels are within `UNIFORM_LEVELS` of its median colour.
+STILL_LEVELS, UNIFORM_LEVELS, UNIFORM_SHARE = 8, 16, 0.9
+
+
+def is_static(frames: np.ndarray) -> bool:
+    """Whether uint8 frames `(T, H, W, 3)` differ by at most `STILL_LEVELS` from one another."""
+    return int((frames.max(axis=0) - frames.min(axis=0)).max()) <= STILL_LEVELS
+
+
+def uniform_share(frame: np.ndarray) -> float:
+    """The share of pixels of uint8 `(H, W, 3)` within `UNIFORM_LEVELS` of their median colour."""
+    near = np.ones(frame.shape[:2], bool)
+    for channel in np.moveaxis(frame, -1, 0):
+        below = np.bincount(channel.ravel(), minlength=256).cumsum()
+        median = int(np.searchsorted(below, channel.size / 2))
+        near &= channel >= max(median - UNIFORM_LEVELS, 0)
+        near &= channel <= min(median + UNIFORM_LEVELS, 255)
+    return float(near.mean())
+
+
+def is_placeholder(frames: Iterable[np.ndarray]) -> bool:
+    """Whether frames, uint8 `(H, W, 3)` at their native size, are a host's placeholder."""
+    frames = iter(frames)
+    first = next(frames)
+    if uniform_share(first) < UNIFORM_SHARE:
+        return False
+    return all(
+        frame.shape == first.shape and is_static(np.stack([first, frame])) for frame in frames
+    )
