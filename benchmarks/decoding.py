@@ -26,8 +26,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 
 from helpers.video_corpus import video
 
-from v2t_lib.clips.animation import read_animation
-from v2t_lib.clips.decode import decode_clip
+from v2t_lib.clips.decode import decode_clip, read_animation
 from v2t_lib.datasets.shapes import draw, encode_gif
 from v2t_lib.specs import ClipSpec
 

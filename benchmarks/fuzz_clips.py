@@ -27,9 +27,8 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from v2t_lib.clips.problems import sniff
-
 from v2t_lib.clips.decode import decode_clip, iter_frames
+from v2t_lib.clips.problems import sniff
 from v2t_lib.errors import ClipError
 from v2t_lib.specs import ClipSpec
 

@@ -1,4 +1,4 @@
-"""A clip that isn't there: what is said of it, and what lies near."""
+"""Clips in folders and lists; reading one; a clip that isn't there, and what lies near."""
 
 import os
 import threading
@@ -6,8 +6,8 @@ import unicodedata
 
 import pytest
 
-from v2t_lib.clips.files import read_clip
-from v2t_lib.errors import ClipError
+from v2t_lib.clips.files import clips_in, folder_clips, read_clip
+from v2t_lib.errors import ClipError, DataError
 
 NFC, NFD = (unicodedata.normalize(form, "café.gif") for form in ("NFC", "NFD"))
 
@@ -72,3 +72,22 @@ def test_a_pipe_is_read_and_one_without_a_writer_is_not_waited_for(tmp_path):
     assert read_clip(f"/dev/fd/{reading}") == b"GIF89a"
     writer.join()
     os.close(reading)
+
+
+def test_files_folders_and_lists_become_clips_in_order(tmp_path):
+    for name in ("b/2.GIF", "b/a/1.mp4", "b/.hidden/3.gif", "b/.4.gif", "b/notes.txt", "b/5.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "list.tsv").write_text("x.gif\tnoted\nhttps://example.org/y.gif\n/z.gif\n")
+    found = list(clips_in("5.png", tmp_path / "b", tmp_path / "list.tsv", "https://a.org/b.txt"))
+    inside, listed = [f"{tmp_path}/b/2.GIF", f"{tmp_path}/b/a/1.mp4"], f"{tmp_path}/x.gif"
+    urls = ["https://example.org/y.gif", "/z.gif", "https://a.org/b.txt"]
+    assert found == ["5.png", *inside, listed, *urls]
+    assert folder_clips(tmp_path / "b") == ["2.GIF", "a/1.mp4"]
+
+
+def test_a_folder_without_clips_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"names end in \.gif, .*Received: none"):
+        list(clips_in(tmp_path))
+    with pytest.raises(DataError, match="a folder of clips at .*Received: nothing of that name"):
+        folder_clips(tmp_path / "none")

@@ -11,16 +11,15 @@ from pathlib import Path
 from v2t_lib.captions_file import cell, is_url, without_password
 from v2t_lib.cli.flags import add_json, add_model, share
 from v2t_lib.cli.spark import add_spark, check_spark, say_table
-from v2t_lib.clips.folder import clips_in
-from v2t_lib.clips.missing import shown
+from v2t_lib.clips.files import clips_in, shown
 from v2t_lib.errors import ModelError, V2TError
 from v2t_lib.progress import log
 
 
 def add_arguments(parser):
     add = parser.add_argument
-    text = "a GIF, APNG, WebP, MP4, MOV, WebM or AVI: a path or URL; or a folder of clips; with "
-    text += "--spark also a TSV or TXT list of clips, a row each"
+    text = "a GIF, APNG, WebP, MP4, MOV, WebM or AVI: a path or URL; a folder of "
+    text += "clips; or a TSV or TXT list of clips, a row each"
     add("files", nargs="+", metavar="FILE|FOLDER", help=text)
     text = "no caption where the clip is unlike the training data, or where the model is less sure "
     text += "of it than of the captions of this share of held-out clips: 0.9 leaves out a tenth"
@@ -71,15 +70,6 @@ def _print_error(file: str, error: str, as_json: bool) -> None:
         print(json.dumps({"file": file, "error": error}, ensure_ascii=False))
 
 
-def _clips_of(files: list[str]) -> list[str]:
-    """The files, each folder replaced by the clips in it."""
-    found = []
-    for file in files:
-        inside = clips_in(file) if os.path.isdir(file) else None
-        found += [file] if inside is None else [os.path.join(file, name) for name in inside]
-    return found
-
-
 def _source(clip: str, folder: str) -> str:
     """A clip's source in a captions file that lies in `folder`, or anywhere if there is none."""
     if is_url(clip):
@@ -97,7 +87,7 @@ def run(args) -> int:
     from v2t_lib.models.saving import load
     from v2t_lib.views.review import Review
 
-    files = _clips_of(args.files)
+    files = list(clips_in(*args.files))
     folder = args.files[0] if len(args.files) == 1 and os.path.isdir(args.files[0]) else ""
     captioner, failed = load(args.model), 0
     least = _least_log_prob(captioner, args.abstain)

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from v2t_lib.captions_file import cell
 from v2t_lib.cli.flags import add_json, add_model, number
-from v2t_lib.clips.folder import clips_in
-from v2t_lib.clips.missing import shown
+from v2t_lib.clips.files import folder_clips, shown
 from v2t_lib.progress import log
 
 
@@ -68,7 +67,7 @@ def run(args) -> int:
     from v2t_lib.search.query import known_words, search
     from v2t_lib.views.found import save_found
 
-    clips_in(args.folder)  # refuses what is no folder of clips, before an index is made in it
+    folder_clips(args.folder)  # refuses what is no folder of clips, before an index is made in it
     captioner = load(args.model)
     _, unknown = known_words(captioner, args.sentence)
     if unknown:

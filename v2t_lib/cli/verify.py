@@ -12,7 +12,7 @@ from pathlib import Path
 from v2t_lib.captions_file import cell, without_password
 from v2t_lib.cli.flags import WrongUsage, add_json, add_model
 from v2t_lib.cli.spark import add_spark, check_spark, say_table
-from v2t_lib.clips.missing import shown
+from v2t_lib.clips.files import shown
 from v2t_lib.errors import ClipError, SentenceError
 from v2t_lib.progress import log
 

@@ -1,5 +1,5 @@
-"""Decoding: the bytes of a GIF, APNG, WebP or video to RGB frames, sampled evenly in time.
+"""Clips: from bytes of any format to frames as Chromium shows them, sampled evenly in time.
 
-May import `specs` and `errors`, NumPy, Pillow and PyAV; no network, no TensorFlow.
-Start reading at `decode`: everything else calls its `decode_clip`.
+May import `captions_file`, `specs` and `errors`, NumPy, Pillow and PyAV; no network, no TensorFlow.
+Start reading at `decode`; `files` finds and reads clips, `problems` says what makes a file none.
 """

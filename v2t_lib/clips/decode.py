@@ -8,14 +8,12 @@ import dataclasses
 import mmap
 import struct
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from v2t_lib.clips.animation import Animation
 from v2t_lib.clips.apng import read_png
-from v2t_lib.clips.files import read_clip
 from v2t_lib.clips.gif import read_gif
 from v2t_lib.clips.pictures import read_still, read_webp
 from v2t_lib.clips.problems import (
@@ -214,14 +212,6 @@ def decode_clip(data: bytes | mmap.mmap | np.ndarray, spec: ClipSpec) -> Clip:
     if single:
         raise ClipError("still", "expected a clip of at least 2 frames. Received: a single picture")
     return clip
-
-
-def decode_file(path: str | Path, spec: ClipSpec) -> Clip | ClipError:
-    """A file as `decode_clip` decodes it, or why it can't be: worker processes return errors."""
-    try:
-        return decode_clip(read_clip(path), spec)
-    except ClipError as error:
-        return error
 
 
 def _refuse_placeholder(source: Animation | Video) -> None:

@@ -9,8 +9,8 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from v2t_lib.captions_file import is_url, iter_pairs, iter_rows
-from v2t_lib.clips.folder import clips_in
+from v2t_lib.captions_file import is_url, iter_pairs
+from v2t_lib.clips.files import clips_in
 from v2t_lib.cluster.jobs import CaptionJob, FetchJob, PackJob, VerifyJob
 from v2t_lib.cluster.plan import PLAN_FILE, Plan, begun_plan, digest_of, plan_clips, plan_rows
 from v2t_lib.cluster.results import Joined, join_manifests, join_shards, join_tables
@@ -21,9 +21,6 @@ from v2t_lib.errors import ClusterError, DataError
 from v2t_lib.fetching.layout import NO_SPLIT
 from v2t_lib.fetching.policy import RetryPolicy
 from v2t_lib.specs import ClipSpec
-
-#: What the names of lists of clips end in, so that they aren't taken for clips.
-LISTS = (".tsv", ".txt")
 
 
 @contextlib.contextmanager
@@ -134,18 +131,8 @@ def pack_clips(
 
 def _named_clips(files: Sequence[str]) -> Iterator[dict]:
     """Every clip as it is named and where it is: files, those in folders, and those in lists."""
-    for file in files:
-        if file.lower().endswith(LISTS):
-            for _, (name, *_) in iter_rows(file):
-                yield _clip(name, os.path.dirname(file))
-        elif os.path.isdir(file):
-            yield from (_clip(os.path.join(file, name)) for name in clips_in(file))
-        else:
-            yield _clip(file)
-
-
-def _clip(name: str, folder: str = "") -> dict:
-    return {"file": name, "source": name if is_url(name) else _absolute(os.path.join(folder, name))}
+    for file in clips_in(*files):
+        yield {"file": file, "source": _absolute(file)}
 
 
 def _absolute(source: str) -> str:

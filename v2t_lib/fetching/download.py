@@ -13,7 +13,8 @@ from random import uniform
 from time import monotonic
 
 from v2t_lib.captions_file import without_password
-from v2t_lib.clips.decode import Clip, decode_clip, read_clip
+from v2t_lib.clips.decode import Clip, decode_clip
+from v2t_lib.clips.files import read_clip
 from v2t_lib.errors import ClipError
 from v2t_lib.fetching.http import Client, RetryableError
 from v2t_lib.fetching.layout import PartialFile

@@ -22,7 +22,7 @@ import urllib3
 from urllib3.util import make_headers, parse_url
 
 from v2t_lib import __version__
-from v2t_lib.clips.limits import MAX_BYTES
+from v2t_lib.clips.problems import MAX_BYTES
 from v2t_lib.errors import ClipError, writing
 from v2t_lib.fetching.layout import PartialFile
 

@@ -3,7 +3,8 @@
 import dataclasses
 import hashlib
 
-from v2t_lib.clips.decode import decode_clip, read_clip
+from v2t_lib.clips.decode import decode_clip
+from v2t_lib.clips.files import read_clip
 from v2t_lib.errors import ClipError
 from v2t_lib.shards.example import PackedClip
 from v2t_lib.shards.pack import packed

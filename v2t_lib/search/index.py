@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from v2t_lib.clips.decode import Clip
-from v2t_lib.clips.folder import clips_in, decode_file
+from v2t_lib.clips.files import folder_clips
 from v2t_lib.errors import ClipError
+from v2t_lib.fetching.downloader import decode_source
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.compiled import filled_up
 from v2t_lib.progress import Progress, log
@@ -71,7 +72,7 @@ def update(
     Raises:
         DataError: No folder of clips, or an index that can't be written.
     """
-    states = _states(folder, clips_in(folder))
+    states = _states(folder, folder_clips(folder))
     known = store.states()
     store.drop(known.keys() - states.keys())
     wanted = {file: state for file, state in states.items() if known.get(file) != state}
@@ -79,7 +80,7 @@ def update(
     if wanted:
         paths = [os.path.join(folder, file) for file in wanted]
         count = min(workers or os.cpu_count() or 1, len(paths))
-        with contextlib.closing(Workers(count, decode_file)) as crew:
+        with contextlib.closing(Workers(count, decode_source)) as crew:
             jobs = [(path, captioner.clip_spec) for path in paths]
             decoded = zip(wanted.items(), crew.run(jobs), strict=True)
             passing = _add(captioner, decoded, len(wanted), store)

@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image
 
 from v2t_lib.captions_file import Record
-from v2t_lib.clips.decode import Clip, decode_clip, iter_frames, read_clip, sample_times
+from v2t_lib.clips.decode import Clip, decode_clip, iter_frames, sample_times
+from v2t_lib.clips.files import read_clip
 from v2t_lib.errors import ClipError, DataError
 from v2t_lib.progress import Progress, log
 from v2t_lib.shards.example import PackedClip, clip_example, encode_strip
