@@ -89,5 +89,5 @@ def test_files_folders_and_lists_become_clips_in_order(tmp_path):
 def test_a_folder_without_clips_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"names end in \.gif, .*Received: none"):
         list(clips_in(tmp_path))
-    with pytest.raises(DataError, match="a folder of clips at .*Received: nothing of that name"):
+    with pytest.raises(DataError, match=r"a folder of clips at .*Received: nothing of that name"):
         folder_clips(tmp_path / "none")
