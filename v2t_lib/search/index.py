@@ -13,7 +13,7 @@ import numpy as np
 from v2t_lib.clips.decode import Clip
 from v2t_lib.clips.files import folder_clips
 from v2t_lib.errors import ClipError
-from v2t_lib.fetching.downloader import decode_source
+from v2t_lib.fetching.download import decode_source
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.compiled import filled_up
 from v2t_lib.progress import Progress, log
