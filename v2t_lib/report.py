@@ -1,7 +1,6 @@
 """The page of an evaluation: its figures, the learning curves, the first clips and the worst."""
 
 import dataclasses
-import html
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,12 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from v2t_lib.evaluation import Prediction
-from v2t_lib.metrics.tables import Figure, figures, headline
+from v2t_lib.metrics.tables import figures, headline
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.shards.reader import ShardDataset, Shards
 from v2t_lib.views.curves import curves
-from v2t_lib.views.inspector import fragment, write_page
-from v2t_lib.views.templates import data_url, filled
+from v2t_lib.views.heatmap import HEAT_OPACITY
+from v2t_lib.views.inspector import cards
+from v2t_lib.views.pages import data_url, write_page
 
 #: How many of the worst captions are shown.
 WORST = 6
@@ -46,20 +46,12 @@ def worst(
     return [dataclasses.replace(predictions[place], shown=caption) for place, caption in pairs]
 
 
-def _row(figure: Figure) -> str:
-    name, value, meaning = map(html.escape, (figure.name, figure.value, figure.meaning))
-    mark = f'<span class="{figure.mark}">{figure.mark}</span>' if figure.mark else ""
-    return (
-        f'<tr><th scope="row">{name}</th><td class="value">{value}</td>'
-        f"<td>{mark}</td><td>{meaning}</td></tr>"
-    )
-
-
-def _inspector(predictions: Sequence[Prediction]) -> str:
-    return fragment(
-        [p.shown for p in predictions if p.shown],
-        [p.source for p in predictions],
-        [" | ".join(p.references) for p in predictions],
+def _cards(predictions: Sequence[Prediction]) -> list[dict]:
+    shown = [p for p in predictions if p.shown]
+    return cards(
+        [p.shown for p in shown if p.shown],
+        [p.source for p in shown],
+        [" | ".join(p.references) for p in shown],
     )
 
 
@@ -81,25 +73,21 @@ def save_report(
         predictions: Likewise.
         run: The run whose learning curves are shown, where it has any.
     """
-    plotted = ""
     history = Path(run) / "history.csv"
-    if history.exists() and history.stat().st_size:
-        picture = data_url(curves(run), "png")
-        alt = "sequence loss and next-word accuracy by epoch, in training and validation"
-        plotted = f'<h2>Learning curves</h2>\n<img class="curves" src="{picture}" alt="{alt}">'
-    doubts = (f'<p class="careful">Careful: {html.escape(d)}</p>' for d in scores["doubts"])
-    above = filled(
-        "report.html",
-        HEADLINE=html.escape(headline(scores)),
-        DOUBTS="\n".join(doubts),
-        ROWS="\n".join(map(_row, figures(scores))),
-        CURVES=plotted,
-    )
-    first = [prediction for prediction in predictions if prediction.shown]
+    trained = history.exists() and history.stat().st_size
     lowest = worst(captioner, shards, predictions, scores["beam"])
-    inspectors = (
-        f"<h2>The worst {len(lowest)}, by CIDEr, with {scores['beam']} beams</h2>\n"
-        f"{_inspector(lowest)}\n"
-        f"<h2>The first {len(first)}, greedily</h2>\n{_inspector(first)}"
+    first = [prediction for prediction in predictions if prediction.shown]
+    write_page(
+        path,
+        "report.html",
+        title="Video-to-Text on held-out clips",
+        headline=headline(scores),
+        doubts=scores["doubts"],
+        figures=figures(scores),
+        curves=data_url(curves(run), "png") if trained else "",
+        groups=[
+            (f"The worst {len(lowest)}, by CIDEr, with {scores['beam']} beams", _cards(lowest)),
+            (f"The first {len(first)}, greedily", _cards(first)),
+        ],
+        opacity=HEAT_OPACITY,
     )
-    write_page(path, "Video-to-Text on held-out clips", above, inspectors)

@@ -92,10 +92,12 @@ def test_inspect_puts_claims_beside_the_caption(model, tmp_path, capsys):
     assert "1 of 2 files are not on the page" in capsys.readouterr().err
     text = page.read_text(encoding="utf-8")
     caption, red, zebra = json.loads(re.search(r"const clips = (.*);\n", text).group(1))
-    assert "claim" not in caption and caption["name"] == clip
+    assert caption["marks"] is None and caption["name"] == clip
     for card, sentence in ((red, "a red star"), (zebra, "A red zebra")):
         assert main(["verify", clip, sentence, "--model", model, "--json"]) == 0
-        assert card["claim"] == json.loads(capsys.readouterr().out)
+        row = json.loads(capsys.readouterr().out)
+        assert card["evidence"] == row["frame"]
+        assert [mark["word"] for mark in card["marks"]] == [word["word"] for word in row["words"]]
     assert [mark["sign"] for mark in zebra["marks"]][2] == "?"
     assert main(["inspect", *files, "--claim", "!", "--model", model]) == 1
     assert "expected a sentence with a word" in capsys.readouterr().err

@@ -20,22 +20,22 @@ LIFTS = {"a": 0.1, "red": math.log(12), "star": -math.log(40), "spins": -0.2, "z
 
 
 def test_words_are_marked_by_sign_and_strength():
-    a, red, star, spins, zebra = marks(claim(LIFTS))
+    a, red, star, spins, zebra = marks(claim(LIFTS).words)
     assert [mark.side for mark in (a, red, star, spins, zebra)] == [
         "for", "for", "against", "against", ""]  # fmt: skip
     assert [mark.sign for mark in (a, red, star, spins, zebra)] == ["", "+", "−", "", "?"]
-    assert 0 < a.strength < spins.strength < red.strength < star.strength == 1
+    assert 0 < a.alpha < spins.alpha < red.alpha < star.alpha == 0.7
     assert red.note == "12 times as likely with the clip"
     assert star.note == "40 times less likely with the clip; the model expects “blue”"
     assert a.note == spins.note == "about as likely without the clip"
-    assert zebra.note == "the model doesn't know this word" and zebra.strength == 0
+    assert zebra.note == "the model doesn't know this word" and zebra.alpha == 0
 
 
 @pytest.mark.parametrize(
     ("lift", "said"), [(0.5, "1.6 times"), (math.log(9.96), "10 times"), (80, "over 1,000 times")]
 )
 def test_factors_are_rounded_as_one_says_them(lift, said):
-    (mark,) = marks(claim({"red": lift}))
+    (mark,) = marks(claim({"red": lift}).words)
     assert mark.note == f"{said} as likely with the clip"
 
 

@@ -37,14 +37,12 @@ def pictures(text, kind):
         yield np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))).astype(int)
 
 
-def test_the_page_is_escaped_whole_and_needs_nothing_else(tmp_path, captioner):
-    found = claim(LIFTS, "refuted", 0.02, sentence="a red </script> $INSPECTOR <b>")
+def test_the_rows_of_json_and_the_sentence_are_on_the_page(tmp_path, captioner):
+    found = claim(LIFTS, "refuted", 0.02, sentence="a red </script> {{ 7 }} <b>")
     text = page_of(tmp_path, captioner, found)
-    assert not re.search(r"""(src|href)\s*=\s*["']?http|@import|fetch\(|import\(""", text)
-    assert "“a red &lt;/script&gt; $INSPECTOR &lt;b&gt;”" in text
-    assert text.count("</script>") == 2 and text.count('id="v2t-') == 1
+    assert "“a red &lt;/script&gt; {{ 7 }} &lt;b&gt;”" in text
+    assert text.count("</script>") == 3
     assert "my &lt;model&gt;.keras; calibrated on held-out clips" in text
-    assert not re.search(r"\$(MARKS|CLAIMS|LIMITS|MODEL|ROWS|ID|CLIPS|OPACITY)\b", text)
     (row,) = json.loads(re.search(r'id="verification">(.*)</script>', text).group(1))
     assert row == found.to_dict()
 

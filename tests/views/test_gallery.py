@@ -1,45 +1,25 @@
-"""Pages of clips: all that they show is in them, and nothing in a caption is taken for HTML."""
+"""Pages of clips: captions to look through, and what a search found."""
 
-import base64
 import csv
 import dataclasses
-import html.parser
-import io
-import re
 
-import numpy as np
 import pytest
 from helpers import tiny
 from helpers.captions import example
-from PIL import Image
+from helpers.pages import Parsed
 
 from v2t_lib.clips.decode import Clip
 from v2t_lib.models.verification import Verification, WordSupport
 from v2t_lib.models.verifier import Calibration, VerifierState
 from v2t_lib.search.query import Match
-from v2t_lib.views.found import save_found
-from v2t_lib.views.gallery import picture
+from v2t_lib.views.gallery import save_found
 from v2t_lib.views.review import COLUMNS, Review
 
-NASTY = """<script>alert(1)</script>$TITLE"'&"""
+NASTY = """<script>alert(1)</script>{{ title }}"'&"""
 
 
-class Parsed(html.parser.HTMLParser):
-    """The elements of a page as `(tag, attributes)`, and its text."""
-
-    def __init__(self, path):
-        super().__init__()
-        self.elements, self.text = [], ""
-        self.feed(path.read_text(encoding="utf-8"))
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_data(self, data):
-        self.text += data
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.elements if name == tag]
+def parsed(path):
+    return Parsed(path.read_text(encoding="utf-8"))
 
 
 @pytest.fixture
@@ -60,12 +40,9 @@ def review():
     return made
 
 
-def test_the_page_holds_all_it_shows_and_escapes_it(review, tmp_path):
+def test_the_page_shows_captions_marks_and_what_to_do(review, tmp_path):
     review.write_page(tmp_path / "page.html")
-    page = Parsed(tmp_path / "page.html")
-    assert len(page.all("script")) == 1 and not page.all("link") and not page.all("bad")
-    source = (tmp_path / "page.html").read_text()
-    assert not re.search(r"""(src|href)\s*=\s*["']?(http|//)|@import|fetch\(|import\(""", source)
+    page = parsed(tmp_path / "page.html")
     assert [image["alt"] for image in page.all("img")] == [
         "red star",
         f"perhaps {NASTY}",
@@ -87,7 +64,7 @@ def test_the_page_holds_all_it_shows_and_escapes_it(review, tmp_path):
         "keep it in my <clips>, beside the clips",
         "less sure of it than of 75%",
     ):
-        assert said in page.text
+        assert said in " ".join(page.text.split())
 
 
 def test_the_table_is_what_spreadsheets_read(review, tmp_path):
@@ -112,24 +89,9 @@ def test_a_model_without_calibration_says_what_is_not_known(tmp_path):
     review = Review(tiny.captioner(), hedge="peut-être")
     review.add("a.gif", "/clips/a.gif", example(("rouge",)))
     review.write_page(tmp_path / "page.html")
-    text = Parsed(tmp_path / "page.html").text
+    text = parsed(tmp_path / "page.html").text
     assert "isn't calibrated" in text and "“peut-être”" in text and "where you like" in text
     assert "surer than" not in text
-
-
-@pytest.mark.parametrize(("size", "shown"), [((20, 30), (120, 80)), ((400, 300), (192, 256))])
-def test_a_picture_is_the_frame_and_the_moving_clip(size, shown):
-    frames = np.zeros((3, *size, 3), np.uint8)
-    frames[1, ..., 0] = 200
-    tag = picture(frames, np.array([0.1, 0.3, 0.5]), 1, "a")
-    still, moving = (
-        Image.open(io.BytesIO(base64.b64decode(data)))
-        for data in re.findall(r'base64,([^"]+)"', tag)
-    )
-    assert still.size == moving.size == shown and moving.n_frames == 3
-    assert still.convert("RGB").getpixel((50, 50))[0] > 180
-    assert moving.convert("RGB").getpixel((50, 50))[0] < 20
-    assert f'width="{shown[0]}" height="{shown[1]}"' in tag
 
 
 def test_found_clips_are_shown_with_their_words(tmp_path):
@@ -141,11 +103,10 @@ def test_found_clips_are_shown_with_their_words(tmp_path):
     save_found(
         tmp_path / "page.html", NASTY, [match], [Clip(caption.frames, caption.seconds, None)]
     )
-    page = Parsed(tmp_path / "page.html")
-    assert len(page.all("script")) == len(page.all("article")) == 1 and not page.all("b")
-    assert not page.all("textarea")
-    kinds = [span.get("class") for span in page.all("span") if "class" in span]
-    assert kinds == ["for", "against", "mark"]
+    page = parsed(tmp_path / "page.html")
+    assert len(page.all("article")) == 1 and not page.all("b") and not page.all("textarea")
+    kinds = [span.get("data-sign", span.get("class")) for span in page.all("span") if span]
+    assert kinds == ["+", "−", "?", "mark"]
     notes = [span["title"] for span in page.all("span") if "title" in span]
     assert notes[1] == "7.4 times less likely with the clip; the model expects “star”"
     for said in (NASTY, "lift -0.38 nats a word", "evidence at 0.40 s", "+1.2", "-2.0", "zebra ?",

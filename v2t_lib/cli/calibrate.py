@@ -28,7 +28,7 @@ def run(args) -> int:
     from v2t_lib.files import replacing
     from v2t_lib.models.saving import load, save
     from v2t_lib.training.calibrate import calibrate
-    from v2t_lib.views.reliability import reliability_picture
+    from v2t_lib.views.curves import reliability_picture
 
     captioner = load(args.model)
     verifier = calibrate(

@@ -11,12 +11,6 @@ from v2t_lib.cli.flags import add_model
 from v2t_lib.errors import V2TError
 from v2t_lib.fetching.download import read_source
 
-#: A line for pages with claims.
-MARKS = (
-    "In a claim, words that are more likely with the clip than without are green, clear ones with "
-    "“+”; less likely ones are red, clear ones hatched and with “−”."
-)
-
 
 def add_arguments(parser):
     parser.add_argument("files", nargs="+", metavar="FILE", help="a clip: a path or URL")
@@ -53,7 +47,8 @@ def run(args) -> int:
             failed += 1
             print(f"{cell(without_password(file))}: {error}", file=sys.stderr)
     if cards:
-        save_page(args.out, *zip(*cards, strict=True), summary=MARKS if args.claim else "")
+        shown, names = zip(*cards, strict=True)
+        save_page(args.out, shown, names, calibration=captioner.verifier.calibration)
         print(args.out)
     if failed:
         print(f"{failed} of {len(args.files)} files are not on the page", file=sys.stderr)

@@ -65,7 +65,7 @@ def run(args) -> int:
     from v2t_lib.models.saving import load
     from v2t_lib.search.index import INDEX_FILE, open_index, update
     from v2t_lib.search.query import known_words, search
-    from v2t_lib.views.found import save_found
+    from v2t_lib.views.gallery import save_found
 
     folder_clips(args.folder)  # refuses what is no folder of clips, before an index is made in it
     captioner = load(args.model)

@@ -1,16 +1,18 @@
 """Animations of attention: the clip beside one word's heat map, as a GIF or an MP4."""
 
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
-import imageio.v3 as imageio
+import av
 import numpy as np
 from PIL import Image, ImageDraw
 
 from v2t_lib.clips.decode import sample_times
 from v2t_lib.files import replacing
-from v2t_lib.views.heatmap import enlarge, heat_maps, overlay
+from v2t_lib.views.heatmap import enlarge, heated
 from v2t_lib.views.lettering import font_for, right_to_left
+from v2t_lib.views.pages import encoded
 
 _HIGHLIGHT = "#f6a800"
 _FONT, _LINE, _MARGIN = 15, 19, 5
@@ -57,29 +59,26 @@ def side_by_side(
         uint8 `(T, height, 2 * width, 3)`, both even.
     """
     frames = enlarge(frames, width)
-    heated = overlay(frames, heat_maps(attention, frames.shape[:3], shift))
-    return np.stack(
-        [_above_caption(both, words, word) for both in np.concatenate([frames, heated], axis=2)]
-    )
+    both = np.concatenate([frames, heated(frames, attention, shift)], axis=2)
+    below = _caption(words, word, both.shape[2], both.shape[1] % 2)
+    return np.concatenate([both, np.broadcast_to(below, (len(both), *below.shape))], axis=1)
 
 
-def _above_caption(picture: np.ndarray, words: Sequence[str], highlighted: int) -> np.ndarray:
-    """Adds the caption below a picture, in lines as long as the picture is wide."""
-    pen = ImageDraw.Draw(Image.new("RGB", (1, 1)))
-    places, x, y = [], float(_MARGIN), picture.shape[0] + 4
+def _caption(words: Sequence[str], highlighted: int, width: int, odd: int) -> np.ndarray:
+    """The caption in lines of at most `width` pixels; its height is odd if `odd` is 1."""
+    lines: list[tuple[str, float, int, float]] = []  # word, x, y, length
+    x, y = float(_MARGIN), 4
     for word in words:
-        length = pen.textlength(word, font=font_for(word, _FONT))
-        if x > _MARGIN and x + length > picture.shape[1] - _MARGIN:
+        length = font_for(word, _FONT).getlength(word)
+        if x > _MARGIN and x + length > width - _MARGIN:
             x, y = _MARGIN, y + _LINE
-        places.append((x, y, length))
+        lines.append((word, x, y, length))
         x += length + 7
-    if right_to_left(words):
-        places = [(picture.shape[1] - x - length, y, length) for x, y, length in places]
     height = y + _LINE + 4
-    page = Image.new("RGB", (picture.shape[1], height + height % 2), "white")
-    page.paste(Image.fromarray(picture))
-    pen = ImageDraw.Draw(page)
-    for number, (word, (x, y, length)) in enumerate(zip(words, places, strict=True)):
+    page = Image.new("RGB", (width, height + (height + odd) % 2), "white")
+    pen, mirrored = ImageDraw.Draw(page), right_to_left(words)
+    for number, (word, start, y, length) in enumerate(lines):
+        x = width - start - length if mirrored else start
         if number == highlighted:
             pen.rectangle((x - 2, y, x + length + 2, y + _LINE - 1), fill=_HIGHLIGHT)
         font = font_for(word, _FONT)
@@ -101,12 +100,25 @@ def write_gif(path: str | Path, pictures: np.ndarray, durations: np.ndarray) -> 
     _check_suffix(path, ".gif")
     ends = np.round(100 * np.cumsum(durations)).astype(int)
     milliseconds = (10 * np.diff(ends, prepend=0)).tolist()
-    duration = milliseconds if len(pictures) > 1 else milliseconds[0]  # as Pillow has it
-    data = imageio.imwrite(
-        "<bytes>", pictures, plugin="pillow", extension=".gif", duration=duration, loop=0
-    )
+    data = animated(pictures, milliseconds, "gif")
     with replacing(path) as temporary:
         temporary.write_bytes(data)
+
+
+def animated(pictures: np.ndarray, milliseconds: Sequence[int], kind: str, **options) -> bytes:
+    """An animation that loops for ever, as the bytes of a GIF or a WebP.
+
+    Args:
+        pictures: uint8 `(T, H, W, 3)`.
+        milliseconds: How long each is shown.
+        kind: "gif" or "webp".
+        **options: Passed to Pillow.
+    """
+    first, *others = map(Image.fromarray, pictures)
+    # Of a single picture's duration Pillow takes no list.
+    duration = list(milliseconds) if others else milliseconds[0]
+    options |= {"save_all": True, "append_images": others, "duration": duration, "loop": 0}
+    return encoded(first, kind, **options)
 
 
 def write_mp4(path: str | Path, pictures: np.ndarray, durations: np.ndarray) -> None:
@@ -128,23 +140,18 @@ def write_mp4(path: str | Path, pictures: np.ndarray, durations: np.ndarray) -> 
     even = np.allclose(durations, durations[0], atol=1e-3)
     count = len(pictures) if even else round(total / _SHORTEST)
     numbers, _ = sample_times(list(durations), count)
+    rate = Fraction(count / total).limit_denominator(10_000)
+    options = {"movflags": "faststart"}
     with (
         replacing(path) as temporary,
-        # FFmpeg reopens the file by its name to move the index to the front: nothing may be left in
-        # a buffer, and of a relative name it would take "a:" for a protocol.
-        open(temporary.absolute(), "wb", buffering=0) as file,
-        imageio.imopen(
-            file,
-            "w",
-            plugin="pyav",
-            extension=".mp4",
-            container="mp4",
-            container_options={"movflags": "faststart"},
-        ) as video,
+        # Of a relative name FFmpeg would take "a:" for a protocol.
+        av.open(str(temporary.absolute()), "w", format="mp4", options=options) as video,
     ):
-        video.write(
-            pictures[numbers], codec="libx264", fps=count / total, out_pixel_format="yuv420p"
-        )
+        stream = video.add_stream("libx264", rate=rate, pix_fmt="yuv420p")
+        stream.height, stream.width = pictures.shape[1:3]
+        for number in numbers:
+            video.mux(stream.encode(av.VideoFrame.from_ndarray(pictures[number], "rgb24")))
+        video.mux(stream.encode())
 
 
 def _check_suffix(path: str | Path, suffix: str) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 from v2t_lib.models.caption import Caption
 from v2t_lib.models.verification import Verification, WordSupport
@@ -23,7 +24,7 @@ class Mark:
         word: The word.
         side: "for" or "against" the claim, by the sign of its lift; "" for a word that the model
             doesn't know. It gives the colour, green or red.
-        strength: How strong the colour is, 0 to 1.
+        alpha: Opacity of the colour, 0 to 0.7.
         sign: What is read without seeing colours: "+" for a word that the clip supports, "−" for
             one it contradicts, "?" for one that the model doesn't know, "" for others.
         note: What the mark means, as the rest of a sentence about the word.
@@ -31,28 +32,28 @@ class Mark:
 
     word: str
     side: str
-    strength: float
+    alpha: float
     sign: str
     note: str
 
 
-def marks(found: Verification) -> list[Mark]:
+def marks(words: Sequence[WordSupport]) -> list[Mark]:
     """A mark for each word of a claim."""
-    return [_mark(word) for word in found.words]
+    return [_mark(word) for word in words]
 
 
 def _mark(word: WordSupport) -> Mark:
     if word.lift is None:
         return Mark(word.word, "", 0.0, "?", "the model doesn't know this word")
     side = "for" if word.lift > 0 else "against"
-    strength = min(1.0, abs(word.lift) / STRONGEST)
+    alpha = round(0.7 * min(1.0, abs(word.lift) / STRONGEST), 3)
     if abs(word.lift) < CLEAR:
-        return Mark(word.word, side, strength, "", "about as likely without the clip")
+        return Mark(word.word, side, alpha, "", "about as likely without the clip")
     if word.lift > 0:
-        return Mark(word.word, side, strength, "+", f"{_times(word.lift)} as likely with the clip")
+        return Mark(word.word, side, alpha, "+", f"{_times(word.lift)} as likely with the clip")
     note = f"{_times(word.lift)} less likely with the clip"
     note += f"; the model expects “{word.instead}”" if word.instead else ""
-    return Mark(word.word, side, strength, "−", note)
+    return Mark(word.word, side, alpha, "−", note)
 
 
 def _times(lift: float) -> str:

@@ -1,9 +1,12 @@
-"""Learning curves: loss and accuracy by epoch, of a finished run or while a model trains."""
+"""Plots: loss and accuracy by epoch, of a run or while it trains, and how reliable verdicts are."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -18,36 +21,69 @@ def plot_history(history: pd.DataFrame, blind: pd.DataFrame | None = None) -> Fi
     """
     figure = Figure(figsize=(9, 3.2), dpi=80, layout="constrained")
     left, right = figure.subplots(1, 2)
-    epochs = history["epoch"] + 1
     for axes, name, title in (
         (left, "loss", "sequence loss, nats a token"),
         (right, "sequence_accuracy", "next-word accuracy (teacher forcing)"),
     ):
-        for column, label in ((name, "training"), (f"val_{name}", "validation")):
-            if column in history:
-                label = f"{label}: {history[column].iloc[-1]:.3f}"
-                axes.plot(epochs, history[column], marker="o", markersize=3, label=label)
-        axes.set(title=title, xlabel="epoch")
+        columns = {name: "training", f"val_{name}": "validation"}
+        known = history[[column for column in columns if column in history]]
+        labels = {column: f"{columns[column]}: {known[column].iloc[-1]:.3f}" for column in known}
+        lines = known.rename(columns=labels).set_index(history["epoch"] + 1)
+        lines.plot(ax=axes, title=title, xlabel="epoch", marker="o", markersize=3)
     if blind is not None and len(blind):
-        column = "val_loss" if "val_loss" in blind else "loss"
-        lowest = blind[column].min()
+        lowest = blind["val_loss" if "val_loss" in blind else "loss"].min()
         left.axhline(lowest, color="black", linestyle="--", label=f"blind: {lowest:.3f}")
+        left.legend()
     left.set_ylim(bottom=0)
     right.set_ylim(0, 1)
-    for axes in (left, right):
-        axes.legend()
     return figure
 
 
-def _png(run: Path, history: pd.DataFrame) -> bytes:
-    blind, file = run / "blind.csv", io.BytesIO()
-    plot_history(history, pd.read_csv(blind) if blind.exists() else None).savefig(file)
+def curves(run: str | Path, history: pd.DataFrame | None = None) -> bytes:
+    """The learning curves of a run as the bytes of a PNG.
+
+    Args:
+        run: The run's directory; its `blind.csv`, if there is one, is drawn too.
+        history: The rows to plot; by default those of its `history.csv`.
+    """
+    run = Path(run)
+    blind = pd.read_csv(run / "blind.csv") if (run / "blind.csv").exists() else None
+    return _png(
+        plot_history(pd.read_csv(run / "history.csv") if history is None else history, blind)
+    )
+
+
+def reliability_picture(bins: Sequence[dict[str, Any]]) -> bytes:
+    """The reliability diagram as the bytes of a PNG: of sentences with a probability of p, is a
+    share of p true? Each point has its number of sentences, and an area in proportion.
+
+    Args:
+        bins: From `metrics.verification_scores.reliability`: `Calibration.figures["reliability"]`.
+    """
+    table = pd.DataFrame(bins)
+    figure = Figure(figsize=(4.2, 4), dpi=80, layout="constrained")
+    axes = figure.subplots()
+    axes.axline((0, 0), slope=1, color="grey", linestyle="--", label="calibrated")
+    axes.plot(table["probability"], table["share"], color="tab:blue")
+    axes.scatter(table["probability"], table["share"], 20 + 600 * table["weight"], alpha=0.6)
+    for row in table.itertuples():
+        axes.annotate(str(row.claims), (row.probability, row.share), ha="center")
+    gap = np.sum(table["weight"] * np.abs(table["probability"] - table["share"]))
+    axes.set(
+        xlabel="probability that a sentence is true",
+        ylabel="share that is true",
+        xlim=(-0.08, 1.08),
+        ylim=(-0.08, 1.08),
+        title=f"expected calibration error {gap:.3f}",
+    )
+    axes.legend(loc="upper left")
+    return _png(figure)
+
+
+def _png(figure: Figure) -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
     return file.getvalue()
-
-
-def curves(run: str | Path) -> bytes:
-    """The learning curves of a run, from `history.csv` and `blind.csv`, as the bytes of a PNG."""
-    return _png(Path(run), pd.read_csv(Path(run) / "history.csv"))
 
 
 class LiveCurves(keras.callbacks.Callback):
@@ -59,7 +95,9 @@ class LiveCurves(keras.callbacks.Callback):
 
     def __init__(self, run: str | Path):
         super().__init__()
-        self.run, self.rows, self._display = Path(run), [], None
+        self.run = Path(run)
+        self.rows: list[dict[str, Any]] = []
+        self._display: Any = None
 
     def on_train_begin(self, logs=None):
         history = self.run / "history.csv"
@@ -68,13 +106,19 @@ class LiveCurves(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.rows.append({"epoch": epoch} | {k: float(v) for k, v in (logs or {}).items()})
-        self.show(_png(self.run, pd.DataFrame(self.rows)))
+        self.show(curves(self.run, pd.DataFrame(self.rows)))
 
     def show(self, picture: bytes) -> None:
         """Shows the curves, a PNG, in place of those of the epoch before."""
-        from IPython.display import Image, display
+        from IPython.display import Image
+
+        self.put(Image(data=picture))
+
+    def put(self, shown: Any) -> None:
+        """Shows something in place of what was shown before."""
+        from IPython.display import display
 
         if self._display is None:
-            self._display = display(Image(data=picture), display_id=True)
+            self._display = display(shown, display_id=True)
         else:
-            self._display.update(Image(data=picture))
+            self._display.update(shown)

@@ -3,23 +3,21 @@
 import bisect
 import dataclasses
 import html
-import io
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import ipywidgets as widgets
-from PIL import Image
 
 from v2t_lib.captions_file import Record
 from v2t_lib.fetching.manifest import MANIFEST_FILE, read_rows
 from v2t_lib.shards.example import Example
 from v2t_lib.shards.format import DatasetInfo
 from v2t_lib.shards.reader import ShardDataset
-from v2t_lib.views.animation import frame_durations
-from v2t_lib.views.heatmap import enlarge
+from v2t_lib.views.gallery import clip_picture
+from v2t_lib.views.pages import framed
 
-_ALL, _WIDTH, _PER_PAGE, _MOST_CAPTIONS = "all", 176, 8, 5
+_ALL, _PER_PAGE, _MOST_CAPTIONS = "all", 8, 5
 #: The verdict on a clip that is in a shard; others are named in `errors.VERDICTS`.
 _OK = "ok"
 #: The state of a clip that no manifest has a row for yet.
@@ -85,49 +83,6 @@ def _read(folder: str | Path, shard: str, sources: set[str]) -> Iterator[Example
             return
 
 
-def _webp(example: Example) -> bytes:
-    """The clip as an animation that loops, as the bytes of a WebP."""
-    pictures = [Image.fromarray(frame) for frame in enlarge(example.frames, _WIDTH)]
-    milliseconds = [round(1000 * seconds) for seconds in frame_durations(example.seconds)]
-    file = io.BytesIO()
-    pictures[0].save(
-        file,
-        "WEBP",
-        save_all=True,
-        append_images=pictures[1:],
-        duration=milliseconds,
-        loop=0,
-        quality=85,
-    )
-    return file.getvalue()
-
-
-def _card(entry: Entry, clip: bytes | None) -> widgets.VBox:
-    captions = entry.record.captions
-    lines = [f"<div>{html.escape(text)}</div>" for text in captions[:_MOST_CAPTIONS]]
-    if len(captions) > _MOST_CAPTIONS:
-        lines.append(f"<div><i>and {len(captions) - _MOST_CAPTIONS} more</i></div>")
-    colour = "#00795a" if entry.verdict == _OK else "#c62828"
-    about = (
-        f"<small>{html.escape(entry.split)} · "
-        f"<b style='color: {colour}'>{html.escape(entry.verdict)}</b> "
-        f"{html.escape(entry.why)}<br>"
-        f"<span style='overflow-wrap: anywhere'>{html.escape(entry.record.source)}</span></small>"
-    )
-    style = "line-height: 1.3; white-space: normal"
-    text = widgets.HTML(f"<div style='{style}'>{about}{''.join(lines)}</div>")
-    picture = (
-        widgets.Image(value=clip, format="webp", width=_WIDTH)
-        if clip
-        else widgets.HTML(
-            f"<div style='width: {_WIDTH}px; height: 6rem; line-height: 6rem; color: #666; "
-            "background: #eee; text-align: center'>no clip</div>"
-        )
-    )
-    layout = widgets.Layout(width=f"{_WIDTH + 24}px", margin="4px", overflow="hidden")
-    return widgets.VBox([picture, text], layout=layout)
-
-
 class DatasetBrowser(widgets.VBox):
     """Pages through the clips of a data set; shows each as the model sees it.
 
@@ -158,8 +113,7 @@ class DatasetBrowser(widgets.VBox):
         small = {"layout": widgets.Layout(width="3rem")}
         self.back = widgets.Button(icon="chevron-left", tooltip="page before", **small)
         self.forward = widgets.Button(icon="chevron-right", tooltip="next page", **small)
-        self.position = widgets.HTML()
-        self.cards = widgets.HBox(layout=widgets.Layout(flex_flow="row wrap"))
+        self.position, self.cards = widgets.HTML(), widgets.HTML()
         for field in (self.text, self.split, self.verdict):
             field.observe(lambda _: self.select(), "value")
         self.back.on_click(lambda _: self.show(self.page - 1))
@@ -190,13 +144,15 @@ class DatasetBrowser(widgets.VBox):
         first = self.page * _PER_PAGE
         shown = self.found[first : first + _PER_PAGE]
         try:
-            clips = self._clips(shown)
+            pictures = self._pictures(shown)
         except Exception as error:
             # Front ends don't show what a callback raises.
-            reason = html.escape(f"{type(error).__name__}: {error}")
-            self.position.value = f"<span style='color: #c62828'>{reason}</span>"
+            self.position.value = html.escape(f"⚠ {type(error).__name__}: {error}")
             return
-        self.cards.children = [_card(entry, clips.get(entry)) for entry in shown]
+        cards = [
+            {"entry": entry, "picture": pictures.get(entry.record.source, {})} for entry in shown
+        ]
+        self.cards.value = framed("dataset.html", title="", cards=cards, most=_MOST_CAPTIONS)
         self.back.disabled, self.forward.disabled = self.page == 0, self.page == last
         self.position.value = (
             f"{first + 1:,} to {first + len(shown):,} of {len(self.found):,} clips"
@@ -204,12 +160,14 @@ class DatasetBrowser(widgets.VBox):
             else "no such clip"
         )
 
-    def _clips(self, shown: Sequence[Entry]) -> dict[Entry, bytes]:
-        """Animations of the clips on a page; each shard is read once."""
-        clips, place = {}, (lambda entry: (entry.split, entry.shard))
-        for (split, shard), of_shard in itertools.groupby(sorted(shown, key=place), place):
-            by_source = {entry.record.source: entry for entry in of_shard if entry.verdict == _OK}
-            if by_source:
-                for example in _read(self.shards[split], shard, set(by_source)):
-                    clips[by_source[example.source]] = _webp(example)
-        return clips
+    def _pictures(self, shown: Sequence[Entry]) -> dict[str, dict]:
+        """The pictures of the clips on a page by source; each shard is read once."""
+        wanted: dict[tuple[str, str], set[str]] = {}
+        for entry in shown:
+            if entry.verdict == _OK:
+                wanted.setdefault((entry.split, entry.shard), set()).add(entry.record.source)
+        return {
+            example.source: clip_picture(example.frames, example.seconds, 0)
+            for (split, shard), sources in wanted.items()
+            for example in _read(self.shards[split], shard, sources)
+        }

@@ -1,64 +1,71 @@
-"""Pages of cards, a clip each, that open in any browser and need nothing beside them."""
+"""Pages of clips, a card each; the page of what a search found."""
 
-import html
-import io
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from v2t_lib.files import replacing
-from v2t_lib.views.animation import frame_durations
-from v2t_lib.views.templates import data_url, filled
+from v2t_lib.clips.decode import Clip
+from v2t_lib.search.query import Match
+from v2t_lib.views.animation import animated, frame_durations
+from v2t_lib.views.claim_marks import marks
+from v2t_lib.views.heatmap import enlarge
+from v2t_lib.views.pages import data_url, encoded, write_page
 
 #: Most pixels across a clip on a page; of a hundred clips it has about 2 MB.
 _WIDTH = 192
-_FEWEST = 96  # pixels across; smaller frames are enlarged
 
 
-def picture(frames: np.ndarray, seconds: np.ndarray, still: int, alt: str) -> str:
-    """An `<img>` of one frame, with the moving clip that the page's script shows in its place.
+def clip_picture(frames: np.ndarray, seconds: np.ndarray, still: int) -> dict[str, Any]:
+    """A clip for a card: one frame, and the moving clip that the page's script shows in its place.
 
     Args:
         frames: uint8 `(T, H, W, 3)`.
         seconds: `(T,)`, the frames' times.
         still: The frame's number.
-        alt: What the clip shows, in words.
     """
-    width = min(frames.shape[2], _WIDTH)
-    size = width, max(1, round(frames.shape[1] * width / frames.shape[2]))
-    if width < _FEWEST:
-        factor = -(-_FEWEST // width)
-        size = size[0] * factor, size[1] * factor
-    small = [Image.fromarray(f).resize(size, Image.Resampling.BICUBIC) for f in frames]
+    if frames.shape[2] > _WIDTH:
+        size = _WIDTH, max(1, round(frames.shape[1] * _WIDTH / frames.shape[2]))
+        images = [Image.fromarray(f).resize(size, Image.Resampling.BICUBIC) for f in frames]
+        frames = np.stack([np.asarray(image) for image in images])
+    shown = enlarge(frames, _WIDTH)
     milliseconds = np.round(1000 * frame_durations(seconds)).astype(int).tolist()
-    moving = {"save_all": True, "append_images": small[1:], "duration": milliseconds, "loop": 0}
-    return (
-        f'<img src="{_webp(small[still])}" data-moving="{_webp(small[0], **moving)}" '
-        f'alt="{html.escape(alt)}" width="{size[0]}" height="{size[1]}">'
-    )
+    return {
+        "still": data_url(encoded(shown[still], "webp", quality=55), "webp"),
+        "moving": data_url(animated(shown, milliseconds, "webp", quality=55), "webp"),
+        "width": shown.shape[2],
+        "height": shown.shape[1],
+    }
 
 
-def _webp(image: Image.Image, **options) -> str:
-    file = io.BytesIO()
-    image.save(file, "WEBP", quality=55, **options)
-    return data_url(file.getvalue(), "webp")
-
-
-def save_gallery(
-    path: str | Path, title: str, about: str, cards: Iterable[str], controls: str = ""
+def save_found(
+    path: str | Path, sentence: str, matches: Sequence[Match], clips: Sequence[Clip]
 ) -> None:
-    """Writes a page.
+    """Writes the page of a search; it works offline and holds all it shows.
 
     Args:
         path: The file to write.
-        title: The page's heading, as plain text.
-        about: What follows the heading, as HTML.
-        cards: `<article>` elements.
-        controls: Buttons and the like for the page's script, as HTML.
+        sentence: What was looked for.
+        matches: What was found, best first.
+        clips: Each match's clip.
     """
-    parts = {"TITLE": html.escape(title), "ABOUT": about, "CONTROLS": controls}
-    page = filled("gallery.html", **parts, CARDS="\n".join(cards))
-    with replacing(path) as temporary:
-        temporary.write_bytes(page.encode(errors="replace"))
+    found = [_found_card(*pair) for pair in zip(matches, clips, strict=True)]
+    write_page(path, "found.html", title=f"Clips for “{sentence}”", cards=found)
+
+
+def _found_card(match: Match, clip: Clip) -> dict[str, Any]:
+    found = match.verification
+    facts = [f"lift {match.score:+.2f} nats a word", f"evidence at {found.seconds:.2f} s"]
+    if found.probability is not None:
+        facts.append(f"{found.verdict}, probability {found.probability:.2f}")
+    lifts = ["?" if word.lift is None else f"{word.lift:+.1f}" for word in found.words]
+    return {
+        "file": match.file,
+        "picture": clip_picture(clip.frames, clip.seconds, found.frame),
+        "words": list(zip(marks(found.words), lifts, strict=True)),
+        "facts": facts,
+        "unlike": found.unlike_training,
+        "near_duplicates": match.near_duplicates,
+    }

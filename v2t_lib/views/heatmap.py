@@ -1,5 +1,6 @@
 """Heat maps: one word's attention weights as colours over the frames."""
 
+import matplotlib
 import numpy as np
 
 from v2t_lib.models.caption import cell_of
@@ -40,22 +41,26 @@ def bilinear(values: np.ndarray, shape: tuple[int, int], shift=(0.0, 0.0)) -> np
     return values
 
 
-def overlay(frames: np.ndarray, heat: np.ndarray, opacity: float = HEAT_OPACITY) -> np.ndarray:
+def overlay(frames: np.ndarray, heat: np.ndarray) -> np.ndarray:
     """Blends heat maps over frames, in a colour map that is safe for colour-blind readers.
 
     Args:
         frames: uint8 `(T, H, W, 3)`.
-        heat: `(T, H, W)`, 0 to 1.
-        opacity: Opacity where the heat is 1; it is proportional to the heat.
+        heat: `(T, H, W)`, 0 to 1; the opacity is proportional to it, at most `HEAT_OPACITY`.
 
     Returns:
         uint8 `(T, H, W, 3)`.
     """
-    import matplotlib
-
     colours = matplotlib.colormaps["inferno"](heat)[..., :3] * 255
-    share = opacity * heat[..., None]
+    share = HEAT_OPACITY * heat[..., None]
     return np.round(frames * (1 - share) + colours * share).astype(np.uint8)
+
+
+def heated(
+    frames: np.ndarray, attention: np.ndarray, shift: tuple[float, float] = (0.0, 0.0)
+) -> np.ndarray:
+    """Frames uint8 `(T, H, W, 3)` under the heat map of weights `(T', h', w')`."""
+    return overlay(frames, heat_maps(attention, frames.shape[:3], shift))
 
 
 def enlarge(frames: np.ndarray, width: int) -> np.ndarray:

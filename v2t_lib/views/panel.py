@@ -11,14 +11,12 @@ import numpy as np
 from v2t_lib.models.caption import Caption
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.saving import load
-from v2t_lib.views.caption_view import CaptionView
-from v2t_lib.views.claim_marks import caption_of
-from v2t_lib.views.claim_view import ClaimView
+from v2t_lib.views.inspector import cards, in_frame
 
 NOTHING, TRUTH = "nothing", "the reference (teacher forcing)"
 
 
-def uploaded(value) -> tuple[str, bytes]:
+def uploaded(value: Any) -> tuple[str, bytes]:
     """Name and bytes of the newest file in a `FileUpload`, of ipywidgets 7 or 8."""
     if isinstance(value, Mapping):
         name, entry = list(value.items())[-1]
@@ -27,19 +25,17 @@ def uploaded(value) -> tuple[str, bytes]:
 
 
 class Panel(widgets.VBox):
-    """The widget that `panel` makes."""
+    """The widget that `panel` makes; `view` shows the inspector of what was made last."""
 
     def __init__(self, models: Captioner | Mapping, samples: Mapping, truths: Mapping[str, str]):
         self.models = dict(models) if isinstance(models, Mapping) else {"model": models}
         self.samples, self.truths = dict(samples), dict(truths)
         self.source: tuple[str, Any] | None = None  # the chosen clip's name, and where it is
         self._make_fields()
-        self.status = widgets.HTML("Choose a clip.")
-        self.views = widgets.HBox(layout=widgets.Layout(flex_flow="row wrap"))
+        self.status, self.view = widgets.HTML("Choose a clip."), widgets.HTML()
         self.sample.observe(self._on_sample, "value")
         self.path.observe(self._on_path, "value")
         self.upload.observe(self._on_upload, "value")
-        self.frame.observe(self._on_frame, "value")
         self.go.on_click(lambda _: self.run())
         self.check.on_click(lambda _: self.verify())
         super().__init__(
@@ -53,8 +49,7 @@ class Panel(widgets.VBox):
                 self.truth,
                 self.claim,
                 widgets.HBox([self.go, self.check, self.status]),
-                self.views,
-                widgets.HBox([self.play, self.frame]),
+                self.view,
             ]
         )
 
@@ -78,36 +73,31 @@ class Panel(widgets.VBox):
         )
         self.check = widgets.Button(description="Check claim", icon="check")
         self.go = widgets.Button(description="Caption", button_style="primary", icon="play")
-        # Time in thousandths of the clip, not in frames: two models may sample different numbers.
-        self.frame = widgets.IntSlider(max=999, description="time", readout=False, **wide)
-        self.play = widgets.Play(max=999, step=25, interval=120)
-        widgets.link((self.play, "value"), (self.frame, "value"))
 
-    def _take(self, name: str, source) -> None:
+    def _say(self, text: str) -> None:
+        self.status.value = html.escape(text)
+
+    def _take(self, name: str, source: Any) -> None:
         self.source = (name, source)
-        self.status.value = f"Clip: {html.escape(name)}"
+        self._say(f"Clip: {name}")
 
-    def _on_sample(self, change) -> None:
+    def _on_sample(self, change: Mapping) -> None:
         if change["new"]:
             self.truth.value = self.truths.get(change["new"], "")
             self._take(change["new"], self.samples[change["new"]])
 
-    def _on_path(self, change) -> None:
+    def _on_path(self, change: Mapping) -> None:
         if change["new"].strip():
             self._take(change["new"].strip(), change["new"].strip())
 
-    def _on_upload(self, change) -> None:
+    def _on_upload(self, change: Mapping) -> None:
         if change["new"]:
             self._take(*uploaded(change["new"]))
-
-    def _on_frame(self, change) -> None:
-        for view in self.views.children:
-            view.seek(change["new"] / 1000)
 
     def captioner(self, name: str) -> Captioner:
         """The model of that name, loaded when it is first chosen."""
         if not isinstance(self.models[name], Captioner):
-            self.status.value = f"Loading {html.escape(name)} …"
+            self._say(f"Loading {name} …")
             self.models[name] = load(self.models[name])
         return self.models[name]
 
@@ -119,53 +109,57 @@ class Panel(widgets.VBox):
         """Shows whether the chosen clip supports the claim; errors appear in the status line."""
         self._show(self._verified)
 
-    def _show(self, views_of: Callable) -> None:
-        """Shows what `views_of` makes of the clip's source."""
+    def _show(self, cards_of: Callable[[Any], list[dict]]) -> None:
+        """Shows the cards that `cards_of` makes of the clip's source."""
         if self.source is None:
-            self.status.value = "Choose a clip first: a sample, a path or URL, or an upload."
+            self._say("Choose a clip first: a sample, a path or URL, or an upload.")
             return
         self.go.disabled = self.check.disabled = True
         try:
             name, source = self.source
-            self.views.children = views_of(source)
-            self._on_frame({"new": self.frame.value})
-            self.status.value = f"Clip: {html.escape(name)}"
+            self.view.value = in_frame(cards_of(source))
+            self._say(f"Clip: {name}")
         except Exception as error:
             # Front ends don't show what a callback raises.
-            reason = html.escape(f"{type(error).__name__}: {error}")
-            self.status.value = f"<span style='color: #c62828'>{reason}</span>"
+            self._say(f"⚠ {type(error).__name__}: {error}")
         finally:
             self.go.disabled = self.check.disabled = False
 
-    def _captioned(self, source) -> list[CaptionView]:
-        pairs = [self._generated(self.model.value, source)]
-        if self.compare.value == TRUTH:
-            pairs.append(self._scored(self.model.value, source))
-        elif self.compare.value != NOTHING:
-            pairs.append(self._generated(self.compare.value, source))
-        return [CaptionView(*pair) for pair in pairs]
+    def _captioned(self, source: Any) -> list[dict]:
+        model, other = self.model.value, self.compare.value
+        captions, names = [self._generated(model, source)], [f"caption by {model}"]
+        if other == TRUTH:
+            captions.append(self._scored(model, source))
+            names.append(f"reference scored by {model}")
+        elif other != NOTHING:
+            captions.append(self._generated(other, source))
+            names.append(f"caption by {other}")
+        return cards(captions, names)
 
-    def _verified(self, source) -> list[CaptionView]:
-        if not self.claim.value.strip():
-            raise ValueError("expected a sentence in the field “claim”. Received: none")
+    def _verified(self, source: Any) -> list[dict]:
+        claim = _given(self.claim)
         captioner = self.captioner(self.model.value)
-        self.status.value = "Checking the claim …"
-        found = captioner.verify(source, self.claim.value)
-        title = f"claim checked by {self.model.value}"
-        self.frame.value = int(1000 * (found.frame + 0.5) / len(caption_of(found).frames))
-        return [ClaimView(found, title, captioner.verifier.calibration)]
+        self._say("Checking the claim …")
+        found = captioner.verify(source, claim)
+        names = [f"claim checked by {self.model.value}"]
+        return cards([found], names, calibration=captioner.verifier.calibration)
 
-    def _generated(self, model: str, source) -> tuple[Caption, str]:
+    def _generated(self, model: str, source: Any) -> Caption:
         captioner = self.captioner(model)
-        self.status.value = "Captioning …"
-        return captioner.caption(source, beam=self.beam.value), f"caption by {model}"
+        self._say("Captioning …")
+        return captioner.caption(source, beam=self.beam.value)
 
-    def _scored(self, model: str, source) -> tuple[Caption, str]:
-        if not self.truth.value.strip():
-            raise ValueError("expected a sentence in the field “reference”. Received: none")
-        self.status.value = "Scoring the reference …"
-        caption = self.captioner(model).explain(source, self.truth.value)
-        return caption, f"reference scored by {model}"
+    def _scored(self, model: str, source: Any) -> Caption:
+        sentence = _given(self.truth)
+        self._say("Scoring the reference …")
+        return self.captioner(model).explain(source, sentence)
+
+
+def _given(field: widgets.Text) -> str:
+    """What was written in a field."""
+    if not field.value.strip():
+        raise ValueError(f"expected a sentence in the field “{field.description}”. Received: none")
+    return field.value
 
 
 def panel(

@@ -2,10 +2,10 @@
 
 import csv
 import dataclasses
-import html
 import io
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,16 +13,14 @@ from v2t_lib.files import replacing
 from v2t_lib.models.caption import Caption
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.verifier import Calibration
-from v2t_lib.views.gallery import picture, save_gallery
+from v2t_lib.views.gallery import clip_picture
+from v2t_lib.views.pages import write_page
 
 COLUMNS = ("file", "alt", "caption", "log_prob", "surer_than", "unsure", "unlike_training", "note")
 #: A caption is unsure if fewer than this share of the captions of held-out clips are less sure.
 UNSURE = 0.25
+# A captions file takes sources in UTF-8 without tabs and line ends.
 _UNNAMEABLE = re.compile("[\t\n\r\0\ud800-\udfff]")
-_CONTROLS = """\
-<label><input type="checkbox" id="only-unsure"> only the unsure ones</label>
-<button type="button" id="save">Save the ticked captions</button>
-<output id="count" aria-live="polite"></output>"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +71,7 @@ class Review:
         self._unit, self._hedge = captioner.caption_spec.unit, hedge
         self._pictures, self._place = pictures, place
         self._rows: list[dict] = []
-        self._cards: list[str] = []
+        self._cards: list[dict] = []
         self._failed: list[tuple[str, str]] = []
 
     def add(self, file: str, source: str, caption: Caption, doubt: str = "") -> None:
@@ -107,35 +105,20 @@ class Review:
 
     def write_page(self, path: str | Path) -> None:
         """Writes the page; it works offline and holds all it shows."""
-        save_gallery(path, "Captions to look through", self._about(), self._cards, _CONTROLS)
-
-    def _about(self) -> str:
-        where = f" in {self._place}, beside the clips" if self._place else ""
-        rule = (
-            f"A caption is marked “unsure”, and begins with “{self._hedge}” as alt text, where the "
-            f"model is less sure of it than of {1 - UNSURE:.0%} of its captions of held-out clips, "
-            "or where the clip is unlike its training data."
+        write_page(
+            path,
+            "review.html",
+            title="Captions to look through",
+            folder=self._place,
+            hedge=self._hedge,
+            sure=f"{1 - UNSURE:.0%}",
+            calibrated=self._calibration is not None,
+            failed=self._failed,
+            cards=self._cards,
         )
-        if self._calibration is None:
-            rule += " This model isn't calibrated, so it can't tell how sure it is."
-        use = (
-            "Correct a caption and it is ticked; tick those that are right as they are. Enter "
-            "ticks a caption and goes to the next. “Save the ticked captions” writes a captions "
-            f"file, captions.tsv, to train on: keep it{where or ' where you like'}."
-        )
-        parts = [f"<p>{html.escape(text)}</p>" for text in (use, rule)]
-        if self._failed:
-            rows = "".join(
-                f"<li><bdi>{html.escape(file)}</bdi>: {html.escape(error)}</li>"
-                for file, error in self._failed
-            )
-            count = len(self._failed)
-            what = f"{count} file{'s' * (count != 1)} gave no caption"
-            parts.append(f"<details><summary>{what}</summary><ul>{rows}</ul></details>")
-        return "\n".join(parts)
 
 
-def _row(file: str, caption: Caption, alt: AltText, doubt: str) -> dict:
+def _row(file: str, caption: Caption, alt: AltText, doubt: str) -> dict[str, Any]:
     said = {} if doubt else {"alt": alt.text, "caption": caption.text}
     return said | {
         "file": file,
@@ -151,41 +134,22 @@ def _word(value: bool | None) -> str:
     return "" if value is None else "yes" if value else "no"
 
 
-def _card(name: str, source: str, caption: Caption, alt: AltText, doubt: str) -> str:
-    shown = "" if doubt else alt.text
-    marks = []
-    if caption.unlike_training:
-        marks.append("unlike the training data")
-    if alt.unsure:
-        marks.append("unsure")
-    if doubt and not caption.unlike_training:
-        marks.append("no caption: not sure enough")
-    lines = "".join(f'<span class="mark">{mark}</span> ' for mark in marks)
-    if alt.surer_than is not None:
-        lines += f"surer than {alt.surer_than:.0%} of held-out captions"
-    hedged = f'<p dir="auto">{html.escape(shown)}</p>' if shown != caption.text and shown else ""
-    text, name = "" if doubt else caption.text, html.escape(name)
+def _card(name: str, source: str, caption: Caption, alt: AltText, doubt: str) -> dict[str, Any]:
+    what = {
+        "unlike the training data": caption.unlike_training,
+        "unsure": alt.unsure,
+        "no caption: not sure enough": doubt and not caption.unlike_training,
+    }
+    known = alt.surer_than is not None
     still = caption.evidence_frame() if caption.words else 0
-    return (
-        f"<article{' class=unsure' * alt.unsure}>"
-        f"{picture(caption.frames, caption.seconds, still, shown)}"
-        f"<h2><bdi>{name}</bdi></h2><p>{lines}</p>{hedged}{_field(source, name, text)}</article>"
-    )
-
-
-def _field(source: str, name: str, text: str) -> str:
-    """What a caption is corrected in; plain text where a captions file can't name the clip."""
-    if not _nameable(source):
-        what = "A captions file can't name this clip: rename it to correct its caption."
-        return f'<p dir="auto">{html.escape(text)}</p><p>{what}</p>'
-    return (
-        f'<textarea dir="auto" rows="2" data-source="{html.escape(source)}" '
-        f'aria-label="caption of {name}" spellcheck="true" autocomplete="off">'
-        f"{html.escape(text)}</textarea>"
-        f'<label><input type="checkbox" autocomplete="off"> right</label>'
-    )
-
-
-def _nameable(source: str) -> bool:
-    """Whether a source can stand in a captions file: UTF-8, without tabs or spaces at its ends."""
-    return source == source.strip() and not _UNNAMEABLE.search(source)
+    return {
+        "name": name,
+        "source": source,
+        "nameable": source == source.strip() and not _UNNAMEABLE.search(source),
+        "picture": clip_picture(caption.frames, caption.seconds, still),
+        "alt": "" if doubt else alt.text,
+        "text": "" if doubt else caption.text,
+        "unsure": alt.unsure,
+        "marks": [mark for mark, said in what.items() if said],
+        "surer": f"surer than {alt.surer_than:.0%} of held-out captions" if known else "",
+    }

@@ -1,13 +1,13 @@
 """Contact sheets: frames side by side, and a table of words by key frames, as PNGs."""
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from v2t_lib.views.heatmap import heat_maps, overlay
+from v2t_lib.views.heatmap import heated
 from v2t_lib.views.lettering import font_for
+from v2t_lib.views.pages import encoded
 
 _THUMBNAIL, _GAP, _MARGIN = 64, 4, 5
 #: Sizes of the text, and the height of a line above the pictures, in pixels.
@@ -23,15 +23,8 @@ def strip(frames: np.ndarray, seconds: np.ndarray, height: int = 96) -> bytes:
         height: Height of a frame in the picture, in pixels.
     """
     width = max(1, round(height * frames.shape[2] / frames.shape[1]))
-    page = Image.new("RGB", (len(frames) * (width + _GAP), _LINE + height), "white")
-    pen = ImageDraw.Draw(page)
-    smaller = height < frames.shape[1]
-    resampling = Image.Resampling.BOX if smaller else Image.Resampling.NEAREST
-    for number, frame in enumerate(frames):
-        x = number * (width + _GAP)
-        pen.text((x, 2), f"{seconds[number]:.2f} s", fill="black", font=font_for("0", _NOTE))
-        page.paste(Image.fromarray(frame).resize((width, height), resampling), (x, _LINE))
-    return _png(page)
+    times = [f"{at:.2f} s" for at in seconds]
+    return encoded(_table([frames], times, (width, height), 0), "png", optimize=True)
 
 
 def key_frames(attention: np.ndarray, frames: int, count: int) -> list[int]:
@@ -68,37 +61,47 @@ def sheet(
         shift: `Caption.cell_shift`.
     """
     shown = key_frames(attention, len(frames), columns)
-    heats = [heat_maps(weights, frames.shape[:3], shift)[shown] for weights in attention]
-    rows = [frames[shown], *(overlay(frames[shown], heat) for heat in heats)]
+    rows = [frames[shown], *(heated(frames, weights, shift)[shown] for weights in attention)]
     height = max(1, round(_THUMBNAIL * frames.shape[1] / frames.shape[2]))
-    left, across, down = _label_width(words), _THUMBNAIL + _GAP, height + _GAP
-    top = _LINE + _GAP
-    page = Image.new("RGB", (left + len(shown) * across, top + len(rows) * down), "white")
+    times = [f"{seconds[number]:.1f} s" for number in shown]
+    page = _table(rows, times, (_THUMBNAIL, height), _label_width(words))
     pen = ImageDraw.Draw(page)
-    for column, number in enumerate(shown):
-        x = left + column * across
-        pen.text((x, 2), f"{seconds[number]:.1f} s", fill="black", font=font_for("0", _NOTE))
-        for row, pictures in enumerate(rows):
-            picture = Image.fromarray(pictures[column])
-            thumbnail = picture.resize((_THUMBNAIL, height), Image.Resampling.BOX)
-            page.paste(thumbnail, (x, top + row * down))
     for row, (word, prob) in enumerate(zip(words, probs, strict=True), start=1):
-        y = top + row * down + height // 2
+        y = _LINE + row * (height + _GAP) + height // 2
         font, note = font_for(word, _WORD), font_for("0", _NOTE)
         pen.text((_MARGIN, y - 2), word, fill="black", font=font, anchor="ls")
         pen.text((_MARGIN, y + 3), f"{prob:.0%}", fill="#555555", font=note)
     # 96 colours are enough for thumbnails and take a third of the bytes.
-    return _png(page.quantize(96, dither=Image.Dither.NONE))
+    return encoded(page.quantize(96, dither=Image.Dither.NONE), "png", optimize=True)
+
+
+def _table(
+    rows: Sequence[np.ndarray], times: Sequence[str], size: tuple[int, int], left: int
+) -> Image.Image:
+    """Rows of frames uint8 `(columns, H, W, 3)`, resized to `(width, height)`, below their times.
+
+    Args:
+        rows: The frames.
+        times: What stands above each column.
+        size: Width and height of a frame in the picture.
+        left: Pixels that stay free on the left.
+    """
+    across, down = size[0] + _GAP, size[1] + _GAP
+    page_size = (left + len(times) * across, _LINE + len(rows) * down - _GAP)
+    page = Image.new("RGB", page_size, "white")
+    pen = ImageDraw.Draw(page)
+    smaller = size[1] < rows[0].shape[1]
+    resampling = Image.Resampling.BOX if smaller else Image.Resampling.NEAREST
+    for column, time in enumerate(times):
+        x = left + column * across
+        pen.text((x, 2), time, fill="black", font=font_for("0", _NOTE))
+        for row, frames in enumerate(rows):
+            picture = Image.fromarray(frames[column]).resize(size, resampling)
+            page.paste(picture, (x, _LINE + row * down))
+    return page
 
 
 def _label_width(words: Sequence[str]) -> int:
     """Pixels that the longest word needs, margins included."""
-    pen = ImageDraw.Draw(Image.new("RGB", (1, 1)))
-    widths = [pen.textlength(word, font=font_for(word, _WORD)) for word in words]
+    widths = [font_for(word, _WORD).getlength(word) for word in words]
     return int(max([40, *widths]) + 2 * _MARGIN)
-
-
-def _png(picture: Image.Image) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, "PNG", optimize=True)
-    return file.getvalue()

@@ -1,0 +1,65 @@
+"""Pages from the Jinja2 templates beside this file, and the pictures that stand in them."""
+
+import base64
+import functools
+import io
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from PIL import Image
+
+from v2t_lib.files import replacing
+
+
+@functools.cache
+def _templates() -> jinja2.Environment:
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("v2t_lib", "views"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.policies["json.dumps_kwargs"] = {}  # keys in the order given
+    return made
+
+
+def rendered(template: str, **values: Any) -> str:
+    """A template's HTML; all values are escaped."""
+    return _templates().get_template(template).render(values)
+
+
+def write_page(path: str | Path, template: str, **values: Any) -> None:
+    """Writes a template's HTML as a file that works offline and holds all it shows."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(rendered(template, **values).encode(errors="replace"))
+
+
+def framed(template: str, **values: Any) -> str:
+    """A page in a frame of its own, for the output of a notebook's cell or a widget.
+
+    Its scripts run in every front end, Colab's too, and its styles and keys stay inside it. The
+    page sets the frame's height.
+    """
+    return rendered("frame.html", page=rendered(template, **values))
+
+
+def encoded(picture: np.ndarray | Image.Image, kind: str, **options: Any) -> bytes:
+    """A picture, uint8 `(H, W, 3)` or Pillow's, as the bytes of a file of a kind, "png" say.
+
+    Args:
+        picture: What to encode.
+        kind: Pillow's name of the format.
+        **options: Passed to `Image.save`.
+    """
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def data_url(data: bytes, kind: str) -> str:
+    """The bytes of a picture as the URL that holds them."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
