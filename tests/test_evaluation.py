@@ -13,14 +13,41 @@ from PIL import Image
 
 from v2t_lib import evaluation
 from v2t_lib.captions_file import read_captions
-from v2t_lib.evaluation import evaluate, write_predictions
-from v2t_lib.metrics.caption_loss import caption_loss
+from v2t_lib.evaluation import cross_entropy, evaluate, write_predictions
+from v2t_lib.models import over_clips
 from v2t_lib.models.caption import Caption
 from v2t_lib.shards.pack import DRAWN_FILE, pack
+from v2t_lib.shards.reader import ShardDataset
+from v2t_lib.training.losses import sequence_loss
 
 pytestmark = pytest.mark.usefixtures("eager")
 
 GRID = (2, 2, 2)
+
+
+def loss_by_hand(captioner, shards, away=0):
+    """The loss over every caption, with its clip or with one so many clips away."""
+    examples = list(ShardDataset.open(shards).examples())
+    pairs = [
+        (examples[number - away].frames, text)
+        for number, example in enumerate(examples)
+        for text in example.captions
+    ]
+    frames, texts = zip(*pairs, strict=True)
+    tokens = tiny.tokens(*texts)
+    return float(sequence_loss(tokens[:, 1:], captioner((np.stack(frames), tokens[:, :-1]))))
+
+
+def test_cross_entropy_counts_every_token_of_every_caption_and_none_that_fills_up(several_captions):
+    captioner, examples = tiny.captioner(), list(ShardDataset.open(several_captions).examples())
+    frames = np.stack([example.frames for example in examples])
+    captions = [example.captions for example in examples]
+    memory = captioner.encode(frames)
+    nats, tokens = cross_entropy(captioner, frames, memory, captions)
+    assert nats / tokens == pytest.approx(loss_by_hand(captioner, several_captions), rel=1e-4)
+    assert tokens == sum(len(text.split()) + 1 for of_clip in captions for text in of_clip)
+    some = cross_entropy(captioner, frames, memory, captions[:3])
+    assert some == pytest.approx(cross_entropy(captioner, frames[:3], memory[:3], captions[:3]))
 
 
 def test_masks_and_unseen_combinations_have_their_scores(
@@ -78,13 +105,14 @@ def test_scores_of_a_scripted_captioner(several_captions, monkeypatch, tmp_path,
     assert scores["BLEU-1"] == pytest.approx(1) and scores["METEOR"] is None
     assert scores["intervals"]["ROUGE-L"] == pytest.approx([1, 1])
     assert scores["perplexity"] == pytest.approx(np.exp(scores["loss"]))
-    shuffled = caption_loss(captioner, several_captions, lag=2)
-    assert scores["shuffled_loss"] == pytest.approx(shuffled)
+    losses = {"loss": (captioner, 0), "shuffled_loss": (captioner, 2), "blind_loss": (blind, 0)}
+    for name, (model, away) in losses.items():
+        expected = loss_by_hand(model, several_captions, away)
+        assert scores[name] == pytest.approx(expected, rel=1e-4)
     assert any("collapsed: 1 distinct for 5 clips" in doubt for doubt in scores["doubts"])
     assert scores["unseen_combinations"] is None and scores["pointing"] is None
     assert scores["exact_match_by"] is None
     assert scores["deletion"] is None
-    assert scores["blind_loss"] == pytest.approx(caption_loss(blind, several_captions))
     write_predictions(predictions, tmp_path / "p" / "predictions.tsv")
     rows = (tmp_path / "p" / "predictions.tsv").read_text().splitlines()
     assert rows == [f"{n}.gif\t{tiny.SENTENCES[0]}" for n in range(5)]
@@ -92,7 +120,7 @@ def test_scores_of_a_scripted_captioner(several_captions, monkeypatch, tmp_path,
 
 @pytest.fixture
 def small_batches(monkeypatch):
-    monkeypatch.setattr(evaluation, "BATCH", 1)
+    monkeypatch.setattr(over_clips, "BATCH", 1)
     monkeypatch.setattr(evaluation, "DELETION_CLIPS", 1)
 
 
@@ -130,18 +158,19 @@ def test_training_goes_on_after_an_evaluation_as_if_there_had_been_none(several_
 
 
 @pytest.mark.usefixtures("no_java")
-def test_features_are_computed_once_for_captions_and_losses(several_captions, monkeypatch):
+def test_clips_are_encoded_once_for_captions_and_losses(several_captions, monkeypatch):
     captioner, blind, computed = tiny.captioner(), tiny.captioner("blind"), []
     monkeypatch.setattr(evaluation, "DELETION_CLIPS", 0)
-    monkeypatch.setattr(evaluation, "BATCH", 2)
-    expected = [caption_loss(captioner, several_captions, lag) for lag in (0, 2)]
+    monkeypatch.setattr(over_clips, "BATCH", 2)
+    expected = [loss_by_hand(model, several_captions) for model in (captioner, blind)]
 
-    def features(frames):
-        computed.extend(frame.tobytes() for frame in frames)
-        return frames.copy()
+    whole = captioner.encode
 
-    monkeypatch.setattr(captioner, "features", features, raising=False)
+    def encode(features):
+        computed.append(len(features))
+        return whole(features)
+
+    monkeypatch.setattr(captioner, "encode", encode, raising=False)
     scores, _ = evaluate(captioner, several_captions, blind=blind, beam=2)
-    assert [scores["loss"], scores["shuffled_loss"]] == pytest.approx(expected)
-    assert scores["blind_loss"] == pytest.approx(caption_loss(blind, several_captions))
-    assert len(set(computed)) == 5 and len(computed) == 6  # the last batch is filled up
+    assert [scores["loss"], scores["blind_loss"]] == pytest.approx(expected, rel=1e-4)
+    assert computed == [2, 2, 2]  # the last batch is filled up

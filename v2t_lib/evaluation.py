@@ -2,33 +2,31 @@
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from v2t_lib.datasets.shapes import behaviours
 from v2t_lib.files import replacing
-from v2t_lib.metrics.attention_faithfulness import deletion, pointed_words, pointing
-from v2t_lib.metrics.caption_loss import CaptionLoss
-from v2t_lib.metrics.corpus_scores import CorpusScores, intervals, score_corpus, scores_of
+from v2t_lib.metrics import coco
+from v2t_lib.metrics.attention_faithfulness import PointedWord, deletion, pointed_words, pointing
+from v2t_lib.metrics.corpus_scores import CorpusScores, intervals, score_corpus
 from v2t_lib.metrics.selective import risk_coverage
 from v2t_lib.metrics.tables import diagnose
 from v2t_lib.metrics.texts import diversity, exact_match, exact_match_by
 from v2t_lib.models.caption import Caption
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.compiled import filled_up
+from v2t_lib.models.over_clips import Batch, over_clips
 from v2t_lib.progress import Progress
 from v2t_lib.shards.example import Example
 from v2t_lib.shards.reader import ShardDataset, Shards
 from v2t_lib.text.vocabulary import tokenise
 
-#: Clips captioned at once.
-BATCH = 64
-#: How many clips away the wrong clip of `shuffled_loss` lies, at most.
-LAG = 64
 #: Clips of the deletion test, which scores each of their words twice.
 DELETION_CLIPS = 128
 
@@ -59,11 +57,48 @@ class Prediction:
     cider: float = 0.0
 
 
+def cross_entropy(
+    captioner: Captioner, frames: np.ndarray, memory: np.ndarray, captions: Sequence[Sequence[str]]
+) -> np.ndarray:
+    """The cross-entropy of captions in nats, and the number of their tokens, `(2,)`.
+
+    The first captions of all clips are scored together, then the second ones, and so on.
+
+    Args:
+        captioner: The model. Where it is compiled for training, it stays so.
+        frames: uint8 `(batch, T, H, W, 3)`.
+        memory: `(batch, S, D)`, what `Captioner.encode` made of frames: of these, or of others.
+        captions: Of each clip; none for those at the end that fill up the batch.
+    """
+    sums = np.zeros(2)
+    for texts in itertools.zip_longest(*captions):
+        known = [text or of_clip[0] for text, of_clip in zip(texts, captions, strict=True)]
+        scored = captioner.explain_frames(frames, filled_up(known, len(frames)), None, memory)
+        for text, caption in zip(texts, scored, strict=False):
+            if text is not None:
+                sums += -caption.log_prob, len(caption.words) + 1  # and END
+    return sums
+
+
+def _add_losses(
+    sums: dict[str, np.ndarray], captioner: Captioner, blind: Captioner | None, batch: Batch
+) -> None:
+    captions = [example.captions for example in batch.items]
+    sums["loss"] += cross_entropy(captioner, batch.frames, batch.memory, captions)
+    if blind:
+        memory = blind.encode(batch.frames)
+        sums["blind_loss"] += cross_entropy(blind, batch.frames, memory, captions)
+    if len(captions) > 1:  # each caption with the clip half a batch away
+        others = np.roll(np.arange(len(captions)), len(captions) // 2)
+        memory = batch.memory[filled_up(others, len(batch.memory))]
+        sums["shuffled_loss"] += cross_entropy(captioner, batch.frames, memory, captions)
+
+
 def predict(
     captioner: Captioner,
     shards: Shards,
-    beam: int,
-    losses: Sequence[CaptionLoss] = (),
+    beam: int = 1,
+    watch: Callable[[Batch], None] = lambda batch: None,
 ) -> Iterator[tuple[Example, Caption, Caption]]:
     """Yields every clip of `shards` with its greedy caption and that of `beam` beams.
 
@@ -71,52 +106,36 @@ def predict(
         captioner: The model.
         shards: The clips.
         beam: Number of beams.
-        losses: What gets every clip too: those of `captioner` with the memory that its captions
-            come from, so that an encoder runs once.
+        watch: Called with every batch of clips and what the encoder made of it.
 
     Raises:
         DataError: The shards hold clips of another size than the model's.
     """
-    shards = ShardDataset.open(shards, captioner.clip_spec)
-    examples, size = shards.examples(), 0
-    with Progress(unit="clip", desc="caption") as progress:
-        while batch := list(itertools.islice(examples, BATCH)):
-            size = max(size, len(batch))
-            rows = filled_up(batch, size)
-            frames = np.stack([example.frames for example in rows])
-            seconds = np.stack([example.seconds for example in rows])
-            memory = captioner.encode(frames)
-            captions = captioner.caption_frames(frames, 1, seconds, memory)
-            beams = captions
-            if beam > 1:
-                beams = captioner.caption_frames(frames, beam, seconds, memory)
-            for loss in losses:
-                own = loss.captioner is captioner
-                cells = memory if own else loss.captioner.encode(frames)
-                for example, of_clip in zip(batch, cells, strict=False):
-                    loss.add(example.frames, example.captions, of_clip)
-            yield from zip(batch, captions, beams, strict=False)
-            progress.update(len(batch))
 
+    def captions(batch: Batch) -> list[tuple[Caption, Caption]]:
+        watch(batch)
+        clips = (batch.seconds, batch.memory)
+        greedy = captioner.caption_frames(batch.frames, 1, *clips)
+        best = greedy if beam == 1 else captioner.caption_frames(batch.frames, beam, *clips)
+        return list(zip(greedy, best, strict=True))
 
-def _behaviours(caption: str) -> tuple[str, ...] | None:
-    """What each object does, by a caption of drawn clips; None for any other caption."""
-    with contextlib.suppress(KeyError):
-        return tuple(behaviours(tokenise(caption)))
-    return None
+    opened = ShardDataset.open(shards, captioner.clip_spec)
+    clips = ((example, example) for example in opened.examples())
+    captioned = over_clips(captioner, clips, captions)
+    for example, pair in Progress(captioned, "caption", opened.info.clips, unit="clip"):
+        yield example, *pair
 
 
 def _risk_coverage(
     predictions: Sequence[Prediction], figures: CorpusScores, unit: str
 ) -> list[dict]:
     """Scores of the captions that the model is surest of, for shrinking shares of the clips."""
-    order = {source: number for number, source in enumerate(figures.sources)}
-    places = np.array([order[prediction.source] for prediction in predictions])
+    rows = dict(zip(figures.sources, figures.table[:, : coco.COLUMNS], strict=True))
 
     def scores(kept: np.ndarray) -> dict:
         texts = [predictions[clip].beam for clip in kept]
         references = [predictions[clip].references for clip in kept]
-        found = scores_of(figures.table[places[kept]].sum(0))
+        found = coco.scores(sum(rows[predictions[clip].source] for clip in kept))
         return {
             "exact_match": exact_match(texts, references, unit),
             **{name: float(found[name]) for name in ("BLEU-4", "ROUGE-L", "CIDEr")},
@@ -126,10 +145,8 @@ def _risk_coverage(
 
 
 def _unseen(captioner: Captioner, shards: Shards) -> float:
-    captions, references = [], []
-    for example, greedy, _ in predict(captioner, shards, beam=1):
-        captions.append(greedy.text)
-        references.append(example.captions)
+    pairs = [(greedy.text, example.captions) for example, greedy, _ in predict(captioner, shards)]
+    captions, references = zip(*pairs, strict=True)
     return exact_match(captions, references, captioner.caption_spec.unit)
 
 
@@ -158,32 +175,37 @@ def evaluate(
         shown: How many predictions keep their frames and attention.
 
     Returns:
-        The scores, `None` where the data can't say: fractions 0 to 1, losses in nats a token,
+        The scores, None where the data can't say: fractions 0 to 1, losses in nats a token,
         `shuffled_loss` that with the clips of other captions, `risk_coverage` the scores of the
-        surest captions alone, all of `diversity` and the scores and intervals of
-        `corpus_scores`, and in `doubts` what a reader should be told; and the predictions on
-        `shards`.
+        surest captions alone, `doubts` in words, and all of `diversity` and `corpus_scores`; and
+        the predictions on `shards`.
     """
-    shards, predictions, words, first = ShardDataset.open(shards), [], [], []
-    losses = _losses(captioner, blind, shards.info.clips)
     unit = captioner.caption_spec.unit
-    for example, greedy, best in predict(captioner, shards, beam, [*filter(None, losses.values())]):
+    sums = {name: np.zeros(2) for name in ("loss", "blind_loss", "shuffled_loss")}
+    predictions: list[Prediction] = []
+    words: list[PointedWord] = []
+    first: list[Caption] = []
+    watch = functools.partial(_add_losses, sums, captioner, blind)
+    for example, greedy, best in predict(captioner, shards, beam, watch):
         number = len(predictions)
         predictions.append(_prediction(example, greedy, best, shown=number < shown))
         words += pointed_words(greedy, example.masks)
         first += [greedy] if number < DELETION_CLIPS else []
-    losses = {name: loss and loss.mean() for name, loss in losses.items()}
+    figures = score_corpus(
+        {p.source: p.beam for p in predictions},
+        {p.source: p.references for p in predictions},
+        unit=unit,
+    )
+    cider = figures.of_clips("CIDEr")
+    predictions = [dataclasses.replace(p, cider=cider[p.source]) for p in predictions]
     texts = [prediction.beam for prediction in predictions]
-    figures = _figures(predictions, unit)
-    of_clips = dict(zip(figures.sources, scores_of(figures.table)["CIDEr"], strict=True))
-    predictions = [dataclasses.replace(p, cider=float(of_clips[p.source])) for p in predictions]
     scores = {
         "clips": len(predictions),
         "beam": beam,
         **_text_scores(predictions, figures, unit),
         "unseen_combinations": None if unseen is None else _unseen(captioner, unseen),
-        **losses,
-        "perplexity": math.exp(losses["loss"]),
+        **{name: nats / tokens if tokens else None for name, (nats, tokens) in sums.items()},
+        "perplexity": math.exp(sums["loss"][0] / sums["loss"][1]),
         **pointing(words),
         "deletion": deletion(captioner, first, every_word=predictions[0].behaviours is None),
         **diversity(texts, ShardDataset.open(training).captions() if training else None, unit),
@@ -191,34 +213,20 @@ def evaluate(
     return scores | {"doubts": diagnose(scores)}, predictions
 
 
-def _losses(
-    captioner: Captioner, blind: Captioner | None, clips: int
-) -> dict[str, CaptionLoss | None]:
-    lag = min(LAG, clips // 2)
-    return {
-        "loss": CaptionLoss(captioner),
-        "blind_loss": CaptionLoss(blind) if blind else None,
-        "shuffled_loss": CaptionLoss(captioner, lag) if lag else None,
-    }
-
-
 def _prediction(example: Example, greedy: Caption, best: Caption, shown: bool) -> Prediction:
-    drawn = example.masks is not None
+    drawn = None
+    if example.masks is not None:
+        with contextlib.suppress(KeyError):  # masks, but not a caption of drawn clips
+            drawn = tuple(behaviours(tokenise(example.captions[0])))
     return Prediction(
         source=example.source,
         references=example.captions,
         greedy=greedy.text,
         beam=best.text,
-        behaviours=_behaviours(example.captions[0]) if drawn else None,
+        behaviours=drawn,
         shown=greedy if shown else None,
         log_prob=greedy.log_prob,
     )
-
-
-def _figures(predictions: Sequence[Prediction], unit: str) -> CorpusScores:
-    texts = {prediction.source: prediction.beam for prediction in predictions}
-    references = {prediction.source: prediction.references for prediction in predictions}
-    return score_corpus(texts, references, unit=unit)
 
 
 def _text_scores(predictions: Sequence[Prediction], figures: CorpusScores, unit: str) -> dict:

@@ -56,6 +56,11 @@ class CorpusScores:
         values = scores_of(self.table.sum(0))
         return {name: None if value is None else float(value) for name, value in values.items()}
 
+    def of_clips(self, name: str) -> dict[str, float]:
+        """One score of every clip alone, by source."""
+        values = scores_of(self.table)[name]
+        return {} if values is None else dict(zip(self.sources, values.tolist(), strict=True))
+
     def available(self) -> "CorpusScores":
         """The same without the clips that have no prediction."""
         if not self.missing.any():
