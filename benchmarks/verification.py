@@ -20,20 +20,23 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from v2t_lib.metrics.foils import FOILS, TRUE
-from v2t_lib.metrics.verification_scores import (
+from v2t_lib.metrics.claims import (
+    BATCH,
+    ScoredClaims,
     aurocs,
     balance,
     calibration_error,
+    pooled_memories,
     precision_and_coverage,
     reliability,
+    score_claims,
 )
+from v2t_lib.metrics.foils import FOILS, TRUE
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.saving import load
 from v2t_lib.models.verifier import REFUTED, SUPPORTED, pooled
 from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.training.feature_cache import cached_features
-from v2t_lib.training.scored_claims import BATCH, ScoredClaims, pooled_memories, score_claims
 
 #: Made-up clips of each sort.
 CLIPS = 96

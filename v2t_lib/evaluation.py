@@ -14,8 +14,8 @@ from v2t_lib.datasets.shapes import behaviours
 from v2t_lib.files import replacing
 from v2t_lib.metrics import coco
 from v2t_lib.metrics.attention_faithfulness import PointedWord, deletion, pointed_words, pointing
+from v2t_lib.metrics.claims import risk_coverage
 from v2t_lib.metrics.corpus_scores import CorpusScores, intervals, score_corpus
-from v2t_lib.metrics.selective import risk_coverage
 from v2t_lib.metrics.tables import diagnose
 from v2t_lib.metrics.texts import diversity, exact_match, exact_match_by
 from v2t_lib.models.caption import Caption

@@ -1,8 +1,6 @@
 """Verification: lifts by hand, what can't be judged, and what a model's file holds of it."""
 
 import dataclasses
-import json
-import zipfile
 
 import numpy as np
 import pytest
@@ -184,22 +182,3 @@ def test_one_file_holds_it_all_and_training_does_not_see_it(captioner, tmp_path)
     save(again, tmp_path / "without.keras")
     sizes = [(tmp_path / f"{name}.keras").stat().st_size for name in ("with", "without")]
     assert 0 < sizes[0] - sizes[1] < 10_000
-
-
-def test_a_file_without_verification_reads_as_before(tmp_path):
-    save(tiny.captioner(), tmp_path / "m.keras")
-    with zipfile.ZipFile(tmp_path / "m.keras") as archive:
-        assert "verifier" not in json.loads(archive.read("config.json"))["config"]
-    assert v2t.load(tmp_path / "m.keras").verifier == VerifierState()
-
-
-def test_a_file_of_an_older_version_keeps_its_thresholds():
-    """They were called borne_out and not_borne_out."""
-    verdicts = {"borne_out": {"precision": 0.96}, "not_borne_out": {"precision": 0.97}}
-    config = {"weights": [1.0, 0.5], "bias": -1.0, "borne_out": 0.9, "not_borne_out": 0.2,
-              "caption_log_probs": [-3.0, -1.0], "figures": {"claims": {}, **verdicts}}  # fmt: skip
-    calibration = VerifierState.from_config({"calibration": config}, {}).calibration
-    assert [calibration.verdict(p) for p in (0.9, 0.2)] == ["supported", "refuted"]
-    assert calibration.figures["refuted"] == {"precision": 0.97}
-    again = VerifierState.from_config(VerifierState(calibration=calibration).get_config(), {})
-    assert again.calibration == calibration

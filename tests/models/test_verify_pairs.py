@@ -7,6 +7,7 @@ from helpers.clips import write_gif
 
 from v2t_lib.captions_file import read_pairs
 from v2t_lib.models import verify_pairs as module
+from v2t_lib.models.over_clips import decode_all
 from v2t_lib.models.verifier import VerifierState
 from v2t_lib.models.verify_pairs import verify_pairs
 
@@ -44,19 +45,25 @@ def pairs(tmp_path):
 
 @pytest.mark.parametrize("batch", [1, 2, 32])
 def test_results_come_in_order_whatever_the_batch(captioner, pairs, monkeypatch, batch):
-    decoded = []
+    decoded, encoded = [], []
 
-    def decode(source, decode=captioner.decode):
-        decoded.append(source)
-        return decode(source)
+    def decode(sources, *arguments):
+        decoded.extend(sources)
+        return decode_all(sources, *arguments)
 
-    monkeypatch.setattr(captioner, "decode", decode, raising=False)
+    def encode(inputs, encode=captioner.encode):
+        encoded.append(len(inputs))
+        return encode(inputs)
+
+    monkeypatch.setattr(module, "decode_all", decode)
+    monkeypatch.setattr(captioner, "encode", encode, raising=False)
     monkeypatch.setattr(module, "BATCH", batch)
     results = list(verify_pairs(captioner, pairs))
     rows = [line.split("\t") for line in ROWS.splitlines() if line]
     assert [row.file for row in results] == [file for file, *_ in rows]
     assert [bool(row.found) for row in results] == [1, 1, 0, 1, 0, 0, 0, 0, 0, 1]
     assert len(decoded) == len(set(decoded)) == 3  # the two clips, and the one that isn't there
+    assert encoded == [2]  # each clip once
     for row, message in ((2, "gone: "), (4, "with a word"), (5, "1 column"), (6, "3 columns"),
                          (7, "at most 4 words"), (8, "gone: ")):  # fmt: skip
         assert message in results[row].error

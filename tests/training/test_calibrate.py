@@ -10,33 +10,15 @@ from helpers.clips import write_gif
 import v2t_lib as v2t
 from v2t_lib.cli.main import main
 from v2t_lib.errors import DataError
+from v2t_lib.metrics.claims import ScoredClaims
 from v2t_lib.metrics.foils import Claim
 from v2t_lib.models.saving import save
 from v2t_lib.models.verifier import Calibration, VerifierState, pooled
-from v2t_lib.shards.reader import ShardDataset
-from v2t_lib.training.calibrate import calibrate, fit_calibration
+from v2t_lib.training import calibrate
+from v2t_lib.training.calibrate import fit_calibration, fit_null_memory
 from v2t_lib.training.losses import sequence_loss
-from v2t_lib.training.null_memory import fit_null_memory
-from v2t_lib.training.scored_claims import ScoredClaims, score_claims
 
 pytestmark = pytest.mark.usefixtures("eager")
-
-
-def test_a_probability_by_hand():
-    fitted = Calibration((1.0, 0.5), -1.0, supported=0.9, refuted=0.2)
-    assert fitted.probability([3.0, 1.0]) == pytest.approx(1 / (1 + np.exp(-(2 + 0.5 - 1))))
-    assert fitted.probability([-1e9, 0.0]) == pytest.approx(0)
-    verdicts = [fitted.verdict(p) for p in (0.95, 0.9, 0.5, 0.2, 0.0)]
-    assert verdicts == ["supported"] * 2 + ["can't tell"] + ["refuted"] * 2
-    assert Calibration((1.0, 0.0), 0.0).verdict(1.0) == "can't tell"
-
-
-def test_the_surest_share_is_a_quantile():
-    fitted = Calibration((1.0, 0.0), 0.0, caption_log_probs=tuple(np.linspace(-100, 0, 101)))
-    assert fitted.least_log_prob(0.9) == pytest.approx(-90)
-    assert fitted.least_log_prob(1.0) == -100 and fitted.least_log_prob(0.255) == pytest.approx(
-        -25.5
-    )
 
 
 def scored(gap: float, clips: int = 200) -> ScoredClaims:
@@ -99,28 +81,12 @@ def test_an_old_model_is_calibrated_in_place(run, several_captions, capsys):
     assert (found.probability is None) == found.unlike_training
 
 
-def test_every_clip_is_scored_as_alone(run, several_captions):
-    captioner = v2t.load(run / "captioner.keras")
-    captioner.verifier = VerifierState(tiny.null_memory(captioner))
-    found = score_claims(captioner, several_captions)
-    clips = [example.frames for example in ShardDataset.open(several_captions).examples()]
-    for claim, lifts in list(zip(found.claims, found.lifts, strict=True))[::5]:
-        (alone,) = captioner.verify_frames(clips[claim.clip][None], [claim.sentence])
-        np.testing.assert_allclose(lifts, [word.lift for word in alone.words], atol=1e-4)
-    np.testing.assert_allclose(found.pooled, pooled(captioner.encode(np.stack(clips))), atol=1e-4)
-
-
-def test_what_calibration_needs_is_said(drawn_shards):
-    captioner = tiny.captioner()
-    with pytest.raises(DataError, match="none whose words it knows"):
-        calibrate(captioner, drawn_shards / "val")
-
-
-def test_the_null_memory_makes_captions_likely(run, several_captions):
+def test_the_null_memory_makes_captions_likely(run, monkeypatch):
     """Learnt on captions, it gives them a higher likelihood than the mean of clips' memories."""
     captioner = v2t.load(run / "captioner.keras")
     start = pooled(captioner.encode(tiny.frames(8))).mean(axis=0)[:12]
     before = captioner.get_weights()
+    monkeypatch.setattr(calibrate, "EPOCHS", 10)
     memory = fit_null_memory(captioner, list(tiny.SENTENCES) * 5, start)
     for one, other in zip(before, captioner.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)

@@ -31,11 +31,11 @@ def run(args) -> int:
     from v2t_lib.views.curves import reliability_picture
 
     captioner = load(args.model)
-    verifier = calibrate(
+    calibration = calibrate(
         captioner, args.shards, args.training, cache=args.cache, fallback=args.model.parent
     )
     save(captioner, args.model)
-    figures = verifier.calibration.figures
+    figures = calibration.figures
     if args.picture:
         with replacing(args.picture) as temporary:
             temporary.write_bytes(reliability_picture(figures["reliability"]))

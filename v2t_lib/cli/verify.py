@@ -1,4 +1,4 @@
-"""Check whether a clip bears a sentence out, word by word. The score is the mean lift of the words:
+"""Check whether a clip supports a sentence, word by word. The score is the mean lift of the words:
 how much more probable each becomes by seeing the clip, in nats. Takes a clip and a sentence, or a
 TSV of `source<TAB>sentence` rows, sources being URLs or paths relative to the file. A row that
 can't be judged is reported, and the others are judged; the exit code is then 1."""

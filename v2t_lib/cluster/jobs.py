@@ -159,7 +159,7 @@ class VerifyJob:
         from v2t_lib.models.verify_pairs import verify_pairs
 
         pairs = [Pair(**row) for row in rows]
-        results = verify_pairs(_captioner(self.model), pairs)
+        results = verify_pairs(_captioner(self.model), pairs, workers=0)
         _write_table((result.to_dict() for result in results), folder)
 
     def unfinished(self, folder: Path) -> bool:

@@ -1,6 +1,6 @@
 """Faithfulness of the attention: does it point at the right object, and does the word depend on it?
 
-Measured on the embedded data, whose masks say which pixels belong to which object.
+The pointing game needs the embedded data, whose masks say which pixels belong to which object.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from v2t_lib.datasets.shapes import references
+from v2t_lib.metrics.bootstrap import bootstrap, interval
 from v2t_lib.models.caption import Caption, over_pixels
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.verification import blanked
@@ -112,44 +113,45 @@ def deletion(
     rng = np.random.default_rng(seed)
     # The last word of a caption cut off by the length limit has no room when it is scored.
     longest = captioner.caption_spec.length - 1
-    tasks = [
-        (number, word, attended)
-        for number, caption in enumerate(captions)
+    words = [
+        (clip, word)
+        for clip, caption in enumerate(captions)
         for word, reference in enumerate(references(caption.words[:longest]))
         if reference or every_word
-        for attended in (True, False)
     ]
-    if not tasks:
+    if not words:
         return None
-    after = []
-    for start in range(0, len(tasks), _BATCH):
-        rows = tasks[start : start + _BATCH]
-        clips = [_without(captions[row[0]], *row[1:], rng) for row in rows]
-        texts = [captions[number].text for number, *_ in rows]
-        clips = np.stack(clips)
-        scored = captioner.explain_frames(clips, texts)
-        after += [caption.probs[row[1]] for caption, row in zip(scored, rows, strict=True)]
-    before = np.array([captions[number].probs[word] for number, word, _ in tasks])
-    drops = (before - np.array(after)).reshape(-1, 2)  # (words, [most attended, random])
+    clips = [clip for clip, _ in words]
+    attended, random = _drops(captioner, captions, words, rng).T
+    difference = attended - random
+    samples = bootstrap(lambda weights: np.average(difference, weights=weights), clips, seed)
     return {
-        "drop": float(drops[:, 0].mean()),
-        "random": float(drops[:, 1].mean()),
-        "difference": float((drops[:, 0] - drops[:, 1]).mean()),
-        "interval": _interval(drops[:, 0] - drops[:, 1], np.array([t[0] for t in tasks[::2]]), rng),
-        "words": len(drops),
+        "drop": float(attended.mean()),
+        "random": float(random.mean()),
+        "difference": float(difference.mean()),
+        "interval": interval(samples),
+        "words": len(words),
     }
 
 
-def _without(caption: Caption, word: int, attended: bool, rng: np.random.Generator) -> np.ndarray:
-    weights = caption.attention[word]
-    values = weights if attended else rng.random(weights.shape)
-    return blanked(caption.frames, values, caption.cell_shift)
-
-
-def _interval(values: np.ndarray, clips: np.ndarray, rng: np.random.Generator) -> list[float]:
-    """The 95% bootstrap interval of the mean; all values of a clip are resampled together."""
-    _, clips = np.unique(clips, return_inverse=True)
-    sums, counts = np.bincount(clips, values), np.bincount(clips)
-    drawn = rng.integers(len(sums), size=(1000, len(sums)))
-    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    return [float(value) for value in np.percentile(means, [2.5, 97.5])]
+def _drops(
+    captioner: Captioner,
+    captions: Sequence[Caption],
+    words: Sequence[tuple[int, int]],
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """By how much the probability of each word, `(caption, word)`, falls where its most attended
+    tenth is blanked, and a random tenth: `(words, 2)`."""
+    drops = []
+    for start in range(0, len(words), _BATCH // 2):
+        rows = words[start : start + _BATCH // 2]
+        clips, texts = [], []
+        for number, word in rows:
+            caption, weights = captions[number], captions[number].attention[word]
+            for values in (weights, rng.random(weights.shape)):
+                clips.append(blanked(caption.frames, values, caption.cell_shift))
+                texts.append(caption.text)
+        scored = captioner.explain_frames(np.stack(clips), texts)
+        for (number, word), *after in zip(rows, scored[::2], scored[1::2], strict=True):
+            drops.append([captions[number].probs[word] - one.probs[word] for one in after])
+    return np.array(drops)

@@ -1,4 +1,4 @@
-"""Foils: sentences that are not true of a clip, of three kinds, beside ones that are."""
+"""Foils: sentences that are false of a clip, of three kinds, beside true ones."""
 
 import dataclasses
 import itertools
@@ -44,14 +44,14 @@ def claims(
     seed: int = 0,
     unit: str = "word",
 ) -> list[Claim]:
-    """True sentences about clips, each followed by a foil of each kind as far as there is one.
+    """True sentences about clips, each followed by a foil of each kind where there is one.
 
-    A caption of another clip may be true of this one as well: it is no foil if every word with a
-    meaning stands, in some form, in the clip's own captions too.
+    A caption of another clip may be true of this one as well: it is no foil if all its content
+    words, in some form, are in the clip's own captions too.
 
-    Nobody can tell foils by their words alone. Captions are exchanged between clips in pairs, so
-    that each is a foil as often as it is true: random pairs, and the most similar ones first.
-    Words are swapped both ways equally often, "man" for "woman" as often as "woman" for "man".
+    Foils can't be told by their words alone. Captions are exchanged between clips in pairs, random
+    or most similar, so that each is a foil as often as it is true; words are swapped both ways
+    equally often, "man" for "woman" as often as "woman" for "man".
 
     Args:
         captions: Every clip's captions.
@@ -72,6 +72,29 @@ def claims(
         for clip, of in enumerate(usable)
         for number in sorted(rng.permutation(len(of))[:per_clip])
     ]
+    exchanged = _exchanged(chosen, own, rng)
+    counts = Counter(word for _, text in chosen for word in text.split())
+    found = []
+    for number, (clip, text) in enumerate(chosen):
+        found.append(Claim(clip, text, TRUE))
+        for kind, partner in exchanged.items():
+            if number in partner:
+                found.append(Claim(clip, chosen[partner[number]][1], kind))
+        for foil, words in itertools.islice(_swapped(text, own[clip], counts, judgeable, rng), 1):
+            found.append(Claim(clip, foil, "swapped", words))
+    return found
+
+
+def _exchanged(
+    chosen: Sequence[tuple[int, str]], own: Sequence[set[str]], rng: np.random.Generator
+) -> dict[str, dict[int, int]]:
+    """By kind of foil, the numbers of the sentences that are exchanged for each other.
+
+    Args:
+        chosen: Clip and sentence.
+        own: For each clip the stems of its own captions' words.
+        rng: Of the random pairs.
+    """
     meanings = [content(text.split()) for _, text in chosen]
 
     def exchangeable(one: int, other: int) -> bool:
@@ -79,20 +102,10 @@ def claims(
         clips = chosen[one][0], chosen[other][0]
         return not (meanings[one] <= own[clips[1]] or meanings[other] <= own[clips[0]])
 
-    matched = {
+    return {
         "random": _matched(_random_pairs(len(chosen), rng), exchangeable),
         "similar": _matched(_similar_pairs([text for _, text in chosen]), exchangeable),
     }
-    counts = Counter(word for _, text in chosen for word in text.split())
-    found = []
-    for number, (clip, text) in enumerate(chosen):
-        found.append(Claim(clip, text, TRUE))
-        for kind, partner in matched.items():
-            if number in partner:
-                found.append(Claim(clip, chosen[partner[number]][1], kind))
-        for foil, words in itertools.islice(_swapped(text, own[clip], counts, judgeable, rng), 1):
-            found.append(Claim(clip, foil, "swapped", words))
-    return found
 
 
 def _matched(

@@ -11,11 +11,15 @@ from collections.abc import Mapping, MutableMapping, Sequence
 import numpy as np
 from keras import layers, ops
 
+from v2t_lib.errors import DataError
+
 SUPPORTED, REFUTED, CANT_TELL = "supported", "refuted", "can't tell"
 #: Cells of a null memory.
 NULL_CELLS = 4
 #: Principal components of the training clips that familiarity keeps, at most.
 COMPONENTS = 32
+#: The share of held-out clips that may count as unlike the training data.
+UNLIKE = 0.01
 #: Names in the files of older versions.
 _RENAMED = {"borne_out": "supported", "not_borne_out": "refuted"}
 
@@ -139,17 +143,25 @@ class Familiarity:
     threshold: float = math.inf
 
     @classmethod
-    def fit(cls, pooled: np.ndarray) -> "Familiarity":
-        """Fits all but the threshold to training clips, `(clips, F)`."""
-        mean = pooled.mean(axis=0)
-        centred = pooled - mean
-        count = max(1, min(COMPONENTS, len(pooled) // 4))
+    def fit(cls, training: np.ndarray, held_out: np.ndarray) -> "Familiarity":
+        """Fits the distribution to training clips `(clips, F)`, the threshold to held-out ones.
+
+        Raises:
+            DataError: There is no held-out clip.
+        """
+        if not len(held_out):
+            raise DataError("expected two held-out clips at least. Received: one")
+        mean = training.mean(axis=0)
+        centred = training - mean
+        count = max(1, min(COMPONENTS, len(training) // 4))
         _, scales, axes = np.linalg.svd(centred, full_matrices=False)
         axes = axes[:count].T
         residual = np.sqrt(np.mean((centred - centred @ axes @ axes.T) ** 2))
-        deviations = scales[:count] / np.sqrt(len(pooled))
-        parts = (mean, axes, deviations, [residual])
-        return cls(*[np.asarray(part, np.float32) for part in parts])  # type: ignore[arg-type]
+        parts = (mean, axes, scales[:count] / np.sqrt(len(training)), [residual])
+        mean, axes, deviations, residual = (np.asarray(part, np.float32) for part in parts)
+        fitted = cls(mean, axes, deviations, residual)
+        threshold = np.quantile(fitted.distances(held_out), 1 - UNLIKE)
+        return dataclasses.replace(fitted, threshold=float(threshold))
 
     def distances(self, pooled: np.ndarray) -> np.ndarray:
         """Mahalanobis distances `(clips,)` of `(clips, F)`, about 1 for a training clip."""

@@ -1,59 +1,105 @@
-"""Calibrating verification: probabilities, thresholds and familiarity, from held-out clips."""
+"""Calibrating verification on held-out clips: null memory, probabilities, verdicts, familiarity."""
 
 import dataclasses
 import itertools
 import time
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from v2t_lib.errors import DataError
-from v2t_lib.metrics.foils import FOILS, TRUE
-from v2t_lib.metrics.verification_scores import (
+from v2t_lib.metrics.claims import (
+    ScoredClaims,
     aurocs,
     balance,
     calibration_error,
+    encoded_batches,
+    pooled_memories,
     precision_and_coverage,
     reliability,
+    score_claims,
 )
+from v2t_lib.metrics.foils import FOILS, TRUE
 from v2t_lib.models.captioner import Captioner
+from v2t_lib.models.compiled import JIT_COMPILE
 from v2t_lib.models.saving import load, save
 from v2t_lib.models.verifier import (
+    NULL_CELLS,
     REFUTED,
     SUPPORTED,
     Calibration,
     Familiarity,
+    NullMemory,
     VerifierState,
     evidence,
 )
 from v2t_lib.progress import log
 from v2t_lib.shards.reader import ShardDataset, Shards
 from v2t_lib.training.feature_cache import cached_features
-from v2t_lib.training.null_memory import fit_null_memory
-from v2t_lib.training.scored_claims import (
-    ScoredClaims,
-    caption_log_probs,
-    pooled_memories,
-    score_claims,
-)
+from v2t_lib.training.losses import sequence_loss
 
-#: Training clips that familiarity is fitted on, at most.
+#: Of learning the null memory.
+BATCH, EPOCHS, STEPS, LEARNING_RATE = 64, 10, 200, 0.03
+#: Training clips that null memory and familiarity are fitted on, at most.
 FITTED_ON = 1000
 #: The share of verdicts that has to be right on held-out clips.
 PRECISION = 0.95
-#: No sentence is "supported" below this probability, nor "refuted" above one less it.
+#: No sentence is supported below this probability, nor refuted above one less it.
 CLEAR = 0.8
-#: The share of held-out clips that may count as unlike the training data.
-UNLIKE = 0.01
 #: Parts that the claims are split into, clip by clip, to measure each with a fit on the others.
 FOLDS = 5
 
 
-def fit_calibration(scored: ScoredClaims, seed: int = 0) -> Calibration:
-    """Fits probabilities and thresholds, and measures them on claims they were not fitted on.
+class LanguageModel(keras.Model):
+    """The captioner's decoder with a null memory, of which the null memory alone is trained."""
 
-    Claims about the clips of one part are judged by what was fitted on the other parts.
+    def __init__(self, captioner: Captioner, memory: NullMemory):
+        super().__init__()
+        self.memory = memory
+        object.__setattr__(self, "decoder", captioner.decoder)  # not tracked: it stays as it is
+        self.built = True
+
+    def call(self, tokens):
+        return self.decoder(tokens, self.memory(tokens), training=False)[0]
+
+
+def fit_null_memory(
+    captioner: Captioner, captions: list[str], start: np.ndarray, seed: int = 0
+) -> NullMemory:
+    """The null memory under which the decoder gives captions their highest likelihood.
+
+    Args:
+        captioner: A trained model; it stays as it is.
+        captions: Captions like those it was trained on.
+        start: float `(D,)`, the initial cells but for noise: the mean of clips' memory cells.
+        seed: Of the noise and the order of the captions.
     """
+    rng, length = np.random.default_rng(seed), captioner.caption_spec.length
+    memory = NullMemory(NULL_CELLS, len(start))
+    # Equal cells would stay equal.
+    noise = 0.1 * start.std() * rng.standard_normal((NULL_CELLS, len(start)))
+    memory.values.assign((start + noise).astype(np.float32))
+    batch = min(BATCH, len(captions))
+    steps = min(STEPS, EPOCHS * -(-len(captions) // batch))
+    rows = np.concatenate([rng.permutation(len(captions)) for _ in range(EPOCHS + 1)])
+    chosen = [captions[row] for row in rows[: steps * batch]]
+    tokens = np.stack([captioner.vocabulary.pack(text, length) for text in chosen])
+    model = LanguageModel(captioner, memory)
+    schedule = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)
+    model.compile(keras.optimizers.Adam(schedule), sequence_loss, jit_compile=JIT_COMPILE)
+    model.fit(tokens[:, :-1], tokens[:, 1:], batch, verbose=0, shuffle=False)
+    return memory
+
+
+def fit_calibration(scored: ScoredClaims, seed: int = 0) -> Calibration:
+    """Fits probabilities and thresholds, and measures them by cross-validation over clips.
+
+    Raises:
+        DataError: There are no false claims.
+    """
+    from sklearn.linear_model import LogisticRegression
+
     features = np.array([evidence(lifts) for lifts in scored.lifts])
     true, clips = scored.true, scored.clips
     if true.all() or not true.any():
@@ -61,26 +107,19 @@ def fit_calibration(scored: ScoredClaims, seed: int = 0) -> Calibration:
             "expected clips with captions that differ, to make false sentences of. Received: "
             f"{len(true)} true sentences and no false one; calibrate on more clips"
         )
+    model = LogisticRegression(class_weight="balanced")  # Platt scaling
     held_out = np.full(len(true), np.nan)
-    part = np.random.default_rng(seed).permutation(clips.max() + 1)[clips] % FOLDS
-    for number in range(FOLDS):
-        here = part == number
-        if here.any() and 0 < true[~here].mean() < 1:
-            weights, bias = _logistic(features[~here], true[~here])
-            held_out[here] = 1 / (1 + np.exp(-np.clip(features[here] @ weights + bias, -500, 500)))
-    weights, bias = _logistic(features, true)
+    folds = np.random.default_rng(seed).permutation(clips.max() + 1)[clips] % FOLDS
+    for fold in np.unique(folds):
+        test = folds == fold
+        if len(np.unique(true[~test])) == 2:
+            model.fit(features[~test], true[~test])
+            held_out[test] = model.predict_proba(features[test])[:, 1]
+    model.fit(features, true)
     known = ~np.isnan(held_out)
-    thresholds = _thresholds(held_out[known], true[known])
-    fitted = Calibration(tuple(map(float, weights)), float(bias), *thresholds)
+    mean, lowest, bias = map(float, (*model.coef_[0], model.intercept_[0]))
+    fitted = Calibration((mean, lowest), bias, *_thresholds(held_out[known], true[known]))
     return dataclasses.replace(fitted, figures=_figures(scored, held_out, fitted, seed))
-
-
-def _logistic(features: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, float]:
-    """Platt scaling: weights and bias of a logistic regression; true and false weigh the same."""
-    from sklearn.linear_model import LogisticRegression
-
-    fitted = LogisticRegression(class_weight="balanced").fit(features, true)
-    return fitted.coef_[0], fitted.intercept_[0]
 
 
 def _thresholds(probabilities: np.ndarray, true: np.ndarray) -> tuple[float | None, float | None]:
@@ -88,19 +127,15 @@ def _thresholds(probabilities: np.ndarray, true: np.ndarray) -> tuple[float | No
 
     With a margin for chance: the lower end of Wilson's 80% interval has to reach it.
     """
-    weights = balance(true)
-    found = []
+    weights, ends = balance(true), []
     for sign, right in ((-1, true), (1, ~true)):
         order = np.argsort(sign * probabilities, kind="stable")
-        of_right, of_all = np.cumsum((weights * right)[order]), np.cumsum(weights[order])
-        share, count = of_right / of_all, np.arange(1, len(order) + 1)
-        enough = np.flatnonzero(_wilson(share, count) >= PRECISION)
-        found.append(float(probabilities[order][enough[-1]]) if len(enough) else None)
-    low, high = found
-    return (
-        None if low is None else max(low, CLEAR),
-        None if high is None else min(high, 1 - CLEAR),
-    )
+        share = np.cumsum((weights * right)[order]) / np.cumsum(weights[order])
+        enough = np.flatnonzero(_wilson(share, np.arange(1, len(order) + 1)) >= PRECISION)
+        ends.append(float(probabilities[order][enough[-1]]) if len(enough) else None)
+    low, high = ends
+    low = None if low is None else max(low, CLEAR)
+    return low, None if high is None else min(high, 1 - CLEAR)
 
 
 def _wilson(share: np.ndarray, count: np.ndarray, z: float = 1.2816) -> np.ndarray:
@@ -109,62 +144,53 @@ def _wilson(share: np.ndarray, count: np.ndarray, z: float = 1.2816) -> np.ndarr
     return (share + z**2 / (2 * count) - spread) / (1 + z**2 / count)
 
 
-def _figures(scored: ScoredClaims, probabilities, fitted: Calibration, seed: int) -> dict:
+def _figures(scored: ScoredClaims, held_out: np.ndarray, fitted: Calibration, seed: int) -> dict:
     """What `Calibration.figures` holds."""
-    known = ~np.isnan(probabilities)
-    p, true, weights = probabilities[known], scored.true[known], balance(scored.true[known])
-    bins = reliability(p, true)
-    lift = np.array([lifts.mean() for lifts in scored.lifts])
+    known = ~np.isnan(held_out)
+    probabilities, true = held_out[known], scored.true[known]
+    weights = balance(true)
     kinds = np.array([claim.kind for claim in scored.claims])
+    lifts = np.array([lifts.mean() for lifts in scored.lifts])
+    bins = reliability(probabilities, true)
+    given = np.array([fitted.verdict(probability) for probability in probabilities])
     verdicts = {}
-    for name, right in (("supported", true), ("refuted", ~true)):
-        threshold = getattr(fitted, name)
-        chosen = np.zeros(len(p), bool)
-        if threshold is not None:
-            chosen = p >= threshold if name == "supported" else p <= threshold
-        precision, coverage = precision_and_coverage(chosen, right, weights)
-        verdicts[name] = {"threshold": threshold, "precision": precision, "coverage": coverage}
+    for verdict, right in ((SUPPORTED, true), (REFUTED, ~true)):
+        precision, coverage = precision_and_coverage(given == verdict, right, weights)
+        threshold = getattr(fitted, verdict)
+        verdicts[verdict] = {"threshold": threshold, "precision": precision, "coverage": coverage}
     return {
         "claims": {kind: int((kinds == kind).sum()) for kind in (TRUE, *FOILS)},
-        "auroc": aurocs(lift, kinds, scored.clips, seed),
+        "auroc": aurocs(lifts, kinds, scored.clips, seed),
         "calibration_error": calibration_error(bins),
         "reliability": bins,
         **verdicts,
     }
 
 
-def fit_familiarity(training: np.ndarray, held_out: np.ndarray) -> Familiarity:
-    """The distribution of training clips' `pooled` memories, the threshold of held-out ones'."""
-    if not len(held_out):
-        raise DataError("expected at least two held-out clips. Received: one; calibrate on more")
-    fitted = Familiarity.fit(training)
-    threshold = float(np.quantile(fitted.distances(held_out), 1 - UNLIKE))
-    return dataclasses.replace(fitted, threshold=threshold)
-
-
 def summary(calibration: Calibration) -> str:
     """How good verification is on held-out clips, in words."""
-
-    def percent(value: float | None) -> str:
-        return "none" if value is None else f"{100 * value:.0f}%"
-
     figures = calibration.figures
-    areas = (
-        f"{kind} {area['value']:.3f} ({area['interval'][0]:.3f} to {area['interval'][1]:.3f})"
-        for kind, area in figures["auroc"].items()
+    areas = ", ".join(f"{kind} {area['value']:.3f}" for kind, area in figures["auroc"].items())
+    shares = "; ".join(
+        f"{figures[verdict]['coverage'] or 0:.0%} of the {which} ones are {verdict!r}"
+        for verdict, which in ((SUPPORTED, "true"), (REFUTED, "false"))
     )
-    verdicts = (
-        f"{percent(figures[name]['coverage'])} are {words!r}, of which "
-        f"{percent(figures[name]['precision'])} rightly"
-        for name, words in (("supported", SUPPORTED), ("refuted", REFUTED))
-    )
-    true, false = verdicts
     return (
         f"verification of {figures['claims'][TRUE]} true sentences against false ones, area under "
-        f"the ROC curve: {', '.join(areas)}; expected calibration error "
-        f"{figures['calibration_error']:.3f}; of the true sentences {true}; of the false ones "
-        f"{false}"
+        f"the ROC curve: {areas}; expected calibration error {figures['calibration_error']:.3f}; "
+        f"{shares}"
     )
+
+
+def caption_log_probs(captioner: Captioner, shards: ShardDataset) -> tuple[float, ...]:
+    """Quantiles 0%, 1%, ... 100% of the log-probabilities of the clips' greedy captions."""
+    clips = shards.info.clips
+    of_batches = [
+        captioner.search(memory).log_probs.sum(axis=1)
+        for _, memory in encoded_batches(captioner, shards, clips)
+    ]
+    quantiles = np.percentile(np.concatenate(of_batches)[:clips], np.arange(101))
+    return tuple(float(value) for value in quantiles)
 
 
 def calibrate(
@@ -174,7 +200,7 @@ def calibrate(
     cache: str | Path | None = None,
     fallback: Path | None = None,
     seed: int = 0,
-) -> VerifierState:
+) -> Calibration:
     """Fits what turns a captioner's lifts into probabilities, and what tells unlike clips.
 
     Args:
@@ -182,54 +208,47 @@ def calibrate(
         shards: Held-out clips, or their features: those that chose the best epoch, say.
         training: The training clips, which familiarity and null memory are fitted on; the
             held-out ones when left out.
-        cache: Where features of a frozen image network are kept; see `cached_features`.
-        fallback: As for `cached_features`.
+        cache: Where features of a frozen image network are kept, see `cached_features`; so is
+            `fallback`.
         seed: Of the choice of captions and foils.
-
-    Returns:
-        `captioner.verifier`.
 
     Raises:
         DataError: Clips of another size, no captions that the model can judge, or nothing to make
             foils of.
     """
     start = time.monotonic()
-    spec = captioner.clip_spec
-    shards, training = (part and ShardDataset.open(part, spec) for part in (shards, training))
-    shards, training = (
-        part
-        if part is None or part.info.features
-        else cached_features(captioner.encoder, part, cache, fallback)
-        for part in (shards, training)
-    )
-    home = training or shards
+    held_out = _opened(captioner, shards, cache, fallback)
+    home = held_out if training is None else _opened(captioner, training, cache, fallback)
     known = pooled_memories(captioner, home, FITTED_ON)
     captions = [text for of in itertools.islice(home.sentences(), FITTED_ON) for text in of]
-    start_from = known.mean(axis=0)[: known.shape[1] // 2]
-    memory = fit_null_memory(captioner, captions, start_from, seed)
-    others = pooled_memories(captioner, shards, FITTED_ON)
+    mean_cell = known.mean(axis=0)[: known.shape[1] // 2]
+    memory = fit_null_memory(captioner, captions, mean_cell, seed)
     if training is None:
-        known, others = known[::2], known[1::2]
-    familiarity = fit_familiarity(known, others)
+        familiarity = Familiarity.fit(known[::2], known[1::2])
+    else:
+        familiarity = Familiarity.fit(known, pooled_memories(captioner, held_out, FITTED_ON))
     captioner.verifier = VerifierState(memory, familiarity=familiarity)
-    scored = score_claims(captioner, shards, seed=seed)
     calibration = dataclasses.replace(
-        fit_calibration(scored, seed), caption_log_probs=caption_log_probs(captioner, shards)
+        fit_calibration(score_claims(captioner, held_out, seed=seed), seed),
+        caption_log_probs=caption_log_probs(captioner, held_out),
     )
     log.info("%s (%.0f s)", summary(calibration), time.monotonic() - start)
     captioner.verifier = VerifierState(memory, calibration, familiarity)
-    return captioner.verifier
+    return calibration
+
+
+def _opened(
+    captioner: Captioner, shards: Shards, cache: str | Path | None, fallback: Path | None
+) -> ShardDataset:
+    """Shards of the model's clip size, as features where it has a frozen image network."""
+    shards = ShardDataset.open(shards, captioner.clip_spec)
+    if shards.info.features:
+        return shards
+    return cached_features(captioner.encoder, shards, cache, fallback)
 
 
 def calibrated(captioner: Captioner, path: Path, *places, **options) -> None:
-    """Calibrates a model that was trained, and saves it, unless its file is calibrated already.
-
-    Args:
-        captioner: The model; its `verifier` is set here.
-        path: Its file.
-        places: As `calibrate` has them.
-        options: As `calibrate` has them.
-    """
+    """Calibrates a trained model as `calibrate` does, and saves it at `path`; not a second time."""
     before = load(path).verifier if path.exists() else captioner.verifier
     if before.calibration is not None:
         captioner.verifier = before

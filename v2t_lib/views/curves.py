@@ -58,7 +58,7 @@ def reliability_picture(bins: Sequence[dict[str, Any]]) -> bytes:
     share of p true? Each point has its number of sentences, and an area in proportion.
 
     Args:
-        bins: From `metrics.verification_scores.reliability`: `Calibration.figures["reliability"]`.
+        bins: From `metrics.claims.reliability`: `Calibration.figures["reliability"]`.
     """
     table = pd.DataFrame(bins)
     figure = Figure(figsize=(4.2, 4), dpi=80, layout="constrained")
