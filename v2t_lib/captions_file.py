@@ -9,27 +9,25 @@ import codecs
 import dataclasses
 import hashlib
 import itertools
-import os
+import posixpath
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from v2t_lib.errors import DataError
 from v2t_lib.progress import warn_once
 
-Row = tuple[int, list[str]]
-_URL = re.compile(r"https?://", re.IGNORECASE)
-# Words of column names: `gif_url` is "gif" and "url".
-_SOURCE_NAMES = """
-    source src video videos vid clip clips gif gifs image images img file filename filepath path url
-    uri link key media movie youtube vidid videoid imageid clipid id ids name names
-"""
-_CAPTION_NAMES = """
-    caption captions sentence sentences text texts description descriptions desc label labels title
-    annotation annotations comment reference references prediction predictions
-"""
-
-#: In bytes. What has longer ones is no text, a device without an end say.
+#: Column names, in lower case without signs, that make the first row a header.
+_SOURCE_NAMES = (
+    "source src video videoid videoname videourl videopath vid clip clipid clipname gif gifid "
+    "gifname gifurl image imageid file filename filepath path url uri link id key name"
+)
+_CAPTION_NAMES = (
+    "caption captions captiontext generatedcaption sentence sentences text description label "
+    "title annotation comment reference references prediction predictions claim"
+)
+#: In bytes. What has longer ones is no text: a device without an end, say.
 LONGEST_ROW = 1 << 20
 #: Characters that would end a column or a row, as they are printed.
 _ESCAPES = str.maketrans({"\t": "\\t", "\n": "\\n", "\r": "\\r"})
@@ -47,12 +45,22 @@ def without_password(source: str) -> str:
 
 def is_url(source: str) -> bool:
     """Whether a source is an http(s) URL."""
-    return _URL.match(source) is not None
+    return source[:8].lower().startswith(("http://", "https://"))
+
+
+def plain(source: str) -> str:
+    """The one spelling of a source by which it is compared: `./a//b.gif` is `a/b.gif`, and NFD is
+    NFC. A URL stays as it is."""
+    return source if is_url(source) else posixpath.normpath(unicodedata.normalize("NFC", source))
+
+
+def located(source: str, file: str | Path) -> str:
+    """What to open: the URL, or the path resolved against the folder of the file it stands in."""
+    return source if is_url(source) else str(Path(file).parent / source)
 
 
 def _lines(path: str | Path) -> Iterator[str]:
     """Yields the lines of a UTF-8 file one by one, so that a file of any size needs no memory."""
-    place = 0
     try:
         with open(path, "rb") as file:
             # Not splitlines, which also splits at characters that a caption may hold.
@@ -63,91 +71,71 @@ def _lines(path: str | Path) -> Iterator[str]:
                         f"{path}, row {number}: expected at most {LONGEST_ROW:,} bytes. Received: "
                         "more; is this a text file?"
                     )
-                if number == 1:
-                    line = line.removeprefix(codecs.BOM_UTF8)
+                line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
                 try:
                     text, wrong = line.decode(), line.find(b"\0")
                 except UnicodeDecodeError as error:
                     wrong = error.start
                 if wrong >= 0:
                     raise DataError(
-                        f"{path}, row {number}: expected UTF-8 text. Received: "
-                        f"0x{line[wrong]:02x} at byte {place + wrong}; save the file as UTF-8 and "
-                        "try again"
+                        f"{path}, row {number}: expected UTF-8 text. Received: 0x{line[wrong]:02x} "
+                        f"at byte {wrong} of the row; save the file as UTF-8 and try again"
                     )
                 yield text.removesuffix("\n")
-                place += len(line)
     except OSError as error:
         raise DataError(f"expected a text file at {path}. Received: {error.strerror}") from error
 
 
-def _filled_rows(path: str | Path) -> Iterator[Row]:
-    for number, line in enumerate(_lines(path), start=1):
-        if line.strip(" \r"):
-            yield number, [column.strip() for column in line.split("\t")]
-
-
-def _names(cell: str) -> set[str]:
-    """The words of a column name: of `videoID`, `video_id` and `#Video ID` "video" and "id"."""
-    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", cell)
-    return set(re.findall(r"[^\W_]+", parted.lower()))
-
-
-def _is_header(path: str | Path, first: Row, second: Row) -> bool:
-    """Whether the first row names the columns of the others.
-
-    Its source must be a bare word or two that is no file, and no other row may have it. Then the
-    row is a header if both cells are usual column names, in English; or, in any language, if its
-    second cell is a single word and the next row's source is a URL or a file.
-    """
-
-    def exists(source: str) -> bool:
-        return is_url(source) or os.path.isfile(Path(path).parent / source)
-
-    _, columns = first
-    if len(columns) != 2 or not all(columns):
-        return False
-    source, caption = columns
-    if re.search(r"[./\\]", source) or exists(source):
-        return False
-    sources, captions = set(_SOURCE_NAMES.split()), set(_CAPTION_NAMES.split())
-    usual = _names(source) <= sources and _names(caption) & captions
-    usual = usual and len(caption.split()) <= 3
-    if not usual and not (len(caption.split()) == 1 and exists(second[1][0])):
-        return False
-    others = itertools.islice(_filled_rows(path), 1, None)
-    return all(source != other for _, (other, *_) in others)
-
-
-def iter_rows(path: str | Path) -> Iterator[Row]:
-    """Yields the rows of a TSV file one by one, as `read_rows` returns them.
-
-    Raises:
-        DataError: As `read_rows`, as far as the file has been read.
-    """
-    rows = _filled_rows(path)
-    first, second = next(rows, None), next(rows, None)
-    if first is None:
-        raise DataError(f"{path}: expected at least one row. Received: an empty file")
-    if second is not None and _is_header(path, first, second):
-        number, columns = first
-        warn_once(f"{path}, row {number}: taken for a header and skipped: {' | '.join(columns)!r}")
-    else:
-        yield first
-    if second is not None:
-        yield second
-        yield from rows
-
-
-def read_rows(path: str | Path) -> list[Row]:
-    """Reads the rows of a TSV file as row numbers from 1 and columns.
+def iter_rows(path: str | Path) -> Iterator[tuple[int, list[str]]]:
+    """Yields the rows of a TSV file, one by one, as row numbers from 1 and columns.
 
     Empty lines are skipped, and so is a header row, with a warning.
 
     Raises:
         DataError: No such file, an empty one, or not UTF-8.
     """
-    return list(iter_rows(path))
+
+    def bare(column: str) -> str:
+        return re.sub(r"[\W_]", "", column.lower())
+
+    first = True
+    for number, line in enumerate(_lines(path), start=1):
+        if not line.strip(" \r"):
+            continue
+        columns = [column.strip() for column in line.split("\t")]
+        names = list(map(bare, columns)) if first and len(columns) == 2 else ["", ""]
+        if names[0] in _SOURCE_NAMES.split() and names[1] in _CAPTION_NAMES.split():
+            what = f"{' | '.join(columns)!r}"
+            warn_once(f"{path}, row {number}: taken for a header and skipped: {what}")
+        else:
+            yield number, columns
+        first = False
+    if first:
+        raise DataError(f"{path}: expected at least one row. Received: an empty file")
+
+
+def _fault(columns: Sequence[str], blank: bool) -> str:
+    """What is wrong with a row that should have two columns; "" if nothing is."""
+    if len(columns) != 2:
+        return f"{len(columns)} column{'s' * (len(columns) != 1)}"
+    if not columns[0]:
+        return "a blank source"
+    return "" if columns[1] or blank else "a blank caption"
+
+
+def iter_captions(path: str | Path, blank: bool = False) -> Iterator[tuple[int, str, str]]:
+    """Yields row number, source and caption of every row, one by one; captions may be `blank`.
+
+    Raises:
+        DataError: As `read_captions`, as far as the file has been read.
+    """
+    for number, columns in iter_rows(path):
+        if fault := _fault(columns, blank):
+            raise DataError(
+                f"{path}, row {number}: expected `source<TAB>caption`. "
+                f"Received: {fault} in {' | '.join(columns)[:120]!r}"
+            )
+        yield number, columns[0], columns[1]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,7 +145,7 @@ class Record:
     Attributes:
         key: A unique file name made from the source alone, so that a source has the same key in
             every captions file.
-        source: The URL or path as the captions file has it.
+        source: The URL or path as the captions file first has it; `plain` compares sources.
         captions: Its captions, in file order.
         split: "train", "val", "test" or another split list's name; "" if unknown.
     """
@@ -174,7 +162,7 @@ class Record:
 
     def path(self, captions_file: str | Path) -> str:
         """What to open: the URL, or the path resolved against the captions file's folder."""
-        return self.source if self.remote else str(Path(captions_file).parent / self.source)
+        return located(self.source, captions_file)
 
 
 def _key(source: str) -> str:
@@ -184,36 +172,18 @@ def _key(source: str) -> str:
     return f"{stem}-{hashlib.sha256(source.encode()).hexdigest()[:16]}"
 
 
-def _check(path: str | Path, number: int, columns: list[str], blank: bool = False) -> None:
-    if len(columns) == 2 and columns[0] and (columns[1] or blank):
-        return
-    what = f"{len(columns)} column{'s' * (len(columns) != 1)}"
-    if len(columns) == 2:
-        what = "a blank caption" if columns[0] else "a blank source"
-    raise DataError(
-        f"{path}, row {number}: expected `source<TAB>caption`. "
-        f"Received: {what} in {' | '.join(columns)[:120]!r}"
-    )
+def gather(rows: Iterable[tuple[str, str]], keep_repeats: bool = False) -> list[Record]:
+    """Sources and captions to one record a source, in order of first appearance.
 
-
-def iter_captions(path: str | Path) -> Iterator[tuple[str, str]]:
-    """Yields source and caption of every row, one by one, repeated rows included.
-
-    Raises:
-        DataError: As `read_captions`, as far as the file has been read.
+    A caption that a source has several times counts once, unless `keep_repeats`.
     """
-    for number, columns in iter_rows(path):
-        _check(path, number, columns)
-        yield columns[0], columns[1]
-
-
-def gather(rows: Iterable[tuple[str, str]]) -> list[Record]:
-    """Sources and captions to one record a source, in order of first appearance; a caption that a
-    source has several times counts once."""
-    captions: dict[str, dict[str, None]] = {}
+    found: dict[str, tuple[str, list[str]]] = {}
     for source, caption in rows:
-        captions.setdefault(source, {})[caption] = None
-    return [Record(_key(source), source, tuple(texts)) for source, texts in captions.items()]
+        found.setdefault(plain(source), (source, []))[1].append(caption)
+    return [
+        Record(_key(name), source, tuple(captions if keep_repeats else dict.fromkeys(captions)))
+        for name, (source, captions) in found.items()
+    ]
 
 
 def read_captions(path: str | Path, keep_repeats: bool = False) -> list[Record]:
@@ -226,27 +196,15 @@ def read_captions(path: str | Path, keep_repeats: bool = False) -> list[Record]:
         DataError: No such file, an empty one, not UTF-8, or a row without exactly two filled
             columns; names the file and the row.
     """
-    captions: dict[str, list[str]] = {}
-    repeats, seen = [], set()
-    for number, columns in read_rows(path):
-        _check(path, number, columns)
-        source, caption = columns
-        of_source = captions.setdefault(source, [])
-        if (source, caption) in seen and not keep_repeats:
-            repeats.append(number)
-            continue
-        seen.add((source, caption))
-        of_source.append(caption)
-    if repeats:
-        warn_once(
-            f"{path}: {len(repeats)} rows repeat an earlier one word for word and count once, "
-            f"the first in row {repeats[0]}"
-        )
-    return [Record(_key(source), source, tuple(texts)) for source, texts in captions.items()]
+    rows = [(source, caption) for _, source, caption in iter_captions(path)]
+    records = gather(rows, keep_repeats)
+    if repeats := len(rows) - sum(len(record.captions) for record in records):
+        warn_once(f"{path}: {repeats} rows repeat an earlier one word for word and count once")
+    return records
 
 
 def read_predictions(path: str | Path) -> dict[str, str]:
-    """Reads predicted captions by source: a captions file whose captions may be blank.
+    """Reads predicted captions by `plain` source: a captions file whose captions may be blank.
 
     The first row of a source counts; a warning says how many others there were.
 
@@ -255,11 +213,10 @@ def read_predictions(path: str | Path) -> dict[str, str]:
     """
     predictions: dict[str, str] = {}
     others = []
-    for number, columns in read_rows(path):
-        _check(path, number, columns, blank=True)
-        if columns[0] in predictions:
+    for number, source, caption in iter_captions(path, blank=True):
+        if plain(source) in predictions:
             others.append(number)
-        predictions.setdefault(*columns)
+        predictions.setdefault(plain(source), caption)
     if others:
         warn_once(
             f"{path}: {len(others)} rows predict for a source a second time and don't count, "
@@ -268,22 +225,18 @@ def read_predictions(path: str | Path) -> dict[str, str]:
     return predictions
 
 
-def _rows_of_sources(path: str | Path) -> dict[str, int]:
-    rows: dict[str, int] = {}
-    for number, (source, *_) in read_rows(path):
-        if not source:
-            raise DataError(f"{path}, row {number}: expected a source. Received: a blank one")
-        rows.setdefault(source, number)
-    return rows
-
-
 def read_split(path: str | Path) -> list[str]:
     """Reads a split list: its sources, each once, in order.
 
     Raises:
         DataError: No such file, an empty one, not UTF-8, or a blank source before a tab.
     """
-    return list(_rows_of_sources(path))
+    sources: dict[str, str] = {}
+    for number, (source, *_) in iter_rows(path):
+        if not source:
+            raise DataError(f"{path}, row {number}: expected a source. Received: a blank one")
+        sources.setdefault(plain(source), source)
+    return list(sources.values())
 
 
 def select(records: Iterable[Record], split: str | Path) -> list[Record]:
@@ -296,17 +249,17 @@ def select(records: Iterable[Record], split: str | Path) -> list[Record]:
     Raises:
         DataError: The list can't be read, or has sources without a record.
     """
-    by_source = {record.source: record for record in records}
-    sources = _rows_of_sources(split)
-    unknown = [(source, row) for source, row in sources.items() if source not in by_source]
+    by_source = {plain(record.source): record for record in records}
+    sources = read_split(split)
+    unknown = [source for source in sources if plain(source) not in by_source]
     if unknown:
-        first = ", ".join(f"row {row}: {source!r}" for source, row in unknown[:3])
+        first = ", ".join(map(repr, unknown[:3]))
         raise DataError(
             f"{split}: expected sources that the captions file has. Received: {len(unknown)} of "
             f"{len(sources)} that it lacks ({first}{', ...' * (len(unknown) > 3)})"
         )
     name = Path(split).stem
-    return [dataclasses.replace(by_source[source], split=name) for source in sources]
+    return [dataclasses.replace(by_source[plain(source)], split=name) for source in sources]
 
 
 def split_records(
@@ -352,9 +305,9 @@ def check_apart(splits: Mapping[str, Sequence[Record]]) -> None:
     Raises:
         DataError: A clip is in `train` and in another split.
     """
-    trained = {record.source for record in splits.get("train", ())}
+    trained = {record.key for record in splits.get("train", ())}
     for name, records in splits.items():
-        shared = [record.source for record in records if record.source in trained]
+        shared = [record.source for record in records if record.key in trained]
         if name != "train" and shared:
             raise DataError(
                 f"expected clips of {name}.txt that train.txt lacks, or every score would be "
@@ -379,6 +332,16 @@ class Pair:
     error: str = ""
 
 
+def iter_pairs(path: str | Path) -> Iterator[Pair]:
+    """Yields the pairs of `read_pairs` one by one."""
+    for number, columns in iter_rows(path):
+        file, sentence = (*columns, "")[:2]
+        error = _fault(columns, blank=True)
+        if error:
+            error = f"{path}, row {number}: expected `source<TAB>sentence`. Received: {error}"
+        yield Pair(file, located(file, path), sentence, error)
+
+
 def read_pairs(path: str | Path) -> list[Pair]:
     """Reads a TSV of `source<TAB>sentence`; sources are URLs or paths relative to the file.
 
@@ -389,19 +352,3 @@ def read_pairs(path: str | Path) -> list[Pair]:
         DataError: No such file, an empty one, or not UTF-8.
     """
     return list(iter_pairs(path))
-
-
-def iter_pairs(path: str | Path) -> Iterator[Pair]:
-    """Yields the pairs of `read_pairs` one by one."""
-    for number, columns in iter_rows(path):
-        file, sentence = (*columns, "")[:2]
-        source = file if is_url(file) else str(Path(path).parent / file)
-        error = ""
-        if len(columns) != 2 or not file:
-            what = (
-                "a blank source"
-                if len(columns) == 2
-                else f"{len(columns)} column{'s' * (len(columns) != 1)}"
-            )
-            error = f"{path}, row {number}: expected `source<TAB>sentence`. Received: {what}"
-        yield Pair(file, source, sentence, error)

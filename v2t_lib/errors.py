@@ -100,4 +100,4 @@ def advice(why: str) -> str:
         return "what is finished is kept: make room and run the same command again to continue"
     if any(reason in why for reason in closed):
         return "name a place that may be written to"
-    return "mend that and run the same command again"
+    return "correct that and run the same command again"

@@ -32,7 +32,7 @@ def say_why_no_meteor(scores: dict) -> None:
 
 
 def run(args) -> int:
-    from v2t_lib.captions_file import read_captions, read_predictions, select
+    from v2t_lib.captions_file import plain, read_captions, read_predictions, select
     from v2t_lib.datasets.published import beside_published
     from v2t_lib.metrics.corpus_scores import score_corpus
     from v2t_lib.metrics.tables import published_table, report, score_table, write_clips
@@ -41,7 +41,7 @@ def run(args) -> int:
     records = read_captions(args.references, keep_repeats=True)
     if args.split:
         records = select(records, args.split)
-    references = {record.source: record.captions for record in records}
+    references = {plain(record.source): record.captions for record in records}
     checks.warn([caption for record in records for caption in record.captions], unit=args.unit)
 
     def count(path):

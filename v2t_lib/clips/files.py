@@ -9,7 +9,7 @@ import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
-from v2t_lib.captions_file import is_url, iter_rows
+from v2t_lib.captions_file import is_url, iter_rows, located
 from v2t_lib.clips.problems import MAX_BYTES, sniff
 from v2t_lib.errors import ClipError, DataError
 
@@ -33,7 +33,7 @@ def clips_in(*paths: str | Path) -> Iterator[str]:
             yield from (os.path.join(path, name) for name in folder_clips(path))
         elif path.lower().endswith(LISTS) and not is_url(path):
             for _, (source, *_) in iter_rows(path):
-                yield source if is_url(source) else os.path.join(os.path.dirname(path), source)
+                yield located(source, path)
         else:
             yield path
 

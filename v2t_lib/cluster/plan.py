@@ -160,7 +160,7 @@ def plan_clips(
     """
     rows = sum(1 for _ in iter_rows(captions))
     with _shares(rows, slots) as files:
-        for source, caption in iter_captions(captions):
+        for _, source, caption in iter_captions(captions):
             files.add(share_of(source, files.count), [0, source, caption])
         for number, path in enumerate(lists, start=1):
             for _, (source, *_) in iter_rows(path):
