@@ -1,6 +1,7 @@
 import pytest
 
-from v2t_lib.text.checks import problems, truncation, warn
+from v2t_lib.text.checks import problems, truncation, warn, without_spaces
+from v2t_lib.text.vocabulary import cut
 
 FINE = ["a dog runs", "two cats sleep on a red sofa"]
 
@@ -17,6 +18,34 @@ def test_one_caption_in_a_hundred_may_stay_too_long():
     assert truncation(captions, 4) == (1, 4)
     assert truncation([*captions, "a b c d e"], 4) == (2, 6)
     assert truncation([], 4) == (0, 1)
+
+
+CHINESE = ["一只狗在公园里跑。", "男孩在踢足球", "两只红色的猫在睡觉"]
+JAPANESE = ["男の子がサッカーをしています。", "猫がソファーで寝ている"]
+THAI = ["ชายคนหนึ่งกำลังวิ่งในสวน", "แมวสองตัวนอนบนเตียง"]
+
+
+@pytest.mark.parametrize("captions", [CHINESE, JAPANESE, THAI, [*CHINESE, "a dog"], ["小狗奔跑"]])
+def test_captions_without_spaces_are_noticed(captions):
+    assert without_spaces(captions)
+
+
+@pytest.mark.parametrize(
+    "captions",
+    [
+        [],
+        ["a dog runs", "two cats"],
+        ["남자가 공원에서 달린다", "कुत्ता दौड़ रहा है", "رجل يركض"],
+        ["一只 狗 在 公园 里 跑", "男孩 在 踢 足球"],
+        ["男の子 が サッカー を し て い ます"],
+        ["ชาย คน หนึ่ง กำลัง วิ่ง ใน สวน"],
+        ["a man writes 北京大学 on a wall and then walks away from it"],
+        ["donaudampfschifffahrtsgesellschaft", "https://example.org/a"],
+        [cut(text) for text in (*CHINESE, *THAI)],
+    ],
+)
+def test_captions_with_spaces_and_segmented_ones_pass(captions):
+    assert not without_spaces(captions)
 
 
 def test_ordinary_captions_have_no_problems():

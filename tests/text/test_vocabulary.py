@@ -8,7 +8,18 @@ import pytest
 from v2t_lib.captions_file import read_captions
 from v2t_lib.errors import ModelError
 from v2t_lib.text import vocabulary as module
-from v2t_lib.text.vocabulary import END, PAD, SPECIALS, START, UNK, Vocabulary, normalise, tokenise
+from v2t_lib.text.vocabulary import (
+    END,
+    PAD,
+    SPECIALS,
+    START,
+    UNK,
+    Vocabulary,
+    cut,
+    normalise,
+    sentence,
+    tokenise,
+)
 
 CAPTIONS = ["A cat, it's tiny.", "a dog and a CAT", "the dog's t-shirt"]
 
@@ -56,6 +67,38 @@ def test_captions_to_words(caption, words):
 def test_thai_and_lao_stay_as_they_are_written():
     for caption in ("น้ำกำลัง", "ນ້ຳ"):
         assert normalise(caption) == normalise(normalise(caption)) == caption
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("一只red dog在跑。", "一 只 red dog 在 跑"),
+        ("サッカーｶﾞ", "サ ッ カ ー ガ"),
+        ("ที่นี่ 2 คน", "ที่ นี่ 2 ค น"),
+        ("ກິນເຂົ້າ", "ກິ ນ ເ ຂົ້ າ"),
+        ("\U00020000人", "\U00020000 人"),
+        ("남자가 달린다, नमस्ते", "남자가 달린다 नमस्ते"),
+        ("a dog's t-shirt", "a dog's t-shirt"),
+        ("", ""),
+    ],
+)
+def test_characters_of_scripts_without_spaces_are_parted_and_no_others(text, parts):
+    assert tokenise(text, "character") == parts.split()
+
+
+def test_signs_stay_with_their_letter():
+    for text in ("ชายคนหนึ่งกำลังวิ่งในสวน", "ကလေးတစ်ယောက်ပြေးနေတယ်", "កុមារកំពុងរត់"):
+        assert "".join(cut(text).split()) == text
+        assert all(part[0].isalpha() for part in cut(text).split())
+
+
+def test_a_sentence_of_characters_joins_as_it_was_written_also_one_never_seen():
+    assert sentence(["ที่", "นี่"], "character") == "ที่นี่"
+    assert sentence(["a", "dog"], "character") == "a dog" and sentence([], "character") == ""
+    captions = ["一只狗在公园里跑。", "男孩在踢足球", "两只红色的猫在睡觉"]
+    vocabulary = Vocabulary.from_captions(captions, unit="character")
+    tokens = vocabulary.pack("红色的狗在睡觉", 12)
+    assert sentence(vocabulary.unpack(tokens), "character") == "红色的狗在睡觉"
 
 
 def test_normalising_twice_changes_nothing():
@@ -156,10 +199,10 @@ def test_real_captions_are_read_tokenised_and_restored(shared_data):
 
     vocabulary = Vocabulary.from_captions(captions)
     for caption in captions:
-        sentence = normalise(caption)
-        assert sentence
-        assert " ".join(vocabulary.unpack(vocabulary.pack(caption, 100))) == sentence
+        said = normalise(caption)
+        assert said
+        assert " ".join(vocabulary.unpack(vocabulary.pack(caption, 100))) == said
         # Nothing but case, blanks and punctuation is lost.
         letters = "".join(filter(str.isalnum, caption.lower().replace("&", "and")))
-        assert "".join(filter(str.isalnum, sentence)) == letters
+        assert "".join(filter(str.isalnum, said)) == letters
     assert vocabulary.coverage(captions) == (1.0, {})

@@ -5,8 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from v2t_lib.text.characters import CHARACTER, LOOSE
-from v2t_lib.text.vocabulary import END, PAD, START, UNK, Vocabulary
+from v2t_lib.text.vocabulary import CHARACTER, END, LOOSE, PAD, START, UNK, Vocabulary
 
 
 def one_a_caption(sentences: tf.RaggedTensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

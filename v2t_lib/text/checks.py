@@ -4,8 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from v2t_lib.progress import log
-from v2t_lib.text.characters import counts
-from v2t_lib.text.vocabulary import tokenise
+from v2t_lib.text.vocabulary import character_counts, tokenise
 
 #: The share of captions that the suggested length leaves whole.
 KEPT_WHOLE = 0.99
@@ -18,7 +17,7 @@ def without_spaces(captions: Iterable[str]) -> bool:
 
     Captions whose words were parted by a segmenter are not: their words are short.
     """
-    found = [counts(word) for caption in captions for word in tokenise(caption)]
+    found = [character_counts(word) for caption in captions for word in tokenise(caption)]
     affected = [count for count, _ in found if count]
     others = len(found) - len(affected)
     if not affected or others > sum(affected) / 2:

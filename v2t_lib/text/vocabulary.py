@@ -1,4 +1,9 @@
-"""The model's words: how captions become words, and words tokens."""
+"""The model's words: how captions become words, and words tokens.
+
+Chinese, Japanese, Thai, Lao, Khmer and Burmese put no spaces between words: a caption is one long
+"word" to anything that splits at spaces, and no two captions share one. With the unit "character"
+they are cut into characters; words of other scripts in between stay whole.
+"""
 
 import dataclasses
 import html
@@ -6,11 +11,11 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import numpy as np
 
 from v2t_lib.errors import ModelError
-from v2t_lib.text.characters import cut_words, join
 
 PAD, START, END, UNK = range(4)
 SPECIALS = ("<pad>", "<start>", "<end>", "<unk>")
@@ -51,6 +56,43 @@ _WORD = re.compile(r"\w[^\s'-]*(?:['-]\w[^\s'-]*)*")
 # An ending parted from its word, as in "dog 's" and "does n't".
 _PARTED = re.compile(r"(?<=\w)\s+(?=(?:'(?:s|re|ve|ll|d|m)|n't)(?![\w']))")
 
+# Scripts without spaces: Thai, Lao, Burmese and Khmer (letters and their vowel signs); kana; Han,
+# U+20000 and beyond too.
+_ALPHABETS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\ua9e0-\ua9ff\uaa60-\uaa7f"
+_SYLLABLES = (
+    "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f"
+    "\U00020000-\U0003ffff"
+)
+# Vowel signs and tone marks that belong to the letter before them.
+_SIGNS = (
+    "\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb4-\u0ebc\u0ec8-\u0ecf\u102b-\u103e\u1056-\u1059"
+    "\u105e-\u1060\u1062-\u1064\u1067-\u106d\u1071-\u1074\u1082-\u108d\u108f\u109a-\u109d"
+    "\u17b4-\u17d3\u17dd\u3099\u309a\ua9e5\uaa7b-\uaa7d\uff9e\uff9f\u0300-\u036f"
+)
+#: One character of such a script with its signs, as a pattern that `re` and RE2 understand.
+CHARACTER = f"[{_ALPHABETS}{_SYLLABLES}][{_SIGNS}]*"
+_CHARACTER = re.compile(CHARACTER)
+_ALPHABETIC = re.compile(f"[{_ALPHABETS}][{_SIGNS}]*")
+# What cutting may leave that is no word: accents, hyphens and apostrophes without a letter beside
+# them. As a pattern of RE2, whose `\w` is ASCII's, it is `LOOSE`.
+_LOOSE = re.compile("(^| )[^\\w ]+|['-]+( |$)")
+LOOSE = "(^| )[^\\pL\\pN ]+|['-]+( |$)"
+
+
+def cut(text: str) -> str:
+    """The text with a space on either side of every character of a script without spaces.
+
+    Example:
+        >>> cut("一只dog在跑")
+        ' 一  只 dog 在  跑 '
+    """
+    return _CHARACTER.sub(r" \g<0> ", text)
+
+
+def character_counts(word: str) -> tuple[int, int]:
+    """How many characters of scripts without spaces `word` has, and how many are alphabets'."""
+    return len(_CHARACTER.findall(word)), len(_ALPHABETIC.findall(word))
+
 
 def tokenise(text: str, unit: str = "word") -> list[str]:
     """The words of a caption: lower case, straight apostrophes, no punctuation.
@@ -71,12 +113,23 @@ def tokenise(text: str, unit: str = "word") -> list[str]:
     # Thai's and Lao's vowel AM, which the compatibility form takes apart, as it is written.
     text = text.replace("\u0e4d\u0e32", "\u0e33").replace("\u0ecd\u0eb2", "\u0eb3")
     words = _WORD.findall(_PARTED.sub("", text).translate(_WORD_CHARACTERS))
-    return cut_words(words) if unit == "character" else words
+    return _LOOSE.sub(" ", cut(" ".join(words))).split() if unit == "character" else words
 
 
 def sentence(words: Sequence[str], unit: str = "word") -> str:
-    """A caption of these words: single spaces between, but not between characters cut apart."""
-    return join(words) if unit == "character" else " ".join(words)
+    """A caption of these words: single spaces between, but not between characters cut apart.
+
+    Example:
+        >>> sentence(["一", "只", "red", "dog"], "character")
+        '一只 red dog'
+    """
+    if unit != "character":
+        return " ".join(words)
+    pieces = list(words[:1])
+    for before, word in pairwise(words):
+        whole = _CHARACTER.fullmatch(before) and _CHARACTER.fullmatch(word)
+        pieces.append(word if whole else f" {word}")
+    return "".join(pieces)
 
 
 def normalise(text: str, unit: str = "word") -> str:
