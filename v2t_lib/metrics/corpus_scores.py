@@ -16,7 +16,7 @@ from v2t_lib.errors import DataError
 from v2t_lib.metrics import coco, meteor
 from v2t_lib.metrics.bootstrap import bootstrap, interval
 from v2t_lib.progress import Progress
-from v2t_lib.text import characters, ptb_tokenizer
+from v2t_lib.text import ptb_tokenizer, vocabulary
 
 NAMES = (*coco.NAMES, "METEOR")
 
@@ -95,7 +95,7 @@ def _tokenise(
         if unit == "word":
             return ptb_tokenizer.words(text)
         # The Penn Treebank's list of punctuation has none of these scripts' own.
-        parts = ptb_tokenizer.words(characters.cut(text))
+        parts = ptb_tokenizer.words(vocabulary.cut(text))
         return tuple(part for part in parts if any(map(str.isalnum, part)))
 
     pairs = zip(captions, references, strict=True)
