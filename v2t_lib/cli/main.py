@@ -20,9 +20,8 @@ from v2t_lib.progress import log
 #: whose docstring is its help.
 COMMANDS = ("demo", "shapes", "fetch", "pack", "train", "calibrate", "caption", "verify", "search",
             "inspect", "evaluate", "score", "encoders", "recipes")  # fmt: skip
-#: The commands that load TensorFlow and Keras.
-HEAVY = {"demo", "fetch", "pack", "train", "calibrate", "caption", "verify", "search", "inspect",
-         "evaluate", "encoders"}  # fmt: skip
+#: The commands that need neither TensorFlow nor Keras.
+LIGHT = {"shapes", "score", "recipes"}
 EPILOG = """\
 from nothing to captions, one step at a time:
   v2t shapes --out data --clips 6400
@@ -93,7 +92,7 @@ def _loudness(args: argparse.Namespace) -> Iterator[None]:
         # TensorFlow's notes would bury what users need to read.
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        if args.command in HEAVY and not getattr(args, "spark", None):
+        if args.command not in LIGHT and not getattr(args, "spark", None):
             _load_quietly()  # tasks on a cluster load what they need
     try:
         yield
