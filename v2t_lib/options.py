@@ -3,7 +3,7 @@ itself by name."""
 
 import contextlib
 import dataclasses
-import importlib
+import importlib.util
 import math
 import pkgutil
 from collections.abc import Callable, Iterator
@@ -107,7 +107,10 @@ class Options:
 
 
 class Registry:
-    """Objects by name; those of one package are found by importing all its modules when first used.
+    """Objects by name, which the modules of one package register as they are imported.
+
+    That of the module called as the object is looked up first; all others only where it isn't
+    there, or where the names are listed.
 
     Args:
         kind: What the objects are, with its article, for messages: "an encoder".
@@ -146,10 +149,23 @@ class Registry:
         return keep
 
     def __getitem__(self, name: str):
-        self._discover()
+        if name not in self._found:
+            self.import_module(name)
+        if name not in self._found:
+            self._discover()
         if name not in self._found:
             raise self.error(f"expected {self.kind} among {', '.join(self)}. Received: {name!r}")
         return self._found[name]
+
+    def import_module(self, name: str) -> None:
+        """Imports the package's module of this name, where there is one."""
+        address = f"{self.package}.{name}"
+        if name.isidentifier() and importlib.util.find_spec(address):
+            importlib.import_module(address)
+
+    def loaded(self) -> list:
+        """What the modules imported so far have registered."""
+        return list(self._found.values())
 
     def __contains__(self, name: object) -> bool:
         self._discover()

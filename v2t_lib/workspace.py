@@ -13,7 +13,7 @@ from v2t_lib.errors import DataError
 from v2t_lib.fetching.fetch import fetch
 from v2t_lib.files import replacing
 from v2t_lib.models.captioner import Captioner
-from v2t_lib.models.distribution import gpus
+from v2t_lib.models.devices import gpus
 from v2t_lib.models.saving import load
 from v2t_lib.progress import log
 from v2t_lib.shards.example import Example

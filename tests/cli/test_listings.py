@@ -30,11 +30,10 @@ def test_encoders_are_listed_with_what_their_layers_cost(monkeypatch, capsys):
         assert row["options"].keys() == encoders.options(encoders.ENCODERS[name]).keys()
         assert row["help"].endswith(".") and "\n" not in row["help"]
         seeing = name != "blind"
-        assert (row["parameters"] > 1e6) == (row["flop"] > 1e9) == seeing
+        assert (row["parameters"] > 1e6) == seeing
         kept = 16 * 4 * 4 * 1280 * 2 if name == "efficientnet_lite0" else None
         assert row["feature_bytes"] == kept
-    # Factorised convolutions are there to take less than whole ones.
-    assert all(rows["r2plus1d"][key] < rows["conv3d"][key] for key in ("parameters", "flop"))
+    assert rows["r2plus1d"]["parameters"] < rows["conv3d"]["parameters"]
 
 
 def test_the_table_of_encoders_is_for_the_clip_asked_for(monkeypatch, capsys):

@@ -37,7 +37,7 @@ def another(option):
     if option.choices:
         return option.choices[-1]
     if isinstance(option.default, str):
-        return "c3d"
+        return "r2plus1d"
     return option.default + 1 if isinstance(option.default, int) else option.default / 2 + 0.25
 
 
@@ -87,7 +87,7 @@ def test_encoder_options_are_json_and_belong_to_one_encoder():
     assert recipe.encoder_options == {"widths": (8, 12), "residual_from": 0}
     over = made("--recipe", "shapes", "--encoder-option", "residual_from=0").encoder_options
     assert over == recipes.get("shapes").encoder_options | {"residual_from": 0}
-    assert made("--recipe", "shapes", "--encoder", "c3d").encoder_options == {}
+    assert made("--recipe", "shapes", "--encoder", "convnext_tiny").encoder_options == {}
     frozen = made("--encoder", "convnext_tiny", "--weights", "imagenet", "--frozen")
     assert frozen.encoder_options == {"weights": "imagenet", "frozen": True}
     assert made("--weights", "random").encoder_options == {"weights": "random"}
@@ -108,7 +108,7 @@ def test_encoder_options_are_json_and_belong_to_one_encoder():
         (["--scheduled-sampling", "7"], "at least 0 and at most 1. Received: '7'"),
         (["--label-smoothing", "2"], "at least 0 and below 1. Received: '2'"),
         (["--recipe", "shape"], "invalid choice: 'shape'"),
-        (["--encoder", "vit"], "expected an encoder among blind, c3d, clip_vit_b16, conv3d"),
+        (["--encoder", "vit"], "expected an encoder among blind, clip_vit_b16, conv3d"),
         (["--encoder-option", "width=3"], "among widths, strides, residual_from. Received: width"),
         (["--encoder-option", "widths"], "'widths=[32,64]' say. Received: 'widths'"),
         (["--frozen"], "among widths, strides, residual_from. Received: frozen"),

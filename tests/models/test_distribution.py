@@ -13,7 +13,7 @@ from v2t_lib.captions_file import read_captions
 from v2t_lib.cli.main import main
 from v2t_lib.errors import DeviceError
 from v2t_lib.models.captioner import Captioner
-from v2t_lib.models.distribution import split, spread
+from v2t_lib.models.devices import split, spread
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.models.saving import load
 from v2t_lib.shards.pack import pack

@@ -1,13 +1,14 @@
 """Several hosts train as one: two processes of two logical devices each, over the loopback."""
 
-import json
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -16,11 +17,10 @@ import pytest
 
 from v2t_lib.cli import watched
 from v2t_lib.cli.main import main
-from v2t_lib.errors import DeviceError, ModelError, TrainingError
+from v2t_lib.errors import DeviceError, ModelError, TrainingError, V2TError
 from v2t_lib.models import hosts
-from v2t_lib.models.distribution import check_hosts_share
-from v2t_lib.models.hosts import Hosts
-from v2t_lib.models.joining import joined
+from v2t_lib.models.devices import check_even
+from v2t_lib.models.hosts import Hosts, joined
 from v2t_lib.models.saving import load
 
 jax = pytest.mark.jax
@@ -116,19 +116,9 @@ def test_two_hosts_of_which_one_was_killed_end_as_one_process(arguments, one, tm
 
 
 @jax
-def test_a_first_host_that_does_not_answer_is_named():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    expected = rf"expected the first host to answer at {address} within 1 seconds. Received: Conn"
-    with pytest.raises(DeviceError, match=expected), joined(address, 2, 1, seconds=1):
-        pytest.fail("expected no hosts")
-    assert hosts.current() == Hosts(1, 0)
-
-
-@jax
 def test_a_batch_that_the_devices_of_all_hosts_cannot_share_is_refused():
     with pytest.raises(DeviceError, match=r"that 2 devices, those of all hosts.*Received: 5"):
-        check_hosts_share(5)
+        check_even(5)
 
 
 def test_hosts_need_keras_on_jax(monkeypatch):
@@ -137,16 +127,28 @@ def test_hosts_need_keras_on_jax(monkeypatch):
         pytest.fail("expected no hosts")
 
 
-def gathering(monkeypatch, *others):
-    """What the other hosts, from host 1 on, have for each call."""
-    answers = iter(others)
+def on_both(monkeypatch, call) -> list:
+    """What `call(hosts)` gives on each of two hosts, or the error; they are threads that meet."""
+    meeting, sent, host = threading.Barrier(2, timeout=30), [None, None], threading.local()
 
-    def gathered(array):
-        rows = [array, *next(answers)]
-        size = max(map(len, rows))
-        return np.stack([np.pad(row, (0, size - len(row))) for row in rows])
+    def exchange(array):
+        sent[host.index] = array
+        meeting.wait()
+        both = list(sent)
+        meeting.wait()
+        return both
 
-    monkeypatch.setattr(hosts, "_gathered", gathered)
+    def run(index):
+        host.index = index
+        try:
+            return call(Hosts(2, index))
+        except V2TError as error:
+            return error
+
+    monkeypatch.setattr(hosts, "_gathered", lambda array: np.stack(exchange(array)))
+    monkeypatch.setattr(hosts, "_broadcast", lambda array: exchange(array)[0])
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(run, range(2)))
 
 
 @pytest.mark.parametrize(
@@ -158,57 +160,40 @@ def gathering(monkeypatch, *others):
         ({"version": "0.1", "recipe": {"seed": 0}, "shards": "aa"}, r"recipe.units 8.*: None"),
     ],
 )
-def test_hosts_that_differ_are_told_in_what(monkeypatch, theirs, message):
+def test_hosts_that_differ_stop_and_are_told_in_what(monkeypatch, theirs, message):
     ours = {"version": "0.1", "recipe": {"seed": 0, "units": 8}, "shards": "aa"}
-    data = np.frombuffer(json.dumps(hosts._flat(theirs)).encode(), np.uint8)
-    gathering(monkeypatch, [np.array([data.size])], [data])
-    with pytest.raises(DeviceError, match=rf"host 1: expected {message}"):
-        Hosts(2, 0).agree(ours)
+    first, second = on_both(monkeypatch, lambda host: host.agree(ours if host.first else theirs))
+    assert isinstance(first, DeviceError) and isinstance(second, DeviceError)
+    assert re.search(rf"host 1: expected {message}", str(second))
 
 
 def test_hosts_that_are_alike_agree_and_one_that_stops_stops_all(monkeypatch):
-    data = np.frombuffer(json.dumps({"a.b": 1}).encode(), np.uint8)
-    gathering(monkeypatch, [np.array([data.size])], [data], [np.array([1])], [np.array([0])])
-    pair = Hosts(2, 0)
-    pair.agree({"a": {"b": 1}})
-    assert pair.any(False)
-    assert not pair.any(False)
+    assert on_both(monkeypatch, lambda host: host.agree({"a": {"b": 1}})) == [None, None]
+    assert on_both(monkeypatch, lambda host: host.any(not host.first)) == [True, True]
+    assert on_both(monkeypatch, lambda host: host.any(False)) == [False, False]
     assert Hosts().any(True) and not Hosts().any(False)
 
 
-@jax
 def test_what_the_first_host_reads_or_fails_with_reaches_the_others(monkeypatch):
-    from jax.experimental import multihost_utils
+    made = {"epoch": 1}, [np.arange(3), np.ones((2, 2), "float32")]
+    asked = []
 
-    sent = []
+    def read(index):
+        asked.append(index)
+        return made
 
-    def first(value):
-        sent.append(value)
-        return value
+    for about, arrays in on_both(monkeypatch, lambda host: host.from_first(lambda: read(host))):
+        assert about == made[0]
+        for array, expected in zip(arrays, made[1], strict=True):
+            np.testing.assert_array_equal(array, expected)
+    assert asked == [Hosts(2, 0)]
 
-    def failing():
+    def damaged():
         raise ModelError("a damaged file")
 
-    def exchange(make):
-        monkeypatch.setattr(multihost_utils, "broadcast_one_to_all", first)
-        try:
-            return Hosts(2, 0).from_first(make)
-        finally:
-            answers = iter(sent[-2:])
-            monkeypatch.setattr(
-                multihost_utils, "broadcast_one_to_all", lambda value: next(answers)
-            )
-
-    made = {"epoch": 1}, [np.arange(3), np.ones((2, 2), "float32")]
-    exchange(lambda: made)
-    about, arrays = Hosts(2, 1).from_first(lambda: pytest.fail("only the first host reads"))
-    assert about == made[0]
-    for array, expected in zip(arrays, made[1], strict=True):
-        np.testing.assert_array_equal(array, expected)
-    with pytest.raises(ModelError):
-        exchange(failing)
-    with pytest.raises(TrainingError, match="the first host failed: a damaged file"):
-        Hosts(2, 1).from_first(lambda: pytest.fail("only the first host reads"))
+    first, second = on_both(monkeypatch, lambda host: host.from_first(damaged))
+    assert isinstance(first, ModelError) and isinstance(second, TrainingError)
+    assert str(second) == "the first host failed: a damaged file"
 
 
 @pytest.mark.parametrize(
@@ -234,7 +219,7 @@ def test_flags_that_do_not_fit_together_are_wrong_usage(arguments, message, monk
 
 @jax
 def test_without_slurm_or_the_like_the_hosts_have_to_be_named():
-    code = "import sys; from v2t_lib.models.joining import joined; joined().__enter__()"
+    code = "import sys; from v2t_lib.models.hosts import joined; joined().__enter__()"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ended.returncode == 1
     assert "DeviceError: expected SLURM's" in ended.stderr.splitlines()[-1]
@@ -247,7 +232,7 @@ def test_without_slurm_or_the_like_the_hosts_have_to_be_named():
         (6, "coordination service: Socket closed", r"the first host \(0\) ended"),
         (6, "DEADLINE RPC: /xla.coordination.CoordinationService/RegisterTask", "too few"),
         (9, "", "process killed, for want of memory"),
-        (11, "a crash in C", "ended by SIGSEGV.*\na crash in C$"),
+        (11, "a crash in C", "ended by Segmentation fault.*\na crash in C$"),
     ],
 )
 def test_what_ended_a_watched_process_is_told(number, notes, message):

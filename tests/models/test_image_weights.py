@@ -15,7 +15,6 @@ from v2t_lib.errors import ModelError
 from v2t_lib.models.encoders import efficientnet_lite as lite
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.models.encoders.projection import REACH, Projection
-from v2t_lib.models.encoders.state_dict import read_state_dict
 
 SHAPE = (32, 32, 3)
 
@@ -100,7 +99,7 @@ def test_both_of_pytorchs_forms_are_read(write, torch, tmp_path):
         "count": np.array(7, "i8"),
     }
     write(torch, tmp_path / "w.pth", tensors)
-    found = read_state_dict(tmp_path / "w.pth")
+    found = lite.read_state_dict(tmp_path / "w.pth")
     assert list(found) == list(tensors)
     for name, array in tensors.items():
         assert found[name].dtype == array.dtype
@@ -120,14 +119,14 @@ def test_a_file_that_would_run_something_is_refused(torch, tmp_path):
     }.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ModelError, match="expected weights saved by PyTorch"):
-            read_state_dict(tmp_path / name)
+            lite.read_state_dict(tmp_path / name)
     with pytest.raises(ModelError, match="No such file"):
-        read_state_dict(tmp_path / "none")
+        lite.read_state_dict(tmp_path / "none")
     tensors = {"a": np.ones(100, "f4")}
     write_in_a_row(torch, tmp_path / "whole", tensors)
     (tmp_path / "cut").write_bytes((tmp_path / "whole").read_bytes()[:-8])
-    with pytest.raises(ModelError, match="less data than its tensors need"):
-        read_state_dict(tmp_path / "cut")
+    with pytest.raises(ModelError, match=r"a state dict. Received: .*buffer"):
+        lite.read_state_dict(tmp_path / "cut")
 
 
 def published(network) -> dict[str, np.ndarray]:

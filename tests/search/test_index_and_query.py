@@ -14,7 +14,6 @@ from v2t_lib.errors import DataError, ModelError, SentenceError
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.decoder import AttentionDecoder
 from v2t_lib.models.encoders import registry as encoders
-from v2t_lib.models.encoders.mobilenet import MobileNetV3SmallEncoder
 from v2t_lib.models.verifier import VerifierState
 from v2t_lib.search import index as module
 from v2t_lib.search import query
@@ -185,7 +184,7 @@ def test_kept_features_need_no_clips(folder, monkeypatch):
         frames = keras.Input(picture)
         return keras.Model(frames, keras.layers.Conv2D(6, 8, 8)(frames))
 
-    monkeypatch.setattr(MobileNetV3SmallEncoder, "make_network", make)
+    monkeypatch.setattr(encoders.ENCODERS["mobilenet_v3_small"], "make_network", make)
     options = {"weights": None, "width": 8, "frozen": True, "components": 4, "stride": 8}
     encoder = encoders.get("mobilenet_v3_small", **options)
     model = with_null_memory(

@@ -17,7 +17,6 @@ from v2t_lib.errors import DataError
 from v2t_lib.fetching.fetch import fetch
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.encoders import registry as encoders
-from v2t_lib.models.encoders.mobilenet import MobileNetV3SmallEncoder
 from v2t_lib.models.saving import load
 from v2t_lib.shards.merge import merge
 from v2t_lib.shards.pack import pack
@@ -62,7 +61,7 @@ def small_network(monkeypatch):
             x = layer(x)
         return keras.Model(frames, keras.layers.AveragePooling2D(2)(x))
 
-    monkeypatch.setattr(MobileNetV3SmallEncoder, "make_network", make)
+    monkeypatch.setattr(encoders.ENCODERS["mobilenet_v3_small"], "make_network", make)
 
 
 def encoder(**options):

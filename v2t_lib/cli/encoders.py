@@ -1,5 +1,5 @@
-"""List the encoders and what each costs. Memory, parameters and operations are computed from the
-layers, which takes some seconds; nothing is downloaded."""
+"""List the encoders and what each costs. Memory and parameters are computed from the layers, which
+takes some seconds; nothing is downloaded."""
 
 import dataclasses
 import json
@@ -14,14 +14,12 @@ def add_arguments(parser):
 
 def run(args) -> int:
     from v2t_lib.models.encoders import registry as encoders
-    from v2t_lib.models.encoders.cost import costs, table
     from v2t_lib.progress import Progress
 
     spec, names = clip_spec(args), list(encoders.ENCODERS)
     about = {name: encoders.ENCODERS[name].__doc__.split("\n\n")[0] for name in names}
     options = {name: encoders.options(encoders.ENCODERS[name]) for name in names}
-    progress = Progress(names, unit="encoder", leave=False)
-    found = costs(progress, spec)
+    found = encoders.costs(Progress(names, unit="encoder", leave=False), spec)
     if args.json:
         rows = {}
         for name, cost in found.items():
@@ -29,7 +27,19 @@ def run(args) -> int:
             rows[name] = {"help": about[name], **row, "options": options[name]}
         print(json.dumps(rows))
         return 0
-    print(table(found, spec))
+    print(f"{'encoder':20s} {'memory':>16s} {'parameters':>11s} {'features kB':>12s}")
+    for name, cost in found.items():
+        print(f"{name:20s} {cost if isinstance(cost, str) else _columns(cost)}")
+    print(
+        f"for one clip of {spec.frames} frames of {spec.height}x{spec.width}. features: what a "
+        "frozen network's take on disk; with components=256 a byte for each cell and component"
+    )
     for name in names:
         print(f"{name}: {about[name]} Options: {', '.join(options[name])}")
     return 0
+
+
+def _columns(cost) -> str:
+    memory = f"{'x'.join(map(str, cost.grid))} x {cost.memory_size}"
+    kept = "-" if cost.feature_bytes is None else f"{cost.feature_bytes / 1000:,.0f}"
+    return f"{memory:>16s} {cost.parameters:11,d} {kept:>12s}"

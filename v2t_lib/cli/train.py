@@ -59,8 +59,8 @@ def _address(text: str) -> str:
 
 def _devices(args, batch_size: int) -> contextlib.AbstractContextManager:
     """Within it the run has the devices, or the hosts, that were asked for."""
-    from v2t_lib.models.distribution import spread
-    from v2t_lib.models.joining import joined
+    from v2t_lib.models.devices import spread
+    from v2t_lib.models.hosts import joined
 
     given = {"--host": args.host, "--coordinator": args.coordinator}
     if args.hosts is None or args.hosts == "auto":

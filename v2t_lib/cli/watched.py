@@ -4,7 +4,6 @@ When another host is lost, JAX ends the process from C++, with a stack trace and
 The watching process says it in a sentence, and exits with 1.
 """
 
-import contextlib
 import os
 import re
 import signal
@@ -12,8 +11,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-
-from v2t_lib.models.hosts import JOIN_SECONDS, lost, not_joined
 
 #: Tells the watched process the numbers of three open files: the real stdout and stderr, and a pipe
 #: that closes when the watching process ends.
@@ -36,22 +33,15 @@ def watch(argv: list[str]) -> int:
         )
         for number in files:
             os.close(number)
-        before = {
-            number: signal.signal(number, lambda number, _: child.send_signal(number))
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
-        try:
-            code = child.wait()
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            os.close(ours)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda number, _: child.send_signal(number))
+        code = child.wait()
+        os.close(ours)
         if code >= 0:
             return code
         notes.seek(0)
-        print(
-            f"v2t {argv[0]}: {_why(-code, notes.read().decode(errors='replace'))}", file=sys.stderr
-        )
+        why = _why(-code, notes.read().decode(errors="replace"))
+        print(f"v2t {argv[0]}: {why}", file=sys.stderr)
     return 1
 
 
@@ -74,14 +64,14 @@ def take_over() -> bool:
 
 def _why(number: int, notes: str) -> str:
     """What ended the process: one sentence, from the signal and from what C++ said before."""
+    from v2t_lib.models.hosts import lost, not_joined
+
     if "RegisterTask" in notes or "tasks_to_register" in notes:
-        return str(not_joined(None, JOIN_SECONDS))
+        return str(not_joined("too few"))
     if "oordination" in notes:
         hosts = sorted(set(map(int, re.findall(r"/task:(\d+)", notes))))
         who = f"host {', '.join(map(str, hosts))}" if hosts else "the first host (0)"
         return str(lost(f"{who} ended or can't be reached"))
     if number == signal.SIGKILL:
         return str(lost("this host's own process killed, for want of memory perhaps"))
-    with contextlib.suppress(ValueError):
-        number = signal.Signals(number).name
-    return f"{lost(f'the own process ended by {number}')}\n{notes[-SHOWN:]}"
+    return f"{lost(f'this process ended by {signal.strsignal(number)}')}\n{notes[-SHOWN:]}"

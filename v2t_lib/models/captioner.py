@@ -8,7 +8,7 @@ from keras import layers, ops
 from v2t_lib.errors import ModelError
 from v2t_lib.models.beam_search import beam
 from v2t_lib.models.decoder import AttentionDecoder
-from v2t_lib.models.distribution import remainders, split
+from v2t_lib.models.devices import remainders, split
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.models.generation import SearchResult, greedy
 from v2t_lib.models.one_clip import OneClip

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from v2t_lib.models.distribution import split
+from v2t_lib.models.devices import split
 from v2t_lib.models.generation import SearchResult, forced, log_probs_of
 from v2t_lib.models.verifier import NullMemory
 

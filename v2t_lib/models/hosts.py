@@ -1,30 +1,41 @@
 """Several hosts that train one model together, through JAX's distributed runtime.
 
-Each host runs the same program. What only one of them may do, writing files above all, the first
-one does; what it has read the others get from it. On a single host nothing here does anything.
+Each host runs the same program. The first one writes the files; what it has read the others get
+from it.
 """
 
+import atexit
 import contextlib
 import dataclasses
-import io
-import json
+import os
+import pickle
+import sys
+import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
+import keras
 import numpy as np
 
+from v2t_lib import __version__
 from v2t_lib.errors import DeviceError, TrainingError, V2TError
 
 #: Seconds that a host waits for the others at the beginning.
 JOIN_SECONDS = 300
+#: Seconds without a sign of life after which a host counts as lost.
+LOST_SECONDS = 30
+#: Seconds that a host, once it is done, waits for the others: the first one still calibrates.
+DONE_SECONDS = 24 * 3600
+#: Seconds that the first host stays after a failure, as JAX ends the others when it goes, and they
+#: have to say what failed.
+LINGER_SECONDS = 2
 
 
 @dataclasses.dataclass(frozen=True)
 class Hosts:
-    """The hosts that train together, seen from one of them.
+    """The hosts that train together, seen from number `index` of `count`.
 
-    Attributes:
-        count: How many there are.
-        index: This one's number, from 0.
+    Each host has to call the methods, in the same order.
     """
 
     count: int = 1
@@ -36,67 +47,51 @@ class Hosts:
         return self.index == 0
 
     def any(self, flag: bool) -> bool:
-        """Whether `flag` is set on at least one host; each has to ask."""
+        """Whether `flag` is set on at least one host."""
         return flag if self.count == 1 else bool(_gathered(np.array([flag], np.int32)).any())
 
-    def agree(self, about: dict) -> None:
-        """Checks that every host has the same; each has to call it.
-
-        Args:
-            about: What has to be the same, by name; values that JSON can hold.
-
-        Raises:
-            DeviceError: A host has something else, on all hosts.
-        """
-        if self.count == 1:
-            return
-        data = np.frombuffer(json.dumps(_flat(about)).encode(), np.uint8)
-        sizes = _gathered(np.array([data.size], np.int32))[:, 0]
-        rows = _gathered(np.pad(data, (0, int(sizes.max()) - data.size)))
-        texts = [bytes(row[:size]) for row, size in zip(rows, sizes, strict=True)]
-        expected, *others = map(json.loads, texts)
-        for number, received in enumerate(others, 1):
-            for name in sorted(expected.keys() | received.keys()):
-                mine, other = expected.get(name), received.get(name)
-                if mine != other:
-                    raise DeviceError(
-                        f"host {number}: expected {name} {mine}, as the first host (0) has. "
-                        f"Received: {other}; start every host with the same files, options and "
-                        "versions"
-                    )
-
-    def from_first(self, make: Callable[[], tuple[object, list]]) -> tuple[object, list]:
-        """What the first host makes: a value that JSON can hold, and arrays; each has to call it.
-
-        Raises:
-            V2TError: The first host's error, on all hosts.
-        """
+    def from_first(self, make: Callable[[], Any]) -> Any:
+        """What the first host makes, on all hosts; so is a V2TError of it."""
         if self.count == 1:
             return make()
-        from jax.experimental.multihost_utils import broadcast_one_to_all
-
-        data, error = np.zeros(0, np.uint8), None
+        made, error = None, None
         if self.first:
             try:
-                about, arrays = make()
+                made = make()
             except V2TError as one:
-                about, arrays, error = None, [], one
-            data = _packed({"about": about, "error": error and str(error)}, arrays)
-        size = int(broadcast_one_to_all(np.array([data.size], np.uint32))[0])
-        data = broadcast_one_to_all(data if self.first else np.zeros(size, np.uint8))
+                error = one
+        data = np.frombuffer(pickle.dumps((made, error and str(error))), np.uint8)
+        size = int(_broadcast(np.array([data.size], np.uint32))[0])
+        data = _broadcast(data if self.first else np.zeros(size, np.uint8))
         if error is not None:
             raise error
-        found, arrays = _unpacked(np.asarray(data, np.uint8))
-        if found["error"]:
-            raise TrainingError(f"the first host failed: {found['error']}")
-        return found["about"], arrays
+        made, failure = pickle.loads(data.astype(np.uint8).tobytes())
+        if failure:
+            raise TrainingError(f"the first host failed: {failure}")
+        return made
 
-    def first_before_others(self, make: Callable[[], object]):
+    def first_before_others(self, make: Callable[[], Any]) -> Any:
         """Each host's own `make()`; the others begin once the first has its result."""
         made = make() if self.first else None
-        if self.count > 1:
-            _gathered(np.zeros(1, np.int32))
+        self.any(False)
         return made if self.first else make()
+
+    def agree(self, about: dict) -> None:
+        """Raises a DeviceError on all hosts unless each has the same, nested values by name."""
+        mine = {".".join(map(str, path)): v for path, v in keras.tree.flatten_with_path(about)}
+        expected = self.from_first(lambda: mine)
+        names = sorted(mine.keys() | expected.keys())
+        other = [name for name in names if mine.get(name) != expected.get(name)]
+        if not self.any(bool(other)):
+            return
+        wanted, received = "all to be alike", "another that differs, which says in what"
+        if other:
+            wanted = f"{other[0]} {expected.get(other[0])}, as the first host (0) has"
+            received = mine.get(other[0])
+        raise DeviceError(
+            f"host {self.index}: expected {wanted}. Received: {received}; start every host with "
+            "the same files, options and versions"
+        )
 
 
 _current = Hosts()
@@ -107,15 +102,102 @@ def current() -> Hosts:
     return _current
 
 
+def _gathered(array: np.ndarray) -> np.ndarray:
+    """Every host's `array`, one row a host."""
+    from jax.experimental.multihost_utils import process_allgather
+
+    return np.asarray(process_allgather(array))
+
+
+def _broadcast(array: np.ndarray) -> np.ndarray:
+    """The first host's `array`."""
+    from jax.experimental.multihost_utils import broadcast_one_to_all
+
+    return np.asarray(broadcast_one_to_all(array))
+
+
+def check_backend(what: str) -> None:
+    """Raises a DeviceError unless Keras runs on JAX, the only backend that can do this."""
+    if (backend := keras.backend.backend()) != "jax":
+        raise DeviceError(
+            f"expected Keras on JAX for {what}. Received: Keras on {backend}; install JAX for your "
+            "GPUs, pip install 'jax[cuda12]', and set KERAS_BACKEND=jax"
+        )
+
+
 @contextlib.contextmanager
-def among(hosts: Hosts) -> Iterator[None]:
-    """Within it `current()` is `hosts`."""
+def joined(
+    coordinator: str | None = None, count: int | None = None, index: int | None = None
+) -> Iterator[Hosts]:
+    """Within it this process is one of several hosts; nothing on JAX may have run before.
+
+    Where the environment is one that JAX knows (SLURM, Cloud TPU, Open MPI, Kubernetes), nothing
+    has to be given. After a failure, the process ends with exit code 1 as soon as Python does:
+    JAX would wait for the other hosts, which wait for this one.
+
+    Args:
+        coordinator: `HOST:PORT`, an address of the first host and a port that is free there.
+        count: Number of hosts.
+        index: This one's number, from 0.
+
+    Raises:
+        DeviceError: Keras doesn't run on JAX, or the hosts don't find each other.
+        TrainingError: A host was lost.
+    """
     global _current
-    before, _current = _current, hosts
+    check_backend("several hosts")
+    import jax
+
     try:
-        yield
+        _initialize(coordinator, count, index)
+        _current = Hosts(jax.process_count(), jax.process_index())
+        versions = {"v2t_lib": __version__, "Keras": keras.__version__, "JAX": jax.__version__}
+        _current.agree({"version of": versions, "number of devices": jax.local_device_count()})
+        yield _current
+        jax.distributed.shutdown()
+    except BaseException as error:
+        wait = LINGER_SECONDS if _current.count > 1 and _current.first else 0
+        atexit.register(_end, wait)  # before JAX's own handler
+        is_jax = isinstance(error, jax.errors.JaxRuntimeError)
+        if is_jax and "RESOURCE_EXHAUSTED" not in str(error):
+            raise lost(_first_line(error)) from error
+        raise
     finally:
-        _current = before
+        _current = Hosts()
+
+
+def _initialize(coordinator: str | None, count: int | None, index: int | None) -> None:
+    import jax
+
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    seconds: dict[str, Any] = {
+        "initialization_timeout": JOIN_SECONDS,
+        "heartbeat_timeout_seconds": LOST_SECONDS,
+        "shutdown_timeout_seconds": DONE_SECONDS,
+    }
+    try:
+        jax.distributed.initialize(coordinator, count, index, **seconds)
+    except jax.errors.JaxRuntimeError as error:
+        raise not_joined(_first_line(error)) from error
+    except ValueError as error:
+        raise DeviceError(
+            "expected SLURM's, Cloud TPU's, Open MPI's or Kubernetes' description of the hosts. "
+            f"Received: none that JAX finds ({error}); name --coordinator HOST:PORT, --hosts N and "
+            "--host I"
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0][:200]
+
+
+def not_joined(what: str) -> DeviceError:
+    """The error where the hosts don't find each other in time."""
+    return DeviceError(
+        f"expected all hosts to join within {JOIN_SECONDS} seconds. Received: {what}; start the "
+        "same command on each, with the same --hosts and --coordinator, a port that is free on the "
+        "first host and reached from all, and a --host of its own, from 0"
+    )
 
 
 def lost(what: str) -> TrainingError:
@@ -127,39 +209,9 @@ def lost(what: str) -> TrainingError:
     )
 
 
-def not_joined(coordinator: str | None, seconds: int) -> DeviceError:
-    """The error where the hosts don't find each other in time."""
-    return DeviceError(
-        f"expected the other hosts to join at {coordinator or 'the coordinator'} within {seconds} "
-        "seconds. Received: too few; start the same command on each, with the same --coordinator "
-        "and --hosts and a --host of its own, and look at what the others said"
-    )
-
-
-def _gathered(array: np.ndarray) -> np.ndarray:
-    """Every host's `array`, one row a host."""
-    from jax.experimental.multihost_utils import process_allgather
-
-    return np.asarray(process_allgather(array))
-
-
-def _flat(values: dict, prefix: str = "") -> dict:
-    """A dictionary of dictionaries as one: {"training.seed": 0}."""
-    flat = {}
-    for name, value in values.items():
-        nested = isinstance(value, dict)
-        flat |= _flat(value, f"{prefix}{name}.") if nested else {prefix + name: value}
-    return flat
-
-
-def _packed(about: dict, arrays: list) -> np.ndarray:
-    file = io.BytesIO()
-    named = {f"{number:05d}": np.asarray(array) for number, array in enumerate(arrays)}
-    np.savez(file, about=np.array(json.dumps(about)), **named)
-    return np.frombuffer(file.getvalue(), np.uint8)
-
-
-def _unpacked(data: np.ndarray) -> tuple[dict, list[np.ndarray]]:
-    with np.load(io.BytesIO(data.tobytes())) as parts:
-        names = sorted(set(parts.files) - {"about"})
-        return json.loads(str(parts["about"])), [parts[name] for name in names]
+def _end(seconds: float) -> None:
+    time.sleep(seconds)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(1)

@@ -17,7 +17,7 @@ from v2t_lib.models.compiled import (
     CompiledVerification,
     Decoding,
 )
-from v2t_lib.models.distribution import split
+from v2t_lib.models.devices import split
 from v2t_lib.models.generation import SearchResult
 from v2t_lib.models.transcribe import transcribe
 from v2t_lib.models.verification import Verification, verification, words_of

@@ -7,7 +7,7 @@ A `.keras` file is a ZIP archive of `config.json`, which names classes to make, 
 import json
 import shutil
 import zipfile
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import h5py
@@ -21,8 +21,8 @@ MAX_CONFIG = 64 * 2**20
 PLAIN = {"DTypePolicy", "__tuple__"}
 
 
-def read_config(archive: zipfile.ZipFile, classes: Collection[str]) -> dict:
-    """The config, in which no class is named but those of `classes`, their registered names.
+def read_config(archive: zipfile.ZipFile, is_ours: Callable[[dict], bool]) -> dict:
+    """The config, in which no part names a class but those that `is_ours` knows.
 
     Raises:
         ModelError: It names another class, a Lambda layer say, or is too large.
@@ -34,8 +34,7 @@ def read_config(archive: zipfile.ZipFile, classes: Collection[str]) -> dict:
     for named in _objects(config):
         name, registered = named["class_name"], named.get("registered_name")
         plain = name in PLAIN and not registered and named.get("module") in (None, "keras")
-        ours = registered in classes and str(registered).endswith(f">{name}")
-        if not (plain or ours):
+        if not plain and not (str(registered).endswith(f">{name}") and is_ours(named)):
             raise ModelError(
                 f"expected only classes of this library's registries. Received: {name!r} of "
                 f"{named.get('module')!r}, which was not made; if it is an encoder of yours, "

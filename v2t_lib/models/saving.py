@@ -29,6 +29,11 @@ def save(captioner: Captioner, path: str | Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def _is_ours(config: dict) -> bool:
+    """Whether a part of a model file is the captioner or a registered encoder."""
+    return config.get("registered_name") == CAPTIONER or encoders.class_of(config) is not None
+
+
 def load(path: str | Path) -> Captioner:
     """Loads a model that `save` wrote; no class is made but the captioner and registered encoders.
 
@@ -42,7 +47,7 @@ def load(path: str | Path) -> Captioner:
         raise ModelError(f"expected a .keras file at {path}. Received: {found}")
     try:
         with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
-            config = read_config(archive, {CAPTIONER, *encoders.registered_names()})
+            config = read_config(archive, _is_ours)
             if config.get("registered_name") != CAPTIONER:
                 name = config.get("registered_name") or config.get("class_name")
                 raise ModelError(f"expected a Video-to-Text model. Received: {name}")

@@ -5,7 +5,7 @@ from keras import ops
 
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.compiled import Compiled
-from v2t_lib.models.distribution import split
+from v2t_lib.models.devices import split
 from v2t_lib.text.vocabulary import END, PAD, SPECIALS, START, UNK
 
 #: Captions whose words every clip is compared by.

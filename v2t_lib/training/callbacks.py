@@ -7,7 +7,7 @@ import numpy as np
 
 from v2t_lib.errors import TrainingError
 from v2t_lib.metrics.texts import COLLAPSE_SHARE
-from v2t_lib.models.distribution import alone
+from v2t_lib.models.devices import alone
 from v2t_lib.models.hosts import current
 from v2t_lib.models.saving import save
 from v2t_lib.progress import log

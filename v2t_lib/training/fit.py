@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from v2t_lib.models.captioner import Captioner
-from v2t_lib.models.distribution import spread_over_hosts
+from v2t_lib.models.devices import spread
 from v2t_lib.models.encoders.blind import BlindEncoder
 from v2t_lib.models.hosts import current
 from v2t_lib.models.saving import load
@@ -51,7 +51,7 @@ def fit(
     last checkpoints, which `resume` starts from. On the CPU a run that was killed and resumed ends
     with the same weights and history, bit for bit, as one that was not.
 
-    Of several hosts (`models.joining`) each trains on its share of every batch. The first one
+    Of several hosts (`models.hosts`) each trains on its share of every batch. The first one
     writes all files; the others need none of them. Losses are those of one host but for rounding.
 
     Args:
@@ -82,7 +82,7 @@ def fit(
     passes = -(-options.epoch_steps // a_pass)
     steps = passes * a_pass
     hosts = current()
-    with StopSignal() as stop, shared(captioner, options.seed) as model:
+    with StopSignal() as stop, shared(captioner, options) as model:
         compile_for_training(model, options, steps * options.epochs)
         state = _resumable_state(path, shards, steps, a_pass, options, mirror, stop)
         if resume:
@@ -132,13 +132,13 @@ def fit(
 
 
 @contextlib.contextmanager
-def shared(captioner: Captioner, seed: int) -> Iterator[Captioner]:
+def shared(captioner: Captioner, options: TrainingOptions) -> Iterator[Captioner]:
     """The model to train: `captioner`, or its equal that lies on the devices of all hosts."""
     if current().count == 1:
         yield captioner
         return
-    with spread_over_hosts():
-        keras.utils.set_random_seed(seed)  # JAX insists that all begin with equal values
+    with spread(None, options.batch_size):
+        keras.utils.set_random_seed(options.seed)  # JAX insists that all begin with equal values
         model = Captioner.from_config(captioner.get_config())
         for variable, value in zip(model.variables, captioner.variables, strict=True):
             variable.assign(np.asarray(value))

@@ -7,7 +7,7 @@ import numpy as np
 from v2t_lib.errors import ModelError, TrainingError
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.compiled import MANY_STEPS, CompiledSearch, jit_from
-from v2t_lib.models.distribution import split
+from v2t_lib.models.devices import split
 from v2t_lib.text.vocabulary import START
 from v2t_lib.training.checkpoints import Checkpoints
 from v2t_lib.training.cider_reward import CaptionReward

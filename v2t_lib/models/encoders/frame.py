@@ -1,5 +1,6 @@
 """Encoders that run an image network on each frame, with a light head over them."""
 
+import contextlib
 import math
 from collections.abc import Iterator
 
@@ -7,14 +8,10 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from v2t_lib.models.distribution import gpus
+from v2t_lib.models.devices import gpus
 from v2t_lib.models.encoders.grid import GridEncoder
-from v2t_lib.models.encoders.influence import centre_shift
 from v2t_lib.models.encoders.projection import Projection
 from v2t_lib.specs import ClipSpec
-
-#: A shift that hasn't been measured yet.
-_UNKNOWN = -9.0
 
 
 class FrameEncoder(GridEncoder):
@@ -72,7 +69,12 @@ class FrameEncoder(GridEncoder):
         self.temporal, self._weights = temporal, weights
         self.projection = Projection(components) if components else None
         self.head = layers.Conv3D(
-            width, (temporal, 1, 1), padding="same", activation="relu", dtype=self.dtype_policy
+            width,
+            (temporal, 1, 1),
+            padding="same",
+            data_format="channels_last",
+            activation="relu",
+            dtype=self.dtype_policy,
         )
         self.units = [self.head]
 
@@ -88,20 +90,12 @@ class FrameEncoder(GridEncoder):
         """How many cells a frame of `size` pixels becomes."""
         return -(-size // self.stride)
 
-    def flop(self, spec: ClipSpec) -> int:
-        """As `GridEncoder`'s, with the image network's convolutions and dense layers."""
-        per_frame = sum(map(_layer_flop, _leaves(self.backbone)))
-        cells = math.prod(self.grid(spec))
-        return spec.frames * per_frame + 2 * cells * math.prod(self.head.kernel.shape)
-
     def build(self, input_shape):
         batch, frames, *picture = input_shape
-        before = keras.config.dtype_policy()
-        keras.config.set_dtype_policy(self._network_policy())  # networks take none themselves
-        try:
+        # Half precision for a frozen network on a GPU, which is several times faster in it.
+        half = self.frozen and gpus()
+        with _settings("mixed_float16" if half else self.dtype_policy):
             whole = self.make_network(tuple(picture), self._weights)
-        finally:
-            keras.config.set_dtype_policy(before)
         self.backbone = self._cut(whole, tuple(map(self.cells, picture[:2])))
         self.backbone.trainable = not self.frozen
         shape = (batch, frames, *self.backbone.output.shape[1:])
@@ -110,15 +104,6 @@ class FrameEncoder(GridEncoder):
             shape = self.projection.compute_output_shape(shape)
         self.feature_shape = shape[1:]
         super().build(shape)
-        self.shift = self.add_weight(
-            shape=(2,), initializer=keras.initializers.Constant(_UNKNOWN), trainable=False,
-            name="shift", dtype="float32",
-        )  # fmt: skip
-
-    def _network_policy(self):
-        """Half precision for a frozen network on a GPU, which is several times faster in it."""
-        half = self.frozen and gpus()
-        return "mixed_float16" if half else self.dtype_policy
 
     def _cut(self, whole: keras.Model, cells: tuple[int, int]) -> keras.Model:
         fits = [layer.output for layer in whole.layers if _plane(layer) == cells]
@@ -137,16 +122,6 @@ class FrameEncoder(GridEncoder):
     def feature_bytes(self) -> int:
         """What the features of one clip take on disk."""
         return math.prod(self.feature_shape) * np.dtype(self.feature_dtype).itemsize
-
-    def cell_shift(self) -> tuple[float, float]:
-        """As `GridEncoder`'s, measured when first asked for; a `.keras` file keeps it."""
-        if np.asarray(self.shift)[0] == _UNKNOWN:
-            height, width, _ = self.backbone.input.shape[1:]
-            self.shift.assign(centre_shift(self._respond, (height, width)))
-        return tuple(np.asarray(self.shift).tolist())
-
-    def _respond(self, frames: np.ndarray) -> np.ndarray:
-        return ops.convert_to_numpy(self.cells_of(frames)).astype(np.float32)
 
     @property
     def feature_dtype(self) -> str:
@@ -172,6 +147,10 @@ class FrameEncoder(GridEncoder):
             clips = self.projection.restore(clips)
         return self._memory(ops.cast(clips, self.compute_dtype), training)
 
+    def load_own_variables(self, store):
+        """As Keras's; a file from before has the measured shift of the cells behind them."""
+        super().load_own_variables({str(n): store[str(n)] for n in range(len(self.positions))})
+
     def get_config(self):
         return super().get_config() | {
             "weights": None,  # whoever reads this config has the weights in the same file
@@ -189,14 +168,14 @@ def _plane(layer) -> tuple | None:
     return tuple(shape[1:3]) if len(shape) == 4 else None
 
 
-def _leaves(model) -> Iterator[layers.Layer]:
-    for layer in model.layers:
-        yield from _leaves(layer) if hasattr(layer, "layers") else (layer,)
-
-
-def _layer_flop(layer) -> int:
-    """A kernel's entries are each used once a cell of the output."""
-    kernel = getattr(layer, "kernel", None)
-    if kernel is None:
-        return 0
-    return 2 * math.prod(kernel.shape) * math.prod(layer.output.shape[1:-1])
+@contextlib.contextmanager
+def _settings(policy) -> Iterator[None]:
+    """Within it Keras makes layers of this policy with channels last: networks take no options."""
+    before = keras.config.dtype_policy(), keras.config.image_data_format()
+    keras.config.set_dtype_policy(policy)
+    keras.config.set_image_data_format("channels_last")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before[0])
+        keras.config.set_image_data_format(before[1])

@@ -1,11 +1,11 @@
 """What encoders that see share: a grid of cells, normalised, with position embeddings."""
 
 import math
+from collections.abc import Sequence
 
 import keras
 from keras import layers, ops
 
-from v2t_lib.models.encoders.conv_unit import ConvUnit
 from v2t_lib.specs import ClipSpec
 
 
@@ -25,36 +25,27 @@ class GridEncoder(layers.Layer):
         row and column.
     """
 
+    #: How far down and right the centres of what cells see lie from the cells' own, in cells. 0
+    #: where no padding shifts them, or where the shifts of several layers cancel.
+    shift = 0.0
+    strides: Sequence[tuple[int, int, int]] = ()
+    units: list[layers.Layer]
+    memory_size: int
+
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.norm = layers.LayerNormalization(dtype=self.dtype_policy)
 
     def grid(self, spec: ClipSpec) -> tuple[int, int, int]:
         """`(T', h', w')`: the cells that a clip of `spec` becomes."""
-        frames, height, width = (
-            _divided(size, [stride[axis] for stride in self.strides])
-            for axis, size in enumerate((spec.frames, spec.height, spec.width))
-        )
+        frames, height, width = spec.frames, spec.height, spec.width
+        for time, down, right in self.strides:
+            frames, height, width = -(-frames // time), -(-height // down), -(-width // right)
         return frames, height, width
 
     def cell_shift(self) -> tuple[float, float]:
-        """How far `(down, right)` the centres of what cells see lie from the cells' own, in cells.
-
-        Views and metrics lay attention where this says. Here it is 0: the last stage pads so that
-        the shifts of those before cancel.
-        """
-        return 0.0, 0.0
-
-    def flop(self, spec: ClipSpec) -> int:
-        """Multiplications and additions of the convolutions, forward, for one clip of `spec`."""
-        return self._units_flop((None, *spec.shape))
-
-    def _units_flop(self, shape) -> int:
-        flop = 0
-        for unit in self.units:
-            flop += unit.flop(shape) if isinstance(unit, ConvUnit) else 0
-            shape = unit.compute_output_shape(shape)
-        return flop
+        """Where views and metrics lay attention: the shift `(down, right)`, in cells."""
+        return self.shift, self.shift
 
     def build(self, input_shape):
         shape = tuple(input_shape)
@@ -82,15 +73,9 @@ class GridEncoder(layers.Layer):
     def _memory(self, x, training):
         """`(batch, T, H, W, channels)` through the units to `(batch, S, D)`."""
         for unit in self.units:
-            x = unit(x, training=training) if isinstance(unit, ConvUnit) else unit(x)
+            x = unit(x, training=training)
         x = self.norm(x)  # (B,T',h',w',D)
         for table in self.positions:
             x = x + ops.cast(table, x.dtype)
         cells = math.prod(x.shape[1:4])
         return ops.reshape(x, (-1, cells, x.shape[-1]))  # (B,S,D)
-
-
-def _divided(size: int, strides: list[int]) -> int:
-    for stride in strides:
-        size = -(-size // stride)
-    return size

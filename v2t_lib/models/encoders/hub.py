@@ -1,6 +1,5 @@
 """Encoders over vision transformers of keras-hub: patches of a frame as cells."""
 
-import math
 from typing import ClassVar
 
 import keras
@@ -91,12 +90,6 @@ class HubEncoder(FrameEncoder):
                 f"expected {self.network}'s weights from {preset!r}. Received: {error}; published "
                 "ones are downloaded once, on a machine with network access"
             ) from error
-
-    def flop(self, spec):
-        """Of the tower's dense layers on every patch and the head, without attention's products."""
-        patches = (self._tower["image_shape"][0] // self._tower["patch_size"]) ** 2
-        cells = math.prod(self.grid(spec)) * math.prod(self.head.kernel.shape)
-        return 2 * (spec.frames * patches * self.backbone.count_params() + cells)
 
     def get_config(self):
         return super().get_config() | {"tower": self._tower}

@@ -1,18 +1,15 @@
 """The encoder registry: Keras layers by the name that `v2t train --encoder` takes."""
 
+import dataclasses
 import inspect
+from collections.abc import Iterable
 
 import keras
 from keras import layers
 
 from v2t_lib.errors import ModelError
 from v2t_lib.options import Registry
-
-# Channels come last and numbers have Keras's own precision, whatever a settings file that another
-# project left says.
-keras.config.set_image_data_format("channels_last")
-keras.config.set_floatx("float32")
-keras.config.set_epsilon(1e-7)
+from v2t_lib.specs import ClipSpec
 
 ENCODERS = Registry("an encoder", "v2t_lib.models.encoders")
 
@@ -64,9 +61,23 @@ def options(cls: type) -> dict:
     return {n: p.default for n, p in found.items() if n != "self" and p.kind in kinds}
 
 
-def registered_names() -> set[str]:
-    """What model files call the encoders."""
-    return {keras.saving.get_registered_name(ENCODERS[name]) for name in ENCODERS}
+def class_of(config: dict) -> type | None:
+    """The encoder class that a model file's config names, if there is one; nothing is made.
+
+    Of this package its own module alone is imported, where it is still called as the file has it.
+    """
+    package, _, module = str(config.get("module")).rpartition(".")
+    if package == ENCODERS.package:
+        ENCODERS.import_module(module)
+    if not (found := _loaded(config)):
+        len(ENCODERS)  # imports all the others
+        found = _loaded(config)
+    return found
+
+
+def _loaded(config: dict) -> type | None:
+    name = config.get("registered_name")
+    return next((c for c in ENCODERS.loaded() if keras.saving.get_registered_name(c) == name), None)
 
 
 def deserialize(config: dict) -> layers.Layer:
@@ -75,7 +86,7 @@ def deserialize(config: dict) -> layers.Layer:
     Raises:
         ModelError: The class isn't registered here.
     """
-    if config.get("registered_name") not in registered_names():
+    if class_of(config) is None:
         raise ModelError(
             f"expected a registered encoder. Received: {config.get('class_name')}; if it is one "
             "of yours, import the module that registers it first"
@@ -88,3 +99,40 @@ def recipe_of(encoder: layers.Layer) -> tuple[str, dict]:
     name = next(name for name in ENCODERS if ENCODERS[name] is type(encoder))
     config = encoder.get_config()
     return name, {option: config[option] for option in options(type(encoder)) if option in config}
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """An encoder's output and size for one clip.
+
+    Attributes:
+        grid: `(T', h', w')`, the memory's cells.
+        memory_size: `D`, the size of a cell.
+        parameters: How many weights the encoder has.
+        feature_bytes: What a clip's features take on disk where the image network is frozen; None
+            for an encoder without one.
+    """
+
+    grid: tuple[int, int, int]
+    memory_size: int
+    parameters: int
+    feature_bytes: int | None = None
+
+
+def cost(encoder: layers.Layer, spec: ClipSpec) -> Cost:
+    """What `encoder` makes of a clip of `spec`, and what that takes; builds the encoder."""
+    if not encoder.built:
+        encoder.build((None, *spec.shape))
+    kept = getattr(encoder, "feature_bytes", None)
+    return Cost(encoder.grid(spec), encoder.memory_size, encoder.count_params(), kept)
+
+
+def costs(names: Iterable[str], spec: ClipSpec) -> dict[str, Cost | str]:
+    """The cost of each encoder by its name; in its place what is missing, where something is."""
+    found: dict[str, Cost | str] = {}
+    for name in names:
+        try:
+            found[name] = cost(get(name), spec)
+        except ModelError as error:
+            found[name] = str(error)
+    return found

@@ -1,4 +1,4 @@
-"""Data parallelism on the GPUs of one machine or several: each gets an equal part of a batch."""
+"""Data parallelism: each of several devices gets an equal part of a batch."""
 
 import contextlib
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import keras
 
 from v2t_lib.errors import DeviceError
-from v2t_lib.models.hosts import current
+from v2t_lib.models.hosts import check_backend, current
 
 
 def gpus() -> list[str]:
@@ -28,78 +28,57 @@ class EvenParts(keras.distribution.DataParallel):
 
     whole = False
 
-    def parts(self, shape) -> keras.distribution.TensorLayout:
+    def layout(self, shape) -> keras.distribution.TensorLayout:
         """The layout that splits `(batch, ...)` evenly, or that replicates it."""
         even = shape[0] is not None and shape[0] % self.device_mesh.devices.size == 0
         axes = [self.batch_dim_name if even else None] + [None] * (len(shape) - 1)
         return keras.distribution.TensorLayout(axes, self.device_mesh)
 
     def get_data_layout(self, data_shape):
-        if self.whole:
-            return keras.distribution.TensorLayout([None] * len(data_shape), self.device_mesh)
         rows, *rest = data_shape
-        return self.parts((rows and rows * current().count, *rest))
+        return self.layout((None if self.whole else rows and rows * current().count, *rest))
 
 
 @contextlib.contextmanager
-def spread(count: int, batch_size: int) -> Iterator[None]:
-    """Within it, batches are split over the first `count` devices; a count of 1 changes nothing.
+def spread(count: int | None, batch_size: int) -> Iterator[None]:
+    """Within it, batches are split over the first `count` devices, or over all of all hosts.
 
     Losses and weights equal those of one device but for rounding. A model that is trained within it
-    has to be created or loaded within it; its `.keras` file loads anywhere.
+    has to be created or loaded within it; its `.keras` file loads anywhere. Hosts have to create
+    models, assign variables and fit in the same order.
 
     Args:
-        count: Number of devices: GPUs, or without any XLA's logical CPU devices.
+        count: Number of devices: GPUs, or without any XLA's logical CPU devices. 1 changes nothing;
+            None stands for all devices of all hosts.
         batch_size: Examples a batch, over all devices.
 
     Raises:
-        DeviceError: There are fewer devices, the batch can't be split evenly, or Keras doesn't run
-            on JAX, its only backend with this kind of data parallelism.
+        DeviceError: Too few devices, a batch that can't be split evenly, or Keras not on JAX.
     """
     if count == 1:
         yield
         return
-    backend = keras.backend.backend()
-    if backend != "jax":
+    check_backend("all devices" if count is None else f"{count} devices")
+    devices = keras.distribution.list_devices()
+    if len(devices) < (count or 0):
         raise DeviceError(
-            f"expected Keras on JAX for {count} devices. Received: Keras on {backend}; install JAX "
-            "for your GPUs, pip install 'jax[cuda12]', and set KERAS_BACKEND=jax"
+            f"expected {count} devices. Received: {len(devices)} ({', '.join(devices)}); ask for "
+            "no more, or, if JAX misses GPUs, install it for them: pip install 'jax[cuda12]'"
         )
-    there = keras.distribution.list_devices()
-    if len(there) < count:
-        raise DeviceError(
-            f"expected {count} devices. Received: {len(there)} ({', '.join(there)}); ask for no "
-            "more, or, if JAX misses GPUs, install it for them: pip install 'jax[cuda12]'"
-        )
-    if batch_size % count:
-        raise DeviceError(
-            f"expected batches that {count} devices can share evenly. Received: {batch_size} "
-            f"examples a batch; ask for a multiple of {count}"
-        )
-    with EvenParts(devices=there[:count]).scope():
+    check_even(batch_size, count)
+    with EvenParts(devices=devices[:count], auto_shard_dataset=False).scope():
         yield
 
 
-def check_hosts_share(batch_size: int) -> None:
-    """Checks that the devices of all hosts can share a batch evenly.
-
-    Raises:
-        DeviceError: They can't.
-    """
-    count = len(keras.distribution.list_devices())
+def check_even(batch_size: int, count: int | None = None) -> None:
+    """Raises a DeviceError where `count` devices, or those of all hosts, can't share a batch."""
+    whose = ", those of all hosts," if count is None else ""
+    count = count or len(keras.distribution.list_devices())
     if batch_size % count:
         raise DeviceError(
-            f"expected batches that {count} devices, those of all hosts, can share evenly. "
-            f"Received: {batch_size} examples a batch; ask for a multiple of {count}"
+            f"expected batches that {count} devices{whose} can share evenly. Received: "
+            f"{batch_size} examples a batch; ask for a multiple of {count}"
         )
-
-
-def spread_over_hosts() -> contextlib.AbstractContextManager:
-    """Within it, batches are split over all devices of all hosts, see `models.hosts`.
-
-    Every host has to do the same in the same order: create models, assign variables, fit.
-    """
-    return EvenParts(devices=keras.distribution.list_devices(), auto_shard_dataset=False).scope()
 
 
 @contextlib.contextmanager
@@ -121,14 +100,13 @@ def remainders() -> Iterator[None]:
     each device gets the batches whole here; `split`, in the model, divides the work.
     """
     distribution = keras.distribution.distribution()
-    if not isinstance(distribution, EvenParts):
-        yield
-        return
-    distribution.whole = True
+    if isinstance(distribution, EvenParts):
+        distribution.whole = True
     try:
         yield
     finally:
-        distribution.whole = False
+        if isinstance(distribution, EvenParts):
+            distribution.whole = False
 
 
 def split(batch):
@@ -144,6 +122,6 @@ def split(batch):
     if not isinstance(distribution, EvenParts):
         return batch
     return keras.tree.map_structure(
-        lambda part: keras.distribution.distribute_tensor(part, distribution.parts(part.shape)),
+        lambda part: keras.distribution.distribute_tensor(part, distribution.layout(part.shape)),
         batch,
     )
