@@ -75,7 +75,7 @@ def _refuse(error: OSError) -> None:
 
 
 def read_clip(source: str | Path) -> bytes | mmap.mmap:
-    """Reads a clip's file; one of over `MAX_BYTES`, if a video, is mapped into memory instead.
+    """Reads a clip's file; a video of over `MAX_BYTES` is mapped into memory instead.
 
     Raises:
         ClipError: `gone` where there is no file, `unreachable` where it can't be read,
@@ -94,16 +94,15 @@ def read_clip(source: str | Path) -> bytes | mmap.mmap:
         # A drive that isn't mounted says nothing of its clips.
         mounted = Path(source).parent.is_dir()
         kind, what = ("gone", "") if mounted else ("unreachable", ", nor its folder")
-        raise ClipError(
-            kind, f"{expected}. Received: no such file{what}{_hint(str(source))}"
-        ) from None
+        why = f"no such file{what}{_hint(str(source))}"
+        raise ClipError(kind, f"{expected}. Received: {why}") from None
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise ClipError("unreachable", f"{expected}. Received: {why}{_hint(str(source))}") from None
+        why = f"{getattr(error, 'strerror', None) or error}{_hint(str(source))}"
+        raise ClipError("unreachable", f"{expected}. Received: {why}") from None
     if not data and stat.S_ISFIFO(about.st_mode):
         raise ClipError("unreachable", f"{expected}. Received: a pipe that nobody writes to")
     if not data:
-        raise ClipError("not-a-clip", f"expected a clip in {source}. Received: no bytes at all")
+        raise ClipError("not-a-clip", f"{expected}. Received: no bytes at all")
     if len(data) > MAX_BYTES:
         sniff(data)  # Raises for what isn't a video.
     return data
@@ -117,8 +116,16 @@ def _open_at_once(path: str, flags: int) -> int:
     return descriptor
 
 
-_SCHEME = re.compile(r"\s*([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
-_HOSTS = re.compile(r"(^|/)(www\.[^/]+|[a-z0-9-]+\.(com|org|net|io|tv|gif|me))/", re.IGNORECASE)
+#: What a source that is no file may be meant as.
+_MEANT = (
+    ("data:", "data: URLs are not read; save it to a file"),
+    ("(.*/)?file:/", "file: URLs are not read; write the path alone"),
+    ("https?:/[^/]", "a URL has two slashes after its colon"),
+    (r"\s+https?://", "a URL has no space in front"),
+    (r"\s*[a-z][a-z0-9+.-]+://", "URLs of this kind are not read; download it and write its path"),
+    ("(.*/)?~[^/]*/", "~ is not expanded in a file; write the whole path"),
+    (r"(.*/)?(www\.[^/]+|[a-z0-9-]+\.(com|org|net|io|tv))/", "a URL has http:// in front"),
+)
 
 
 def shown(source: str) -> str:
@@ -128,26 +135,11 @@ def shown(source: str) -> str:
 
 def _hint(source: str) -> str:
     """What may be meant by a path where there is no file, after "; "; "" if nothing is likely."""
-    path = Path(source)
-    if source.startswith("data:"):
-        found = "data: URLs are not read; save it to a file"
-    elif re.search(r"(^|/)file:/", source):
-        found = "file: URLs are not read; write the path alone"
-    elif re.match(r"https?:/[^/]", source):
-        found = "a URL has two slashes after its colon"
-    elif scheme := _SCHEME.match(source):
-        found = f"{scheme[1]}: URLs are not read; download it and write the file's path"
-        if scheme[1].lower() in ("http", "https"):
-            found = "a URL has no space in front"
-    elif re.search(r"(^|/)~[^/]*/", source):
-        found = f"~ is not expanded in a file; write the whole path, {os.path.expanduser('~')}/..."
-    elif "\\" in path.name and os.sep == "/":
-        found = f"a backslash is part of a name on this system; write {path.name}"
-        found = found.replace("\\", "/")
-    elif _HOSTS.search(source) and not path.parent.is_dir():
-        found = "if it is a URL, it lacks http:// in front"
+    if os.path.isdir(os.path.dirname(source) or "."):
+        found = _neighbour(Path(source))
     else:
-        found = _neighbour(path)
+        fitting = (words for pattern, words in _MEANT if re.match(pattern, source, re.IGNORECASE))
+        found = next(fitting, "")
     return f"; {found}" if found else ""
 
 
@@ -157,7 +149,9 @@ def _neighbour(path: Path) -> str:
     def plain(name: str) -> str:
         return unicodedata.normalize("NFC", name)
 
-    names = os.listdir(path.parent) if path.parent.is_dir() else []
+    if "\\" in path.name and os.sep == "/":
+        return "a backslash is part of a name on this system; write / instead"
+    names = os.listdir(path.parent)
     for name in names:
         if name != path.name and plain(name) == plain(path.name):
             form = "NFD" if name != plain(name) else "NFC"

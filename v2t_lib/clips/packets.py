@@ -34,11 +34,7 @@ _RATE = 25
 
 
 def open_video(kind: str, data: bytes | mmap.mmap) -> "InputContainer":
-    """Opens a video file.
-
-    Args:
-        kind: "mov", "matroska" or "avi", as `sniff` returns it.
-        data: The file: bytes, or a memory map of it.
+    """Opens a video of a kind that `sniff` tells.
 
     Raises:
         ClipError: `corrupt`.
@@ -143,8 +139,8 @@ class Packets:
     Attributes:
         entries: A `Packet` for each, in decoding order.
         fault: Why the file ends early, where it is cut off; else empty.
-        keys: The key of each frame, ascending; this and what follows is known after `set_times`.
-        stamps: The key of each packet.
+        stamps: The key of each packet; this and what follows is known after `set_times`.
+        keys: The key of each frame, ascending.
         durations: Seconds that each frame shows.
 
     Raises:

@@ -97,11 +97,7 @@ def _too_big(most: str, received: str) -> ClipError:
 
 
 def check_canvas(width: int, height: int) -> None:
-    """Checks the size of one picture.
-
-    Raises:
-        ClipError: `corrupt` where it has no pixels, `too-big` over `MAX_PIXELS`.
-    """
+    """Refuses a picture without pixels as `corrupt`, one over `MAX_PIXELS` as `too-big`."""
     if width < 1 or height < 1:
         raise ClipError("corrupt", f"expected a canvas. Received: {width} x {height} pixels")
     if width * height > MAX_PIXELS:
@@ -110,26 +106,19 @@ def check_canvas(width: int, height: int) -> None:
 
 
 def check_frames(count: int, limit: int) -> None:
-    """Checks the number of frames.
-
-    Raises:
-        ClipError: `too-big` over `limit`.
-    """
+    """Refuses more frames than `limit` as `too-big`."""
     if count > limit:
         cut = "more; cut out a minute first: ffmpeg -i IN -t 60 OUT"
         raise _too_big(f"{limit:,} frames", cut)
 
 
 def check_decoded(pixels: int, size: tuple[int, int], rate: float | None = None) -> None:
-    """Checks how many pixels have to be decoded and composed for the requested frames.
+    """Refuses a request as `too-big` that takes decoding and composing too many pixels.
 
     Args:
         pixels: Of all frames to decode.
         size: Width and height of a frame.
         rate: Frames a second of a video; None for an animation.
-
-    Raises:
-        ClipError: `too-big` over `MAX_DECODED`, or a video's `MAX_VIDEO_DECODED`.
     """
     limit = MAX_DECODED if rate is None else MAX_VIDEO_DECODED
     if pixels <= limit:
