@@ -17,7 +17,6 @@ from helpers.project import ROOT
 from v2t_lib.cli import caption as caption_command
 from v2t_lib.cli.main import main
 from v2t_lib.errors import ClipError
-from v2t_lib.files import replacing
 from v2t_lib.models.saving import save
 
 
@@ -85,16 +84,6 @@ def test_a_reader_that_has_read_enough_ends_it_quietly(model):
         capture_output=True, text=True, cwd=ROOT,
     )  # fmt: skip
     assert run.stderr == ""
-
-
-def test_a_write_that_fails_leaves_no_temporary_file(tmp_path):
-    (tmp_path / "page.html").mkdir()
-    with pytest.raises(IsADirectoryError), replacing(tmp_path / "page.html") as temporary:
-        temporary.write_text("whole")
-    with pytest.raises(KeyError), replacing(tmp_path / "other") as temporary:
-        temporary.write_text("half")
-        raise KeyError
-    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
 
 
 @pytest.mark.usefixtures("eager")

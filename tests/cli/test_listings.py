@@ -3,7 +3,6 @@
 import json
 import sys
 
-import pytest
 from helpers.processes import loaded_by
 
 from v2t_lib.cli.main import COMMANDS, main
@@ -56,12 +55,13 @@ def test_recipes_are_listed_with_flags_or_as_json(capsys):
     assert rows["shapes"] == recipes.get("shapes").to_dict()
 
 
-@pytest.mark.parametrize("arguments", [*([name, "--help"] for name in COMMANDS), ["recipes"]])
-def test_help_and_recipes_load_neither_tensorflow_nor_keras(arguments):
+def test_help_and_recipes_load_neither_tensorflow_nor_keras():
+    commands = [*([name, "--help"] for name in COMMANDS), ["recipes"]]
     code = f"""
 import contextlib, io
 from v2t_lib.cli.main import main
-with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
-    main({arguments!r})
+for arguments in {commands!r}:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+        main(arguments)
 """
     assert loaded_by(code) == "heavy: []\n"

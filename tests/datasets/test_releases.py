@@ -81,18 +81,6 @@ def test_a_second_run_asks_for_nothing_and_the_archive_is_gone(server, tmp_path,
 
 
 @pytest.mark.parametrize("kind, archive", ARCHIVES)
-def test_a_download_that_is_cut_off_resumes_in_the_next_run(server, tmp_path, kind, archive):
-    data = (releases.msvd_files() | releases.msrvtt_files())[archive]
-    cut = [scripted.ranged(data, cut=3000), scripted.status(503)]
-    server.script(f"/r/{archive}", *cut)
-    with pytest.raises(DataError, match=r"3,000 bytes are there"):
-        kind().captions(tmp_path)
-    server.script(f"/r/{archive}", scripted.ranged(data))
-    assert len(read_captions(kind().captions(tmp_path))) == 6
-    assert server.asked[-1][1]["Range"] == "bytes=3000-"
-
-
-@pytest.mark.parametrize("kind, archive", ARCHIVES)
 def test_unpacking_that_was_killed_goes_on(server, tmp_path, monkeypatch, kind, archive):
     def killed(*arguments):
         raise KeyboardInterrupt
@@ -176,11 +164,6 @@ def test_annotations_of_another_form_are_refused(server, tmp_path, annotations):
     with pytest.raises(DataError, match=r"`image_id` and `caption`\. Received: \w+Error"):
         MSRVTT().captions(tmp_path)
     assert not (tmp_path / "data" / "MSRVTT.zip").exists()
-
-
-def test_without_a_network_it_says_so(server, tmp_path):
-    with pytest.raises(DataError, match=r"expected to download http://127.0.0.1:9/AllV.*refused"):
-        MSVD(mirror="http://127.0.0.1:9/").captions(tmp_path)
 
 
 @pytest.mark.parametrize("name, kind", [("msvd", MSVD), ("msrvtt", MSRVTT)])
