@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 from v2t_lib.evaluation import Prediction, evaluate, write_predictions
 from v2t_lib.files import write_json
@@ -45,7 +46,9 @@ def demo(out: str | Path, seed: int = 0, full: bool = False) -> dict:
         seconds = time.monotonic() - started
         log.info("[%4.0f s] %s %s: about %s on two cores", seconds, step, what, TAKES[step][full])
 
-    size = {"recipe": recipes.get("shapes_full"), "clips": FULL_CLIPS} if full else {}
+    size: dict[str, Any] = {}
+    if full:
+        size = {"recipe": recipes.get("shapes_full"), "clips": FULL_CLIPS}
     workspace = Workspace("shapes", root=out, out=out, seed=seed, **size)
     say("drawing", f"{workspace.clips:,} captioned GIFs")
     workspace.captions()

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from v2t_lib.datasets.published import TEST_SPLITS
 from v2t_lib.options import Option, Options
@@ -24,7 +25,7 @@ def share(text: str) -> float:
     return _parser_of(Option(1.0, "", "", above=0, at_most=1))(text)
 
 
-def _parser_of(option: Option) -> Callable[[str], object]:
+def _parser_of(option: Option) -> Callable[[str], Any]:
     def parse(text: str):
         try:
             return option.parse(text)
