@@ -55,7 +55,7 @@ def plain(source: str) -> str:
 
 
 def located(source: str, file: str | Path) -> str:
-    """What to open: the URL, or the path resolved against the folder of the file it stands in."""
+    """What to open: the URL, or the path resolved against the folder of the file that names it."""
     return source if is_url(source) else str(Path(file).parent / source)
 
 

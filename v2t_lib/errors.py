@@ -3,18 +3,9 @@
 import contextlib
 from collections.abc import Iterator
 
-#: The possible outcomes of fetching and decoding a clip.
-VERDICTS = (
-    "ok",
-    "gone",
-    "forbidden",
-    "still",
-    "placeholder",
-    "not-a-clip",
-    "corrupt",
-    "too-big",
-    "unreachable",
-)
+#: The possible outcomes of fetching and decoding a clip: "ok", then the kinds of `ClipError`.
+_NO_CLIP = ("gone", "forbidden", "still", "placeholder", "not-a-clip", "corrupt", "too-big")
+VERDICTS = ("ok", *_NO_CLIP, "unreachable")
 
 
 class V2TError(Exception):
@@ -68,13 +59,7 @@ def out_of_memory(error: BaseException) -> bool:
     """Whether a backend's error says that memory ran out; each has a class of its own for it."""
     if isinstance(error, V2TError):
         return False
-    signs = (
-        "RESOURCE_EXHAUSTED",
-        "OOM when allocating",
-        "out of memory",
-        "Out of memory",
-        "can't allocate memory",
-    )
+    signs = ("RESOURCE_EXHAUSTED", "OOM when allocating", "ut of memory", "can't allocate memory")
     return isinstance(error, MemoryError) or any(sign in str(error) for sign in signs)
 
 

@@ -1,26 +1,32 @@
-"""Options, dataclass fields that carry their help, unit and range; and registries of what registers
-itself by name."""
+"""Options: dataclass fields with help, unit and range. Registries: objects by name."""
 
 import contextlib
 import dataclasses
 import importlib.util
 import math
+import operator
 import pkgutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
 _KINDS = {int: "a whole number", float: "a number", str: "a name"}
+_ENDS = {
+    "at_least": operator.ge,
+    "above": operator.gt,
+    "at_most": operator.le,
+    "below": operator.lt,
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Option:
-    """What one field holds: the command line's flag, its help and the check come from here.
+    """What one field holds: the command line's flag, its help and the check come from it.
 
     Attributes:
         default: The value when left out; its type, int, float or str, is the field's.
         help: What the value does, for a reader who meets it for the first time.
         unit: What the value counts or measures, one word.
-        at_least: Lowest value, or None; likewise `above`, `at_most` and `below`.
+        at_least, above, at_most, below: Ends of the range, or None.
         choices: The names allowed; any for an empty tuple.
         flag: The flag's name where it isn't the field's.
     """
@@ -38,9 +44,8 @@ class Option:
     @property
     def range(self) -> str:
         """The range in words: "at least 0 and below 1"; empty for names."""
-        ends = ("at_least", "above", "at_most", "below")
-        given = [(end, getattr(self, end)) for end in ends if getattr(self, end) is not None]
-        return " and ".join(f"{end.replace('_', ' ')} {value}" for end, value in given)
+        given = {end: getattr(self, end) for end in _ENDS if getattr(self, end) is not None}
+        return " and ".join(f"{end.replace('_', ' ')} {value}" for end, value in given.items())
 
     @property
     def expected(self) -> str:
@@ -69,12 +74,8 @@ class Option:
         kinds = (int, float) if isinstance(self.default, float) else (int,)
         if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value):
             return False
-        return (
-            (self.at_least is None or value >= self.at_least)
-            and (self.above is None or value > self.above)
-            and (self.at_most is None or value <= self.at_most)
-            and (self.below is None or value < self.below)
-        )
+        given = [(end, getattr(self, name)) for name, end in _ENDS.items()]
+        return all(limit is None or end(value, limit) for end, limit in given)
 
 
 def option(default, help: str, unit: str, **limits):
