@@ -67,15 +67,8 @@ def test_frames_and_seconds_of_every_animated_picture(form):
     pictures = moving()
     delays = [40, 100, 250, 30, 90, 90]
     options = {"lossless": True} if form == "WEBP" else {}
-    data = saved(
-        pictures[0],
-        form,
-        save_all=True,
-        append_images=pictures[1:],
-        duration=delays,
-        loop=0,
-        **options,
-    )
+    options |= {"save_all": True, "append_images": pictures[1:], "duration": delays, "loop": 0}
+    data = saved(pictures[0], form, **options)
     frames = list(iter_frames(data))
     assert [round(1000 * seconds) for _, seconds in frames] == delays
     for (frame, _), picture in zip(frames, pictures, strict=True):
@@ -107,16 +100,6 @@ def test_samples_of_one_frame_alone_are_right():
     clip = decode_clip(data, ClipSpec(frames=50, height=6, width=8))
     numbers, _ = sample_times([seconds for _, seconds in iter_frames(data)], 50)
     np.testing.assert_array_equal(clip.frames, np.stack([every[n] for n in numbers]))
-
-
-def test_names_say_nothing(tmp_path):
-    pictures = moving()
-    for form, options in (("WEBP", {"lossless": True}), ("PNG", {})):
-        path = tmp_path / "tumblr.gif"
-        pictures[0].save(path, form, save_all=True, append_images=pictures[1:], **options)
-        assert len(list(iter_frames(read_clip(path)))) == 6
-    path.write_bytes(video("mp4-h264"))
-    assert len(list(iter_frames(read_clip(path)))) == 12
 
 
 @pytest.mark.parametrize(
@@ -214,13 +197,7 @@ def bombs() -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("name", bombs())
-def test_a_bomb_is_refused(name):
-    # FFmpeg knows a frame's size when it decodes it, and calls one that is too big broken.
-    assert refused(bombs()[name]).kind == ("corrupt" if name == "avi" else "too-big")
-
-
-def test_what_is_too_big_says_how_to_mend_it():
+def test_what_is_too_big_says_what_to_do():
     data = big_gif(80, (2896, 2896), (2896, 2896), control(5, 1, 0))
     assert "at most 64 frames of 2896 x 2896 to decode. Received: 75" in refused(data).message
     for name in ("gif-in-all", "gif-canvas", "png", "gif-frames"):
@@ -239,7 +216,7 @@ def test_a_large_screen_recording_is_decoded_by_what_changes():
     assert drawn.tolist() == [50, 150, 250, 350]
 
 
-def test_bombs_take_neither_time_nor_memory():
+def test_bombs_are_refused_without_time_and_memory():
     code = """
 import time, test_decode as t
 from fuzz_clips import forget_peak, peak_megabytes
@@ -248,12 +225,14 @@ t.refused(b"GIF89a")
 for name, data in bombs.items():
     forget_peak()
     start = time.process_time()
-    t.refused(data)
-    print(name, time.process_time() - start, peak_megabytes())
+    kind = t.refused(data).kind
+    print(name, kind, time.process_time() - start, peak_megabytes())
 """
     rows = [line.split() for line in printed_by(code).splitlines()]
     assert len(rows) == len(bombs())
-    for name, seconds, megabytes in rows:
+    for name, kind, seconds, megabytes in rows:
+        # FFmpeg knows a frame's size when it decodes it, and calls one that is too big broken.
+        assert kind == ("corrupt" if name == "avi" else "too-big"), name
         assert float(seconds) < 1 and int(megabytes) < 200, name
 
 

@@ -5,7 +5,16 @@ import av
 import numpy as np
 import pytest
 from fuzz_clips import forget_peak, peak_megabytes
-from helpers.video_corpus import HEIGHT, SIDE, VIDEOS, WIDTH, drawn_frame, encode, step, video
+from helpers.video_corpus import (
+    HEIGHT,
+    VIDEOS,
+    WIDTH,
+    drawn_frame,
+    encode,
+    left_edge,
+    step,
+    video,
+)
 
 from v2t_lib.clips import files, packets, problems
 from v2t_lib.clips.decode import decode_clip, iter_frames
@@ -21,12 +30,6 @@ SPEC = ClipSpec(frames=4, height=HEIGHT // 4, width=WIDTH // 4)
 @pytest.fixture(scope="module", params=VIDEOS)
 def drawn(request) -> bytes:
     return video(request.param)
-
-
-def left_edge(frame: np.ndarray) -> float:
-    """Where the square begins, in pixels, told by its mass."""
-    light = frame[frame.shape[0] // 2].astype(float)[:, 0] - 20
-    return (light * np.arange(len(light))).sum() / light.sum() - SIDE / 2 + 0.5
 
 
 def test_every_frame_shows_what_was_drawn_for_as_long(drawn):

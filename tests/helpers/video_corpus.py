@@ -41,6 +41,12 @@ def drawn_frame(number: int, width: int = WIDTH, height: int = HEIGHT) -> np.nda
     return picture
 
 
+def left_edge(frame: np.ndarray) -> float:
+    """Where the square begins, in pixels, by its mass."""
+    light = frame[frame.shape[0] // 2].astype(float)[:, 0] - 20
+    return (light * np.arange(len(light))).sum() / light.sum() - SIDE / 2 + 0.5
+
+
 def encode(
     container: str,
     codec: str,
