@@ -98,7 +98,6 @@ class Variant:
 
     decoder: type = AttentionDecoder
     encoder: str = "conv3d"
-    doubly_stochastic: float = 0.0
     change: Callable[[Recipe], Recipe] = lambda recipe: recipe
 
 
@@ -130,7 +129,6 @@ VARIANTS = {
     "shifted, kernels of 3": Variant(encoder="off_centre_long_kernels"),
     "batch norm in the first stage": Variant(encoder="normalised_first"),
     "no residual units": Variant(change=without_residual),
-    "doubly stochastic, 0.1": Variant(doubly_stochastic=0.1),
     "EMA of the weights": Variant(change=with_ema),
     "wider decoder, dropout": Variant(change=with_full_decoder),
 }
@@ -149,7 +147,6 @@ def trained(variant: Variant, recipe: Recipe, shards: dict[str, Path]) -> Captio
         Vocabulary.from_captions(ShardDataset.open(shards["train"]).captions()),
         encoders.get(variant.encoder, **recipe.encoder_options),
         dataclasses.asdict(recipe.decoder),
-        doubly_stochastic=variant.doubly_stochastic,
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "variant.keras"

@@ -19,10 +19,9 @@ import keras
 import numpy as np
 from timing import matmul, medians
 
-from v2t_lib.models.beam_search import beam
 from v2t_lib.models.compiled import MANY_CLIPS, jit_from
 from v2t_lib.models.decoder import AttentionDecoder
-from v2t_lib.models.generation import greedy
+from v2t_lib.models.generation import beam, greedy
 from v2t_lib.text.vocabulary import END
 from v2t_lib.training.losses import sequence_loss
 

@@ -19,9 +19,10 @@ import numpy as np
 
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.saving import load
+from v2t_lib.models.word_lifts import WordLifts
+from v2t_lib.search.index import quantised
 from v2t_lib.search.query import GROUPS, first_stage
 from v2t_lib.search.store import IndexedClip, Store
-from v2t_lib.search.word_lifts import CompiledWordLifts
 from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.text.vocabulary import sentence, tokenise
 from v2t_lib.training.feature_cache import cached_features
@@ -48,9 +49,9 @@ def judgeable(captioner: Captioner, caption: str) -> str:
 
 def read(captioner: Captioner, shards: ShardDataset) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Each clip's inputs, word lifts and first caption, of those that have a word."""
-    model, inputs, lifts, captions = CompiledWordLifts(captioner), [], [], []
+    model, inputs, lifts, captions = WordLifts(captioner), [], [], []
     for batch, texts in shards.clip_batches(BATCH):
-        lifts.append(model.of_clips(filled(batch))[: len(texts)])
+        lifts.append(quantised(model(filled(batch)))[: len(texts)])
         inputs.append(batch)
         captions += [judgeable(captioner, of_clip[0]) for of_clip in texts]
     kept = [number for number, caption in enumerate(captions) if caption]

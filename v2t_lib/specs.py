@@ -43,9 +43,3 @@ class CaptionSpec(Options):
         "exponent",
         at_least=0,
     )
-    no_repeat: int = option(
-        0,
-        "words in a row that a beam may not write twice in a caption; 0 lets it",
-        "words",
-        at_least=0,
-    )

@@ -105,7 +105,6 @@ def test_encoder_options_are_json_and_belong_to_one_encoder():
         (["--batch", "x"], "--batch: expected a whole number, at least 1. Received: 'x'"),
         (["--learning-rate", "-1"], "expected a number, above 0. Received: '-1'"),
         (["--learning-rate", "nan"], "expected a number, above 0. Received: 'nan'"),
-        (["--scheduled-sampling", "7"], "at least 0 and at most 1. Received: '7'"),
         (["--label-smoothing", "2"], "at least 0 and below 1. Received: '2'"),
         (["--recipe", "shape"], "invalid choice: 'shape'"),
         (["--encoder", "vit"], "expected an encoder among blind, clip_vit_b16, conv3d"),
@@ -144,7 +143,7 @@ def test_an_encoder_from_outside_trains_and_the_model_remembers_the_recipe(
 
     run = tmp_path / "run"
     flags = ["--encoder", "mine", "--encoder-option", "memory_size=3", "--epochs", "1"]
-    flags += ["--batch", "8", "--units", "8", "--length", "5", "--doubly-stochastic", "0.5"]
+    flags += ["--batch", "8", "--units", "8", "--length", "5"]
     assert main(["train", str(shards), "--out", str(run), *flags]) == 0
     assert capsys.readouterr().out == f"{run / 'captioner.keras'}\n"
     remembered, blind = (
@@ -152,4 +151,4 @@ def test_an_encoder_from_outside_trains_and_the_model_remembers_the_recipe(
     )
     assert remembered == dataclasses.replace(made(*flags), clip=tiny.CLIP)
     assert (blind.encoder, blind.encoder_options) == ("blind", {"memory_size": 3})
-    assert blind.decoder == remembered.decoder and blind.training.doubly_stochastic == 0
+    assert blind.decoder == remembered.decoder

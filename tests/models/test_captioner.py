@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import threading
-import zipfile
 
 import keras
 import numpy as np
@@ -14,10 +13,10 @@ from helpers import tiny
 from PIL import Image
 
 import v2t_lib as v2t
-from v2t_lib.errors import ClipError, ModelError
+from v2t_lib.errors import ClipError
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.compiled import JIT_COMPILE
-from v2t_lib.models.saving import load, save
+from v2t_lib.models.saving import save
 from v2t_lib.training.losses import sequence_loss
 
 
@@ -139,62 +138,24 @@ def test_the_file_holds_weights_specs_and_vocabulary_only(trained, tmp_path):
         np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
 
 
-def rewrite(path, change):
-    """Changes a model file's config.json."""
-    with zipfile.ZipFile(path) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    config = json.loads(parts["config.json"])
-    change(config)
-    parts["config.json"] = json.dumps(config).encode()
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, data in parts.items():
-            archive.writestr(name, data)
+def test_the_n_best_captions_begin_with_the_one_that_is_best(trained):
+    captioner, frames, *_ = trained
+    found = captioner.best_captions(frames[0], 3)
+    assert len({caption.text for caption in found}) == 3
+    assert found[0].text == captioner.caption(frames[0], beam=3).text == tiny.SENTENCES[0]
 
-
-def test_files_that_are_no_such_model_are_refused(tmp_path):
-    path = tmp_path / "m.keras"
-    save(tiny.captioner(), path)
-    whole = path.read_bytes()
-    for damaged in (b"", b"not a zip", whole[: len(whole) // 2]):
-        path.write_bytes(damaged)
-        with pytest.raises(ModelError, match=r"m\.keras.*Received"):
-            load(path)
-    with pytest.raises(ModelError, match="nothing of that name"):
-        load(tmp_path / "none.keras")
-    keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(1)]).save(path)
-    with pytest.raises(ModelError, match="Received: "):
-        load(path)
-
-
-def test_another_version_and_a_bad_vocabulary_are_refused(tmp_path):
-    path = tmp_path / "m.keras"
-    for change, message in (
-        (lambda config: config["config"].update(format=99), "another version"),
-        (lambda config: config["config"]["vocabulary"].pop(0), "vocabulary"),
-    ):
-        save(tiny.captioner(), path)
-        rewrite(path, change)
-        with pytest.raises(ModelError, match=message):
-            load(path)
-
-
-def test_doubly_stochastic_term_by_hand():
-    frames, tokens = tiny.frames(2), tiny.tokens(*tiny.SENTENCES[:2])
-    plain, asking = tiny.captioner(), tiny.captioner(doubly_stochastic=2.0)
-    asking.set_weights(plain.get_weights())
-    plain((frames, tokens[:, :-1]), training=True)
-    assert not plain.losses
-    # In training, batch normalisation takes the batch's own statistics: the same call again.
-    asking((frames, tokens[:, :-1]), training=True)
-    (term,) = asking.losses
-    memory = asking.encoder(frames, training=True)
-    _, weights = asking.decoder(tokens[:, :-1], memory)
-    real = (tokens[:, :-1] != 0)[..., None]
-    cells = weights.shape[-1]
-    attended = (np.asarray(weights) * real).sum(1) * cells / real.sum(1)
-    assert float(keras.ops.convert_to_numpy(term)) == pytest.approx(
-        2.0 * np.mean((1 - attended) ** 2), rel=1e-3
-    )
+    finished = [caption for caption in found if len(caption.words) < tiny.CAPTION.length]
+    scores = [caption.log_prob / (len(caption.words) + 1) ** 0.7 for caption in finished]
+    assert found[: len(scores)] == finished and scores == sorted(scores, reverse=True)
+    for caption in finished:
+        again = captioner.explain(frames[0], caption.text)
+        assert again.log_prob == pytest.approx(caption.log_prob, rel=1e-3)
+        np.testing.assert_allclose(again.attention, caption.attention, rtol=1e-3, atol=1e-5)
+    memory = captioner.encode(frames)
+    assert captioner.search(memory, 3, n=2).tokens.shape == (2, 2, tiny.CAPTION.length)
+    for beam, n in ((0, 1), (2, 3), (1, 2)):
+        with pytest.raises(ValueError, match=f"Received: beam={beam}, n={n}"):
+            captioner.search(memory, beam, n)
 
 
 def test_config_alone_rebuilds_it():

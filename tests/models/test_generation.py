@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import keras
@@ -7,8 +8,7 @@ from helpers import tiny
 from helpers.scripts import A, B, C, nothing, scripted
 from keras import ops
 
-from v2t_lib.models.beam_search import beam
-from v2t_lib.models.generation import forced, greedy, sample
+from v2t_lib.models.generation import beam, forced, greedy, sample
 from v2t_lib.text.vocabulary import END, PAD, START, UNK
 
 SENTENCE = {(0, START): {B: 0.9}, (1, B): {A: 0.8}, (2, A): {C: 0.7}, (3, C): {END: 0.9}}
@@ -31,9 +31,10 @@ def test_a_scripted_step_spells_its_sentence(search):
 
 @pytest.mark.parametrize("search", [greedy, lambda *a: beam(*a, width=2)])
 def test_a_search_ends_with_its_last_caption(search):
-    """No step is taken after END: it would have attention weights."""
+    """No step is taken after END: it would have alternatives."""
     found = search(scripted(SENTENCE), nothing(2), 2, 6)
-    np.testing.assert_array_equal(np.asarray(found.weights)[:, 4:], 0)
+    assert np.asarray(found.alternatives)[:, 3].all()
+    np.testing.assert_array_equal(np.asarray(found.alternatives)[:, 4:], 0)
 
 
 # The likely first word leads nowhere: A is better at once, B in the end.
@@ -101,6 +102,52 @@ def test_beams_are_compared_by_log_probability_over_length_to_an_exponent(
     assert np.asarray(found.tokens)[0].tolist() == expected
 
 
+# END at once has -0.71 nats a token. A B and A C have -0.69, and end at -1.43.
+DISPLACED = {
+    (0, START): {A: 0.508, END: 0.4916},
+    (1, A): {B: 0.498, C: 0.498, END: 0.001},
+    (2, None): {END: 0.0548},
+}
+
+
+def test_a_finished_caption_is_kept_when_beams_that_seem_better_end_badly():
+    found = beam(scripted(DISPLACED), nothing(2), 2, 3, 2, length_exponent=1.0)
+    assert np.asarray(found.tokens).tolist() == [[END, PAD, PAD]] * 2
+    np.testing.assert_allclose(np.asarray(found.log_probs).sum(1), math.log(0.4916), rtol=1e-3)
+
+
+def test_the_n_best_are_those_of_all_captions_best_first():
+    """With beams for every prefix the search finds what enumeration finds."""
+    rng = np.random.default_rng(0)
+    shares = rng.dirichlet(np.ones(3), (4, 7))  # of A, B and END after each token
+    table = {
+        (p, t): dict(zip((A, B, END), shares[p, t], strict=True))
+        for p in range(4)
+        for t in (START, A, B)
+    }
+
+    def score(words):
+        pairs = zip(range(4), (START, *words), words, strict=False)
+        return sum(math.log(table[p, last][word]) for p, last, word in pairs) / len(words) ** 0.7
+
+    heads = [words for n in range(3) for words in itertools.product((A, B), repeat=n)]
+    expected = sorted(((*head, END) for head in heads), key=score, reverse=True)[:3]
+    found = beam(scripted(table), nothing(2), 2, 3, 12, n=3)
+    assert np.asarray(found.tokens).shape == (2, 3, 3)
+    for of_clip, log_probs in zip(*map(np.asarray, found[:2]), strict=True):
+        assert [tuple(row[row != PAD]) for row in of_clip] == expected
+        for row, words in zip(log_probs, expected, strict=True):
+            assert row.sum() / len(words) ** 0.7 == pytest.approx(score(words), abs=1e-4)
+    (one,) = np.asarray(beam(scripted(table), nothing(1), 1, 3, 12).tokens)
+    assert tuple(one[one != PAD]) == expected[0]
+
+
+def test_captions_cut_short_come_after_all_finished_ones():
+    table = {(0, START): {A: 0.6, B: 0.39, END: 0.01}}
+    tokens = np.asarray(beam(scripted(table), nothing(1), 1, 1, 3, n=3).tokens)[0]
+    assert tokens.tolist() == [[END], [A], [B]]
+
+
 def test_a_finished_caption_gives_way_to_longer_ones_that_are_better_a_token():
     """END at once has -1.2 nats; A B and A C have -0.6 and -0.65 a token, and A C ends well."""
     table = {
@@ -166,26 +213,6 @@ def test_a_low_temperature_draws_what_is_probable_more_often():
         seeds = keras.random.SeedGenerator(0)
         drawn = sample(scripted(table), nothing(500), 500, 2, seeds, 8, temperature)
         assert np.mean(np.asarray(drawn)[..., 0] == A) == pytest.approx(share, abs=0.03)
-
-
-def test_a_beam_may_be_kept_from_writing_words_twice():
-    """Left alone, the best beam writes A again and again."""
-    # A soon rather than late, so that no two captions are equally probable.
-    table = {(i, None): {A: 0.6 - i / 50, B: 0.3 + i / 50, END: 0.1} for i in range(6)}
-
-    def written(size):
-        found = beam(scripted(table), nothing(2), 2, 6, 3, length_exponent=1.0, no_repeat=size)
-        return np.asarray(found.tokens).tolist()
-
-    def grams(row, size):
-        row = row[: row.index(END)] if END in row else row
-        return [tuple(row[i : i + size]) for i in range(len(row) - size + 1)]
-
-    assert len(grams(written(0)[0], 1)) > len(set(grams(written(0)[0], 1)))
-    for size in (1, 2, 3):
-        for row in written(size):
-            assert len(set(grams(row, size))) == len(grams(row, size))
-    assert written(2)[0][:2] == [A, A] and written(3)[0][:3] == [A, A, A]
 
 
 def test_specials_are_never_written():

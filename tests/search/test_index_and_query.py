@@ -15,11 +15,11 @@ from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.decoder import AttentionDecoder
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.models.verifier import VerifierState
+from v2t_lib.models.word_lifts import CONTEXTS, WordLifts, blind_captions
 from v2t_lib.search import index as module
 from v2t_lib.search import query
-from v2t_lib.search.index import open_index, update
+from v2t_lib.search.index import STEPS, open_index, quantised, update
 from v2t_lib.search.query import search
-from v2t_lib.search.word_lifts import CONTEXTS, STEPS, CompiledWordLifts, blind_captions
 from v2t_lib.text.vocabulary import END, PAD, SPECIALS, START, UNK
 
 pytestmark = pytest.mark.usefixtures("eager", "in_this_process")
@@ -30,11 +30,11 @@ def decoded(monkeypatch):
     """The clips that were decoded since; they are encoded two at a time."""
     paths = []
 
-    def decode(path, spec, whole=module.decode_file):
+    def decode(path, spec, whole=module.decode_source):
         paths.append(path)
         return whole(path, spec)
 
-    monkeypatch.setattr(module, "decode_file", decode)
+    monkeypatch.setattr(module, "decode_source", decode)
     monkeypatch.setattr(module, "BATCH", 2)
     return paths
 
@@ -115,7 +115,7 @@ def test_what_another_day_may_mend_is_tried_again(captioner, folder, index, monk
         return "unreachable", "expected memory. Received: none"
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "decode_file", unreachable)
+        patch.setattr(module, "decode_source", unreachable)
         assert len(update(captioner, folder, index)) == 5
     assert index.states() == {} and search(captioner, folder, index, "a star") == []
     with pytest.raises(SentenceError):
@@ -220,7 +220,7 @@ def test_word_lifts_by_hand(captioner, monkeypatch):
 
     monkeypatch.setattr(AttentionDecoder, "call", call)
     monkeypatch.setattr(AttentionDecoder, "step", step)
-    lifts = CompiledWordLifts(captioner).of_clips(tiny.frames(2))
+    lifts = quantised(WordLifts(captioner)(tiny.frames(2)))
     assert lifts.dtype == np.int8 and not lifts[:, : len(SPECIALS)].any()
     expected = np.log(given[star] / given.sum()) - np.log(blind[star] / blind.sum())
     np.testing.assert_allclose(lifts[:, star] / STEPS, expected, atol=0.6 / STEPS)

@@ -46,7 +46,7 @@ def test_compiled_steps_are_those_taken_one_by_one():
         keras.utils.set_random_seed(0)
         captioner = tiny.captioner("blind", tiny.DECODER | {"dropout": 0.3}, CaptionSpec(length=3))
         with way():
-            step = learn(captioner, accumulate=2, ema=0.9, scheduled_sampling=0.9)
+            step = learn(captioner, accumulate=2, ema=0.9)
             assert captioner.run_eagerly == (way is eagerly)
             losses = [step() for _ in range(6)]
         averages = captioner.optimizer._model_variables_moving_average
@@ -68,29 +68,6 @@ def test_half_precision_scales_the_loss_and_keeps_whole_weights():
     assert {keras.backend.standardize_dtype(w.dtype) for w in captioner.weights} == {"float32"}
     logits = captioner((tiny.frames(3), TOKENS[:, :-1]))
     assert keras.backend.standardize_dtype(logits.dtype) == "float16"
-
-
-def test_sampled_words_replace_more_and_more_of_the_given_ones():
-    captioner = tiny.captioner("blind")
-    sampling = captioner.scheduled_sampling
-    sampling.steps_done.assign(7)  # an earlier training's don't count
-    learn(captioner, scheduled_sampling=0.5)
-    assert int(sampling.steps_done) == 0
-    bias = np.zeros(len(tiny.VOCABULARY))
-    bias[9] = 1e4  # it would write this word and no other
-    captioner.decoder.vocabulary.bias.assign(bias)
-    given = np.repeat(TOKENS[:, :-1], 300, axis=0)
-    logits, _ = captioner.decoder(given, np.zeros((len(given), 1, 96), "float32"))
-    shares = []
-    for done in (0, 10, 20, 40):
-        sampling.steps_done.assign(done)
-        mixed = np.asarray(sampling(given, logits))
-        np.testing.assert_array_equal(mixed[:, 0], given[:, 0])
-        np.testing.assert_array_equal(mixed[given == 0], 0)
-        words = (given != 0) & (given != 9) & (np.arange(given.shape[1]) > 0)
-        assert set(np.unique(mixed[words & (mixed != given)])) <= {9}
-        shares.append((mixed != given)[words].mean())
-    np.testing.assert_allclose(shares, [0, 0.25, 0.5, 0.5], atol=0.04)
 
 
 def test_a_warm_start_knows_what_the_older_model_knew():
@@ -122,14 +99,13 @@ def test_a_warm_start_knows_what_the_older_model_knew():
 def test_averaged_weights_are_saved_and_a_killed_run_keeps_every_option(
     shards, tmp_path, monkeypatch
 ):
-    """Moving averages, accumulation, scheduled sampling, dropout and half precision."""
+    """Moving averages, accumulation, dropout and half precision."""
     options = TrainingOptions(
         epochs=2,
         batch_size=4,
         checkpoint_steps=1,
         accumulate=2,
         ema=0.9,
-        scheduled_sampling=0.5,
         precision="mixed_bfloat16",
         learning_rate=1e-2,
     )
@@ -182,7 +158,6 @@ def test_the_command_line_passes_every_option_on(tmp_path, monkeypatch):
         "--precision": "mixed_bfloat16",
         "--accumulate": "4",
         "--ema": "0.99",
-        "--scheduled-sampling": "0.25",
         "--dropout": "0.1",
         "--label-smoothing": "0.2",
         "--start-from": "m.keras",
@@ -198,7 +173,6 @@ def test_the_command_line_passes_every_option_on(tmp_path, monkeypatch):
         precision="mixed_bfloat16",
         accumulate=4,
         ema=0.99,
-        scheduled_sampling=0.25,
         label_smoothing=0.2,
         checkpoint_steps=9,
         keep_checkpoints=2,

@@ -3,10 +3,15 @@
 import dataclasses
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from v2t_lib.files import replacing
+from v2t_lib.text.vocabulary import PAD, START, UNK, Vocabulary, sentence
+
+if TYPE_CHECKING:  # it loads Keras
+    from v2t_lib.models.generation import SearchResult
 
 #: Attention whose entropy is at least this share of the maximum counts as uniform.
 UNIFORM = 0.95
@@ -67,6 +72,39 @@ class Caption:
     runners_up: tuple[tuple[tuple[str, float], ...], ...] = ()
     cell_shift: tuple[float, float] = (0.0, 0.0)
     unlike_training: bool | None = None
+
+    @classmethod
+    def from_search(
+        cls, found: "SearchResult", vocabulary: Vocabulary, grid: tuple[int, int, int], **parts
+    ) -> "Caption":
+        """A search's result for one clip, in words.
+
+        Args:
+            found: One caption's tokens `(L,)`, their log-probabilities and so on.
+            vocabulary: The words of its tokens.
+            grid: `(T', h', w')`, the memory's cells.
+            parts: The attributes that aren't the search's.
+        """
+        words = tuple(vocabulary.unpack(found.tokens))
+        count = len(words)
+        rows = (found.tokens, found.alternatives, found.alternative_log_probs)
+        runners_up = tuple(
+            tuple(
+                (vocabulary.words[token], float(np.exp(log_prob)))
+                for token, log_prob in zip(tokens, log_probs, strict=True)
+                if token not in (chosen, PAD, START, UNK)
+            )[: len(tokens) - 1]
+            for chosen, tokens, log_probs in zip(*(row[:count] for row in rows), strict=True)
+        )
+        return cls(
+            text=sentence(words, vocabulary.unit),
+            words=words,
+            probs=np.exp(found.log_probs[:count]),
+            log_prob=float(found.log_probs.sum()),
+            attention=found.weights[:count].reshape(count, *grid),
+            runners_up=runners_up,
+            **parts,
+        )
 
     def to_dict(self, file: str) -> dict:
         """The row that `v2t caption --json` prints of the clip `file`."""
@@ -142,18 +180,7 @@ class Caption:
         animation.write_gif(path, *self._animation(word, width))
 
     def save_video(self, path: str | Path, word: int | str | None = None, width: int = 240) -> None:
-        """Writes an MP4 of the clip, plain and under one word's heat map, side by side.
-
-        It plays once, in the clip's own time, in browsers and slides.
-
-        Args:
-            path: A file name that ends in `.mp4`; the folder is made if there is none.
-            word: As for `save_gif`.
-            width: As for `save_gif`.
-
-        Raises:
-            ValueError: Another file name, or no such word.
-        """
+        """As `save_gif`, an MP4 that plays once in browsers and slides; `path` ends in `.mp4`."""
         from v2t_lib.views import animation
 
         animation.write_mp4(path, *self._animation(word, width))
@@ -162,9 +189,8 @@ class Caption:
         """Pictures uint8 `(T, height, 2 * width, 3)` and the seconds `(T,)` that each is shown."""
         from v2t_lib.views import animation
 
-        if not self.words and word is None:  # the clip without heat
-            number, attention = -1, np.zeros(self.attention.shape[1:], np.float32)
-        else:
+        number, attention = -1, np.zeros(self.attention.shape[1:], np.float32)
+        if self.words or word is not None:
             number = self._number_of(word)
             attention = self.attention[number]
         pictures = animation.side_by_side(
@@ -173,19 +199,15 @@ class Caption:
         return pictures, animation.frame_durations(self.seconds)
 
     def _number_of(self, word: int | str | None) -> int:
-        if not self.words:
-            raise ValueError("expected a caption with a word to show. Received: one without words")
-        if word is None:
+        if word is None or not self.words:
             return self.sharpest_word()
-        if isinstance(word, str):
-            if word not in self.words:
-                raise ValueError(f"expected a word of “{self.text}”. Received: {word!r}")
-            return self.words.index(word)
-        if not 0 <= word < len(self.words):
+        number = self.words.index(word) if word in self.words else word
+        if number not in range(len(self.words)):
             raise ValueError(
-                f"expected a word's number from 0 to {len(self.words) - 1}. Received: {word}"
+                f"expected a word of “{self.text}”, or a number from 0 to {len(self.words) - 1}. "
+                f"Received: {word!r}"
             )
-        return word
+        return int(number)
 
     def save_sheet(self, path: str | Path) -> None:
         """Writes the contact sheet of `sheet` as a PNG."""

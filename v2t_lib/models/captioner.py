@@ -1,30 +1,36 @@
-"""The model: an encoder and a decoder that caption a clip."""
+"""The captioner: an encoder and a decoder, and all that a trained one does."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import keras
+import numpy as np
 from keras import layers, ops
 
+from v2t_lib.clips.decode import Clip, decode_clip
 from v2t_lib.errors import ModelError
-from v2t_lib.models.beam_search import beam
+from v2t_lib.fetching.download import read_source
+from v2t_lib.models.caption import Caption
+from v2t_lib.models.compiled import Compiled, CompiledFeatures
 from v2t_lib.models.decoder import AttentionDecoder
 from v2t_lib.models.devices import remainders, split
 from v2t_lib.models.encoders import registry as encoders
-from v2t_lib.models.generation import SearchResult, greedy
-from v2t_lib.models.one_clip import OneClip
-from v2t_lib.models.scheduled_sampling import ScheduledSampling
-from v2t_lib.models.verifier import VerifierState
+from v2t_lib.models.generation import SearchResult, beam, forced, greedy, log_probs_of
+from v2t_lib.models.verification import Verification, verification, words_of
+from v2t_lib.models.verifier import NullMemory, VerifierState, pooled
 from v2t_lib.specs import CaptionSpec, ClipSpec
-from v2t_lib.text.vocabulary import PAD, Vocabulary
+from v2t_lib.text.vocabulary import Vocabulary, sentence, tokenise
 
 FORMAT = 1
 
 
 @keras.saving.register_keras_serializable("v2t_lib")
-class Captioner(OneClip, keras.Model):
-    """Generates captions for clips.
+class Captioner(keras.Model):
+    """Generates captions for clips, and scores given ones.
 
-    Built on construction: clip spec, caption spec and vocabulary fix every shape.
+    Built on construction: clip spec, caption spec and vocabulary fix every shape. `caption`,
+    `explain` and `verify` take one clip of any kind; `caption_frames` and so on a batch of decoded
+    ones; `search` and `score_tokens` clips that `encode` turned into memories.
 
     Args:
         clip_spec: Number and size of the frames.
@@ -32,9 +38,6 @@ class Captioner(OneClip, keras.Model):
         vocabulary: The words it can write, of the same unit.
         encoder: An encoder layer (see `v2t_lib.encoders`).
         decoder: Keyword arguments of `AttentionDecoder`, except `vocabulary_size`.
-        doubly_stochastic: Weight of the doubly stochastic attention penalty, which is lowest when
-            every cell gets the same total attention over the sentence (arXiv 1502.03044, section
-            4.2.1); 0 for none.
         recipe: How it was built and trained, as `Recipe.to_dict` has it; None where unknown.
 
     Attributes:
@@ -55,7 +58,6 @@ class Captioner(OneClip, keras.Model):
         vocabulary: Vocabulary,
         encoder: layers.Layer,
         decoder: dict | None = None,
-        doubly_stochastic: float = 0.0,
         recipe: dict | None = None,
         **kwargs,
     ):
@@ -65,21 +67,15 @@ class Captioner(OneClip, keras.Model):
                 f"expected a vocabulary of the caption spec's unit, {caption_spec.unit!r}. "
                 f"Received: one of {vocabulary.unit!r}"
             )
-        self.clip_spec, self.caption_spec = clip_spec, caption_spec
-        self.vocabulary, self.doubly_stochastic = vocabulary, doubly_stochastic
+        self.clip_spec, self.caption_spec, self.vocabulary = clip_spec, caption_spec, vocabulary
         self.encoder, self.recipe, self.verifier = encoder, recipe, VerifierState()
         self.decoder_options = dict(decoder or {})
         self.decoder = AttentionDecoder(
             len(vocabulary), **self.decoder_options, dtype=self.dtype_policy
         )
-        self.scheduled_sampling = ScheduledSampling(dtype=self.dtype_policy)
         self.build([(None, *clip_spec.shape), (None, caption_spec.length)])
         # Hidden from Keras's tracking: these models hold this one, and are no parts of it.
-        object.__setattr__(self, "_searches", {})
-        object.__setattr__(self, "_teacher_forcing", None)
-        object.__setattr__(self, "_features", None)
-        object.__setattr__(self, "_verifications", {})
-        object.__setattr__(self, "_encoding", None)
+        object.__setattr__(self, "_compiled_functions", {})
         object.__setattr__(self, "_verifier_config", None)
 
     def build(self, input_shape):
@@ -87,24 +83,11 @@ class Captioner(OneClip, keras.Model):
         if not self.encoder.built:  # a deserialised encoder is built already
             self.encoder.build(clips)
         self.decoder.build(tokens, self.encoder.compute_output_shape(clips))
-        self.scheduled_sampling.build(tokens, (*tokens, len(self.vocabulary)))
         self.built = True
 
     def call(self, inputs, training=False):
         clips, tokens = split(inputs)
-        memory = self.encoder(clips, training=training)
-        if self.scheduled_sampling.share and training:
-            # A first pass, with teacher forcing and without gradient, predicts every word.
-            logits, _ = self.decoder(tokens, ops.stop_gradient(memory))
-            tokens = self.scheduled_sampling(tokens, ops.stop_gradient(logits))
-        logits, weights = self.decoder(tokens, memory, training=training)
-        if self.doubly_stochastic and training:
-            real = ops.cast(ops.not_equal(tokens, PAD), "float32")[..., None]
-            # Weights sum to 1 a word, so the mean over cells is words/S: the penalty is relative.
-            cells = ops.cast(weights.shape[-1], "float32") / ops.sum(real, axis=1)
-            unseen = 1.0 - ops.sum(weights * real, axis=1) * cells
-            self.add_loss(self.doubly_stochastic * ops.mean(ops.square(unseen)))
-        return logits
+        return self.decoder(tokens, self.encoder(clips, training=training), training=training)[0]
 
     def evaluate(self, *args, **options):
         """Keras's `evaluate`, whose last batch may be smaller on several devices too."""
@@ -115,14 +98,272 @@ class Captioner(OneClip, keras.Model):
         """Searches captions for a batch of clips: greedily for width 1, else with a beam."""
         return self.generate_from(self.encoder(clips), width)
 
-    def generate_from(self, memory, width: int) -> SearchResult:
-        """As `generate`, from the clips' memory `(batch, S, D)`."""
+    def generate_from(self, memory, width: int = 1, n: int = 1) -> SearchResult:
+        """As `generate`, from the clips' memory `(batch, S, D)`; `n` as in `search`."""
         state, batch = self.decoder.start(memory), ops.shape(memory)[0]
-        spec = self.caption_spec
+        length, exponent = self.caption_spec.length, self.caption_spec.length_exponent
         if width == 1:
-            return greedy(self.decoder.step, state, batch, spec.length)
-        options = (spec.length_exponent, spec.no_repeat)
-        return beam(self.decoder.step, state, batch, spec.length, width, *options)
+            return greedy(self.decoder.step, state, batch, length)
+        return beam(self.decoder.step, state, batch, length, width, exponent, n)
+
+    @property
+    def grid(self) -> tuple[int, int, int]:
+        """`(T', h', w')`, the memory's cells."""
+        return self.encoder.grid(self.clip_spec)
+
+    def cell_shift(self) -> tuple[float, float]:
+        """Where views and metrics lay attention, see `GridEncoder.cell_shift`."""
+        measure = getattr(self.encoder, "cell_shift", None)
+        return measure() if measure else (0.0, 0.0)
+
+    def decode(self, source) -> Clip:
+        """A path, URL, bytes or uint8 `(N, H, W, 3)` frames to the clip the model gets.
+
+        Raises:
+            ClipError: The source gives no frames.
+        """
+        if not isinstance(source, bytes | np.ndarray):
+            source = read_source(source)
+        return decode_clip(source, self.clip_spec)
+
+    def caption(self, source, beam: int = 1) -> Caption:
+        """Captions one clip: a path, URL, bytes or uint8 `(N, H, W, 3)` frames.
+
+        Raises:
+            ClipError: The source gives no frames.
+        """
+        return self.best_captions(source, 1, beam)[0]
+
+    def best_captions(self, source, n: int, beam: int | None = None) -> list[Caption]:
+        """The `n` captions of one clip that a search with `beam` beams, or `n`, ranks highest."""
+        clip = self.decode(source)
+        memory = self.encode(clip.frames[None])
+        found = self.search(memory, beam or n, n)
+        if n > 1:
+            found = SearchResult(*(part[0] for part in found))
+        frames, seconds = (np.stack([part] * n) for part in (clip.frames, clip.seconds))
+        return self._captions(found, frames, seconds, np.repeat(memory, n, axis=0))
+
+    def explain(self, source, text: str) -> Caption:
+        """Scores a given sentence for a clip: each word's probability and attention."""
+        clip = self.decode(source)
+        return self.explain_frames(clip.frames[None], [text], clip.seconds[None])[0]
+
+    def verify(self, source, sentence: str) -> Verification:
+        """Does a clip support a sentence? See `Verification`.
+
+        Args:
+            source: A path, URL, bytes or uint8 `(N, H, W, 3)` frames.
+            sentence: What is claimed of it.
+
+        Raises:
+            ClipError: The source gives no frames.
+            ModelError: The model has no null memory.
+            SentenceError: A sentence without words, or longer than the model writes.
+        """
+        self.require_null_memory()
+        words_of(sentence, self.caption_spec)
+        clip = self.decode(source)
+        found = self.verify_frames(clip.frames[None], [sentence], clip.seconds[None])[0]
+
+        def rescore(frames: np.ndarray) -> list[float]:
+            others = self.verify_frames(frames, [sentence] * len(frames))
+            return [float(other.score or 0) for other in others]  # its words are known
+
+        name = "" if isinstance(source, bytes | np.ndarray) else str(source)
+        return dataclasses.replace(found, source=name, rescore=rescore)
+
+    def caption_frames(self, frames, beam: int = 1, seconds=None, memory=None) -> list[Caption]:
+        """Captions a batch of decoded clips.
+
+        Args:
+            frames: uint8 `(batch, T, H, W, 3)`, as `clip_spec` says.
+            beam: Number of beams; 1 for greedy.
+            seconds: `(batch, T)`, the frames' times; frame numbers when left out.
+            memory: What `encode` made of the frames, if it is known already.
+        """
+        frames = self._checked(frames)
+        memory = self.encode(frames) if memory is None else memory
+        return self._captions(self.search(memory, beam), frames, seconds, memory)
+
+    def explain_frames(
+        self, frames, texts: Sequence[str], seconds=None, memory=None
+    ) -> list[Caption]:
+        """Scores a given sentence for each clip (teacher forcing).
+
+        Words that the vocabulary lacks are scored as the unknown word. Arguments are those of
+        `caption_frames`.
+        """
+        return self._explained(frames, texts, seconds, memory)[0]
+
+    def verify_frames(
+        self, frames, sentences: Sequence[str], seconds=None, memory=None
+    ) -> list[Verification]:
+        """Judges a sentence for each clip of a batch: does the clip support it?
+
+        Arguments are those of `caption_frames`.
+
+        Raises:
+            ModelError: The model has no null memory.
+            SentenceError: A sentence without words, or longer than the model writes.
+        """
+        counts = [len(words_of(text, self.caption_spec)) for text in sentences]
+        null_memory = self.require_null_memory()
+        captions, blind = self._explained(frames, sentences, seconds, memory, null_memory)
+        known = (self.verifier, self.vocabulary)
+        return [
+            verification(caption, log_probs[:count], text, *known, caption.unlike_training)
+            for caption, log_probs, text, count in zip(
+                captions, blind, sentences, counts, strict=True
+            )
+        ]
+
+    def _explained(
+        self, frames, texts: Sequence[str], seconds, memory, null_memory=None
+    ) -> tuple[list[Caption], np.ndarray]:
+        """As `explain_frames`; and `(batch, L)` log-probabilities of the words without a clip."""
+        frames, length, unit = self._checked(frames), self.caption_spec.length, self.vocabulary.unit
+        memory = self.encode(frames) if memory is None else memory
+        tokens = np.stack([self.vocabulary.pack(text, length) for text in texts])  # (B,L+1)
+        found, blind = self._scored(memory, tokens[:, None], null_memory)
+        found = SearchResult(*(part[:, 0] for part in found))
+        captions = self._captions(found, frames, seconds, memory)
+        for row, text in enumerate(texts):  # unknown words as they were given
+            words = tuple(tokenise(text, unit)[: length - 1])
+            captions[row] = dataclasses.replace(
+                captions[row], words=words, text=sentence(words, unit)
+            )
+        return captions, blind[:, 0]
+
+    def _captions(self, found: SearchResult, frames, seconds, memory) -> list[Caption]:
+        if seconds is None:
+            seconds = np.tile(np.arange(frames.shape[1], dtype=float), (len(frames), 1))
+        shift, unlike = self.cell_shift(), self.unlike_training(memory)
+        return [
+            Caption.from_search(
+                SearchResult(*(part[row] for part in found)),
+                self.vocabulary,
+                self.grid,
+                frames=frames[row],
+                seconds=seconds[row],
+                cell_shift=shift,
+                unlike_training=unlike[row],
+            )
+            for row in range(len(found.tokens))
+        ]
+
+    def _checked(self, frames) -> np.ndarray:
+        frames = np.asarray(frames)
+        if frames.shape[1:] != self.clip_spec.shape or frames.dtype != np.uint8:
+            raise ValueError(
+                f"expected a batch of uint8 frames of shape {self.clip_spec.shape}. "
+                f"Received: {frames.dtype} of shape {frames.shape}"
+            )
+        return frames
+
+    def features(self, frames) -> np.ndarray:
+        """What an image network makes of clips, `(batch, T, h', w', C)`.
+
+        Frames that recur are computed once. An encoder without an image network returns `frames`.
+        """
+        frames = self._checked(frames)
+        if not hasattr(self.encoder, "features"):
+            return frames
+        if "features" not in self._compiled_functions:
+            self._compiled_functions["features"] = CompiledFeatures(self.encoder)
+        return self._compiled_functions["features"].of_clips(frames)
+
+    def encode(self, inputs) -> np.ndarray:
+        """The memory, float32 `(batch, S, D)`, of clips or of what `features` made of them."""
+        inputs = np.asarray(inputs)
+        # One clip is too little for what `features` computes at a time.
+        if len(inputs) > 1 and inputs.shape[1:] == self.clip_spec.shape:
+            inputs = self.features(inputs)
+        encoder = self.encoder
+        return self.compiled_function(
+            "encode", lambda clips: ops.cast(encoder(clips), "float32"), decodes=False
+        ).run(inputs)
+
+    def search(self, memory, beam: int = 1, n: int = 1) -> SearchResult:
+        """The tokens of captions for a batch of clips, with their log-probabilities and attention.
+
+        Args:
+            memory: `(batch, S, D)`, what `encode` made of the clips.
+            beam: Number of beams; 1 for greedy.
+            n: How many captions of each clip, at most `beam`; with more than 1 the result has the
+                best ones, best first, `(batch, n, L)` and so on.
+        """
+        if not 1 <= n <= beam:
+            raise ValueError(
+                f"expected at least 1 beam, and no more captions. Received: beam={beam}, n={n}"
+            )
+        function = self.compiled_function(
+            ("search", beam, n), lambda memory: self.generate_from(memory, beam, n)
+        )
+        return SearchResult(*function.run(memory))
+
+    def score_tokens(self, memory, tokens) -> tuple[SearchResult, np.ndarray]:
+        """Scores K given sentences a clip, with the clip and without.
+
+        Args:
+            memory: `(batch, S, D)`, what `encode` made of the clips.
+            tokens: int32 `(batch, K, L + 1)`, as `Vocabulary.pack` gives them.
+
+        Returns:
+            The scores, `(batch, K, L)` and so on; and float32 `(batch, K, L)`, the words'
+            log-probabilities without a clip.
+
+        Raises:
+            ModelError: The model has no null memory.
+        """
+        return self._scored(memory, tokens, self.require_null_memory())
+
+    def _scored(
+        self, memory, tokens, null_memory: NullMemory | None
+    ) -> tuple[SearchResult, np.ndarray]:
+        """As `score_tokens`; without a null memory the second array is that with the clip."""
+
+        def score(inputs):
+            memory, tokens = inputs
+            before, words = tokens[..., :-1], tokens[..., 1:]
+            found = forced(*self.decoder(before, memory), words)
+            if null_memory is None:
+                return found, found.log_probs
+            return found, log_probs_of(self.decoder(before, null_memory(tokens))[0], words)
+
+        key = ("score", tokens.shape[1], id(null_memory))  # a graph for each number of sentences
+        found, blind = self.compiled_function(key, score, null_memory).run((memory, tokens))
+        return SearchResult(*found), blind
+
+    def compiled_function(self, key, function, *parts, decodes: bool = True) -> Compiled:
+        """The `Compiled` function that is kept under a key, made when first asked for.
+
+        Args:
+            key: Its name, with all that its graph depends on.
+            function: A function of a batch that uses this model.
+            parts: Layers that it uses besides.
+            decodes: See `Compiled`.
+        """
+        if key not in self._compiled_functions:
+            made = Compiled(function, self, *filter(None, parts), decodes=decodes)
+            self._compiled_functions[key] = made
+        return self._compiled_functions[key]
+
+    def unlike_training(self, memory) -> list[bool | None]:
+        """Whether each clip, by its memory, is unlike the training data; None where unknown."""
+        familiarity = self.verifier.familiarity
+        if familiarity is None:
+            return [None] * len(memory)
+        return familiarity.unlike(pooled(memory)).tolist()
+
+    def require_null_memory(self) -> NullMemory:
+        """The null memory; a `ModelError` where there is none, as nothing can be verified then."""
+        if self.verifier.null_memory is None:
+            raise ModelError(
+                "expected a model that knows what it would write without seeing a clip. Received: "
+                "one that was saved without; add it with `v2t calibrate MODEL SHARDS`"
+            )
+        return self.verifier.null_memory
 
     def get_config(self):
         verifier = self.verifier.get_config()
@@ -135,26 +376,14 @@ class Captioner(OneClip, keras.Model):
                 "vocabulary": list(self.vocabulary.words),
                 "encoder": keras.saving.serialize_keras_object(self.encoder),
                 "decoder": self.decoder_options,
-                "doubly_stochastic": self.doubly_stochastic,
                 "recipe": self.recipe,
             }
             | ({"verifier": verifier} if verifier else {})
         )
 
-    def save_own_variables(self, store):
-        self.verifier.save(store)
-
-    def load_own_variables(self, store):
-        self.verifier = VerifierState.from_config(self._verifier_config, store)
-
     @classmethod
     def from_config(cls, config):
-        config = dict(config)
-        if (found := config.pop("format", None)) != FORMAT:
-            raise ModelError(
-                f"expected a model of format {FORMAT}. Received: format {found}, of "
-                "another version; use it with the v2t_lib that wrote it, or train it again"
-            )
+        config = {name: part for name, part in config.items() if name != "format"}
         caption_spec = CaptionSpec(**config.pop("caption_spec"))
         verifier = config.pop("verifier", None)
         captioner = cls(
@@ -167,3 +396,9 @@ class Captioner(OneClip, keras.Model):
         # What it names is made when the weights are loaded.
         object.__setattr__(captioner, "_verifier_config", verifier)
         return captioner
+
+    def save_own_variables(self, store):
+        self.verifier.save(store)
+
+    def load_own_variables(self, store):
+        self.verifier = VerifierState.from_config(self._verifier_config, store)

@@ -57,8 +57,7 @@ class AttentionDecoder(layers.Layer):
         `(batch, L, S)` float32; with K captions a clip `(batch, K, L, ...)`.
 
     References:
-        arXiv 1409.0473 (attention), arXiv 1502.03044 (initial state, deep output, doubly
-        stochastic attention).
+        arXiv 1409.0473 (attention), arXiv 1502.03044 (initial state, deep output).
     """
 
     def __init__(

@@ -1,8 +1,8 @@
-"""Generating captions: greedy search and sampling; `beam_search` has the beams.
+"""Generating captions: greedy search, beam search, sampling, and scoring given captions.
 
-Each is a loop of `keras.ops` over a batch of clips, which ends once all captions have. All they
-need of a decoder is its `step`: `step(token, state) -> (logits, state, weights)`, with `state` a
-`DecoderState`.
+The searches are loops of `keras.ops` over a batch of clips, which end once all captions have. All
+they need of a decoder is its `step`: `step(token, state) -> (logits, state, weights)`, with `state`
+a `DecoderState`.
 """
 
 from collections.abc import Callable
@@ -19,6 +19,8 @@ from v2t_lib.text.vocabulary import END, PAD, START, UNK
 ALTERNATIVES = 4
 #: Added to the log-probability of what must not be chosen.
 IMPOSSIBLE = -1e9
+#: Added to the score of a caption that was cut off at the maximum length: finished ones go first.
+CUT_OFF = -1e4
 
 
 class SearchResult(NamedTuple):
@@ -73,7 +75,7 @@ def log_probs_of(logits, targets):
     return ops.where(ops.equal(targets, PAD), 0.0, given)
 
 
-def write(advance: Callable, carry: tuple, length: int, finished: Callable) -> tuple:
+def decode_loop(advance: Callable, carry: tuple, length: int, finished: Callable) -> tuple:
     """Repeats `advance(position, carry) -> (carry, rows)` for each position of a caption.
 
     Args:
@@ -122,8 +124,138 @@ def greedy(step: Callable, state: DecoderState, batch: int, length: int) -> Sear
 
     begin = ops.full((batch,), START, dtype="int32")
     carry = (begin, ops.zeros((batch,), dtype="bool"), state.h, state.c)
-    _, rows = write(advance, carry, length, lambda carry: ops.all(carry[1]))
+    _, rows = decode_loop(advance, carry, length, lambda carry: ops.all(carry[1]))
     return SearchResult(*(ops.moveaxis(row, 0, 1) for row in rows))
+
+
+def beam(
+    step: Callable,
+    state: DecoderState,
+    batch: int,
+    length: int,
+    width: int,
+    length_exponent: float = 0.7,
+    n: int = 1,
+) -> SearchResult:
+    """Beam search: extends the `width` best unfinished captions at each step.
+
+    Captions that end with one of the `width` best extensions of a step go into a pool, which keeps
+    the `n` with the best score, their log-probability over length to an exponent. The search ends
+    when no unfinished caption can get into the pool any more.
+
+    Args:
+        step: The decoder's `step`, for `width` tokens a clip.
+        state: The state before the first word, of `batch` clips.
+        batch: Number of clips.
+        length: Maximum number of tokens.
+        width: Number of beams.
+        length_exponent: Log-probabilities are divided by their length to this power, 0 for none
+            (arXiv 1609.08144, with the plain length instead of its formula).
+        n: How many captions of each clip, at most `width`.
+
+    Returns:
+        The best caption of each clip; with `n` > 1 the `n` best, best first, `(batch, n, L)` and so
+        on. A caption that was cut off at `length` comes after all finished ones.
+    """
+    state = state.repeated(width)
+
+    def advance(position, carry):
+        token, total, h, c, best, origin = carry
+        logits, new, weights = step(token, state._replace(h=h, c=c))
+        log_probs = allowed_log_probs(logits)  # (B,K,V)
+        # The best extensions but END are among each beam's `width + 1` best tokens. They aren't
+        # sliced from the others here: XLA would then sort the whole vocabulary.
+        alternatives = tokens, gains = most_probable(log_probs, max(width + 1, ALTERNATIVES))
+        each = gains.shape[-1]
+
+        def best_of(extended):
+            return ops.top_k(ops.reshape(extended, (batch, width * each)), width)
+
+        ending, extended = log_probs[..., END], total[..., None] + gains
+        scores = (total + ending) / ops.cast(position + 1, "float32") ** length_exponent
+        among_best = total + ending >= best_of(extended)[0][:, -1:]
+        scores = ops.where(among_best, scores, 10 * IMPOSSIBLE)
+        best, origin = _pooled(best, origin, scores, position * width)
+        total, chosen = best_of(ops.where(tokens == END, IMPOSSIBLE, extended))
+        chosen = ops.cast(chosen, "int32")
+        parent = chosen // each
+        token, gained = (
+            ops.take_along_axis(ops.reshape(x, (batch, width * each)), chosen, axis=1)
+            for x in (tokens, gains)
+        )
+        h, c = (ops.take_along_axis(x, parent[..., None], axis=1) for x in (new.h, new.c))
+        row = (token, gained, parent, ending, weights, *alternatives)
+        return (token, total, h, c, best, origin), row
+
+    def settled(carry):
+        """Whether no unfinished caption can get a better score than the pool's last."""
+        _, total, _, _, best, _ = carry
+        return ops.all(best[:, -1] >= total[:, 0] / length**length_exponent)
+
+    # All beams start equal: only the first may be extended, or they would stay equal.
+    total = ops.tile(ops.where(ops.arange(width) == 0, 0.0, IMPOSSIBLE)[None], (batch, 1))
+    tokens = ops.full((batch, width), START, dtype="int32")
+    pool = (ops.full((batch, n), 10 * IMPOSSIBLE), ops.zeros((batch, n), dtype="int32"))
+    carry = (tokens, total, state.h, state.c, *pool)
+    (_, total, _, _, best, origin), rows = decode_loop(advance, carry, length, settled)
+    unfinished = total / length**length_exponent + CUT_OFF
+    _, origin = _pooled(best, origin, unfinished, length * width)
+    found = _backtrack(rows, origin // width, origin % width)
+    return SearchResult(*(part[:, 0] for part in found)) if n == 1 else found
+
+
+def _pooled(best, origin, scores, offset):
+    """The pool `(B, n)` with the best of K further captions, best first.
+
+    Args:
+        best: float32 `(B, n)`, the scores in the pool.
+        origin: int32 `(B, n)`, where each caption ends: position times K plus its beam.
+        scores: float32 `(B, K)`, a further caption from each beam.
+        offset: The position times K.
+    """
+    count, width = best.shape[1], scores.shape[1]
+    beams = ops.broadcast_to(ops.arange(width, dtype="int32") + offset, ops.shape(scores))
+    best, kept = ops.top_k(ops.concatenate([best, scores], axis=1), count)
+    origins = ops.concatenate([origin, beams], axis=1)
+    return best, ops.take_along_axis(origins, ops.cast(kept, "int32"), axis=1)
+
+
+def _backtrack(rows: tuple, end, beam) -> SearchResult:
+    """Collects captions from the last token to the first, along their beams' parents.
+
+    Args:
+        rows: What `beam` keeps of every position, `(L, B, K, ...)`: each beam's token after the
+            step, its log-probability and the beam before the step that it continues; of the beams
+            before the step END's log-probability, attention weights and alternatives.
+        end: int32 `(B, n)`, the position of each caption's END; L for one that was cut off.
+        beam: int32 `(B, n)`, its beam before END, or after the last step.
+    """
+    tokens, log_probs, parents, ending, *of_parents = rows
+    length = tokens.shape[0]
+    after, before = [], []
+    for position in range(length - 1, -1, -1):
+        after.append(beam)
+        parent = ops.take_along_axis(parents[position], beam, axis=1)
+        beam = ops.where(position < end, parent, beam)
+        before.append(beam)
+    after, before = (ops.stack(beams[::-1]) for beams in (after, before))  # (L,B,n)
+
+    def along(beams, values):
+        index = ops.reshape(beams, (*ops.shape(beams), *[1] * (len(values.shape) - 3)))
+        return ops.moveaxis(ops.take_along_axis(values, index, axis=2), 0, 2)  # (B,n,L,...)
+
+    position, end = ops.arange(length, dtype="int32"), end[..., None]
+
+    def until_end(words, last, padding):
+        return ops.where(position < end, words, ops.where(position == end, last, padding))
+
+    words = until_end(along(after, tokens), END, PAD)
+    gains = until_end(along(after, log_probs), along(before, ending), 0.0)
+    weights, *alternatives = (along(before, values) for values in of_parents)
+    weights = ops.where((position <= end)[..., None], weights, 0.0)
+    return SearchResult._make(
+        (words, gains, weights, *(a[..., :ALTERNATIVES] for a in alternatives))
+    )
 
 
 def sample(
@@ -158,5 +290,5 @@ def sample(
 
     begin = ops.full((batch, count), START, dtype="int32")
     carry = (begin, ops.zeros((batch, count), dtype="bool"), state.h, state.c)
-    _, (tokens,) = write(advance, carry, length, lambda carry: ops.all(carry[1]))
+    _, (tokens,) = decode_loop(advance, carry, length, lambda carry: ops.all(carry[1]))
     return ops.moveaxis(tokens, 0, -1)

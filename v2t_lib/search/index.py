@@ -16,10 +16,10 @@ from v2t_lib.errors import ClipError
 from v2t_lib.fetching.download import decode_source
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.compiled import filled_up
+from v2t_lib.models.word_lifts import WordLifts
 from v2t_lib.progress import Progress, log
 from v2t_lib.search.near_duplicates import thumbprint
 from v2t_lib.search.store import IndexedClip, Store
-from v2t_lib.search.word_lifts import CompiledWordLifts
 from v2t_lib.shards.workers import Workers
 
 #: Where the index lies in the folder, unless another place is named.
@@ -28,6 +28,13 @@ INDEX_FILE = ".v2t-search.sqlite"
 BATCH = 16
 #: Kinds of failure that another day may change: such clips are tried again each time.
 PASSING = ("gone", "unreachable")
+#: Steps a nat of lifts kept in 8 bits, which reach to almost 8 nats.
+STEPS = 16
+
+
+def quantised(lifts: np.ndarray) -> np.ndarray:
+    """float32 lifts in nats to int8, `STEPS` a nat."""
+    return np.clip(np.round(STEPS * lifts), -127, 127).astype(np.int8)
 
 
 def fingerprint(captioner: Captioner) -> str:
@@ -99,7 +106,7 @@ def _states(folder: str | Path, files: Iterable[str]) -> dict[str, tuple[int, in
 
 def _add(captioner: Captioner, decoded: Iterator, total: int, store: Store) -> Mapping[str, str]:
     """Adds clips as they are decoded; returns why some are not even kept as failed."""
-    word_lifts, passing = CompiledWordLifts(captioner), {}
+    word_lifts, passing = WordLifts(captioner), {}
     good: list[tuple[IndexedClip, Clip]] = []
     bad: list[IndexedClip] = []
     with Progress(total=total, unit="clip", desc="index") as progress:
@@ -119,14 +126,14 @@ def _add(captioner: Captioner, decoded: Iterator, total: int, store: Store) -> M
 
 
 def _encoded(
-    captioner: Captioner, word_lifts: CompiledWordLifts, clips: list[tuple[IndexedClip, Clip]]
+    captioner: Captioner, word_lifts: WordLifts, clips: list[tuple[IndexedClip, Clip]]
 ) -> list[IndexedClip]:
     """Clips with all that the index holds of them."""
     if not clips:
         return []
     frames = filled_up([clip.frames for _, clip in clips], BATCH)
     features = captioner.features(np.stack(frames))
-    lifts = word_lifts.of_clips(captioner.encode(features))
+    lifts = quantised(word_lifts(captioner.encode(features)))
     kept = features if features.dtype == np.int8 else [None] * BATCH
     return [
         dataclasses.replace(

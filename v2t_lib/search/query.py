@@ -60,7 +60,7 @@ def first_stage(captioner: Captioner, lifts: np.ndarray, sentence: str) -> np.nd
 
     Args:
         captioner: The model of the lifts.
-        lifts: int8 `(clips, vocabulary_size)`, see `CompiledWordLifts`.
+        lifts: int8 `(clips, vocabulary_size)`, see `WordLifts`.
         sentence: What is looked for.
 
     Raises:

@@ -34,7 +34,7 @@ class IndexedClip:
         error: Why it can't be searched; "" where it can.
         seconds: float64 `(T,)`, the times at which its frames were sampled.
         thumbprint: uint8, see `near_duplicates.thumbprint`.
-        lifts: int8 `(vocabulary_size,)`, see `CompiledWordLifts`.
+        lifts: int8 `(vocabulary_size,)`, see `WordLifts`.
         features: int8 `(T, h', w', C)` of an image network whose features are kept; else None.
     """
 

@@ -41,7 +41,7 @@ def compile_for_training(captioner: Captioner, options: TrainingOptions, steps: 
     Args:
         captioner: The model.
         options: Learning rate, weight decay, label smoothing and so on.
-        steps: Steps of the whole training, over which the schedule and scheduled sampling run.
+        steps: Steps of the whole training, over which the schedule runs.
     """
     warmup = max(1, round(options.warmup_share * steps))
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -59,7 +59,6 @@ def compile_for_training(captioner: Captioner, options: TrainingOptions, steps: 
     # Nothing is left of what XLA is slow at, convolutions, where features are computed before.
     light = isinstance(encoder, BlindEncoder) or getattr(encoder, "frozen", False)
     sum_in_order()
-    captioner.scheduled_sampling.start(options.scheduled_sampling, steps)
     captioner.compile(
         optimizer=ScheduledAdamW(
             schedule,

@@ -70,14 +70,6 @@ class TrainingOptions(Options):
         at_least=0,
         below=1,
     )
-    scheduled_sampling: float = option(
-        0.0,
-        "share of the decoder's input words that it has written itself by the end of training, "
-        "growing from 0 (arXiv 1506.03099)",
-        "share",
-        at_least=0,
-        at_most=1,
-    )
     scst_samples: int = option(
         5,
         "captions sampled of each clip in self-critical training; the baseline of one is the mean "
@@ -91,12 +83,6 @@ class TrainingOptions(Options):
         "much worse than greedy captions that the stage begins by making these worse",
         "temperature",
         above=0,
-    )
-    doubly_stochastic: float = option(
-        0.0,
-        "weight of the penalty that asks attention to cover every cell (arXiv 1502.03044)",
-        "weight",
-        at_least=0,
     )
     precision: str = option(
         "float32",

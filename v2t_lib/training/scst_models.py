@@ -23,15 +23,15 @@ class CaptionSampler(Compiled):
     def __init__(
         self, captioner: Captioner, count: int, temperature: float, seed: int, jit_compile: bool
     ):
-        super().__init__(jit_compile)
-        self.captioner, self.count, self.temperature = captioner, count, temperature
-        self.seeds = keras.random.SeedGenerator(seed)
+        decoder, length = captioner.decoder, captioner.caption_spec.length
+        seeds = keras.random.SeedGenerator(seed)
 
-    def call(self, memory):
-        decoder, length = self.captioner.decoder, self.captioner.caption_spec.length
-        state, batch = decoder.start(memory), ops.shape(memory)[0]
-        options = (self.seeds, self.count, self.temperature)
-        return sample(decoder.step, state, batch, length, *options)
+        def function(memory):
+            state, batch = decoder.start(memory), ops.shape(memory)[0]
+            return sample(decoder.step, state, batch, length, seeds, count, temperature)
+
+        super().__init__(function, captioner, jit_compile=jit_compile)
+        self.seeds = seeds
 
 
 class Policy(keras.Model):

@@ -6,7 +6,7 @@ import numpy as np
 
 from v2t_lib.errors import ModelError, TrainingError
 from v2t_lib.models.captioner import Captioner
-from v2t_lib.models.compiled import MANY_STEPS, CompiledSearch, jit_from
+from v2t_lib.models.compiled import MANY_STEPS, Compiled, jit_from
 from v2t_lib.models.devices import split
 from v2t_lib.text.vocabulary import START
 from v2t_lib.training.checkpoints import Checkpoints
@@ -37,7 +37,7 @@ class Stage:
         self.sampler = CaptionSampler(
             captioner, options.scst_samples, temperature, options.seed, jit
         )
-        self.search = CompiledSearch(captioner, 1, jit)
+        self.search = Compiled(captioner.generate_from, captioner, jit_compile=jit)
         rate = RATE_SHARE * options.learning_rate
         self.policy = Policy(captioner, rate, options.clip_norm, temperature, jit)
         self.policy.optimizer.build(self.policy.trainable_variables)

@@ -57,9 +57,8 @@ def _built_as(recipe: Recipe, old: Captioner) -> Recipe:
 
 def _blind(recipe: Recipe, memory_size: int) -> Recipe:
     """The blind twin's recipe: the same decoder, trained as long, or its loss would be no floor."""
-    training = dataclasses.replace(recipe.training, doubly_stochastic=0.0)
     options = {"memory_size": memory_size}
-    return dataclasses.replace(recipe, encoder="blind", encoder_options=options, training=training)
+    return dataclasses.replace(recipe, encoder="blind", encoder_options=options)
 
 
 def _check_precision(recipe: Recipe) -> None:
@@ -111,7 +110,6 @@ def _make(recipe: Recipe, vocabulary: Vocabulary) -> Captioner:
         vocabulary,
         encoders.get(recipe.encoder, **recipe.encoder_options, dtype=options.precision),
         dataclasses.asdict(recipe.decoder),
-        doubly_stochastic=options.doubly_stochastic,
         recipe=recipe.to_dict(),
         dtype=options.precision,
     )

@@ -1,6 +1,7 @@
-"""Ways by which a model file could run code, or read or write other files: none is open."""
+"""A model file of this version or an older one loads; none runs code or reads other files."""
 
 import json
+import logging
 import shutil
 import zipfile
 
@@ -12,6 +13,7 @@ from helpers import tiny
 
 from v2t_lib.errors import ModelError
 from v2t_lib.models.saving import load, save
+from v2t_lib.training.recipe import Recipe
 
 
 @pytest.fixture(scope="module")
@@ -158,3 +160,57 @@ def test_the_weights_are_those_that_were_saved(tmp_path):
     assert again.dtype_policy.name == "mixed_bfloat16"
     for one, other in zip(captioner.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_files_that_are_no_such_model_are_refused(tmp_path):
+    path = tmp_path / "m.keras"
+    save(tiny.captioner(), path)
+    whole = path.read_bytes()
+    for damaged in (b"", b"not a zip", whole[: len(whole) // 2]):
+        path.write_bytes(damaged)
+        with pytest.raises(ModelError, match=r"m\.keras.*Received"):
+            load(path)
+    with pytest.raises(ModelError, match="nothing of that name"):
+        load(tmp_path / "none.keras")
+    keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(1)]).save(path)
+    with pytest.raises(ModelError, match="Received: "):
+        load(path)
+
+
+def test_another_version_and_a_bad_vocabulary_are_refused(tmp_path):
+    path = tmp_path / "m.keras"
+    for change, message in (
+        (lambda config: config["config"].update(format=99), "another version"),
+        (lambda config: config["config"]["vocabulary"].pop(0), "vocabulary"),
+    ):
+        save(tiny.captioner(), path)
+        rewrite(path, change)
+        with pytest.raises(ModelError, match=message):
+            load(path)
+
+
+@pytest.mark.parametrize("no_repeat", [0, 2])
+def test_a_model_of_before_with_options_that_are_gone_still_loads(path, no_repeat, caplog):
+    """What changed its training alone is ignored, else one sentence says what is lost."""
+    training = {"scheduled_sampling": 0.25, "doubly_stochastic": 0.1}
+
+    def older(config):
+        inner = config["config"]
+        inner["doubly_stochastic"] = 0.1
+        inner["caption_spec"]["no_repeat"] = no_repeat
+        recipe = Recipe(tiny.CLIP, tiny.CAPTION).to_dict()
+        recipe["training"] |= training
+        recipe["caption"]["no_repeat"] = no_repeat
+        inner["recipe"] = recipe
+
+    before = load(path)
+    rewrite(path, older)
+    with caplog.at_level("WARNING", logger="v2t_lib"):
+        logging.getLogger("v2t_lib").addHandler(caplog.handler)
+        again = load(path)
+        logging.getLogger("v2t_lib").removeHandler(caplog.handler)
+    assert len(caplog.messages) == (1 if no_repeat else 0)
+    assert all("--no-repeat, which is gone" in message for message in caplog.messages)
+    for one, other in zip(before.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert Recipe.from_dict(again.recipe) == Recipe(tiny.CLIP, tiny.CAPTION)
