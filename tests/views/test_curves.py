@@ -1,5 +1,6 @@
 import pandas as pd
 
+from v2t_lib.views import curves as views
 from v2t_lib.views.curves import LiveCurves, curves, plot_history
 
 HISTORY = pd.DataFrame(
@@ -57,6 +58,7 @@ def test_live_curves_redraw_one_picture_and_continue_a_history(tmp_path, monkeyp
         return Handle()
 
     monkeypatch.setattr(IPython.display, "display", display)
+    monkeypatch.setattr(views, "in_notebook", lambda: True)
     HISTORY[:1].to_csv(tmp_path / "history.csv", index=False)
     live = LiveCurves(tmp_path)
     live.on_train_begin()

@@ -9,7 +9,7 @@ from helpers.pages import Parsed, opened
 
 from v2t_lib.models.caption import Caption
 from v2t_lib.shards.example import Example
-from v2t_lib.views import training_panel
+from v2t_lib.views import curves, training_panel
 from v2t_lib.views.training_panel import TrainingPanel
 
 LOGS = {"loss": 2.0, "val_loss": 1.8, "sequence_accuracy": 0.3, "val_sequence_accuracy": 0.35}
@@ -40,7 +40,8 @@ def notebook(monkeypatch):
         handles.append(Handle(part))
         return handles[-1]
 
-    monkeypatch.setattr(training_panel, "in_notebook", lambda: True)
+    for module in (curves, training_panel):
+        monkeypatch.setattr(module, "in_notebook", lambda: True)
     monkeypatch.setattr(IPython.display, "display", display)
     return handles
 
@@ -60,14 +61,14 @@ def test_every_epoch_adds_curves_captions_and_a_row_of_attention(notebook, tmp_p
     heights = []
     for epoch in range(3):
         panel.on_epoch_end(epoch, dict(LOGS))
-        (pictures,) = notebook
+        _, pictures = notebook
         page = Parsed(pictures.shown[-1])
-        curves, attention = (opened(image["src"]) for image in page.all("img"))
-        assert curves.size == (720, 256)
+        plotted, attention = (opened(image["src"]) for image in page.all("img"))
+        assert plotted.size == (720, 256)
         heights.append(attention.height)
         assert f"after epoch {epoch + 1}" in page.text
         assert all(sentence in page.text for sentence in tiny.SENTENCES)
-    assert len(pictures.shown) == 3
+    assert len(pictures.shown) == 4
     assert heights[2] - heights[1] == heights[1] - heights[0] > 0
     assert panel.attention[:4] == b"\x89PNG"
 
@@ -75,17 +76,18 @@ def test_every_epoch_adds_curves_captions_and_a_row_of_attention(notebook, tmp_p
 def test_a_line_tells_where_training_stands_and_how_to_stop(notebook, tmp_path, monkeypatch):
     monkeypatch.setattr(training_panel, "_PAUSE", 0)
     panel = panel_of(None, tmp_path, [])
-    panel.on_epoch_begin(1)
     for batch in range(2):
         panel.on_train_batch_end(batch, {"loss": 1.25})
     panel.on_epoch_end(1, dict(LOGS))
     panel.on_train_end()
     line, pictures = notebook
-    assert line.shown[1:] == [
-        "epoch 2 of 3, step 2 of 2, loss 1.250; to stop and save, interrupt the kernel",
+    assert line.shown == [
+        "training begins",
+        "step 1 of 2, loss 1.250; to stop and save, interrupt the kernel",
+        "step 2 of 2, loss 1.250; to stop and save, interrupt the kernel",
         "trained",
     ]
-    (page,) = map(Parsed, pictures.shown)
+    page = Parsed(pictures.shown[-1])
     assert len(page.all("img")) == 1 and not page.all("table")
 
 
@@ -103,7 +105,7 @@ def test_the_sharpest_word_of_all_clips_is_shown_as_it_was_in_each_epoch(
         return Caption(text, words, probs, -1.0, attention, frames, np.arange(4.0))
 
     def captions(*_, **__):
-        share = 0.5 + len(panel.rows) / (2 * epochs)
+        share = 0.5 + (len(panel.rows) - 1) / (2 * epochs)
         return [caption(("a", "red"), 0.55, 1), caption(("a", "star"), share, 1)]
 
     model = types.SimpleNamespace(caption_frames=captions, explain_frames=captions)
@@ -117,13 +119,12 @@ def test_the_sharpest_word_of_all_clips_is_shown_as_it_was_in_each_epoch(
     assert len(labels) == 8 and labels[0] == "epoch 1" and labels[-1] == "epoch 40"
     np.testing.assert_allclose(probs[[0, -1]], (0.5, 0.9875))
     np.testing.assert_allclose(attention[:, 0, 0, 0], probs, rtol=1e-6)
-    assert "“star”" in Parsed(notebook[0].shown[-1]).text
+    assert "“star”" in Parsed(notebook[1].shown[-1]).text
 
 
-@pytest.mark.usefixtures("eager")
-def test_outside_notebooks_captions_are_printed(tmp_path, capsys):
-    panel = panel_of(tiny.captioner(), tmp_path, EXAMPLES[:1])
+def test_outside_notebooks_nothing_is_shown_or_captioned(tmp_path, capsys):
+    panel = panel_of(None, tmp_path, EXAMPLES)
     panel.on_train_batch_end(0, {"loss": 1.0})
     panel.on_epoch_end(0, dict(LOGS))
     panel.on_train_end()
-    assert f"reference: {tiny.SENTENCES[0]}" in capsys.readouterr().err
+    assert panel.rows and panel.attention is None and capsys.readouterr() == ("", "")

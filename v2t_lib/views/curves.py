@@ -30,6 +30,7 @@ def plot_history(history: pd.DataFrame, blind: pd.DataFrame | None = None) -> Fi
         labels = {column: f"{columns[column]}: {known[column].iloc[-1]:.3f}" for column in known}
         lines = known.rename(columns=labels).set_index(history["epoch"] + 1)
         lines.plot(ax=axes, title=title, xlabel="epoch", marker="o", markersize=3)
+        axes.locator_params(axis="x", integer=True)
     if blind is not None and len(blind):
         lowest = blind["val_loss" if "val_loss" in blind else "loss"].min()
         left.axhline(lowest, color="black", linestyle="--", label=f"blind: {lowest:.3f}")
@@ -97,7 +98,7 @@ class LiveCurves(keras.callbacks.Callback):
         super().__init__()
         self.run = Path(run)
         self.rows: list[dict[str, Any]] = []
-        self._display: Any = None
+        self._displays: dict[str, Any] = {}
 
     def on_train_begin(self, logs=None):
         history = self.run / "history.csv"
@@ -106,19 +107,27 @@ class LiveCurves(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.rows.append({"epoch": epoch} | {k: float(v) for k, v in (logs or {}).items()})
-        self.show(curves(self.run, pd.DataFrame(self.rows)))
+        if in_notebook():
+            self.show(curves(self.run, pd.DataFrame(self.rows)))
 
     def show(self, picture: bytes) -> None:
-        """Shows the curves, a PNG, in place of those of the epoch before."""
+        """Shows the curves, a PNG."""
         from IPython.display import Image
 
-        self.put(Image(data=picture))
+        self.put("curves", Image(data=picture))
 
-    def put(self, shown: Any) -> None:
-        """Shows something in place of what was shown before."""
+    def put(self, name: str, shown: Any) -> None:
+        """Shows something in place of what was shown by that name before."""
         from IPython.display import display
 
-        if self._display is None:
-            self._display = display(shown, display_id=True)
+        if name in self._displays:
+            self._displays[name].update(shown)
         else:
-            self._display.update(shown)
+            self._displays[name] = display(shown, display_id=True)
+
+
+def in_notebook() -> bool:
+    """Whether a notebook's kernel runs this."""
+    from IPython import get_ipython
+
+    return getattr(get_ipython(), "kernel", None) is not None

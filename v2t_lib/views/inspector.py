@@ -113,10 +113,10 @@ def save_page(
 
     Args:
         path: The file to write.
-        captions: The captions to show, or claims as `Captioner.verify` gives them.
-        names: A heading for each.
-        truths: A reference caption for each; several are joined by " | ".
-        calibration: The model's, which says how often the verdicts on claims are right.
+        captions: What to show; this and the others as for `cards`.
+        names: Headings.
+        truths: Reference captions.
+        calibration: The model's.
     """
     title = "Video-to-Text: captions and attention"
     shown = cards(captions, names, truths, calibration)

@@ -1,13 +1,12 @@
 """Captions for people to look through: a table, and a page on which they are corrected."""
 
-import csv
 import dataclasses
-import io
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from v2t_lib.files import replacing
 from v2t_lib.models.caption import Caption
@@ -20,6 +19,7 @@ COLUMNS = ("file", "alt", "caption", "log_prob", "surer_than", "unsure", "unlike
 #: A caption is unsure if fewer than this share of the captions of held-out clips are less sure.
 UNSURE = 0.25
 # A captions file takes sources in UTF-8 without tabs and line ends.
+_WORDS = {None: "", True: "yes", False: "no"}
 _UNNAMEABLE = re.compile("[\t\n\r\0\ud800-\udfff]")
 
 
@@ -84,7 +84,16 @@ class Review:
             doubt: Why there should be none; the page then asks for one.
         """
         alt = alt_text(caption, self._calibration, self._hedge, self._unit)
-        self._rows.append(_row(file, caption, alt, doubt))
+        said = {} if doubt else {"alt": alt.text, "caption": caption.text}
+        row = {
+            "file": file,
+            "log_prob": round(caption.log_prob, 4),
+            "surer_than": None if alt.surer_than is None else round(alt.surer_than, 3),
+            "unsure": _WORDS[alt.unsure],
+            "unlike_training": _WORDS[caption.unlike_training],
+            "note": doubt,
+        }
+        self._rows.append(row | said)
         if self._pictures:
             name = source if self._place else file
             self._cards.append(_card(name, source, caption, alt, doubt))
@@ -96,12 +105,9 @@ class Review:
 
     def write_table(self, path: str | Path) -> None:
         """Writes a CSV of `COLUMNS`, a row for each clip, which spreadsheets read as UTF-8."""
-        file = io.StringIO(newline="")
-        table = csv.DictWriter(file, COLUMNS, restval="")
-        table.writeheader()
-        table.writerows(self._rows)
+        table = pd.DataFrame(self._rows, columns=COLUMNS)
         with replacing(path) as temporary:
-            temporary.write_bytes(file.getvalue().encode("utf-8-sig", "backslashreplace"))
+            table.to_csv(temporary, index=False, encoding="utf-8-sig", errors="backslashreplace")
 
     def write_page(self, path: str | Path) -> None:
         """Writes the page; it works offline and holds all it shows."""
@@ -116,22 +122,6 @@ class Review:
             failed=self._failed,
             cards=self._cards,
         )
-
-
-def _row(file: str, caption: Caption, alt: AltText, doubt: str) -> dict[str, Any]:
-    said = {} if doubt else {"alt": alt.text, "caption": caption.text}
-    return said | {
-        "file": file,
-        "log_prob": round(caption.log_prob, 4),
-        "surer_than": "" if alt.surer_than is None else round(alt.surer_than, 3),
-        "unsure": _word(alt.unsure),
-        "unlike_training": _word(caption.unlike_training),
-        "note": doubt,
-    }
-
-
-def _word(value: bool | None) -> str:
-    return "" if value is None else "yes" if value else "no"
 
 
 def _card(name: str, source: str, caption: Caption, alt: AltText, doubt: str) -> dict[str, Any]:
