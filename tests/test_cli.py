@@ -24,23 +24,10 @@ pytestmark = pytest.mark.usefixtures("no_java")
 #: What `v2t score --json` promises.
 FIGURES = {"BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr", "METEOR"}
 SCORES = FIGURES | {
-    "clips",
-    "exact_match",
-    "exact_match_beam",
-    "unseen_combinations",
-    "loss",
-    "blind_loss",
-    "pointing",
-    "pointing_chance",
-    "perplexity",
-    "shuffled_loss",
-    "distinct_captions",
-    "distinct_1",
-    "distinct_2",
-    "mean_length",
-    "seen_in_training",
-    "doubts",
-}
+    "clips", "exact_match", "exact_match_beam", "unseen_combinations", "loss", "blind_loss",
+    "pointing", "pointing_chance", "perplexity", "shuffled_loss", "distinct_captions",
+    "distinct_1", "distinct_2", "mean_length", "seen_in_training", "doubts",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -180,21 +167,8 @@ def test_score_counts_what_is_missing_strange_or_said_twice(tmp_path, capsys):
     assert result["without_references"] == 1
     assert result["against"]["ROUGE-L"]["difference"] == pytest.approx(1 / 6)
     assert len((folder / "clips.csv").read_text(encoding="utf-8").splitlines()) == 3
-    assert main(["score", second, references]) == 0
+    assert main(["score", second, references, "--unit", "character"]) == 0
     assert "3 clips, 2 of them without a prediction" in capsys.readouterr().out
-
-
-def test_captions_without_spaces_are_said_and_can_be_scored_by_character(tmp_path, no_java, capsys):
-    references, predictions = tmp_path / "refs.tsv", tmp_path / "a.tsv"
-    references.write_text("a.gif\t一只狗在公园里跑\nb.gif\t男孩在踢足球\n", encoding="utf-8")
-    predictions.write_text("a.gif\t一只猫在公园里跑\nb.gif\t女孩在踢足球\n", encoding="utf-8")
-    found = {}
-    for flags in ((), ("--unit", "character")):
-        assert main(["score", str(predictions), str(references), "--json", *flags]) == 0
-        printed = capsys.readouterr()
-        found[flags] = json.loads(printed.out)["BLEU-1"]
-        assert ("no spaces between words" in printed.err) == (not flags)
-    assert found[()] < 0.01 and found["--unit", "character"] == pytest.approx(12 / 14)
 
 
 @pytest.mark.usefixtures("eager")

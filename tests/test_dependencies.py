@@ -38,40 +38,19 @@ LIGHT = ("options", "registry", "cli", "training.recipe", "specs", "errors", "fi
          "shards.pack", "shards.workers", "shards.writer", "fetching", "datasets")  # fmt: skip
 
 
-def imports_of(source: str) -> set[str]:
-    """Every module that the source imports, in functions too, as dotted names."""
-    found = set()
+def packages_of(source: str) -> set[str]:
+    """The packages from elsewhere that the source imports, in functions too."""
+    names: list[str] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            module = ".".join(filter(None, ["v2t_lib" if node.level else "", node.module]))
-            if module == "v2t_lib":
-                found |= {f"v2t_lib.{alias.name}" for alias in node.names}
-            else:
-                found.add(module)
-    return found
-
-
-def packages_of(source: str) -> set[str]:
-    """The top-level packages from elsewhere that the source imports."""
-    tops = {name.split(".")[0] for name in imports_of(source)}
-    return tops - {"v2t_lib"} - set(sys.stdlib_module_names)
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names.append(node.module)
+    return {name.split(".")[0] for name in names} - {"v2t_lib"} - set(sys.stdlib_module_names)
 
 
 def distribution(requirement: str) -> str:
     return re.match(r"[\w.-]+", requirement).group().lower().replace("_", "-")
-
-
-def test_the_reader_of_imports_sees_every_form():
-    source = (
-        "import os, keras.ops as k\n"
-        "from v2t_lib import specs, __version__\n"
-        "def f():\n    import v2t_lib.clips\n    from . import views\n"
-        "    from .shards import pack\n    from v2t_lib.errors import V2TError\n"
-        "class C:\n    def g(self):\n        from PIL import Image\n"
-    )
-    assert packages_of(source) == {"keras", "PIL"}
 
 
 def project() -> dict:

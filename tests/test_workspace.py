@@ -106,28 +106,21 @@ def test_examples_need_one_splits_shards_alone(tmp_path):
     assert set(workspace.shards()) == {"train", "val", "test", "unseen"}
 
 
-def test_the_number_of_clips_is_in_the_folders_name_and_small_in_a_smoke_run(tmp_path, monkeypatch):
-    """So that a run on 1,000 clips of TGIF never meets shards of 20,000."""
-    homes = [Workspace("tgif", tmp_path, clips=clips).home.name for clips in (1000, 20_000, 0)]
-    assert [name.split("-")[1] for name in homes] == ["1000", "20000", "all"]
-    monkeypatch.setenv("V2T_SMOKE", "1")
-    assert [Workspace("tgif", tmp_path, clips=clips).clips for clips in (20, 5000, 0)] == [
-        20,
-        150,
-        150,
-    ]
+def write_folder(folder, rows, **splits):
+    """A captions file and split lists of the clips whose numbers are given."""
+    folder.mkdir(exist_ok=True)
+    (folder / "captions.tsv").write_text("".join(rows))
+    for name, numbers in splits.items():
+        (folder / f"{name}.txt").write_text("".join(f"{n}.gif\n" for n in numbers))
+    return folder
 
 
 def test_references_are_all_captions_repeated_ones_too(tmp_path):
-    folder = tmp_path / "mine"
-    folder.mkdir()
-    rows = ["a.gif\ta cat\n"] * 3 + ["b.gif\ta dog\n", "c.gif\ta fox\n"]
-    (folder / "captions.tsv").write_text("".join(rows))
-    for name, clip in (("train", "b"), ("val", "c"), ("test", "a")):
-        (folder / f"{name}.txt").write_text(f"{clip}.gif\n")
+    rows = ["0.gif\ta cat\n"] * 3 + ["1.gif\ta dog\n", "2.gif\ta fox\n"]
+    folder = write_folder(tmp_path / "mine", rows, train=[1], val=[2], test=[0])
     workspace = Workspace("my_folder", tmp_path, folder)
-    assert workspace.references() == {"a.gif": ("a cat",) * 3}
-    assert workspace.references("val") == {"c.gif": ("a fox",)}
+    assert workspace.references() == {"0.gif": ("a cat",) * 3}
+    assert workspace.references("val") == {"2.gif": ("a fox",)}
 
 
 def test_google_drive_is_mounted_in_colab_alone(monkeypatch):
@@ -142,23 +135,15 @@ def test_google_drive_is_mounted_in_colab_alone(monkeypatch):
 
 
 def test_a_folder_of_clips_is_split_by_clip_or_as_its_lists_say(tmp_path):
-    folder = tmp_path / "mine"
-    folder.mkdir()
-    rows = []
+    rows = [f"{n}.gif\t{text}\n" for n in range(10) for text in ("a red star spins", "the star")]
+    folder = write_folder(tmp_path / "mine", rows)
     for number in range(10):
         write_gif(folder / f"{number}.gif", number)
-        rows += [f"{number}.gif\ta red star spins\n", f"{number}.gif\tthe star\n"]
-    (folder / "captions.tsv").write_text("".join(rows))
     workspace = Workspace("my_folder", tmp_path, folder, recipe=TINY, clips=60)
     records = workspace.records()
-    assert {name: len(clips) for name, clips in records.items()} == {
-        "train": 8,
-        "val": 1,
-        "test": 1,
-    }
+    assert {name: len(of) for name, of in records.items()} == {"train": 8, "val": 1, "test": 1}
     assert len({r.source for clips in records.values() for r in clips}) == 10
-    for name, numbers in (("train", range(5)), ("val", [5]), ("test", range(6, 10))):
-        (folder / f"{name}.txt").write_text("".join(f"{n}.gif\n" for n in numbers))
+    write_folder(folder, rows, train=range(5), val=[5], test=range(6, 10))
     assert [r.source for r in workspace.records()["val"]] == ["5.gif"]
     assert len(workspace.examples("test", 9)) == 4
 
@@ -167,11 +152,9 @@ def test_a_folder_of_clips_is_split_by_clip_or_as_its_lists_say(tmp_path):
 def mine(tmp_path):
     """Two folders with as many clips of the same names."""
     for name, seed in (("fa", 0), ("fb", 50)):
-        (tmp_path / name).mkdir()
+        write_folder(tmp_path / name, [f"{n}.gif\ta red star {name}\n" for n in range(20)])
         for number in range(20):
             write_gif(tmp_path / name / f"{number}.gif", seed + number)
-        rows = (f"{number}.gif\ta red star {name}\n" for number in range(20))
-        (tmp_path / name / "captions.tsv").write_text("".join(rows))
     return tmp_path
 
 
@@ -221,10 +204,9 @@ def test_a_run_of_other_data_is_not_taken_for_this_ones(mine):
 def test_a_share_of_tgif_is_the_same_share_of_every_split(tmp_path, monkeypatch):
     folder = tmp_path / "release"
     folder.mkdir()
-    rows = [f"http://host/{n}.gif\ta cat\n" for n in range(100)]
-    (folder / "tgif-v1.0.tsv").write_text("".join(rows))
+    (folder / "tgif-v1.0.tsv").write_text("".join(f"http://h/{n}.gif\ta cat\n" for n in range(100)))
     for name, numbers in (("train", range(80)), ("val", range(80, 90)), ("test", range(90, 100))):
-        (folder / f"{name}.txt").write_text("".join(f"http://host/{n}.gif\n" for n in numbers))
+        (folder / f"{name}.txt").write_text("".join(f"http://h/{n}.gif\n" for n in numbers))
     monkeypatch.setattr(tgif, "get_release", lambda out, base: (folder / "tgif-v1.0.tsv", {}))
     asked = []
     monkeypatch.setattr(module, "fetch", lambda *a, **k: asked.append((a, k)))
@@ -237,7 +219,7 @@ def test_a_share_of_tgif_is_the_same_share_of_every_split(tmp_path, monkeypatch)
     assert shards["test"] == out / "test" and captions.name == "tgif-v1.0.tsv"
 
 
-def test_recipes(monkeypatch, tmp_path):
+def test_the_recipe_the_number_of_clips_and_the_folders_name(monkeypatch, tmp_path):
     assert Workspace(root=tmp_path).recipe == recipes.get("shapes")
     drawn, quick = Workspace(root=tmp_path), Workspace(root=tmp_path, quick=True)
     assert quick.recipe == drawn.recipe and quick.clips < drawn.clips
@@ -250,9 +232,12 @@ def test_recipes(monkeypatch, tmp_path):
         for clips in (60, 70)
     }
     assert len(homes) == 8
+    names = [Workspace("tgif", tmp_path, clips=clips).home.name for clips in (1000, 0)]
+    assert [name.split("-")[1] for name in names] == ["1000", "all"]
     monkeypatch.setenv("V2T_SMOKE", "1")
     small = v2t.Workspace("tgif", tmp_path)
     assert small.recipe == recipes.get("smoke") and small.clips < quick.clips
+    assert [Workspace("tgif", tmp_path, clips=n).clips for n in (20, 5000, 0)] == [20, 150, 150]
 
 
 def test_a_release_that_comes_whole_serves_every_clip_size(tmp_path, monkeypatch):
