@@ -103,7 +103,8 @@ def score_claims(
             texts = of_clip[first : first + BATCH]
             tokens = np.tile(pack("", spec.length), (len(memory), most, 1))
             for row, of in enumerate(texts):
-                tokens[row, : len(of)] = [pack(text, spec.length) for text in of]
+                for column, text in enumerate(of):
+                    tokens[row, column] = pack(text, spec.length)
             found, unseen = captioner.score_tokens(memory, tokens)
             for row, of in enumerate(texts):
                 for column, words in enumerate(len(text.split()) for text in of):
