@@ -24,7 +24,6 @@ from v2t_lib.metrics.claims import (
     BATCH,
     ScoredClaims,
     aurocs,
-    balance,
     calibration_error,
     pooled_memories,
     precision_and_coverage,
@@ -38,6 +37,8 @@ from v2t_lib.models.verifier import REFUTED, SUPPORTED, pooled
 from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.training.feature_cache import cached_features
 
+#: Clips of shards that are measured, at most.
+CLAIMED = 1000
 #: Made-up clips of each sort.
 CLIPS = 96
 
@@ -73,7 +74,7 @@ def verdicts(captioner: Captioner, scored: ScoredClaims, probabilities: np.ndarr
     given = np.array([calibration.verdict(p) for p in probabilities])
     found = {"calibration_error": calibration_error(reliability(probabilities, true))}
     for name, right in ((SUPPORTED, true), (REFUTED, ~true)):
-        pair = precision_and_coverage(given == name, right, balance(true))
+        pair = precision_and_coverage(given == name, right)
         found[name] = dict(zip(("precision", "coverage"), pair, strict=True))
     return found
 
@@ -111,7 +112,7 @@ def unlike(captioner: Captioner, home: np.ndarray, others: list[Path], cache: Pa
         memories[name] = np.concatenate([pooled(batch) for batch in batches])
     for folder in others:
         shards = cached_features(captioner.encoder, folder, cache)
-        memories[str(folder)] = pooled_memories(captioner, shards, 1000)
+        memories[str(folder)] = pooled_memories(captioner, shards, CLAIMED)
     distances = {name: familiarity.distances(memory) for name, memory in memories.items()}
     at_home, found = familiarity.distances(home), {}
     for name, far in distances.items():
@@ -158,7 +159,8 @@ def main() -> None:
         if captioner.verifier.calibration is not None:
             result["verdicts"] = verdicts(captioner, scored, scores["probability"])
         if captioner.verifier.familiarity is not None:
-            result["unlike"] = unlike(captioner, scored.pooled, args.unlike, cache)
+            home = pooled_memories(captioner, shards, CLAIMED)
+            result["unlike"] = unlike(captioner, home, args.unlike, cache)
     print(json.dumps(result)) if args.json else show(result)
 
 

@@ -26,7 +26,7 @@ def scored(gap: float, clips: int = 200) -> ScoredClaims:
     rng = np.random.default_rng(0)
     rows = [Claim(clip, "red", kind) for clip in range(clips) for kind in ("true", "random")]
     lifts = [rng.normal(gap * (claim.kind == "true"), 1, size=1) for claim in rows]
-    return ScoredClaims(rows, lifts, [np.zeros(1)] * len(rows), np.zeros((clips, 2)))
+    return ScoredClaims(rows, lifts, [np.zeros(1)] * len(rows))
 
 
 def test_probabilities_are_what_they_say():
@@ -53,7 +53,7 @@ def test_clear_cases_are_told_and_hopeless_ones_are_left_open():
     assert hopeless.supported is None and hopeless.refuted is None
     assert hopeless.figures["supported"]["precision"] is None
     with pytest.raises(DataError, match="captions that differ"):
-        fit_calibration(ScoredClaims([Claim(0, "a", "true")], [np.ones(1)], [np.ones(1)], None))
+        fit_calibration(ScoredClaims([Claim(0, "a", "true")], [np.ones(1)], [np.ones(1)]))
 
 
 @pytest.fixture

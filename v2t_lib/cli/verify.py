@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from v2t_lib.captions_file import cell, without_password
+from v2t_lib.captions_file import cell, read_pairs, without_password
 from v2t_lib.cli.flags import WrongUsage, add_json, add_model
 from v2t_lib.cli.spark import add_spark, check_spark, say_table
 from v2t_lib.clips.files import shown
@@ -50,25 +50,25 @@ def _details(found) -> str:
     return "; ".join(parts)
 
 
-def _results(captioner, args) -> tuple[int, Iterator]:
-    """How many claims there are, and their results; writes the page of a single one."""
-    from v2t_lib.captions_file import read_pairs
+def _results(captioner, args) -> Iterator:
+    """The claims' results; writes the page of a single one."""
     from v2t_lib.models.verify_pairs import PairResult, verify_pairs
 
     if args.sentence is None:
-        pairs = read_pairs(args.source)
-        return len(pairs), verify_pairs(captioner, pairs)
+        yield from verify_pairs(captioner, read_pairs(args.source))
+        return
     file = without_password(args.source)
     try:
         found = captioner.verify(args.source, args.sentence)
     except (ClipError, SentenceError) as error:
-        return 1, iter([PairResult(file, args.sentence, error=str(error))])
+        yield PairResult(file, args.sentence, error=str(error))
+        return
     found = dataclasses.replace(found, source=file)
     if args.html:
         from v2t_lib.views.evidence_page import save_evidence_page
 
         save_evidence_page(args.html, [found], captioner, args.model.name)
-    return 1, iter([PairResult(file, args.sentence, found)])
+    yield PairResult(file, args.sentence, found)
 
 
 def run(args) -> int:
@@ -84,21 +84,16 @@ def run(args) -> int:
         )
     from v2t_lib.models.saving import load
 
-    captioner, failed = load(args.model), 0
-    count, results = _results(captioner, args)
-    for row in results:
-        if row.error:
-            failed += 1
-            print(f"{cell(shown(row.file))}: {row.error}", file=sys.stderr)
-        elif row.found.unknown and args.json:
-            print(
-                f"{cell(shown(row.file))}: can't tell, as the model doesn't know "
-                f"{', '.join(row.found.unknown)}",
-                file=sys.stderr,
-            )
+    captioner, count, failed = load(args.model), 0, 0
+    for row in _results(captioner, args):
+        count, failed, said = count + 1, failed + bool(row.error), row.error
+        if row.found and row.found.unknown and args.json:
+            said = f"can't tell, as the model doesn't know {', '.join(row.found.unknown)}"
+        if said:
+            print(f"{cell(shown(row.file))}: {said}", file=sys.stderr)
         if args.json:
             print(json.dumps(row.to_dict(), ensure_ascii=False), flush=True)
-        elif not row.error:
+        elif row.found:
             columns = (row.file, row.found.verdict, row.sentence, _details(row.found))
             print("\t".join(map(cell, columns)), flush=True)
     if captioner.verifier.calibration is None:

@@ -1,4 +1,4 @@
-"""How well true sentences are told from false ones: scores of claims about clips, and figures."""
+"""How well a model tells true sentences from false ones: scores of claims, and their figures."""
 
 import dataclasses
 import functools
@@ -36,13 +36,11 @@ class ScoredClaims:
         claims: The claims.
         seeing: For each claim float32 `(words,)`, log-probabilities given the clip.
         blind: The same without a clip.
-        pooled: float32 `(clips, F)`, the clips' `pooled` memories.
     """
 
     claims: list[Claim]
     seeing: list[np.ndarray]
     blind: list[np.ndarray]
-    pooled: np.ndarray
 
     @property
     def lifts(self) -> list[np.ndarray]:
@@ -97,7 +95,7 @@ def score_claims(
     for claim in made:
         of_clip[claim.clip].append(claim.sentence)
     most, pack = max(map(len, of_clip)), captioner.vocabulary.pack
-    seeing, blind, means = [], [], []
+    seeing, blind = [], []
     with Progress(total=len(captions), unit="clip", desc="verify") as progress:
         for first, memory in encoded_batches(captioner, shards, len(captions)):
             texts = of_clip[first : first + BATCH]
@@ -110,9 +108,8 @@ def score_claims(
                 for column, words in enumerate(len(text.split()) for text in of):
                     seeing.append(found.log_probs[row, column, :words])
                     blind.append(unseen[row, column, :words])
-            means.append(pooled(memory)[: len(texts)])
             progress.update(len(texts))
-    return ScoredClaims(made, seeing, blind, np.concatenate(means))
+    return ScoredClaims(made, seeing, blind)
 
 
 def encoded_batches(
@@ -191,13 +188,14 @@ def calibration_error(bins: Sequence[dict]) -> float:
     return float(sum(part["weight"] * abs(part["probability"] - part["share"]) for part in bins))
 
 
-def precision_and_coverage(chosen: np.ndarray, right: np.ndarray, weights: np.ndarray) -> tuple:
+def precision_and_coverage(chosen: np.ndarray, right: np.ndarray) -> tuple:
     """Of the claims that got a verdict the share that is right (precision), and of the right ones
-    the share that got it (recall); None where there are none."""
+    the share that got it (recall); None where there are none. True claims weigh as much as foils.
+    """
     from sklearn.metrics import precision_recall_fscore_support
 
     found = precision_recall_fscore_support(
-        right, chosen, sample_weight=weights, average="binary", zero_division=math.nan
+        right, chosen, sample_weight=balance(right), average="binary", zero_division=math.nan
     )
     return tuple(None if math.isnan(value) else float(value) for value in found[:2])
 

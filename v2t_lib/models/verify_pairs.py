@@ -1,10 +1,7 @@
 """Verifying many pairs of clip and sentence: each clip is decoded and encoded once."""
 
 import dataclasses
-import itertools
 from collections.abc import Iterator, Sequence
-
-import numpy as np
 
 from v2t_lib.captions_file import Pair, without_password
 from v2t_lib.errors import ClipError, SentenceError
@@ -51,61 +48,45 @@ def verify_pairs(
         ModelError: The model has no null memory.
     """
     captioner.require_null_memory()
-    errors = {number: _wrong_with(pair, captioner) for number, pair in enumerate(pairs)}
+    done: dict[int, Verification | str] = {}
     of_source: dict[str, list[int]] = {}
-    for number, error in errors.items():
-        if not error:
-            of_source.setdefault(pairs[number].source, []).append(number)
-
-    def judged(batch: Batch) -> list[list[Verification]]:
-        numbers = [of_source[source] for source in batch.items]
-        rows = [(clip, pairs[n].sentence) for clip, of in enumerate(numbers) for n in of]
-        found = _verified(captioner, batch, rows)
-        return [list(itertools.islice(found, len(of))) for of in numbers]
-
-    def results() -> Iterator[tuple[int, PairResult]]:
-        yield from ((n, _result(pairs[n], error)) for n, error in errors.items() if error)
-        clips = decode_all(list(of_source), captioner.clip_spec, workers)
-        for source, found in over_clips(captioner, clips, judged):
-            numbers = of_source[source]
+    for number, pair in enumerate(pairs):
+        if error := pair.error or _wrong_with(pair.sentence, captioner):
+            done[number] = error
+        else:
+            of_source.setdefault(pair.source, []).append(number)
+    decoded = decode_all(list(of_source), captioner.clip_spec, workers)
+    clips = ((of_source[str(source)], clip) for source, clip in decoded)
+    results = over_clips(captioner, clips, lambda batch: _judged(captioner, batch, pairs))
+    for number, pair in enumerate(pairs):
+        while number not in done:
+            numbers, found = next(results)
             each = [str(found)] * len(numbers) if isinstance(found, ClipError) else found
-            yield from ((n, _result(pairs[n], one)) for n, one in zip(numbers, each, strict=True))
-
-    waiting: dict[int, PairResult] = {}
-    shown = 0
-    for number, result in results():
-        waiting[number] = result
-        while shown in waiting:
-            yield waiting.pop(shown)
-            shown += 1
+            done.update(zip(numbers, each, strict=True))
+        result, file = done.pop(number), without_password(pair.file)
+        if isinstance(result, str):
+            yield PairResult(file, pair.sentence, error=result)
+        else:
+            result = dataclasses.replace(result, source=file, caption=None)
+            yield PairResult(file, pair.sentence, result)
 
 
-def _wrong_with(pair: Pair, captioner: Captioner) -> str:
-    if not pair.error:
-        try:
-            words_of(pair.sentence, captioner.caption_spec)
-        except SentenceError as error:
-            return str(error)
-    return pair.error
+def _wrong_with(sentence: str, captioner: Captioner) -> str:
+    try:
+        words_of(sentence, captioner.caption_spec)
+    except SentenceError as error:
+        return str(error)
+    return ""
 
 
-def _verified(
-    captioner: Captioner, batch: Batch, rows: Sequence[tuple[int, str]]
-) -> Iterator[Verification]:
-    """Yields the verification of each row: a clip's number in the batch, and a sentence."""
+def _judged(captioner: Captioner, batch: Batch, pairs: Sequence[Pair]) -> list[list[Verification]]:
+    """The verifications of each clip's pairs, whose numbers are the batch's items."""
+    rows = [(clip, number) for clip, numbers in enumerate(batch.items) for number in numbers]
+    size = 1 if len(rows) == 1 else BATCH  # a single pair isn't worth filling up
+    found: dict[int, Verification] = {}
     for first in range(0, len(rows), BATCH):
-        some = rows[first : first + BATCH]
-        size = 1 if len(rows) == 1 else BATCH  # a single pair isn't worth filling up
-        clips, sentences = zip(*filled_up(some, size), strict=True)
-        chosen = np.array(clips)
-        parts = (batch.frames[chosen], sentences, batch.seconds[chosen], batch.memory[chosen])
-        yield from captioner.verify_frames(*parts)[: len(some)]
-
-
-def _result(pair: Pair, found: Verification | str) -> PairResult:
-    """A pair's result by its verification, or by what is wrong."""
-    file = without_password(pair.file)
-    if isinstance(found, str):
-        return PairResult(file, pair.sentence, error=found)
-    found = dataclasses.replace(found, source=file, caption=None)
-    return PairResult(file, pair.sentence, found)
+        clips, numbers = map(list, zip(*filled_up(rows[first : first + BATCH], size), strict=True))
+        sentences = [pairs[number].sentence for number in numbers]
+        inputs = batch.frames[clips], sentences, batch.seconds[clips], batch.memory[clips]
+        found |= zip(numbers, captioner.verify_frames(*inputs), strict=True)
+    return [[found[number] for number in numbers] for numbers in batch.items]

@@ -9,17 +9,7 @@ import keras
 import numpy as np
 
 from v2t_lib.errors import DataError
-from v2t_lib.metrics.claims import (
-    ScoredClaims,
-    aurocs,
-    balance,
-    calibration_error,
-    encoded_batches,
-    pooled_memories,
-    precision_and_coverage,
-    reliability,
-    score_claims,
-)
+from v2t_lib.metrics import claims
 from v2t_lib.metrics.foils import FOILS, TRUE
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.compiled import JIT_COMPILE
@@ -92,7 +82,7 @@ def fit_null_memory(
     return memory
 
 
-def fit_calibration(scored: ScoredClaims, seed: int = 0) -> Calibration:
+def fit_calibration(scored: claims.ScoredClaims, seed: int = 0) -> Calibration:
     """Fits probabilities and thresholds, and measures them by cross-validation over clips.
 
     Raises:
@@ -127,7 +117,7 @@ def _thresholds(probabilities: np.ndarray, true: np.ndarray) -> tuple[float | No
 
     With a margin for chance: the lower end of Wilson's 80% interval has to reach it.
     """
-    weights, ends = balance(true), []
+    weights, ends = claims.balance(true), []
     for sign, right in ((-1, true), (1, ~true)):
         order = np.argsort(sign * probabilities, kind="stable")
         share = np.cumsum((weights * right)[order]) / np.cumsum(weights[order])
@@ -144,24 +134,25 @@ def _wilson(share: np.ndarray, count: np.ndarray, z: float = 1.2816) -> np.ndarr
     return (share + z**2 / (2 * count) - spread) / (1 + z**2 / count)
 
 
-def _figures(scored: ScoredClaims, held_out: np.ndarray, fitted: Calibration, seed: int) -> dict:
+def _figures(
+    scored: claims.ScoredClaims, held_out: np.ndarray, fitted: Calibration, seed: int
+) -> dict:
     """What `Calibration.figures` holds."""
     known = ~np.isnan(held_out)
     probabilities, true = held_out[known], scored.true[known]
-    weights = balance(true)
     kinds = np.array([claim.kind for claim in scored.claims])
     lifts = np.array([lifts.mean() for lifts in scored.lifts])
-    bins = reliability(probabilities, true)
+    bins = claims.reliability(probabilities, true)
     given = np.array([fitted.verdict(probability) for probability in probabilities])
     verdicts = {}
     for verdict, right in ((SUPPORTED, true), (REFUTED, ~true)):
-        precision, coverage = precision_and_coverage(given == verdict, right, weights)
+        precision, coverage = claims.precision_and_coverage(given == verdict, right)
         threshold = getattr(fitted, verdict)
         verdicts[verdict] = {"threshold": threshold, "precision": precision, "coverage": coverage}
     return {
         "claims": {kind: int((kinds == kind).sum()) for kind in (TRUE, *FOILS)},
-        "auroc": aurocs(lifts, kinds, scored.clips, seed),
-        "calibration_error": calibration_error(bins),
+        "auroc": claims.aurocs(lifts, kinds, scored.clips, seed),
+        "calibration_error": claims.calibration_error(bins),
         "reliability": bins,
         **verdicts,
     }
@@ -185,11 +176,9 @@ def summary(calibration: Calibration) -> str:
 def caption_log_probs(captioner: Captioner, shards: ShardDataset) -> tuple[float, ...]:
     """Quantiles 0%, 1%, ... 100% of the log-probabilities of the clips' greedy captions."""
     clips = shards.info.clips
-    of_batches = [
-        captioner.search(memory).log_probs.sum(axis=1)
-        for _, memory in encoded_batches(captioner, shards, clips)
-    ]
-    quantiles = np.percentile(np.concatenate(of_batches)[:clips], np.arange(101))
+    memories = (memory for _, memory in claims.encoded_batches(captioner, shards, clips))
+    found = np.concatenate([captioner.search(memory).log_probs.sum(axis=1) for memory in memories])
+    quantiles = np.percentile(found[:clips], np.arange(101))
     return tuple(float(value) for value in quantiles)
 
 
@@ -219,17 +208,17 @@ def calibrate(
     start = time.monotonic()
     held_out = _opened(captioner, shards, cache, fallback)
     home = held_out if training is None else _opened(captioner, training, cache, fallback)
-    known = pooled_memories(captioner, home, FITTED_ON)
+    known = claims.pooled_memories(captioner, home, FITTED_ON)
     captions = [text for of in itertools.islice(home.sentences(), FITTED_ON) for text in of]
     mean_cell = known.mean(axis=0)[: known.shape[1] // 2]
     memory = fit_null_memory(captioner, captions, mean_cell, seed)
     if training is None:
         familiarity = Familiarity.fit(known[::2], known[1::2])
     else:
-        familiarity = Familiarity.fit(known, pooled_memories(captioner, held_out, FITTED_ON))
+        familiarity = Familiarity.fit(known, claims.pooled_memories(captioner, held_out, FITTED_ON))
     captioner.verifier = VerifierState(memory, familiarity=familiarity)
     calibration = dataclasses.replace(
-        fit_calibration(score_claims(captioner, held_out, seed=seed), seed),
+        fit_calibration(claims.score_claims(captioner, held_out, seed=seed), seed),
         caption_log_probs=caption_log_probs(captioner, held_out),
     )
     log.info("%s (%.0f s)", summary(calibration), time.monotonic() - start)
