@@ -84,5 +84,5 @@ def advice(why: str) -> str:
     if any(reason in why for reason in full):
         return "what is finished is kept: make room and run the same command again to continue"
     if any(reason in why for reason in closed):
-        return "name a place that may be written to"
+        return "name a folder that can be written"
     return "correct that and run the same command again"

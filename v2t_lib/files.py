@@ -74,7 +74,9 @@ def locked(folder: str | Path, wait: bool = True) -> Iterator[None]:
     except PermissionError as error:
         raise disk_error(path, error.strerror) from None
     except (OSError, NotImplementedError) as error:
-        warn_once(f"{folder}: no lock can be had here ({error}); start nothing else that writes it")
+        warn_once(
+            f"{folder}: the file system has no locks ({error}); run nothing else that writes it"
+        )
     try:
         yield
     finally:

@@ -42,7 +42,7 @@ def failing(monkeypatch):
 
 SYSTEM = (
     (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "No space left on device; what is fini"),
-    (OSError(errno.EROFS, os.strerror(errno.EROFS), "/ro/x.tmp"), "write /ro/x. .*name a place"),
+    (OSError(errno.EROFS, os.strerror(errno.EROFS), "/ro/x.tmp"), "write /ro/x. .*name a folder"),
     (IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), "a", None, "b"), "write b. "),
     (ModuleNotFoundError("No module named 'torch'", name="torch"), "KERAS_BACKEND, which is torch"),
     (MemoryError(), "enough memory. Received: less"),

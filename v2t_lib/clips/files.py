@@ -1,4 +1,4 @@
-"""Clips in files and folders: which there are, and reading one, or what it lacks."""
+"""Finds clips in folders and lists, and reads their files."""
 
 import mmap
 import os
@@ -51,9 +51,9 @@ def folder_clips(folder: str | Path) -> list[str]:
         what = "a file" if os.path.exists(folder) else "nothing of that name"
         raise DataError(f"expected a folder of clips at {folder}. Received: {what}")
     found = []
-    for place, folders, files in os.walk(folder, onerror=_refuse):
+    for current, folders, files in os.walk(folder, onerror=_refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        below = os.path.relpath(place, folder)
+        below = os.path.relpath(current, folder)
         found += [
             os.path.normpath(os.path.join(below, name))
             for name in files
@@ -116,7 +116,7 @@ def _open_at_once(path: str, flags: int) -> int:
     return descriptor
 
 
-#: What a source that is no file may be meant as.
+#: Likely mistakes where a source is no file.
 _MEANT = (
     ("data:", "data: URLs are not read; save it to a file"),
     ("(.*/)?file:/", "file: URLs are not read; write the path alone"),
@@ -134,7 +134,7 @@ def shown(source: str) -> str:
 
 
 def _hint(source: str) -> str:
-    """What may be meant by a path where there is no file, after "; "; "" if nothing is likely."""
+    """The likely mistake in a path without a file, after "; "; "" where none is known."""
     if os.path.isdir(os.path.dirname(source) or "."):
         found = _neighbour(Path(source))
     else:

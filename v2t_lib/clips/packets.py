@@ -34,7 +34,7 @@ _RATE = 25
 
 
 def open_video(kind: str, data: bytes | mmap.mmap) -> "InputContainer":
-    """Opens a video of a kind that `sniff` tells.
+    """Opens a video; `kind` is what `sniff` returns.
 
     Raises:
         ClipError: `corrupt`.
@@ -115,7 +115,7 @@ def find_alpha(container: "InputContainer", colour: "VideoStream") -> int | None
 
 
 class Packet(NamedTuple):
-    """The facts of a packet: times in the stream's unit, and flags."""
+    """A packet's times in the stream's unit, and flags."""
 
     pts: int | None
     dts: int | None
@@ -128,7 +128,7 @@ class Packets:
     """The packets of one stream that hold data, and the frames that they become.
 
     A frame is recognised by its key, which is the time stamp of its packet. AVI has no time stamps,
-    and those that FFmpeg makes up don't fit the frames; there the key is the frame's number.
+    and those that FFmpeg makes up don't fit the frames, so the key is the frame's number.
 
     Args:
         kind: "mov", "matroska" or "avi".

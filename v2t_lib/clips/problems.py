@@ -1,4 +1,4 @@
-"""What makes a file no clip: another format, too large, a notice in place of a removed clip.
+"""Reasons to refuse a file: another format, too large, a notice that the clip was removed.
 
 Headers are checked before anything of the size that they state is allocated.
 """

@@ -162,8 +162,8 @@ class Video:
                 if packet is None:
                     break  # Only frames that the decoder held back are lost.
                 raise _SeekError if skipped else FrameError(number, error) from None
-            for place, frame in enumerate(frames):
-                key = frame.pts if self._stamped else number - self._delay + place
+            for index, frame in enumerate(frames):
+                key = frame.pts if self._stamped else number - self._delay + index
                 if landing is not None:
                     if key != self._packets.stamps[landing] or not frame.key_frame:
                         raise _SeekError
