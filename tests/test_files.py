@@ -76,4 +76,4 @@ def test_where_there_are_no_locks_work_goes_on(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("fcntl.flock", refuse)
     with locked(tmp_path):
         pass
-    assert "the file system has no locks" in capsys.readouterr().err
+    assert "no locks on this file system" in capsys.readouterr().err

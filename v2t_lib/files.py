@@ -75,7 +75,7 @@ def locked(folder: str | Path, wait: bool = True) -> Iterator[None]:
         raise disk_error(path, error.strerror) from None
     except (OSError, NotImplementedError) as error:
         warn_once(
-            f"{folder}: the file system has no locks ({error}); run nothing else that writes it"
+            f"{folder}: no locks on this file system ({error}); run nothing else that writes it"
         )
     try:
         yield
