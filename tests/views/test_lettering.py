@@ -8,7 +8,6 @@ from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
 
 from v2t_lib.models.caption import Caption
-from v2t_lib.views import lettering
 from v2t_lib.views.animation import side_by_side
 from v2t_lib.views.inspector import cards
 from v2t_lib.views.lettering import font_for, right_to_left
@@ -25,11 +24,9 @@ def picture(word, font=None):
 @pytest.fixture
 def fresh():
     """Fonts are looked for anew, before and after."""
-    for found in (font_for, lettering._path_for):
-        found.cache_clear()
+    font_for.cache_clear()
     yield
-    for found in (font_for, lettering._path_for):
-        found.cache_clear()
+    font_for.cache_clear()
 
 
 def test_letters_that_matplotlibs_font_has_are_no_boxes():
@@ -58,7 +55,6 @@ def test_other_letters_come_from_a_font_of_the_machine(monkeypatch, tmp_path):
     assert font_for(letter, 15).path == str(FONTS / "STIXNonUni.ttf")
     assert font_for("a", 15).path == str(FONTS / "DejaVuSans.ttf")
     font_for.cache_clear()
-    lettering._path_for.cache_clear()
     machine_has()
     assert font_for(letter, 15).path == str(FONTS / "DejaVuSans.ttf")  # as a box
 

@@ -41,12 +41,17 @@ def save_evidence_page(
         captioner: The model that judged them; its calibration and limits are told.
         model: The model's name.
     """
+    # When the first and the last frame that the model saw lie in their clips.
+    seconds = np.array([caption_of(found).seconds[[0, -1]] for found in claims])  # (claims,2)
     write_page(
         path,
         "evidence.html",
         title="Does the clip support the claim?",
         claims=[_claim(found, captioner) for found in claims],
-        limits=_limits(claims, captioner),
+        spec=captioner.clip_spec,
+        words=len(captioner.vocabulary),
+        span=(seconds.min(), seconds.max()) if claims else (),
+        judges_clips=all(found.unlike_training is not None for found in claims),
         model=_about(captioner, model),
         rows=[found.to_dict() for found in claims],
         cards=cards(claims, [found.source for found in claims]),
@@ -119,24 +124,6 @@ def _picture(caption: Caption, frame: int, attention: np.ndarray | None, width: 
         step = cell_of(np.array([frame]), len(caption.frames), len(attention))
         pictures = heated(pictures, attention[step], caption.cell_shift)
     return data_url(encoded(pictures[0], "jpeg", quality=88), "jpeg")
-
-
-def _limits(claims: Sequence[Verification], captioner: Captioner) -> list[str]:
-    """What the model can't know."""
-    spec = captioner.clip_spec
-    seconds = np.array([caption_of(found).seconds[[0, -1]] for found in claims])  # (claims,2)
-    span = f", from {seconds.min():.2f} to {seconds.max():.2f} s" if len(seconds) else ""
-    limits = [
-        f"It saw {spec.frames} frames of {spec.width} × {spec.height} pixels{span}, without sound: "
-        "what happens between them, or is too small, it can't have seen.",
-        f"It knows {len(captioner.vocabulary):,} words and what things look like, not who or where "
-        "somebody is, when or why something happened: names, places and dates it can't check.",
-        "A supported claim may leave out what matters. The verdict is an estimate, no "
-        "proof: watch the clip at the second given.",
-    ]
-    if any(found.unlike_training is None for found in claims):
-        limits.append("It can't tell whether the clip is like those it was trained on.")
-    return limits
 
 
 def _about(captioner: Captioner, model: str) -> str:

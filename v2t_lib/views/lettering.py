@@ -18,18 +18,15 @@ def font_for(word: str, size: int) -> ImageFont.FreeTypeFont:
         word: What will be drawn.
         size: Height of the letters, in pixels.
     """
-    return ImageFont.truetype(_path_for(frozenset(map(ord, word))), size)
+    letters = {ord(letter) for letter in word}
+    path = next((path for path in _paths() if letters <= _letters(path)), _default())
+    return ImageFont.truetype(path, size)
 
 
 def right_to_left(words: Sequence[str]) -> bool:
     """Whether a caption reads from right to left: its first letter is Arabic or Hebrew, say."""
     kinds = (unicodedata.bidirectional(letter) for word in words for letter in word)
     return next((kind for kind in kinds if kind in ("L", "R", "AL")), "L") != "L"
-
-
-@functools.lru_cache(maxsize=256)
-def _path_for(letters: frozenset[int]) -> str:
-    return next((path for path in _paths() if _has(path, letters)), _default())
 
 
 def _default() -> str:
@@ -48,16 +45,13 @@ def _paths() -> Iterator[str]:
             yield entry.fname
 
 
-def _has(path: str, letters: frozenset[int]) -> bool:
-    try:
-        ImageFont.truetype(path, 15)  # fails for fonts of pictures, such as emoji
-        return letters <= _letters(path)
-    except (OSError, RuntimeError):  # removed since, or damaged
-        return False
-
-
 @functools.lru_cache(maxsize=32)
 def _letters(path: str) -> frozenset[int]:
+    """The letters of a font; none if it is damaged, removed since, or of pictures, as emoji are."""
     from matplotlib.ft2font import FT2Font
 
-    return frozenset(FT2Font(path).get_charmap())
+    try:
+        ImageFont.truetype(path, 15)
+        return frozenset(FT2Font(path).get_charmap())
+    except (OSError, RuntimeError):
+        return frozenset()
