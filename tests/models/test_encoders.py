@@ -320,7 +320,7 @@ def test_an_encoder_from_outside_the_package_is_one_class(monkeypatch, tmp_path)
     encoder = encoders.get("mine", width=5)
     assert encoders.recipe_of(encoder) == ("mine", {"width": 5})
     found = encoders.cost(encoder, tiny.CLIP)
-    assert (found.grid, found.memory_size) == ((2, 4, 4), 5)
+    assert (found["grid"], found["memory_size"]) == ((2, 4, 4), 5)
     captioner = Captioner(tiny.CLIP, tiny.CAPTION, tiny.VOCABULARY, encoder, tiny.DECODER)
     save(captioner, tmp_path / "m.keras")
     assert type(load(tmp_path / "m.keras").encoder) is MyEncoder

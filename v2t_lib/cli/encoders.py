@@ -1,10 +1,10 @@
 """List the encoders and what each costs. Memory and parameters are computed from the layers, which
 takes some seconds; nothing is downloaded."""
 
-import dataclasses
 import json
 
 from v2t_lib.cli.flags import add_clip_size, add_json, clip_spec
+from v2t_lib.errors import ModelError
 
 
 def add_arguments(parser):
@@ -16,30 +16,31 @@ def run(args) -> int:
     from v2t_lib.models.encoders import registry as encoders
     from v2t_lib.progress import Progress
 
-    spec, names = clip_spec(args), list(encoders.ENCODERS)
-    about = {name: encoders.ENCODERS[name].__doc__.split("\n\n")[0] for name in names}
-    options = {name: encoders.options(encoders.ENCODERS[name]) for name in names}
-    found = encoders.costs(Progress(names, unit="encoder", leave=False), spec)
+    spec, rows = clip_spec(args), {}
+    for name in Progress(list(encoders.ENCODERS), unit="encoder", leave=False):
+        cls = encoders.ENCODERS[name]
+        try:
+            row = encoders.cost(encoders.get(name), spec)
+        except ModelError as error:
+            row = {"missing": str(error)}
+        about = {"help": cls.__doc__.split("\n\n")[0]}
+        rows[name] = about | row | {"options": encoders.options(cls)}
     if args.json:
-        rows = {}
-        for name, cost in found.items():
-            row = {"missing": cost} if isinstance(cost, str) else dataclasses.asdict(cost)
-            rows[name] = {"help": about[name], **row, "options": options[name]}
         print(json.dumps(rows))
         return 0
     print(f"{'encoder':20s} {'memory':>16s} {'parameters':>11s} {'features kB':>12s}")
-    for name, cost in found.items():
-        print(f"{name:20s} {cost if isinstance(cost, str) else _columns(cost)}")
+    for name, row in rows.items():
+        print(f"{name:20s} {row.get('missing') or _columns(row)}")
     print(
         f"for one clip of {spec.frames} frames of {spec.height}x{spec.width}. features: what a "
         "frozen network's take on disk; with components=256 a byte for each cell and component"
     )
-    for name in names:
-        print(f"{name}: {about[name]} Options: {', '.join(options[name])}")
+    for name, row in rows.items():
+        print(f"{name}: {row['help']} Options: {', '.join(row['options'])}")
     return 0
 
 
-def _columns(cost) -> str:
-    memory = f"{'x'.join(map(str, cost.grid))} x {cost.memory_size}"
-    kept = "-" if cost.feature_bytes is None else f"{cost.feature_bytes / 1000:,.0f}"
-    return f"{memory:>16s} {cost.parameters:11,d} {kept:>12s}"
+def _columns(row: dict) -> str:
+    memory = f"{'x'.join(map(str, row['grid']))} x {row['memory_size']}"
+    kept = "-" if row["feature_bytes"] is None else f"{row['feature_bytes'] / 1000:,.0f}"
+    return f"{memory:>16s} {row['parameters']:11,d} {kept:>12s}"

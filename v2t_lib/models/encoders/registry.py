@@ -1,8 +1,6 @@
 """The encoder registry: Keras layers by the name that `v2t train --encoder` takes."""
 
-import dataclasses
 import inspect
-from collections.abc import Iterable
 
 import keras
 from keras import layers
@@ -101,38 +99,18 @@ def recipe_of(encoder: layers.Layer) -> tuple[str, dict]:
     return name, {option: config[option] for option in options(type(encoder)) if option in config}
 
 
-@dataclasses.dataclass(frozen=True)
-class Cost:
-    """An encoder's output and size for one clip.
+def cost(encoder: layers.Layer, spec: ClipSpec) -> dict:
+    """What `encoder` makes of a clip of `spec`, and what that takes; builds the encoder.
 
-    Attributes:
-        grid: `(T', h', w')`, the memory's cells.
-        memory_size: `D`, the size of a cell.
-        parameters: How many weights the encoder has.
-        feature_bytes: What a clip's features take on disk where the image network is frozen; None
-            for an encoder without one.
+    Returns:
+        `grid` `(T', h', w')`, `memory_size` `D`, `parameters`, and `feature_bytes`: what the
+        features of a frozen image network take on disk, a clip; None for other encoders.
     """
-
-    grid: tuple[int, int, int]
-    memory_size: int
-    parameters: int
-    feature_bytes: int | None = None
-
-
-def cost(encoder: layers.Layer, spec: ClipSpec) -> Cost:
-    """What `encoder` makes of a clip of `spec`, and what that takes; builds the encoder."""
     if not encoder.built:
         encoder.build((None, *spec.shape))
-    kept = getattr(encoder, "feature_bytes", None)
-    return Cost(encoder.grid(spec), encoder.memory_size, encoder.count_params(), kept)
-
-
-def costs(names: Iterable[str], spec: ClipSpec) -> dict[str, Cost | str]:
-    """The cost of each encoder by its name; in its place what is missing, where something is."""
-    found: dict[str, Cost | str] = {}
-    for name in names:
-        try:
-            found[name] = cost(get(name), spec)
-        except ModelError as error:
-            found[name] = str(error)
-    return found
+    return {
+        "grid": encoder.grid(spec),
+        "memory_size": encoder.memory_size,
+        "parameters": encoder.count_params(),
+        "feature_bytes": getattr(encoder, "feature_bytes", None),
+    }
