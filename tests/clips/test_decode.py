@@ -94,14 +94,6 @@ def test_an_array_is_a_clip_too():
     assert decode_clip(np.zeros_like(frames), SPEC).frames.max() == 0
 
 
-def test_samples_of_one_frame_alone_are_right():
-    data = CLIPS["frames-1000"]
-    every = [frame for frame, _ in iter_frames(data)]
-    clip = decode_clip(data, ClipSpec(frames=50, height=6, width=8))
-    numbers, _ = sample_times([seconds for _, seconds in iter_frames(data)], 50)
-    np.testing.assert_array_equal(clip.frames, np.stack([every[n] for n in numbers]))
-
-
 @pytest.mark.parametrize(
     ("data", "kind", "says"),
     [

@@ -84,32 +84,6 @@ def test_what_comes_before_a_packet_that_does_not_decode_counts(monkeypatch):
         np.testing.assert_array_equal(np.asarray(picture), whole[number])
 
 
-@pytest.mark.parametrize("part", ["decoder's end", "conversion"])
-def test_no_other_exception_escapes(part, monkeypatch):
-    source = Video("mov", video("mp4-h264"))
-
-    class Failing:
-        flush_buffers = staticmethod(source._context.flush_buffers)
-
-        @staticmethod
-        def decode(packet, decode=source._context.decode):
-            if packet is None:
-                raise MemoryError("no more")
-            return decode(packet)
-
-    def convert(*_, **__):
-        raise ValueError("no such pixels")
-
-    if part == "conversion":
-        monkeypatch.setattr(source._picture, "_reformat", convert)
-        with pytest.raises(ClipError, match="corrupt: expected a known pixel format"):
-            list(source.render([0]))
-    else:
-        # The last frames, which the decoder holds back, are those before them.
-        monkeypatch.setattr(source, "_context", Failing)
-        assert len(list(source.render(range(12)))) == 12
-
-
 def test_a_cut_video_shows_what_it_has():
     data = video("avi-mjpeg")
     clip = decode_clip(data[: len(data) * 2 // 3], SPEC)

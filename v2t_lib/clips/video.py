@@ -43,6 +43,8 @@ class Video:
 
     Attributes:
         size: Width and height in pixels.
+        durations: Seconds that each frame shows.
+        fault: Why the file ends early, where it is cut off; else empty.
 
     Raises:
         ClipError: `not-a-clip` where there is no video stream, `corrupt`, `too-big`.
@@ -64,6 +66,7 @@ class Video:
     def _set_times(self) -> None:
         self._delay = 0 if self._stamped else self._reorder_delay()
         self._packets.set_times(None if self._stamped else self._delay)
+        self.durations, self.fault = self._packets.durations, self._packets.fault
 
     def _reorder_delay(self) -> int:
         """How many packets more than its own the decoder needs before it returns a frame."""
@@ -73,16 +76,6 @@ class Video:
                 if self._context.decode(packet):
                     return number
         return 0
-
-    @property
-    def durations(self) -> list[float]:
-        """Seconds that each frame shows."""
-        return self._packets.durations
-
-    @property
-    def fault(self) -> str:
-        """Why the file ends early, where it is cut off; else empty."""
-        return self._packets.fault
 
     def cut_at(self, error: FrameError) -> "Video":
         """The video that ends before a packet that doesn't decode."""
