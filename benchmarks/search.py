@@ -20,9 +20,8 @@ import numpy as np
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.saving import load
 from v2t_lib.models.word_lifts import WordLifts
-from v2t_lib.search.index import quantised
-from v2t_lib.search.query import GROUPS, first_stage
-from v2t_lib.search.store import IndexedClip, Store
+from v2t_lib.search import CHUNK, GROUPS, first_stage, in_8_bits, write_chunk
+from v2t_lib.search import load as load_index
 from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.text.vocabulary import sentence, tokenise
 from v2t_lib.training.feature_cache import cached_features
@@ -51,7 +50,7 @@ def read(captioner: Captioner, shards: ShardDataset) -> tuple[np.ndarray, np.nda
     """Each clip's inputs, word lifts and first caption, of those that have a word."""
     model, inputs, lifts, captions = WordLifts(captioner), [], [], []
     for batch, texts in shards.clip_batches(BATCH):
-        lifts.append(quantised(model(filled(batch)))[: len(texts)])
+        lifts.append(in_8_bits(model(filled(batch)))[: len(texts)])
         inputs.append(batch)
         captions += [judgeable(captioner, of_clip[0]) for of_clip in texts]
     kept = [number for number, caption in enumerate(captions) if caption]
@@ -95,20 +94,21 @@ def line(name: str, ranks: np.ndarray, clips: int) -> str:
 
 def time_many(captioner: Captioner, lifts: np.ndarray, query: str) -> str:
     """Seconds that the first stage takes among `MANY` clips, from the disk and once read."""
-    rows = [
-        IndexedClip(f"{n}.gif", (0, 0), "", np.zeros(8), np.zeros(1536, np.uint8),
-                    lifts[n % len(lifts)])
-        for n in range(MANY)
-    ]  # fmt: skip
+    names = [f"{n}.gif" for n in range(MANY)]
+    states = {name: [0, 0] for name in names}
     with tempfile.TemporaryDirectory() as folder:
-        store = Store(Path(folder) / "index", "model")
-        store.add(rows)
+        for first in range(0, MANY, CHUNK):
+            part = range(first, min(first + CHUNK, MANY))
+            files = [(names[n], [0, 0], "") for n in part]
+            rows = [(np.zeros(8), np.zeros(1536, np.uint8), lifts[n % len(lifts)], np.empty(0))
+                    for n in part]  # fmt: skip
+            write_chunk(Path(folder) / f"{first // CHUNK:05}.npz", files, rows)
         start = time.perf_counter()
-        clips = store.searchable()
+        index = load_index(folder, Path(folder), states)
         read_in, start = time.perf_counter() - start, time.perf_counter()
-        np.argsort(-first_stage(captioner, clips.lifts, query), kind="stable")
-        searched, size = time.perf_counter() - start, store.path.stat().st_size
-        store.close()
+        np.argsort(-first_stage(captioner, index.lifts, query), kind="stable")
+        searched = time.perf_counter() - start
+        size = sum(path.stat().st_size for path in Path(folder).iterdir())
     return (
         f"{MANY:,} clips: {read_in:.2f} s to read the index ({size / 1e6:.0f} MB without features) "
         f"and {1000 * searched:.0f} ms for the first stage (limit 1 s together)"

@@ -52,17 +52,18 @@ def test_an_empty_folder_is_refused_before_the_model_is_read(tmp_path, capsys):
 
 
 def test_what_was_captioned_before_ctrl_c_is_kept(model, tmp_path, monkeypatch, capsys):
-    from v2t_lib.models.captioner import Captioner
+    from v2t_lib.models import over_clips
 
     for number in range(2):
         write_gif(tmp_path / f"{number}.gif", number)
 
-    def stopped(self, source, beam, caption=Captioner.caption):
-        if source.endswith("1.gif"):
+    def stopped(captioner, pairs, size, encoded=over_clips._encoded):
+        if pairs[0][0].endswith("1.gif"):
             raise KeyboardInterrupt
-        return caption(self, source, beam)
+        return encoded(captioner, pairs, size)
 
-    monkeypatch.setattr(Captioner, "caption", stopped)
+    monkeypatch.setattr(over_clips, "_encoded", stopped)
+    monkeypatch.setattr(over_clips, "BATCH", 1)
     table = tmp_path / "out.csv"
     assert main(["caption", str(tmp_path), "--model", model, "--table", str(table)]) == 1
     assert len(table.read_text(encoding="utf-8-sig").splitlines()) == 2

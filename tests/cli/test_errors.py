@@ -152,7 +152,7 @@ def test_a_password_is_used_and_never_printed(flags, model, tmp_path, monkeypatc
             raise ClipError("gone", "expected a clip. Received: HTTP 404")
         return (tmp_path / "a.gif").read_bytes()
 
-    for module in ("models.captioner", "cli.inspect"):
+    for module in ("fetching.download", "cli.inspect"):
         monkeypatch.setattr(f"v2t_lib.{module}.read_source", read_source)
     urls = [f"http://me:secret@host/{name}.gif" for name in "ab"]
     assert main(["caption", "--model", str(model), *flags, *urls]) == 1

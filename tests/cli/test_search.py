@@ -32,13 +32,14 @@ def test_a_folder_is_searched(model, tmp_path, capsys):
     printed = capsys.readouterr()
     rows = list(map(json.loads, printed.out.splitlines()))
     assert len(rows) == 2 and rows[0]["score"] >= rows[1]["score"]
-    assert rows[0].keys() == {"file", "sentence", "score", "probability", "verdict", "frame",
-                              "seconds", "words", "unlike_training", "near_duplicates"}  # fmt: skip
+    assert rows[0].keys() == {"file", "sentence", "score", "match", "probability", "verdict",
+                              "frame", "seconds", "words", "unlike_training",
+                              "near_duplicates"}  # fmt: skip
     named = {row["file"] for row in rows} | {n for row in rows for n in row["near_duplicates"]}
     assert named == {str(clips / name) for name in ("a.gif", "b.gif", "copy.gif")}
     assert "doesn't know zebra" in printed.err and "bad.gif: corrupt" in printed.err
     assert "1 clip of the folder can't be searched" in printed.err
-    assert (clips / ".v2t-search.sqlite").is_file()
+    assert (clips / ".v2t-search").is_dir()
 
     assert main(["search", *arguments, "--top", "1"]) == 0
     printed = capsys.readouterr()
@@ -59,4 +60,4 @@ def test_what_cannot_be_searched_says_so_and_makes_no_index(model, tmp_path, cap
     assert "add it with `v2t calibrate MODEL SHARDS`" in capsys.readouterr().err
     assert main(["search", str(tmp_path), "zebra", "--model", model]) == 1
     assert "a word that the model knows" in capsys.readouterr().err
-    assert not list(tmp_path.rglob("*.sqlite"))
+    assert not list(tmp_path.rglob(".v2t-search"))

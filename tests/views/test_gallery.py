@@ -11,7 +11,7 @@ from helpers.pages import Parsed
 from v2t_lib.clips.decode import Clip
 from v2t_lib.models.verification import Verification, WordSupport
 from v2t_lib.models.verifier import Calibration, VerifierState
-from v2t_lib.search.query import Match
+from v2t_lib.search import Match
 from v2t_lib.views.gallery import save_found
 from v2t_lib.views.review import COLUMNS, Review
 

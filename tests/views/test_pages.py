@@ -13,7 +13,7 @@ from helpers.pages import Parsed, in_the_frame, opened
 
 from v2t_lib.captions_file import Record
 from v2t_lib.clips.decode import Clip
-from v2t_lib.search.query import Match
+from v2t_lib.search import Match
 from v2t_lib.views.dataset_browser import Entry
 from v2t_lib.views.evidence_page import save_evidence_page
 from v2t_lib.views.gallery import clip_picture, save_found

@@ -12,7 +12,7 @@ from v2t_lib.captions_file import cell, is_url, without_password
 from v2t_lib.cli.flags import add_json, add_model, share
 from v2t_lib.cli.spark import add_spark, check_spark, say_table
 from v2t_lib.clips.files import clips_in, shown
-from v2t_lib.errors import ModelError, V2TError
+from v2t_lib.errors import ClipError, ModelError
 from v2t_lib.progress import log
 
 
@@ -84,6 +84,7 @@ def run(args) -> int:
         options = (args.files, args.model, args.beam, args.out, args.parquet)
         rows, failed = caption_clips(args.spark, *options)
         return say_table(args, "captions", rows, failed, "clips gave no caption")
+    from v2t_lib.models.over_clips import captions
     from v2t_lib.models.saving import load
     from v2t_lib.views.review import Review
 
@@ -93,14 +94,12 @@ def run(args) -> int:
     least = _least_log_prob(captioner, args.abstain)
     review = Review(captioner, args.hedge, pictures=args.html is not None, place=folder)
     try:
-        for source in files:
+        for source, caption in captions(captioner, files, args.beam):
             file = without_password(source)
-            try:
-                caption = captioner.caption(source, beam=args.beam)
-            except V2TError as error:
+            if isinstance(caption, ClipError):
                 failed += 1
-                _print_error(file, str(error), args.json)
-                review.add_error(file, str(error))
+                _print_error(file, str(caption), args.json)
+                review.add_error(file, str(caption))
                 continue
             doubt = _doubt(caption, least)
             if doubt:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from v2t_lib.captions_file import cell
 from v2t_lib.cli.flags import add_json, add_model, number
-from v2t_lib.clips.files import folder_clips, shown
+from v2t_lib.clips.files import folder_clips
 from v2t_lib.progress import log
 
 
@@ -22,8 +22,8 @@ def add_arguments(parser):
     add_model(parser)
     text = "how many clips to find, near-duplicates not counted (default: 10)"
     add("--top", type=number(1), default=10, metavar="N", help=text)
-    text = "where the index is kept (default: .v2t-search.sqlite in FOLDER)"
-    add("--index", type=Path, metavar="FILE", help=text)
+    text = "the folder that the index is kept in (default: .v2t-search in FOLDER)"
+    add("--index", type=Path, metavar="DIR", help=text)
     add("--html", type=Path, metavar="page.html", help="write a page that shows the clips")
     add_json(parser)
 
@@ -51,34 +51,21 @@ def _print(folder: str, match, as_json: bool) -> None:
         print(f"\t{cell(other)}\tnearly the same", flush=True)
 
 
-def _report(failed: dict[str, str], before: dict[str, str]) -> None:
-    """Names the clips that failed now, and counts them all."""
-    for file, error in failed.items():
-        if before.get(file) != error:
-            print(f"{cell(shown(file))}: {error}", file=sys.stderr)
-    if failed:
-        what = "clip" if len(failed) == 1 else "clips"
-        print(f"{len(failed)} {what} of the folder can't be searched", file=sys.stderr)
-
-
 def run(args) -> int:
     from v2t_lib.models.saving import load
-    from v2t_lib.search.index import INDEX_FILE, open_index, update
-    from v2t_lib.search.query import known_words, search
+    from v2t_lib.search import known_words, open_index, search
     from v2t_lib.views.gallery import save_found
 
-    folder_clips(args.folder)  # refuses what is no folder of clips, before an index is made in it
+    folder_clips(args.folder)  # refuses what is no folder of clips, before the model is loaded
     captioner = load(args.model)
     _, unknown = known_words(captioner, args.sentence)
     if unknown:
         log.warning("the model doesn't know %s: searched without", ", ".join(unknown))
-    store = open_index(captioner, args.index or Path(args.folder) / INDEX_FILE)
-    try:
-        before = store.errors()
-        _report(update(captioner, args.folder, store), before)
-        matches = search(captioner, args.folder, store, args.sentence, args.top)
-    finally:
-        store.close()
+    index = open_index(captioner, args.folder, args.index)
+    if index.errors:
+        clips = "clip" if len(index.errors) == 1 else "clips"
+        print(f"{len(index.errors)} {clips} of the folder can't be searched", file=sys.stderr)
+    matches = search(captioner, index, args.sentence, args.top)
     for match in matches:
         _print(args.folder, match, args.json)
     if args.html and matches:

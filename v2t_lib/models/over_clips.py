@@ -7,13 +7,14 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from v2t_lib.clips.decode import Clip
 from v2t_lib.errors import ClipError
 from v2t_lib.fetching.download import decode_source
+from v2t_lib.models.caption import Caption
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.compiled import filled_up
 from v2t_lib.shards.workers import Workers
@@ -23,6 +24,7 @@ from v2t_lib.specs import ClipSpec
 BATCH = 32
 #: From this many clips on worker processes save more time than they take to start.
 WORTH_WORKERS = 8
+Source = TypeVar("Source", bound=str | Path)
 
 
 class Frames(Protocol):
@@ -55,8 +57,8 @@ class Batch:
 
 
 def decode_all(
-    sources: Sequence[str | Path], spec: ClipSpec, workers: int | None = None
-) -> Iterator[tuple[str | Path, Clip | ClipError]]:
+    sources: Sequence[Source], spec: ClipSpec, workers: int | None = None
+) -> Iterator[tuple[Source, Clip | ClipError]]:
     """Yields every source, a path or URL, with its decoded clip or the error, in order.
 
     Args:
@@ -79,6 +81,17 @@ def decode_all(
             decoded = itertools.starmap(decode_source, jobs)
         for source, clip in zip(sources, decoded, strict=True):
             yield source, clip if isinstance(clip, Clip) else ClipError(*clip)
+
+
+def captions(
+    captioner: Captioner, sources: Sequence[Source], beam: int = 1, workers: int | None = None
+) -> Iterator[tuple[Source, Caption | ClipError]]:
+    """Yields every source with its caption or the error, in order; arguments as of `decode_all`."""
+
+    def work(batch: Batch) -> list[Caption]:
+        return captioner.caption_frames(batch.frames, beam, batch.seconds, batch.memory)
+
+    return over_clips(captioner, decode_all(sources, captioner.clip_spec, workers), work)
 
 
 def over_clips(

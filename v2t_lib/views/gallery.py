@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from v2t_lib.clips.decode import Clip
-from v2t_lib.search.query import Match
+from v2t_lib.search import Match
 from v2t_lib.views.animation import animated, frame_durations
 from v2t_lib.views.claim_marks import marks
 from v2t_lib.views.heatmap import enlarge

@@ -1,0 +1,283 @@
+"""An index follows its folder, a search ranks as verification does, copies are one result."""
+
+import io
+import os
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from helpers import tiny
+from helpers.clips import write_gif
+from helpers.runs import Killed
+from PIL import Image
+
+from v2t_lib import search as module
+from v2t_lib.errors import DataError, ModelError, SentenceError
+from v2t_lib.fetching import download
+from v2t_lib.models import over_clips
+from v2t_lib.models.captioner import Captioner
+from v2t_lib.models.encoders import registry as encoders
+from v2t_lib.models.verifier import VerifierState
+from v2t_lib.search import SIDE, near_duplicates, open_index, search, thumbprint
+
+pytestmark = pytest.mark.usefixtures("eager", "in_this_process")
+
+
+@pytest.fixture(autouse=True)
+def decoded(monkeypatch):
+    """The clips that were decoded since; they are encoded and kept two at a time."""
+    paths = []
+
+    def decode(path, spec, whole=download.decode_source):
+        paths.append(path)
+        return whole(path, spec)
+
+    monkeypatch.setattr(over_clips, "decode_source", decode)
+    monkeypatch.setattr(over_clips, "BATCH", 2)
+    monkeypatch.setattr(module, "BATCH", 2)
+    monkeypatch.setattr(module, "CHUNK", 2)
+    return paths
+
+
+def with_null_memory(captioner):
+    captioner.verifier = VerifierState(tiny.null_memory(captioner))
+    return captioner
+
+
+@pytest.fixture
+def captioner():
+    return with_null_memory(tiny.captioner())
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Four clips and one that is none, in two folders."""
+    place = tmp_path / "clips"
+    (place / "more").mkdir(parents=True)
+    for number, name in enumerate(("a.gif", "b.GIF", "more/c.gif", "more/d.gif")):
+        write_gif(place / name, number)
+    (place / "bad.mp4").write_text("<html>")
+    return place
+
+
+def test_an_index_follows_its_folder(captioner, folder, decoded):
+    before = open_index(captioner, folder)
+    assert list(before.errors) == ["bad.mp4"] and before.errors["bad.mp4"].startswith("not-a-clip:")
+    assert before.files == ["a.gif", "b.GIF", "more/c.gif", "more/d.gif"] and len(decoded) == 5
+    again = open_index(captioner, folder)
+    assert (again.files, again.errors, len(decoded)) == (before.files, before.errors, 5)
+    write_gif(folder / "a.gif", 9, count=6)
+    (folder / "more/d.gif").unlink()
+    shutil.copy(folder / "a.gif", folder / "bad.mp4")  # mended: its name doesn't matter
+    after = open_index(captioner, folder)
+    assert sorted(after.files) == ["a.gif", "b.GIF", "bad.mp4", "more/c.gif"] and not after.errors
+    new = [os.path.relpath(path, folder) for path in decoded[5:]]
+    assert {"a.gif", "bad.mp4"} <= {*new} and "d.gif" not in "".join(new)
+    for name, same in (("a.gif", False), ("b.GIF", True), ("more/c.gif", True)):
+        rows = (of.thumbprints[of.files.index(name)] for of in (before, after))
+        assert np.array_equal(*rows) == same
+
+
+def test_names_that_are_not_utf_8_are_kept(captioner, folder):
+    odd = "b\udcff\t.gif"
+    shutil.copy(folder / "a.gif", folder / odd)
+    assert odd in open_index(captioner, folder).files
+    assert odd in open_index(captioner, folder).files
+
+
+def test_a_kill_midway_costs_one_chunk(captioner, folder, tmp_path, decoded, monkeypatch):
+    chunks = []
+
+    def killed(path, files, rows, whole=module.write_chunk):
+        chunks.append(files)
+        if len(chunks) == 2:
+            raise Killed
+        whole(path, files, rows)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(module, "write_chunk", killed)
+        open_index(captioner, folder)
+    decoded.clear()
+    resumed = open_index(captioner, folder)
+    assert len(decoded) == 3 and list(resumed.errors) == ["bad.mp4"]
+    whole = open_index(captioner, folder, tmp_path / "another place")
+    assert resumed.files == whole.files
+    np.testing.assert_allclose(resumed.lifts, whole.lifts, atol=1)
+
+
+def test_what_another_day_may_mend_is_tried_again(captioner, folder, monkeypatch):
+    def unreachable(path, spec):
+        return "unreachable", "expected memory. Received: none"
+
+    with monkeypatch.context() as patch:
+        patch.setattr(over_clips, "decode_source", unreachable)
+        index = open_index(captioner, folder)
+    assert len(index.errors) == 5 and search(captioner, index, "a star") == []
+    with pytest.raises(SentenceError):
+        search(captioner, index, "zebra")
+    assert list(open_index(captioner, folder).errors) == ["bad.mp4"]
+
+
+def test_ranking_is_that_of_verification(captioner, folder):
+    index = open_index(captioner, folder)
+    for sentence in ("a red star spins", "The blue circle!"):
+        found = search(captioner, index, sentence)
+        files = [match.file for match in found]
+        assert sorted(files) == index.files
+        for match in found:
+            alone = captioner.verify(folder / match.file, sentence)
+            assert match.score == pytest.approx(alone.score, abs=1e-4)
+            judged = match.verification
+            assert [word.word for word in judged.words] == [word.word for word in alone.words]
+            lifts = [[word.lift for word in of.words] for of in (judged, alone)]
+            np.testing.assert_allclose(*lifts, atol=1e-4)
+            assert (judged.frame, judged.seconds) == (alone.frame, alone.seconds)
+            assert match.near_duplicates == ()
+        scores = [match.score for match in found]
+        assert scores == sorted(scores, reverse=True)
+        assert search(captioner, index, sentence, top=2)[1].file == files[1]
+
+
+def test_the_first_stage_chooses_what_the_second_ranks(captioner, folder, monkeypatch):
+    index = open_index(captioner, folder)
+    rough = module.first_stage(captioner, index.lifts, "a red star")
+    monkeypatch.setattr(module, "GROUPS", 2)
+    found = {match.file for match in search(captioner, index, "a red star")}
+    assert found == {index.files[number] for number in np.argsort(-rough, kind="stable")[:2]}
+
+
+def test_words_that_the_model_lacks_do_not_count(captioner, folder):
+    index = open_index(captioner, folder)
+    found = search(captioner, index, "a red zebra")[0]
+    assert found.verification.unknown == ("zebra",) and found.verification.score is None
+    lifts = [word.lift for word in found.verification.words]
+    assert found.score == pytest.approx(np.mean(lifts[:2])) and lifts[2] is None
+    for sentence, message in (("zebra", "a word that the model knows"), (" ", "with a word"),
+                              ("a a a a a", "at most 4 words")):  # fmt: skip
+        with pytest.raises(SentenceError, match=message):
+            search(captioner, index, sentence)
+
+
+def test_copies_are_one_result_and_a_clip_that_is_gone_since_is_passed_over(captioner, folder):
+    shutil.copy(folder / "a.gif", folder / "copy.gif")
+    index = open_index(captioner, folder)
+    found = search(captioner, index, "a cross")
+    assert len(found) == 4
+    (group,) = (match for match in found if match.near_duplicates)
+    assert {group.file, *group.near_duplicates} == {"a.gif", "copy.gif"}
+    (folder / "b.GIF").unlink()
+    assert len(search(captioner, index, "a cross")) == 3
+
+
+def test_kept_features_need_no_clips(folder, monkeypatch):
+    def make(self, picture, weights):
+        frames = keras.Input(picture)
+        return keras.Model(frames, keras.layers.Conv2D(6, 8, 8)(frames))
+
+    monkeypatch.setattr(encoders.ENCODERS["mobilenet_v3_small"], "make_network", make)
+    options = {"weights": None, "width": 8, "frozen": True, "components": 4, "stride": 8}
+    encoder = encoders.get("mobilenet_v3_small", **options)
+    model = with_null_memory(
+        Captioner(tiny.CLIP, tiny.CAPTION, tiny.VOCABULARY, encoder, tiny.DECODER)
+    )
+    encoder.projection.fit(np.random.default_rng(0).normal(size=(50, 6)) * 100)
+    index = open_index(model, folder)
+    scores = {name: model.verify(folder / name, "a star").score for name in index.files}
+    shutil.rmtree(folder / "more")
+    found = search(model, index, "a star")
+    assert {match.file: pytest.approx(match.score, abs=1e-4) for match in found} == scores
+    assert open_index(model, folder).files == ["a.gif", "b.GIF"]
+
+
+def test_what_cannot_be_searched_is_refused_and_stays(captioner, folder, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "still.png").touch()
+    for name, message in (("empty", "names end in .gif, .*none"), ("none", "nothing of that name"),
+                          ("empty/still.png", "Received: a file")):  # fmt: skip
+        with pytest.raises(DataError, match=message):
+            open_index(captioner, tmp_path / name, tmp_path / "index")
+    with pytest.raises(ModelError, match="v2t calibrate MODEL SHARDS"):
+        open_index(tiny.captioner(), folder, tmp_path / "index")
+    assert not (tmp_path / "index").exists()
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "00000.npz").write_text("not an index's")
+    for place in (mine, mine / "00000.npz"):
+        with pytest.raises(DataError, match=r"an index or nothing at .*Received: other files"):
+            open_index(captioner, folder, place)
+    assert [path.read_text() for path in mine.iterdir()] == ["not an index's"]
+
+
+def test_another_model_indexes_anew(captioner, folder, decoded):
+    open_index(captioner, folder)
+    other = with_null_memory(tiny.captioner())
+    other.decoder.output_h.bias.assign_add(np.ones(tiny.DECODER["embedding_size"]))
+    decoded.clear()
+    assert len(open_index(other, folder).files) == 4 and len(decoded) == 5
+
+
+def test_a_full_disk_is_one_sentence_and_what_is_indexed_is_kept(captioner, folder, disk_of):
+    files = len(open_index(captioner, folder).files)
+    for number in range(4, 8):
+        write_gif(folder / f"{number}.gif", number)
+    with disk_of(1000), pytest.raises(DataError, match="make room and run"):
+        open_index(captioner, folder)
+    (chunk, *_) = sorted((folder / module.INDEX_FOLDER).glob("*.npz"))
+    assert chunk.stat().st_size > 1000
+    assert len(open_index(captioner, folder).files) == files + 4
+
+
+def test_a_folder_that_cannot_be_read_is_named(captioner, folder, monkeypatch):
+    def refused(path, scandir=os.scandir):
+        if str(path).endswith("more"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(DataError, match=r"clips/more. Received: Permission denied; make it"):
+        open_index(captioner, folder)
+
+
+def pictures(seed, size=(64, 48)):
+    coarse = np.random.default_rng(seed).integers(0, 256, (3, 5, 5, 3), np.uint8)
+    return [Image.fromarray(p).resize(size, Image.Resampling.BICUBIC) for p in coarse]
+
+
+def jpeg(picture):
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=40)
+    return Image.open(file).convert("RGB")
+
+
+def frames(these):
+    return np.stack([np.asarray(picture) for picture in these])
+
+
+def test_a_thumbprint_is_the_mean_colours_of_a_grid():
+    clip = np.random.default_rng(0).integers(0, 256, (2, 2 * SIDE, 3 * SIDE, 3), np.uint8)
+    found = thumbprint(clip).reshape(2, SIDE, SIDE, 3)
+    np.testing.assert_allclose(found[1, 2, 5], clip[1, 4:6, 15:18].mean(axis=(0, 1)), atol=0.51)
+    small = np.full((1, 5, 5, 3), 9, np.uint8)  # fewer pixels than the grid has cells
+    assert set(thumbprint(small)) <= {0, 9}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_copies_are_grouped_best_first_and_others_are_not(seed):
+    one, other = pictures(seed), pictures(seed + 100)
+    copies = [
+        frames(one),
+        frames(other),
+        frames([jpeg(picture) for picture in one]),
+        frames([picture.resize((31, 24), Image.Resampling.BOX) for picture in one]),
+        np.clip(frames(one) * 0.95 + 10, 0, 255).astype(np.uint8),
+        frames(one[::-1]),
+    ]
+    prints = np.stack([thumbprint(clip) for clip in copies])
+    assert near_duplicates(prints, range(6), 9) == [[0, 2, 3, 4], [1], [5]]
+    assert near_duplicates(prints, [4, 1, 5, 0, 2, 3], 2) == [[4, 0, 2, 3], [1]]
+
+
+def test_clips_of_one_colour_are_the_same_whatever_the_colour():
+    prints = np.stack([thumbprint(np.full((2, 16, 16, 3), v, np.uint8)) for v in (0, 200)])
+    assert near_duplicates(prints, range(2), 9) == [[0, 1]]
