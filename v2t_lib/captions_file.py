@@ -3,6 +3,9 @@
 A captions file is `source<TAB>caption`, one caption a row; a source is a URL or a path relative to
 the file, and may recur. It needs no header; one is recognised and skipped. A third column is
 refused. A split list has one source a line; what follows a tab is ignored.
+
+All readers raise `DataError` for a file that is missing, empty or not UTF-8, and for a row that is
+not as it has to be; the message names file and row.
 """
 
 import codecs
@@ -90,9 +93,6 @@ def iter_rows(path: str | Path) -> Iterator[tuple[int, list[str]]]:
     """Yields the rows of a TSV file, one by one, as row numbers from 1 and columns.
 
     Empty lines are skipped, and so is a header row, with a warning.
-
-    Raises:
-        DataError: No such file, an empty one, or not UTF-8.
     """
 
     def bare(column: str) -> str:
@@ -124,11 +124,7 @@ def _fault(columns: Sequence[str], blank: bool) -> str:
 
 
 def iter_captions(path: str | Path, blank: bool = False) -> Iterator[tuple[int, str, str]]:
-    """Yields row number, source and caption of every row, one by one; captions may be `blank`.
-
-    Raises:
-        DataError: As `read_captions`, as far as the file has been read.
-    """
+    """Yields row number, source and caption of every row, one by one; captions may be `blank`."""
     for number, columns in iter_rows(path):
         if fault := _fault(columns, blank):
             raise DataError(
@@ -191,10 +187,6 @@ def read_captions(path: str | Path, keep_repeats: bool = False) -> list[Record]:
 
     Quotation marks are ordinary characters. Identical rows count once, with a warning that says how
     many were skipped; with `keep_repeats` they all count, as references do in scores.
-
-    Raises:
-        DataError: No such file, an empty one, not UTF-8, or a row without exactly two filled
-            columns; names the file and the row.
     """
     rows = [(source, caption) for _, source, caption in iter_captions(path)]
     records = gather(rows, keep_repeats)
@@ -207,9 +199,6 @@ def read_predictions(path: str | Path) -> dict[str, str]:
     """Reads predicted captions by `plain` source: a captions file whose captions may be blank.
 
     The first row of a source counts; a warning says how many others there were.
-
-    Raises:
-        DataError: As `read_captions`.
     """
     predictions: dict[str, str] = {}
     others = []
@@ -226,11 +215,7 @@ def read_predictions(path: str | Path) -> dict[str, str]:
 
 
 def read_split(path: str | Path) -> list[str]:
-    """Reads a split list: its sources, each once, in order.
-
-    Raises:
-        DataError: No such file, an empty one, not UTF-8, or a blank source before a tab.
-    """
+    """Reads a split list: its sources, each once, in order."""
     sources: dict[str, str] = {}
     for number, (source, *_) in iter_rows(path):
         if not source:
@@ -247,7 +232,7 @@ def select(records: Iterable[Record], split: str | Path) -> list[Record]:
         split: The split list; its file name without the suffix becomes the records' split.
 
     Raises:
-        DataError: The list can't be read, or has sources without a record.
+        DataError: The list has sources without a record.
     """
     by_source = {plain(record.source): record for record in records}
     sources = read_split(split)
@@ -267,13 +252,9 @@ def split_records(
 ) -> list[Record]:
     """Assigns every record to a split; all captions of a clip are in the same one.
 
-    Clips are sorted by a hash of seed and source and cut by the shares. So the order of `records`
-    does not matter, and adding clips later moves few of the others to another split.
-
-    Args:
-        records: The records; they keep their order.
-        shares: The share of the clips for each split name; they sum to 1.
-        seed: Another seed gives another assignment.
+    Clips are sorted by a hash of seed and source and cut by the shares, of 1, of each split's name.
+    So the order of `records` does not matter, and adding clips later moves few of the others to
+    another split.
 
     Raises:
         ValueError: The shares are negative or do not sum to 1.
@@ -345,10 +326,6 @@ def iter_pairs(path: str | Path) -> Iterator[Pair]:
 def read_pairs(path: str | Path) -> list[Pair]:
     """Reads a TSV of `source<TAB>sentence`; sources are URLs or paths relative to the file.
 
-    Quotation marks are ordinary characters; a header row is recognised and skipped. A row without
-    two columns is a pair with an error.
-
-    Raises:
-        DataError: No such file, an empty one, or not UTF-8.
+    Quotation marks are ordinary characters. A row without two columns is a pair with an error.
     """
     return list(iter_pairs(path))
