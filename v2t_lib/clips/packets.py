@@ -100,20 +100,6 @@ def choose_stream(container: "InputContainer") -> "VideoStream":
     )
 
 
-def find_alpha(container: "InputContainer", colour: "VideoStream") -> int | None:
-    """Which of the video streams holds the transparency of an AVIF's `colour` stream."""
-    if not container.metadata.get("major_brand", "").startswith("avi"):
-        return None
-    size = colour.codec_context.width, colour.codec_context.height
-    for number, stream in enumerate(container.streams.video):
-        context = stream.codec_context
-        same = context and (context.width, context.height) == size
-        grey = same and (context.pix_fmt or "").startswith("gray")
-        if grey and stream.frames == colour.frames and stream.index > colour.index:
-            return number
-    return None
-
-
 class Packet(NamedTuple):
     """A packet's times in the stream's unit, and flags."""
 

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from v2t_lib.clips.colour import PictureConverter, flatten
-from v2t_lib.clips.packets import DECODER_OPTIONS, Packets, choose_stream, find_alpha, open_video
+from v2t_lib.clips.packets import DECODER_OPTIONS, Packets, choose_stream, open_video
 from v2t_lib.clips.problems import FrameError, check_canvas, check_decoded
 
 if TYPE_CHECKING:
+    from av.container import InputContainer
     from av.packet import Packet
     from av.video.codeccontext import VideoCodecContext
     from av.video.frame import VideoFrame
@@ -60,7 +61,7 @@ class Video:
         self._packets = Packets(kind, data, container, stream)
         self._stamped = kind != "avi" and stream.time_base and self._packets.have_stamps()
         self._set_times()
-        alpha = find_alpha(container, stream) if number is None else None
+        alpha = _find_alpha(container, stream) if number is None else None
         self._alpha = None if alpha is None else Video(kind, data, alpha)
 
     def _set_times(self) -> None:
@@ -164,6 +165,20 @@ class Video:
                 yield -math.inf if key is None else key, frame
         if landing is not None:
             raise _SeekError
+
+
+def _find_alpha(container: "InputContainer", colour: "VideoStream") -> int | None:
+    """Which of the video streams holds the transparency of an AVIF's `colour` stream."""
+    if not container.metadata.get("major_brand", "").startswith("avi"):
+        return None
+    size = colour.codec_context.width, colour.codec_context.height
+    for number, stream in enumerate(container.streams.video):
+        context = stream.codec_context
+        same = context and (context.width, context.height) == size
+        grey = same and (context.pix_fmt or "").startswith("gray")
+        if grey and stream.frames == colour.frames and stream.index > colour.index:
+            return number
+    return None
 
 
 class _AlphaDecoder:
