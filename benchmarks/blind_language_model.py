@@ -17,8 +17,8 @@ from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.specs import CaptionSpec, ClipSpec
 from v2t_lib.text.vocabulary import PAD, UNK, Vocabulary
-from v2t_lib.training.compile import compile_for_training
 from v2t_lib.training.losses import sequence_loss
+from v2t_lib.training.optimizer import compile_for_training
 from v2t_lib.training.recipe import TrainingOptions
 
 CLIP = ClipSpec(frames=1, height=1, width=1)

@@ -23,7 +23,7 @@ from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.shards.pack import pack
 from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.text.vocabulary import Vocabulary
-from v2t_lib.training.compile import compile_for_training
+from v2t_lib.training.optimizer import compile_for_training
 from v2t_lib.training.recipes import registry as recipes
 
 DEMO = recipes.get("shapes")

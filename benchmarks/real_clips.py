@@ -25,10 +25,10 @@ from v2t_lib.models.saving import load
 from v2t_lib.shards.format import is_finished
 from v2t_lib.shards.pack import pack
 from v2t_lib.specs import ClipSpec
-from v2t_lib.training.fit import BLIND_FILE, MODEL_FILE
 from v2t_lib.training.recipe import Recipe
 from v2t_lib.training.recipes import registry as recipes
-from v2t_lib.training.scst import SCST_FILE, train_scst
+from v2t_lib.training.run_folder import BLIND_FILE, MODEL_FILE, SCST_FILE
+from v2t_lib.training.scst import train_scst
 from v2t_lib.training.train import train
 
 BASE = recipes.get("msrvtt")

@@ -26,9 +26,9 @@ from v2t_lib.metrics.corpus_scores import CorpusScores, score_corpus
 from v2t_lib.metrics.tables import report
 from v2t_lib.metrics.texts import exact_match
 from v2t_lib.models.saving import load
-from v2t_lib.training.fit import MODEL_FILE
 from v2t_lib.training.recipes import registry as recipes
-from v2t_lib.training.scst import SCST_FILE, train_scst
+from v2t_lib.training.run_folder import MODEL_FILE, SCST_FILE
+from v2t_lib.training.scst import train_scst
 from v2t_lib.workspace import Workspace
 
 DEMO = recipes.get("shapes")

@@ -26,7 +26,7 @@ from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.models.saving import load
 from v2t_lib.specs import ClipSpec
 from v2t_lib.text.vocabulary import Vocabulary
-from v2t_lib.training.compile import compile_for_training
+from v2t_lib.training.optimizer import compile_for_training
 from v2t_lib.training.recipes import registry as recipes
 
 DEMO = recipes.get("shapes")

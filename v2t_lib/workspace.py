@@ -20,10 +20,9 @@ from v2t_lib.shards.example import Example
 from v2t_lib.shards.format import is_finished
 from v2t_lib.shards.pack import pack, warn_of_newer
 from v2t_lib.shards.reader import ShardDataset
-from v2t_lib.training.checkpoints import Mirror
-from v2t_lib.training.fit import BLIND_FILE, MODEL_FILE
 from v2t_lib.training.recipe import Recipe
 from v2t_lib.training.recipes import registry as recipes
+from v2t_lib.training.run_folder import BLIND_FILE, MODEL_FILE, Mirror
 from v2t_lib.training.train import train
 
 #: How clips without split lists of their own are split.

@@ -9,7 +9,7 @@ import numpy as np
 import v2t_lib as v2t
 from helpers import tiny
 from v2t_lib.training import calibrate
-from v2t_lib.training.compile import compile_for_training
+from v2t_lib.training.optimizer import compile_for_training
 from v2t_lib.training.recipe import TrainingOptions
 
 TOKENS = tiny.tokens(*tiny.SENTENCES)

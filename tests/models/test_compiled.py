@@ -6,7 +6,7 @@ import pytest
 from helpers import tiny
 
 from v2t_lib.models import compiled
-from v2t_lib.training.compile import compile_for_training
+from v2t_lib.training.optimizer import compile_for_training
 from v2t_lib.training.recipe import TrainingOptions
 
 TENSORFLOW = keras.backend.backend() == "tensorflow"

@@ -18,9 +18,9 @@ from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.models.saving import load
 from v2t_lib.shards.pack import pack
 from v2t_lib.specs import CaptionSpec
+from v2t_lib.training.callbacks import ResumableState
 from v2t_lib.training.fit import fit
 from v2t_lib.training.recipe import TrainingOptions
-from v2t_lib.training.resumable_state import ResumableState
 from v2t_lib.training.scst import train_scst
 
 pytestmark = pytest.mark.jax

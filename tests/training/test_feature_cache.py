@@ -2,6 +2,9 @@ import collections
 import dataclasses
 import json
 import shutil
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keras
@@ -13,7 +16,7 @@ from helpers.clips import write_gif
 from helpers.processes import in_this_process
 
 from v2t_lib.captions_file import read_captions
-from v2t_lib.errors import DataError
+from v2t_lib.errors import DataError, ModelError
 from v2t_lib.fetching.fetch import fetch
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.encoders import registry as encoders
@@ -91,6 +94,7 @@ def test_features_are_those_of_the_clips_and_made_once(shards, monkeypatch):
     assert about["clip_spec"] == dataclasses.asdict(SPEC)
     assert about["features"]["network"] == "MobileNetV3Small"
     assert {path.name for path in out.folder.iterdir()} == {
+        ".v2t-lock",
         "dataset.json",
         *(name for n in range(3) for name in (f"{n:05d}.json", f"{n:05d}.tfrecord")),
     }
@@ -103,20 +107,22 @@ def test_features_are_those_of_the_clips_and_made_once(shards, monkeypatch):
     assert cached_features(frozen, shards) == out and len(asked) == 4
 
 
+def of_other_clips(shards, digest="others"):
+    """The same folder, as if it held other clips."""
+    return ShardDataset(shards.folder, dataclasses.replace(shards.info, digest=digest))
+
+
 def test_features_of_clips_that_have_changed_are_computed_again(shards):
-    frozen = encoder()
-    before = cached_features(frozen, shards)
-    info = dataclasses.replace(shards.info, digest="of other clips")
-    after = cached_features(frozen, ShardDataset(shards.folder, info))
-    assert after.folder == before.folder
-    assert after.info.digest != before.info.digest
+    before, after = (cached_features(encoder(), one) for one in (shards, of_other_clips(shards)))
+    assert after.folder != before.folder and after.info.digest != before.info.digest
     assert after.info.shards == before.info.shards
+    assert ShardDataset.open(before.folder) == before  # a training may still read it
 
 
 def test_features_of_shards_that_may_not_be_written_to_lie_with_the_run(
     shards, tmp_path, monkeypatch
 ):
-    other = ShardDataset(shards.folder, dataclasses.replace(shards.info, digest="read-only"))
+    other = of_other_clips(shards)
     monkeypatch.setattr(features.os, "access", lambda path, mode: path != shards.folder)
     out = cached_features(frozen := encoder(), other, fallback=tmp_path / "run")
     assert out.folder.parent == tmp_path / "run" and out.info.clips == shards.info.clips
@@ -128,26 +134,22 @@ def test_features_that_lie_in_shards_are_read_where_nothing_can_be_written(
 ):
     """As in a data set that comes with its features."""
     made = cached_features(one := encoder(components=6), shards)
-    another = encoder(components=6)
-    another.backbone.set_weights(one.backbone.get_weights())
     monkeypatch.setattr(features.os, "access", lambda path, mode: path != shards.folder)
-    assert cached_features(another, shards, fallback=tmp_path / "run") == made
-    assert not list((tmp_path / "run").iterdir())
+    assert cached_features(like(one), shards, fallback=tmp_path / "run") == made
+    assert not (tmp_path / "run").exists()
 
 
-def test_other_weights_have_other_features(shards):
-    one, other = encoder(), encoder()
-    assert features._digest(one) != features._digest(other)
+def like(one, components=6):
+    """An encoder with the same image network, whose components are to be fitted."""
+    other = encoder(components=components)
     other.backbone.set_weights(one.backbone.get_weights())
-    assert features._digest(one) == features._digest(other)
+    return other
 
 
 def test_components_are_fitted_once_and_hold_for_every_split(shards, tmp_path):
-    """The second training, of other shards even, finds the components of the first."""
-    val = tmp_path / "val"
-    shutil.copytree(shards.folder, val)
+    val = of_other_clips(shards)
     one, cache = encoder(components=6), tmp_path / "cache"
-    kept = [cached_features(one, folder, cache) for folder in (shards, val)]
+    kept = [cached_features(one, part, cache) for part in (shards, val)]
     assert kept[0].folder.parent == kept[1].folder.parent == cache
     assert not list(shards.folder.glob("features-*"))
     assert kept[0].info.features.dtype == "int8" and kept[0].info.features.shape == (3, 1, 1, 6)
@@ -156,11 +158,44 @@ def test_components_are_fitted_once_and_hold_for_every_split(shards, tmp_path):
     expected = np.stack([np.asarray(one.features(clip)) for clip in frames])
     assert clips.dtype == np.int8 and np.abs(clips.numpy().astype(int) - expected).max() <= 1
     assert np.abs(expected).max() > 30  # of 127, at five deviations
-    another = encoder(components=6)
-    another.backbone.set_weights(one.backbone.get_weights())
-    assert cached_features(another, val, cache) == kept[1]
-    for mine, theirs in zip(another.projection.weights, one.projection.weights, strict=True):
+    again = like(one)
+    assert [cached_features(again, part, cache) for part in (shards, val)] == kept
+    for mine, theirs in zip(again.projection.weights, one.projection.weights, strict=True):
         np.testing.assert_array_equal(mine, theirs)
+
+
+def test_each_data_set_and_number_of_components_has_components_of_its_own(shards, tmp_path):
+    """Fewer on the same clips, as a full disk asks for; and other clips in the same cache."""
+    cache, one = tmp_path / "cache", encoder(components=6)
+    cached_features(one, shards, cache)
+    assert cached_features(like(one, 3), shards, cache).info.features.shape == (3, 1, 1, 3)
+    for number in range(6):
+        write_gif(tmp_path / f"{number}.gif", number + 100)
+    captions = tmp_path / "captions.tsv"
+    with in_this_process():
+        pack(read_captions(captions), captions, tmp_path / "second", SPEC)
+    cached_features(second := like(one), tmp_path / "second", cache)
+    assert np.abs(np.asarray(second.projection.mean) - one.projection.mean).max() > 1e-3
+
+
+def test_of_two_trainings_that_share_a_cache_one_computes_and_the_other_waits(
+    shards, tmp_path, monkeypatch
+):
+    one, computing, whole = encoder(components=6), [], features.CompiledFeatures.of_clips
+
+    def slow(self, clips):
+        computing.append(threading.get_ident())
+        time.sleep(0.2)
+        return whole(self, clips)
+
+    monkeypatch.setattr(features.CompiledFeatures, "of_clips", slow)
+    monkeypatch.setattr(features, "_seconds_a_frame", lambda model: 0)
+    with ThreadPoolExecutor(2) as pool:
+        trainings = [
+            pool.submit(cached_features, part, shards, tmp_path) for part in (one, like(one))
+        ]
+        first, second = (training.result() for training in trainings)
+    assert first == second and len(computing) == 1 + 3  # components, then a slice at a time
 
 
 def test_the_space_that_features_take_is_said_first_and_missed_in_time(shards, monkeypatch, capsys):
@@ -205,6 +240,25 @@ def test_features_that_change_are_not_kept(shards):
     for name in ("mobilenet_v3_small", "conv3d"):
         assert cached_features(encoders.get(name), shards) is shards
     assert not list(shards.folder.glob("features-*"))
+
+
+def test_a_frozen_network_is_in_no_checkpoint_and_has_to_be_the_same_to_go_on(shards, tmp_path):
+    path, options = tmp_path / "captioner.keras", TrainingOptions(epochs=1, batch_size=3)
+
+    def run(part, resume=False):
+        captioner = Captioner(SPEC, CAPTION, tiny.VOCABULARY, part, tiny.DECODER)
+        fit(captioner, shards, path, options, resume=resume)
+
+    run(one := encoder(components=6))
+    (saved,) = (tmp_path / ".captioner-checkpoints").glob("*.npz")
+    frozen = {np.asarray(weight).tobytes() for weight in one.backbone.weights}
+    with np.load(saved) as parts:
+        held = {parts[name].tobytes() for name in parts.files}
+    assert frozen and not frozen & held
+    assert np.asarray(one.projection.axes).tobytes() in held  # fitted to the clips
+    run(like(one), resume=True)
+    with pytest.raises(ModelError, match=r"a run with .*'frozen weights'.*to stay as they were"):
+        run(encoder(components=6), resume=True)
 
 
 def test_training_on_features_is_training_on_clips(shards, tmp_path, monkeypatch):

@@ -21,10 +21,9 @@ from v2t_lib.models.captioner import Captioner
 from v2t_lib.shards.pack import pack
 from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.specs import CaptionSpec
-from v2t_lib.training.callbacks import SampleCaptions
+from v2t_lib.training.callbacks import ResumableState, sample_captions
 from v2t_lib.training.fit import fit
 from v2t_lib.training.recipe import TrainingOptions
-from v2t_lib.training.resumable_state import ResumableState
 
 OPTIONS = TrainingOptions(epochs=3, batch_size=16, learning_rate=3e-3, checkpoint_steps=2)
 DECODER = tiny.DECODER | {"dropout": 0.2}
@@ -74,11 +73,11 @@ def test_sample_captions_stand_beside_the_first_caption_of_their_clips(tmp_path,
 @pytest.mark.parametrize(("distinct", "alarm"), [(1, True), (2, False), (20, False)])
 def test_the_alarm_is_for_captions_that_are_nearly_all_alike(distinct, alarm, capsys):
     """Fewer than a tenth of 20 are different."""
-    callback = SampleCaptions(np.zeros(20), ["a"] * 20, shown=0)
+    clips = [types.SimpleNamespace(frames=np.zeros(1), captions=("a",))] * 20
     texts = [types.SimpleNamespace(text=str(n % distinct)) for n in range(20)]
-    callback.set_model(types.SimpleNamespace(caption_frames=lambda frames: texts))
     logs = {}
-    callback.on_epoch_end(0, logs)
+    captioner = types.SimpleNamespace(caption_frames=lambda frames: texts)
+    sample_captions(captioner, clips, logs, shown=0)
     assert logs == {"distinct_captions": distinct / 20}
     assert ("ALARM: 1 distinct captions for 20 clips" in capsys.readouterr().err) == alarm
 

@@ -17,9 +17,9 @@ from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.models.saving import load, save
 from v2t_lib.specs import CaptionSpec
 from v2t_lib.text.vocabulary import Vocabulary
+from v2t_lib.training.callbacks import ResumableState
 from v2t_lib.training.fit import fit
 from v2t_lib.training.recipe import DecoderOptions, Recipe, TrainingOptions
-from v2t_lib.training.resumable_state import ResumableState
 from v2t_lib.training.train import train
 from v2t_lib.training.warm_start import grow, warm_start
 

@@ -10,7 +10,7 @@ from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.specs import CaptionSpec, ClipSpec
 from v2t_lib.text.vocabulary import Vocabulary
-from v2t_lib.training.compile import compile_for_training
+from v2t_lib.training.optimizer import compile_for_training
 from v2t_lib.training.recipe import TrainingOptions
 
 # 4 x 7 x 7 cells and 20 words, as at the default clip size; the encoder costs next to nothing.

@@ -1,7 +1,6 @@
 """The last stage of training, for CIDEr itself: its reward, its draws, and that it raises both."""
 
 import itertools
-import math
 
 import keras
 import numpy as np
@@ -17,41 +16,30 @@ from v2t_lib.metrics import coco as metrics
 from v2t_lib.models.saving import load, save
 from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.specs import CaptionSpec
-from v2t_lib.training.cider_reward import CiderReward
 from v2t_lib.training.losses import sentence_loss
 from v2t_lib.training.recipe import TrainingOptions
-from v2t_lib.training.scst import train_scst
-from v2t_lib.training.scst_models import Policy
-from v2t_lib.training.scst_stage import Stage
+from v2t_lib.training.run_folder import Mirror
+from v2t_lib.training.scst import Policy, Stage, train_scst
 
 
-def test_the_reward_of_a_sentence_by_hand():
-    # Two clips. "a" is in both, so it weighs nothing; "red" and "b" are in one each: log 2.
-    reward = CiderReward([[["a", "red"]], [["a", "b"]]])
-    # Unigrams: red against red, 1. Bigrams: (a red), 1. Longer ones: there are none.
-    assert reward([["a", "red"]], [["a", "red"]]) == pytest.approx([10 / 4 * 2])
-    # Unigrams: red twice, but once at most counts: 1 * 1 / (2 * 1). Bigrams: (red red) is in no
-    # reference and weighs log 2, as (a red) does: 0. One word longer: exp(0).
-    assert reward([["red", "red"]], [["a", "red"]]) == pytest.approx([10 / 4 * 0.5])
-    # One bigram more than the reference has: the gaussian of 1 at sigma 6.
-    cosines = 1 + 1 / math.sqrt(2)
-    expected = 10 / 4 * cosines * math.exp(-1 / 72)
-    assert reward([["a", "red", "a"]], [["a", "red"]]) == pytest.approx([expected])
+def stage(captioner, shards, tmp_path, **options):
+    shards, options = ShardDataset.open(shards), TrainingOptions(batch_size=2, **options)
+    return Stage(captioner, shards, options, tmp_path / "scst.keras", Mirror(tmp_path))
 
 
-def test_over_one_corpus_the_reward_is_the_scores_cider():
-    rng = np.random.default_rng(0)
-
-    def sentence():
-        return [str(word) for word in rng.integers(0, 9, rng.integers(0, 9))]
-
-    references = [[sentence() for _ in range(rng.integers(1, 4))] for _ in range(40)]
-    captions = [sentence() for _ in range(40)]
-    reward = CiderReward(references)
-    ours = [reward([c], r)[0] for c, r in zip(captions, references, strict=True)]
-    np.testing.assert_allclose(
-        ours, metrics.clip_statistics(captions, references)[:, 12], atol=1e-9
-    )
+def test_the_reward_is_cider_with_the_training_captions_weights_and_end_as_a_word(shards, tmp_path):
+    captioner = tiny.captioner()
+    judge = stage(captioner, shards, tmp_path)
+    corpus = [*ShardDataset.open(shards).sentences()]
+    texts = ["a red star spins", "a red star", "the blue"]
+    captions = np.stack([captioner.vocabulary.pack(text, 5)[1:] for text in texts])
+    references = [corpus[0], corpus[1]]
+    found = judge.reward(np.stack([captions, captions]), references)
+    assert found.shape == (2, 3) and found[0, 0] == pytest.approx(10) and found[1, 0] < 1
+    words = [[*text.split(), "END"] for text in texts]
+    ended = [[[*text.split(), "END"] for text in of] for of in corpus]
+    expected = metrics.cider(words, [ended[0]] * 3, metrics.Documents(ended))
+    np.testing.assert_allclose(found[0], expected)
 
 
 @pytest.mark.usefixtures("eager")
@@ -69,17 +57,17 @@ def test_what_earned_more_than_usual_becomes_more_probable_and_what_earned_less_
 
 
 @pytest.mark.usefixtures("eager")
-def test_samples_and_what_is_learnt_from_them_have_the_stages_temperature():
+def test_samples_and_what_is_learnt_from_them_have_the_stages_temperature(shards, tmp_path):
     captioner = tiny.captioner()
     memory = ops.convert_to_numpy(captioner.encoder(tiny.frames(2)))
-    stage = Stage(captioner, None, TrainingOptions(scst_temperature=0.01, scst_samples=3), steps=1)
-    sampled = np.asarray(stage.sampler.predict_on_batch(memory))
+    of_stage = stage(captioner, shards, tmp_path, scst_temperature=0.01, scst_samples=3)
+    sampled = of_stage.sample.run(memory)
     greedy = captioner.search(memory).tokens
     np.testing.assert_array_equal(sampled, greedy[:, None].repeat(3, axis=1))
     words = TOKENS[:2, :-1]
     logits = ops.convert_to_numpy(captioner.decoder(words, memory)[0])
     np.testing.assert_allclose(
-        ops.convert_to_numpy(stage.policy((words, memory))), logits / 0.01, rtol=1e-4, atol=1e-2
+        ops.convert_to_numpy(of_stage.policy((words, memory))), logits / 0.01, rtol=1e-4, atol=1e-2
     )
 
 
@@ -156,7 +144,8 @@ def test_the_stage_raises_cider_and_leaves_the_encoder_and_the_model_as_they_wer
     captioner = train_scst(run, shards, 8, options=OPTIONS)
     history = pd.read_csv(run / "scst.csv")
     assert history["epoch"].tolist() == list(range(9))
-    assert history["cider"].iloc[-1] > history["cider"][0] + 0.5
+    assert history["reward"].iloc[-1] > history["reward"][0] + 0.5
+    assert history["sampled_reward"].notna().tolist() == [False] + [True] * 8
     assert (run / "captioner.keras").read_bytes() == as_it_was
     before = load(run / "captioner.keras")
     for one, other in zip(captioner.encoder.weights, before.encoder.weights, strict=True):

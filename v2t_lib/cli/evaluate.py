@@ -29,7 +29,7 @@ def run(args) -> int:
     from v2t_lib.evaluation import evaluate, write_predictions
     from v2t_lib.metrics.tables import published_table, summary
     from v2t_lib.models.saving import load
-    from v2t_lib.training.fit import BLIND_FILE
+    from v2t_lib.training.run_folder import BLIND_FILE
 
     twin = args.model.with_name(BLIND_FILE)
     captioner = load(args.model)

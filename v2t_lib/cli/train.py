@@ -86,8 +86,8 @@ def _devices(args, batch_size: int) -> contextlib.AbstractContextManager:
 
 def run(args) -> int:
     from v2t_lib.models.encoders import registry as encoders
-    from v2t_lib.training.fit import MODEL_FILE
-    from v2t_lib.training.scst import SCST_FILE, train_scst
+    from v2t_lib.training.run_folder import MODEL_FILE, SCST_FILE
+    from v2t_lib.training.scst import train_scst
     from v2t_lib.training.train import train
 
     try:

@@ -1,67 +1,112 @@
-"""Callbacks that watch a run: sample captions, the best model, averaged weights."""
+"""The callbacks of a run: what the end of an epoch brings, and the state to resume from."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
 
 from v2t_lib.errors import TrainingError
+from v2t_lib.files import replacing
 from v2t_lib.metrics.texts import COLLAPSE_SHARE
+from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.devices import alone
 from v2t_lib.models.hosts import current
 from v2t_lib.models.saving import save
 from v2t_lib.progress import log
-from v2t_lib.training.checkpoints import Mirror
+from v2t_lib.shards.example import Example
+from v2t_lib.training.checkpoints import Checkpoints, StopSignal
+from v2t_lib.training.feature_cache import frozen_variables
+from v2t_lib.training.optimizer import swap_averages
+from v2t_lib.training.recipe import TrainingOptions
+from v2t_lib.training.run_folder import Mirror, checkpoints_of, history_of
 
 
-class SampleCaptions(keras.callbacks.Callback):
-    """Captions a few clips after each epoch, prints some, and warns when they are all alike.
+def _state(model: Captioner) -> list:
+    """Every variable that training changes: weights, random states, the optimiser's."""
+    frozen = {id(variable) for variable in frozen_variables(model.encoder)}
+    changing = [variable for variable in model.variables if id(variable) not in frozen]
+    return [*changing, *model.optimizer.variables]
+
+
+def sample_captions(
+    captioner: Captioner, examples: Sequence[Example], logs: dict, shown: int = 3
+) -> None:
+    """Captions a few clips, prints some, and warns when the captions are all alike.
 
     Adds `distinct_captions` to the logs: the number of different captions, per clip.
-
-    Args:
-        frames: uint8 `(clips, T, H, W, 3)`.
-        references: A reference caption for each clip.
-        shown: How many are printed.
     """
-
-    def __init__(self, frames, references: list[str], shown: int = 3):
-        super().__init__()
-        self.frames, self.references, self.shown = frames, references, shown
-
-    def on_epoch_end(self, epoch, logs=None):
-        texts = [caption.text for caption in self.model.caption_frames(self.frames)]
-        distinct = len(set(texts))
-        if logs is not None:
-            logs["distinct_captions"] = distinct / len(texts)
-        for text, reference in list(zip(texts, self.references, strict=True))[: self.shown]:
-            log.info("  %s   | reference: %s", text or "(nothing)", reference)
-        if distinct / len(texts) < COLLAPSE_SHARE:
-            log.warning(
-                f"  ALARM: {distinct} distinct captions for {len(texts)} clips. The model "
-                "writes the same whatever it sees: train longer, or lower the learning rate."
-            )
+    frames = np.stack([example.frames for example in examples])
+    texts = [caption.text for caption in captioner.caption_frames(frames)]
+    distinct = len(set(texts))
+    logs["distinct_captions"] = distinct / len(texts)
+    for text, example in list(zip(texts, examples, strict=True))[:shown]:
+        log.info("  %s   | reference: %s", text or "(nothing)", example.captions[0])
+    if distinct / len(texts) < COLLAPSE_SHARE:
+        log.warning(
+            f"  ALARM: {distinct} distinct captions for {len(texts)} clips. The model "
+            "writes the same whatever it sees: train longer, or lower the learning rate."
+        )
 
 
-class KeepBest(keras.callbacks.Callback):
-    """Saves the model at the end of each epoch whose loss is the lowest so far.
+class EpochEnd(keras.callbacks.Callback):
+    """At the end of each epoch captions clips, and saves a model whose loss is the lowest so far.
+
+    The first callback of a run. With `ema` the averages take the weights' place for evaluation, and
+    from the end of an epoch until `ResumableState` restores the weights. Of several hosts the first
+    one samples and saves, with a model of its own: the one that is trained works only if all hosts
+    take part.
 
     Args:
+        captioner: What samples and is saved; gets the weights where another model is trained.
         path: The `.keras` file.
+        state: The run's state.
         monitor: The loss's name in the logs.
-        best: The lowest loss of the epochs before, when a run is resumed.
-        mirror: Copies the file.
+        examples: The clips to caption, if any.
 
     Raises:
         TrainingError: The loss is not finite.
     """
 
-    def __init__(self, path: Path, monitor: str, best: float, mirror: Mirror):
+    def __init__(
+        self,
+        captioner: Captioner,
+        path: Path,
+        state: "ResumableState",
+        monitor: str,
+        examples: Sequence[Example],
+    ):
         super().__init__()
-        self.path, self.monitor, self.best, self.mirror = path, monitor, best, mirror
+        self.captioner, self.path, self.state = captioner, path, state
+        self.monitor, self.examples = monitor, examples
+        self.best = min((row[monitor] for row in state.rows), default=float("inf"))
+
+    def _swap(self) -> None:
+        if self.state.options.ema:
+            swap_averages(self.model)
+
+    def on_test_begin(self, logs=None):
+        self._swap()
+
+    def on_test_end(self, logs=None):
+        self._swap()
 
     def on_epoch_end(self, epoch, logs=None):
-        value = (logs or {})[self.monitor]
+        self.state.keep_training()
+        self._swap()
+        if self.model is self.captioner:
+            self._sample_and_save(epoch, logs)
+        elif current().first:
+            weights = self.model.get_weights()
+            with alone():
+                self.captioner.set_weights(weights)
+                self._sample_and_save(epoch, logs)
+
+    def _sample_and_save(self, epoch: int, logs: dict) -> None:
+        if self.examples:
+            sample_captions(self.captioner, self.examples, logs)
+        value = logs[self.monitor]
         if not np.isfinite(value):
             raise TrainingError(
                 f"expected {self.monitor} to be finite. Received: {value} after epoch {epoch + 1}; "
@@ -69,59 +114,142 @@ class KeepBest(keras.callbacks.Callback):
             )
         if value < self.best:
             self.best = value
-            save(self.model, self.path)
-            self.mirror.put(self.path)
+            save(self.captioner, self.path)
 
 
-class OnFirstHost(keras.callbacks.Callback):
-    """Calls the callbacks of an epoch's end on the first of several hosts, with its own model.
+class ResumableState(keras.callbacks.Callback):
+    """Saves what a run needs to be resumed at the step where it was stopped; the last callback.
 
-    The model that is trained lies on all hosts, and works only if all of them take part.
+    Weights, optimiser, schedule, random states, the epoch's running means and the history are
+    saved every `checkpoint_steps` steps and at the end of each epoch. The weights of a frozen image
+    network, which stay as they are, are not. Of several hosts the first one saves; all of them stop
+    after the same step.
 
     Args:
-        captioner: The first host's own model, which gets the weights.
-        callbacks: What is called; each sees `captioner` as its model.
+        path: The model's file.
+        options: How to train.
+        steps: Steps an epoch.
+        order: What determines the order of the data, besides the options.
+        clips_of: Epoch and step to the clips of that batch, for the error message.
+        stop: Whether the user wants the run to stop.
+        mirror: Copies the run after each checkpoint.
+
+    Attributes:
+        epoch: The epoch in progress, counted from 0.
+        step: Steps done in it.
+        rows: The history so far.
     """
 
-    def __init__(self, captioner, callbacks: list[keras.callbacks.Callback]):
+    def __init__(
+        self,
+        path: Path,
+        options: TrainingOptions,
+        steps: int,
+        order: dict,
+        clips_of: Callable[[int, int], list[str]],
+        stop: StopSignal,
+        mirror: Mirror,
+    ):
         super().__init__()
-        self.captioner, self.callbacks = captioner, callbacks
-        for callback in callbacks:
-            callback.set_model(captioner)
+        order = {"seed": options.seed, "batch_size": options.batch_size, "steps": steps} | order
+        self.checkpoints = Checkpoints(checkpoints_of(path), options.keep_checkpoints, order)
+        self.history, self.options, self.steps = history_of(path), options, steps
+        self.clips_of, self.stop, self.mirror = clips_of, stop, mirror
+        self.epoch = self.step = 0
+        self.rows: list[dict] = []
+        self._means: list[float] | None = None
+        self._cut_short = False
 
-    def on_epoch_end(self, epoch, logs=None):
+    def begin(self, model: Captioner, resume: bool) -> None:
+        """Restores the compiled model and this callback from the newest checkpoint, if any.
+
+        Without `resume` an older run's history and checkpoints are deleted.
+        """
+        if not resume:
+            if current().first:
+                self.history.unlink(missing_ok=True)
+                self.checkpoints.clear()
+            return
+        model.optimizer.build(model.trainable_variables)
+        about = self.checkpoints.restore(_state(model))
+        if about is None:
+            return
+        self.epoch, self.step, self.rows = about["epoch"], about["step"], about["rows"]
+        if about["means"] is not None:
+            _build_metrics(model)
+            self._means = about["means"]
+        self._write_history()
+        log.info("  going on at %s", self._position())
+
+    def _position(self) -> str:
+        return f"epoch {self.epoch + 1}, after step {self.step} of {self.steps}"
+
+    def _save(self) -> None:
+        if keras.backend.backend() == "jax":
+            self.model.jax_state_sync()  # within an epoch JAX's state is outside the variables
         if not current().first:
             return
-        weights = self.model.get_weights()
-        with alone():
-            self.captioner.set_weights(weights)
-            for callback in self.callbacks:
-                callback.on_epoch_end(epoch, logs)
+        means = [float(v) for v in self.model.metrics_variables] if self.step else None
+        about = {"epoch": self.epoch, "step": self.step, "rows": self.rows, "means": means}
+        self.checkpoints.save(_state(self.model), self.epoch * self.steps + self.step, about)
+        self.mirror.put()
+
+    def _write_history(self) -> None:
+        # A run resumed in its first epoch has no row yet: a table without columns is not readable.
+        if self.rows and current().first:
+            with replacing(self.history) as temporary:
+                pd.DataFrame(self.rows).to_csv(temporary, index=False)
+
+    def _stop_if_asked(self, asked: bool) -> None:
+        if asked:
+            raise TrainingError(
+                f"stopped at {self._position()}; everything is saved: the same command with "
+                "--resume goes on from there"
+            )
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self._means is not None:
+            for variable, value in zip(self.model.metrics_variables, self._means, strict=True):
+                variable.assign(value)
+            self._means = None
+
+    def on_train_batch_end(self, batch, logs=None):
+        loss = float((logs or {})["loss"])
+        if not np.isfinite(loss):
+            clips = ", ".join(self.clips_of(self.epoch, self.step))
+            raise TrainingError(
+                f"expected a finite loss. Received: {loss} at {self._position()}, with the clips "
+                f"{clips}. Look at them; if they are sound, lower the learning rate or train in "
+                "float32, and --resume goes on from the last checkpoint before"
+            )
+        self.step += 1
+        if self.step == self.steps > batch + 1 and not self.model.stop_training:
+            # A resumed epoch has fewer batches than Keras expects. This ends it, no matter that its
+            # data would: TensorFlow executes parts of a step that finds no data.
+            self.model.stop_training = self._cut_short = True
+        asked = current().any(self.stop.received)
+        if asked or (self.step % self.options.checkpoint_steps == 0 and self.step < self.steps):
+            self._save()
+        self._stop_if_asked(asked)
+
+    def keep_training(self) -> None:
+        """Goes on after a resumed epoch; called at an epoch's end before all other callbacks."""
+        if self._cut_short:
+            self.model.stop_training = self._cut_short = False
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.options.ema:
+            swap_averages(self.model)  # back to the weights
+        self.rows.append({"epoch": epoch} | {name: float(v) for name, v in (logs or {}).items()})
+        self.epoch, self.step = epoch + 1, 0
+        self._write_history()
+        self._save()
+        self._stop_if_asked(current().any(self.stop.received))
 
 
-class EmaWeights(keras.callbacks.Callback):
-    """Evaluates and saves the optimiser's moving average of the weights in their place.
-
-    Keras's `SwapEMAWeights` swaps by adding and subtracting, which loses digits; a resumed run
-    would no longer be bit-exact.
-    """
-
-    def swap(self, *_):
-        """Exchanges weights and averages; a second call restores them."""
-        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
-        averages = optimizer._model_variables_moving_average  # no public name
-        for weight, average in zip(self.model.trainable_variables, averages, strict=True):
-            value = np.array(weight)
-            weight.assign(average)
-            average.assign(value)
-
-    def on_test_begin(self, logs=None):
-        self.swap()
-
-    def on_test_end(self, logs=None):
-        self.swap()
-
-    def around(self, callbacks: list[keras.callbacks.Callback]) -> list[keras.callbacks.Callback]:
-        """This callback, and `callbacks`, which find the averages at the end of an epoch."""
-        swap = keras.callbacks.LambdaCallback
-        return [self, swap(on_epoch_end=self.swap), *callbacks, swap(on_epoch_end=self.swap)]
+def _build_metrics(model: Captioner) -> None:
+    """Creates the variables of loss and metrics, which Keras otherwise does at the first batch."""
+    targets = np.zeros((1, model.caption_spec.length), "int32")
+    logits = np.zeros((*targets.shape, len(model.vocabulary)), "float32")
+    model.compute_loss(None, targets, logits)
+    model.compute_metrics(None, targets, logits)

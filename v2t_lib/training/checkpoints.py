@@ -1,17 +1,19 @@
-"""Checkpoints of a run, written atomically, and copies of its files on a second drive.
+"""Checkpoints of a run, and the request to stop, at which one is written.
 
-A checkpoint is one `.npz` file, whose members have checksums: every variable, random states and
-running means included, and `about`, JSON with the rest of the run's state. A background thread
-copies files to the second directory, so that no training step waits for it.
+A checkpoint is one `.npz` file, whose members have checksums: the variables that training changes,
+random states included, and `about`, JSON with the rest of the run's state.
 """
 
 import contextlib
 import json
 import shutil
+import signal
 import threading
+import time
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,111 +21,13 @@ from v2t_lib.errors import ModelError
 from v2t_lib.files import replacing
 from v2t_lib.models.hosts import current
 from v2t_lib.progress import log
-from v2t_lib.training.run_folder import LOCK_FILE
+from v2t_lib.training.run_folder import checkpoints_in
 
-#: Seconds until a copy that failed is tried again.
-RETRY_SECONDS = 60
-
-
-class Mirror:
-    """Copies files of one directory to another, atomically, in the background.
-
-    Args:
-        source: The directory whose files are copied.
-        target: Where to; None to copy nothing.
-    """
-
-    def __init__(self, source: Path, target: Path | None = None):
-        self.source, self.target = source, target
-        self._waiting: dict[Path, None] = {}
-        self._wake = threading.Condition()
-        self._closing = False
-        self._served: Path | None = None
-        self._thread: threading.Thread | None = None
-
-    def fetch(self) -> None:
-        """Copies back what `source` lacks: the run may continue on a new machine."""
-        if self.target is None:
-            return
-        for copy in sorted(self.target.rglob("*")):
-            path = self.source / copy.relative_to(self.target)
-            ours = copy.name != LOCK_FILE and not copy.name.endswith(".tmp")
-            if ours and copy.is_file() and not path.exists():
-                _copy(copy, path)
-
-    def put(self, *paths: Path) -> None:
-        """Requests copies, the first path's first. A file that no longer exists by then is removed
-        from the target, once a later one of its folder is there."""
-        if self.target is None:
-            return
-        with self._wake:
-            for path in reversed(paths):  # so that the newest of a folder is the last one
-                self._waiting.pop(path, None)
-                self._waiting[path] = None
-            self._wake.notify()
-            if self._thread is None:
-                self._closing = False
-                self._thread = threading.Thread(target=self._work, daemon=True)
-                self._thread.start()
-
-    def _work(self) -> None:
-        while True:
-            with self._wake:
-                self._wake.wait_for(lambda: self._waiting or self._closing)
-                if not self._waiting:
-                    return
-                path = self._next()
-                self._waiting.pop(path)
-            done = self._copied(path)
-            with self._wake:
-                if done:
-                    self._remove_outdated(path.parent)
-                elif not self._closing:
-                    # Training goes on without the copy, which is tried again, once more at the end.
-                    self._waiting.setdefault(path)
-                    self._wake.wait_for(lambda: self._closing, RETRY_SECONDS)
-
-    def _next(self) -> Path:
-        """The newest file of a folder, of the folders in turn: none waits for a slow copy of what
-        is outdated by then, nor for another folder that always has a newer one."""
-        folders = list(dict.fromkeys(path.parent for path in self._waiting))
-        folder = next((folder for folder in folders if folder != self._served), folders[0])
-        self._served = folder
-        paths = [path for path in self._waiting if path.parent == folder]
-        return next((path for path in reversed(paths) if path.exists()), paths[0])
-
-    def _copied(self, path: Path) -> bool:
-        """Copies a file, or removes the copy of one that is gone; False if the drive fails."""
-        assert self.target is not None  # files wait only where there is somewhere to copy them
-        copy = self.target / path.relative_to(self.source)
-        try:
-            _copy(path, copy) if path.exists() else copy.unlink(missing_ok=True)
-        except OSError as error:
-            if not path.exists():  # deleted meanwhile, as newer ones are there
-                return True
-            log.warning("  could not copy %s to %s: %s", path.name, copy.parent, error)
-            return False
-        return True
-
-    def _remove_outdated(self, folder: Path) -> None:
-        """Removes the copies of a folder's files that are gone, now that a newer one is copied."""
-        for path in [p for p in self._waiting if p.parent == folder and not p.exists()]:
-            if self._copied(path):
-                del self._waiting[path]
-
-    def close(self) -> None:
-        """Waits for the requested copies."""
-        if self._thread is not None:
-            with self._wake:
-                self._closing = True
-                self._wake.notify()
-            self._thread.join()
-            self._thread = None
-
-
-def _copy(source: Path, target: Path) -> None:
-    with replacing(target) as temporary:
-        shutil.copyfile(source, temporary)
+#: Changes when older checkpoints can't be resumed from.
+FORMAT = 2
+#: Seconds within which a second signal is the same request: a job scheduler asks every process, and
+#: the one that watches this one passes its own signal on.
+SAME_REQUEST_SECONDS = 1
 
 
 class Checkpoints:
@@ -132,31 +36,25 @@ class Checkpoints:
     Args:
         folder: Where they are written.
         keep: How many are kept.
-        mirror: Copies them.
+        order: What determines the order of the data; a run goes on only with the same.
     """
 
-    def __init__(self, folder: Path, keep: int, mirror: Mirror):
-        self.folder, self.keep, self.mirror = folder, keep, mirror
-
-    def _paths(self) -> list[Path]:
-        return sorted(self.folder.glob("[0-9]*.npz"))
+    def __init__(self, folder: Path, keep: int, order: dict):
+        self.folder, self.keep, self.order = folder, keep, order
 
     def clear(self) -> None:
         """Deletes them all."""
-        old = self._paths()
         shutil.rmtree(self.folder, ignore_errors=True)
-        self.mirror.put(*old)
 
     def save(self, variables: Sequence, step: int, about: dict) -> None:
         """Writes a checkpoint and deletes the oldest beyond `keep`."""
+        arrays: dict[str, Any] = {f"{n:05d}": np.asarray(v) for n, v in enumerate(variables)}
+        note = json.dumps({"format": FORMAT, "order": self.order, "state": about})
         path = self.folder / f"{step:09d}.npz"
-        arrays = {f"{n:05d}": np.asarray(v) for n, v in enumerate(variables)}
         with replacing(path) as temporary, open(temporary, "wb") as file:
-            np.savez(file, about=np.array(json.dumps(about)), **arrays)
-        old = self._paths()[: -self.keep]
-        for one in old:
-            one.unlink()
-        self.mirror.put(path, *old)
+            np.savez(file, about=np.array(note), **arrays)
+        for old in checkpoints_in(self.folder)[: -self.keep]:
+            old.unlink()
 
     def restore(self, variables: Sequence) -> dict | None:
         """Sets the variables from the newest checkpoint that isn't damaged.
@@ -167,7 +65,7 @@ class Checkpoints:
             The checkpoint's `about`; None without a checkpoint.
 
         Raises:
-            ModelError: All are damaged, or they are of another model.
+            ModelError: All are damaged, of another version, or of a run with other options.
         """
         shapes = [tuple(variable.shape) for variable in variables]
         about, arrays = current().from_first(lambda: self._newest(shapes))
@@ -176,27 +74,35 @@ class Checkpoints:
                 variable.assign(array)
         return about
 
-    def _newest(self, expected: list[tuple[int, ...]]) -> tuple[dict | None, list[np.ndarray]]:
-        """The newest checkpoint that isn't damaged, for variables of these shapes."""
-        paths = self._paths()
-        for path in reversed(paths):
-            read = self._read(path)
-            if read is None:
-                continue
-            shapes = [tuple(array.shape) for array in read[1]]
-            if shapes != expected:
-                raise ModelError(
-                    f"{path}: expected {len(expected)} variables, as the options make them. "
-                    f"Received: {len(shapes)} of other shapes; --resume goes on with the options "
-                    "the run began with"
-                )
-            return read
-        if paths:
+    def _newest(self, shapes: list[tuple[int, ...]]) -> tuple[dict | None, list[np.ndarray]]:
+        paths = checkpoints_in(self.folder)
+        read = next(filter(None, map(self._read, reversed(paths))), None)
+        if read is None and paths:
             raise ModelError(
                 f"{self.folder}: expected a whole checkpoint. Received: {len(paths)} damaged; "
                 "start over without --resume"
             )
-        return None, []
+        if read is None:
+            return None, []
+        note, arrays = read
+        if note.get("format") != FORMAT:
+            raise ModelError(
+                f"{self.folder}: expected checkpoints of this version. Received: older ones, from "
+                "which --resume can't go on; begin anew in another folder, with --start-from "
+                "(start_from=) and the model of this run"
+            )
+        if note["order"] != self.order:
+            raise ModelError(
+                f"{self.folder}: expected a run with {self.order}. Received: one with "
+                f"{note['order']}; --resume needs these to stay as they were"
+            )
+        if [array.shape for array in arrays] != shapes:
+            raise ModelError(
+                f"{self.folder}: expected {len(shapes)} variables, as the options make them. "
+                f"Received: {len(arrays)} of other shapes; --resume goes on with the options the "
+                "run began with"
+            )
+        return note["state"], arrays
 
     @staticmethod
     def _read(path: Path) -> tuple[dict, list[np.ndarray]] | None:
@@ -206,3 +112,29 @@ class Checkpoints:
             return json.loads(str(parts["about"])), [parts[name] for name in names]
         log.warning("  %s is damaged: trying the one before", path)
         return None
+
+
+class StopSignal:
+    """Within it, SIGINT and SIGTERM only set `received`; a second one interrupts at once."""
+
+    def __init__(self):
+        self.received, self._since = False, 0.0
+
+    def _handle(self, number, frame):
+        if self.received and time.monotonic() - self._since > SAME_REQUEST_SECONDS:
+            raise KeyboardInterrupt
+        if self.received:
+            return
+        self.received, self._since = True, time.monotonic()
+        log.warning("\n  stopping after this step; once more to stop at once")
+
+    def __enter__(self):
+        # Only Python's main thread may install signal handlers.
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        signals = (signal.SIGINT, signal.SIGTERM) if in_main_thread else ()
+        self._before = {number: signal.signal(number, self._handle) for number in signals}
+        return self
+
+    def __exit__(self, *error):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)

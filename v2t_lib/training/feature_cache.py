@@ -7,84 +7,39 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from v2t_lib.errors import DataError
-from v2t_lib.files import replacing
+from v2t_lib.files import locked, replacing
 from v2t_lib.models.compiled import FRAMES, CompiledFeatures
 from v2t_lib.models.encoders.frame import FrameEncoder
 from v2t_lib.progress import Progress, log
-from v2t_lib.shards.example import StoredExample, feature_example
+from v2t_lib.shards.example import Example, StoredExample, feature_example
 from v2t_lib.shards.format import DatasetInfo, Features, digest_of, is_finished, slices_in
-from v2t_lib.shards.reader import Example, ShardDataset, Shards
+from v2t_lib.shards.reader import ShardDataset, Shards
 from v2t_lib.shards.slices import SliceWriter
 
 BATCH = 16
 #: Clips that the principal components are fitted on.
 FITTED_ON = 256
+_COMPONENTS = ("mean", "axes", "deviation")
 
 
-def _digest(encoder: FrameEncoder) -> str:
-    """Eight hexadecimal digits that change with the image network's weights."""
-    digest = hashlib.sha256(str(encoder.stride).encode())
-    parts = encoder.backbone.get_weights()
-    if encoder.projection is not None and encoder.projection.fitted:
-        parts += encoder.projection.get_weights()
-    for weight in parts:
-        digest.update(np.ascontiguousarray(weight).tobytes())
-    return digest.hexdigest()[:8]
+def frozen_variables(encoder: keras.layers.Layer) -> list:
+    """Those of a frozen image network; its projection, fitted to clips, is not among them."""
+    return encoder.backbone.variables if getattr(encoder, "frozen", False) else []
 
 
-def _featured(examples: Iterator[Example], model: CompiledFeatures) -> Iterator[StoredExample]:
-    while batch := list(itertools.islice(examples, BATCH)):
-        cells = model.of_clips(np.stack([example.frames for example in batch]))
-        for example, features in zip(batch, cells, strict=True):
-            yield feature_example(example.source, example.captions, features)
-
-
-def _compute(
-    model: CompiledFeatures, shards: ShardDataset, folder: Path, digest: str, features: Features
-) -> DatasetInfo:
-    """Computes the features a shard for a shard, so that their order by seed is the clips'."""
-    examples, spec = shards.examples(), shards.info.clip_spec
-    done = {
-        one.number for one in slices_in(folder) if one.digest == digest and one.is_whole(folder)
-    }
-    with Progress(total=shards.info.clips, unit="clip", desc="features") as progress:
-        for number, shard in enumerate(shards.info.shards):
-            of_shard = itertools.islice(examples, shard.clips)
-            if number in done:
-                progress.update(sum(1 for _ in of_shard))
-                continue
-            writer = SliceWriter(folder, number)
-            for stored in _featured(of_shard, model):
-                writer.add(stored)
-                progress.update()
-            writer.finish(spec, digest)
-    info = DatasetInfo.of_slices(folder, spec, digest, features)
-    info.save(folder)
-    return info
-
-
-def _fit_projection(encoder: FrameEncoder, shards: ShardDataset, path: Path) -> None:
-    """Sets the components from the file of an earlier run, or from clips of the shards."""
-    if path.exists():
-        with np.load(path) as parts:
-            encoder.projection.set_weights([parts[name] for name in ("mean", "axes", "deviation")])
-        return
-    model, cells = CompiledFeatures(encoder, projected=False), []
-    batches = itertools.islice(shards.clip_batches(BATCH), -(-FITTED_ON // BATCH))
-    for clips, _ in batches:
-        found = model.of_clips(clips)
-        cells.append(found.reshape(-1, found.shape[-1]))
-    encoder.projection.fit(np.concatenate(cells))
-    mean, axes, deviation = encoder.projection.get_weights()
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, mean=mean, axes=axes, deviation=deviation)
+def weights_digest(weights: Iterable) -> str:
+    """The SHA-256 of weights, arrays or variables."""
+    digest = hashlib.sha256()
+    for weight in weights:
+        digest.update(np.ascontiguousarray(weight).data)
+    return digest.hexdigest()
 
 
 def cached_features(
@@ -95,16 +50,17 @@ def cached_features(
 ) -> ShardDataset:
     """The features of the clips in `shards`, computed where they aren't there yet.
 
-    They are kept in a folder named after the image network and its weights; its `dataset.json`
-    names both. Interrupted, the next call continues after the last whole shard. Principal
-    components are fitted on the first clips of the first shards that an encoder is called with,
-    the training shards, and kept beside the features.
+    A folder of features is named after all that they depend on: image network, weights, components
+    and data set. Of two processes that need the same ones, one computes them and the other waits.
+    Interrupted, the next call continues after the last whole slice. Principal components are fitted
+    on the first clips of the first shards that an encoder is called with, the training shards, and
+    kept beside the features.
 
     Args:
-        encoder: A built encoder.
+        encoder: A built encoder; its projection is set here if it isn't fitted yet.
         shards: Clips of the size that the encoder was built for.
-        cache: Where the folder is made; in `shards` when left out.
-        fallback: The folder for the features of shards that lie where nothing can be written.
+        cache: Where the folders are made; in `shards` when left out.
+        fallback: Where they are made for shards that lie where nothing can be written.
 
     Returns:
         Shards of features; `shards` themselves for an encoder without a frozen image network,
@@ -122,41 +78,100 @@ def cached_features(
             f"{shards.info.features.network}; name the folder that they were computed from"
         )
     root = Path(cache) if cache else shards.folder
-    if cache or os.access(root, os.W_OK):
-        fallback = None
-    (fallback or root).mkdir(parents=True, exist_ok=True)
+    if cache is None and fallback and not os.access(root, os.W_OK):
+        roots = [root, fallback]
+    else:
+        roots = [root]
     if encoder.projection is not None and not encoder.projection.fitted:
-        path = root / f"components-{encoder.network}-{_digest(encoder)}.npz"
-        if fallback and not path.exists():
-            path = fallback / path.name
-        _fit_projection(encoder, shards, path)
+        _set_projection(encoder, shards, roots)
+    weights = encoder.projection.get_weights() if encoder.projection is not None else []
+    digest = weights_digest([encoder.stride, *encoder.backbone.get_weights(), *weights])[:8]
     shape, dtype = tuple(encoder.feature_shape), encoder.feature_dtype
-    features = Features(encoder.network, _digest(encoder), shape, dtype)
-    plan = digest_of(shards.info.digest, dataclasses.asdict(features))
-    name = f"features-{features.network}-{features.weights}"
-    # Where features of several data sets meet, each has a name of its own.
-    folder = root / (f"{name}-{plan[:8]}" if cache else name)
-    if fallback and not is_finished(folder):
-        folder = fallback / f"{name}-{plan[:8]}"
-    if is_finished(folder):
-        info = DatasetInfo.load(folder)
-        if info.digest == plan:
-            return ShardDataset(folder, info)
-        shutil.rmtree(folder)  # of clips that have changed since
-    model = CompiledFeatures(encoder)
+    features = Features(encoder.network, digest, shape, dtype)
+    key = digest_of(*_about(shards), dataclasses.asdict(features))
+    folder = _entry(roots, f"features-{features.network}-{digest}-{key[:8]}", "dataset.json")
+    if not is_finished(folder):
+        with locked(folder):
+            if not is_finished(folder):  # by a process that this one waited for
+                _compute(encoder, shards, folder, key, features)
+    return ShardDataset.open(folder)
+
+
+def _about(shards: ShardDataset) -> tuple[str, dict]:
+    """What features depend on besides the encoder."""
+    return shards.info.digest, dataclasses.asdict(shards.info.clip_spec)
+
+
+def _entry(roots: list[Path], name: str, file: str) -> Path:
+    """The cache's folder of this name: the first that has `file`, else one in the last root."""
+    folders = [root / name for root in roots]
+    return next((folder for folder in folders if (folder / file).exists()), folders[-1])
+
+
+def _set_projection(encoder: FrameEncoder, shards: ShardDataset, roots: list[Path]) -> None:
+    """Sets the components: those of an earlier training, or fitted to clips of the shards."""
+    projection = encoder.projection
+    weights = weights_digest([encoder.stride, *encoder.backbone.get_weights()])
+    key = digest_of(*_about(shards), weights, projection.components)
+    name = f"components-{encoder.network}-{projection.components}-{key[:12]}"
+    path = _entry(roots, name, "components.npz") / "components.npz"
+    if not path.exists():
+        with locked(path.parent):
+            if not path.exists():
+                _fit_projection(encoder, shards)
+                parts = dict(zip(_COMPONENTS, projection.get_weights(), strict=True))
+                with replacing(path) as temporary, open(temporary, "wb") as file:
+                    np.savez(file, **parts)
+    with np.load(path) as parts:
+        projection.set_weights([parts[name] for name in _COMPONENTS])
+
+
+def _fit_projection(encoder: FrameEncoder, shards: ShardDataset) -> None:
+    model, cells = CompiledFeatures(encoder, projected=False), []
+    for clips, _ in itertools.islice(shards.clip_batches(BATCH), -(-FITTED_ON // BATCH)):
+        found = model.of_clips(clips)
+        cells.append(found.reshape(-1, found.shape[-1]))
+    encoder.projection.fit(np.concatenate(cells))
+
+
+def _compute(
+    encoder: FrameEncoder, shards: ShardDataset, folder: Path, key: str, features: Features
+) -> None:
+    """Computes the features a slice for a shard, so that their order by seed is the clips'."""
+    model, examples, spec = CompiledFeatures(encoder), shards.examples(), shards.info.clip_spec
     _check_space(model, shards.info.clips, folder)
-    return ShardDataset(folder, _compute(model, shards, folder, plan, features))
+    done = {one.number for one in slices_in(folder) if one.digest == key and one.is_whole(folder)}
+    with Progress(total=shards.info.clips, unit="clip", desc="features") as progress:
+        for number, shard in enumerate(shards.info.shards):
+            of_shard = itertools.islice(examples, shard.clips)
+            if number in done:
+                progress.update(sum(1 for _ in of_shard))
+                continue
+            writer = SliceWriter(folder, number)
+            for stored in _featured(of_shard, model):
+                writer.add(stored)
+                progress.update()
+            writer.finish(spec, key)
+    DatasetInfo.of_slices(folder, spec, key, features).save(folder)
+
+
+def _featured(examples: Iterator[Example], model: CompiledFeatures) -> Iterator[StoredExample]:
+    while batch := list(itertools.islice(examples, BATCH)):
+        cells = model.of_clips(np.stack([example.frames for example in batch]))
+        for example, features in zip(batch, cells, strict=True):
+            yield feature_example(example.source, example.captions, features)
 
 
 def _check_space(model: CompiledFeatures, clips: int, folder: Path) -> None:
     needed = clips * model.encoder.feature_bytes
-    there = sum(path.stat().st_size for path in folder.glob("*"))  # of a run that was interrupted
+    written = sum(path.stat().st_size for path in folder.glob("*"))  # by an interrupted run
     free = shutil.disk_usage(folder.parent).free
     size = f"{needed / 1e6:,.1f} MB for the features of {clips:,} clips"
-    if needed - there > free:
+    if needed - written > free:
         raise DataError(
             f"{folder}: expected {size}. Received: {free / 1e6:,.0f} MB free; keep fewer "
-            "components (--encoder-option components=128), or name another disk: --cache DIR"
+            "components (--encoder-option components=128), delete features that are no longer "
+            f"used ({folder.parent / 'features-*'}), or name another disk: --cache DIR"
         )
     minutes = _seconds_a_frame(model) * clips * model.encoder.feature_shape[0] / 60
     log.info(f"{folder}: {size}, computed once, in {math.ceil(minutes)} min or less")

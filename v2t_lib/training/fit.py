@@ -1,7 +1,6 @@
 """Fitting a captioner to shards: one `Model.fit`, saved as it goes, that can be resumed."""
 
 import contextlib
-import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ import keras
 import numpy as np
 import pandas as pd
 
+from v2t_lib.errors import TrainingError, out_of_memory
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.devices import spread
 from v2t_lib.models.encoders.blind import BlindEncoder
@@ -19,18 +19,54 @@ from v2t_lib.progress import keras_verbosity
 from v2t_lib.shards.damage import naming_damage
 from v2t_lib.shards.epochs import Epochs
 from v2t_lib.shards.reader import ShardDataset, Shards
-from v2t_lib.training.callbacks import EmaWeights, KeepBest, OnFirstHost, SampleCaptions
-from v2t_lib.training.checkpoints import Checkpoints, Mirror
-from v2t_lib.training.compile import compile_for_training
-from v2t_lib.training.feature_cache import cached_features
-from v2t_lib.training.memory_limit import naming_memory_options
+from v2t_lib.specs import ClipSpec
+from v2t_lib.training.callbacks import EpochEnd, ResumableState
+from v2t_lib.training.checkpoints import StopSignal
+from v2t_lib.training.feature_cache import cached_features, frozen_variables, weights_digest
+from v2t_lib.training.optimizer import compile_for_training
 from v2t_lib.training.recipe import TrainingOptions
-from v2t_lib.training.resumable_state import ResumableState
-from v2t_lib.training.stop_signal import StopSignal
+from v2t_lib.training.run_folder import Mirror
 
-MODEL_FILE, BLIND_FILE = "captioner.keras", "blind.keras"
 #: Validation clips that are captioned after each epoch.
 SAMPLE_CLIPS = 32
+
+
+class _Order:
+    """The batches of each epoch, whole passes over the captions: at least `epoch_steps` batches.
+
+    Attributes:
+        passes: Passes an epoch.
+        steps: Batches an epoch.
+    """
+
+    def __init__(self, shards: ShardDataset, captioner: Captioner, options: TrainingOptions):
+        self.shards, self.captioner, self.options = shards, captioner, options
+        self._a_pass = shards.steps(options.batch_size, options.captions_per_clip)
+        self.passes = -(-options.epoch_steps // self._a_pass)
+        self.steps = self.passes * self._a_pass
+
+    def batches(self, epoch: int, step: int):
+        """What is left of an epoch after `step` batches; this host's share of each."""
+        options, hosts, number = self.options, current(), epoch * self.passes
+        done = min(step // self._a_pass, self.passes - 1)
+        return self.shards.batches(
+            self.captioner.vocabulary,
+            self.captioner.caption_spec,
+            options.batch_size,
+            options.seed,
+            number + done,
+            skip=step - done * self._a_pass,
+            captions_per_clip=options.captions_per_clip,
+            share=(hosts.index, hosts.count),
+            passes=self.passes - done,
+        )
+
+    def clips_of(self, epoch: int, step: int) -> list[str]:
+        """The clips of one batch."""
+        number, batch = divmod(epoch * self.steps + step, self._a_pass)
+        options = self.options
+        order = (options.batch_size, options.seed, number, batch, options.captions_per_clip)
+        return self.shards.sources_of_batch(*order)
 
 
 def fit(
@@ -51,8 +87,8 @@ def fit(
     last checkpoints, which `resume` starts from. On the CPU a run that was killed and resumed ends
     with the same weights and history, bit for bit, as one that was not.
 
-    Of several hosts (`models.hosts`) each trains on its share of every batch. The first one
-    writes all files; the others need none of them. Losses are those of one host but for rounding.
+    Of several hosts each trains on its share of every batch. The first one writes all files; the
+    others need none of them. Losses are those of one host but for rounding.
 
     Args:
         captioner: The model; it is compiled here.
@@ -73,66 +109,37 @@ def fit(
     Raises:
         TrainingError: Interrupted, out of memory, or the loss is not finite.
     """
-    mirror = mirror or Mirror(path.parent)
-    batch, words, spec = options.batch_size, captioner.vocabulary, captioner.caption_spec
-    sample = None if val is None else ShardDataset.open(val)
+    clips = None if val is None else ShardDataset.open(val)
     shards = cached_features(captioner.encoder, shards, cache, path.parent)
-    val = sample and cached_features(captioner.encoder, sample, cache, path.parent)
-    a_pass = shards.steps(batch, options.captions_per_clip)
-    passes = -(-options.epoch_steps // a_pass)
-    steps = passes * a_pass
-    hosts = current()
-    with StopSignal() as stop, shared(captioner, options) as model:
-        compile_for_training(model, options, steps * options.epochs)
-        state = _resumable_state(path, shards, steps, a_pass, options, mirror, stop)
-        if resume:
-            state.resume(model)
-        elif hosts.first:
-            state.history.unlink(missing_ok=True)
-            state.checkpoints.clear()
+    val = clips and cached_features(captioner.encoder, clips, cache, path.parent)
+    order, hosts = _Order(shards, captioner, options), current()
+    with StopSignal() as stop, _trained(captioner, options) as model:
+        compile_for_training(model, options, order.steps * options.epochs)
+        frozen = frozen_variables(captioner.encoder)
+        about = {"frozen weights": weights_digest(frozen)} if frozen else {}
+        mirror = mirror or Mirror(path.parent)
+        state = ResumableState(path, options, order.steps, about, order.clips_of, stop, mirror)
+        state.begin(model, resume)
         monitor = "loss" if val is None else "val_loss"
-        best = min((row[monitor] for row in state.rows), default=float("inf"))
-        ours = [*_sample_captions(captioner, sample), KeepBest(path, monitor, best, mirror)]
-        if model is not captioner:
-            ours = [OnFirstHost(captioner, ours)]
-        ours = [*ours, *callbacks]
-        if options.ema:
-            ours = EmaWeights().around(ours)
-        first = keras.callbacks.LambdaCallback(on_epoch_end=state.keep_training)
-
-        def rest_of_epoch():
-            done = min(state.step // a_pass, passes - 1)
-            left = [
-                shards.batches(
-                    *(words, spec, batch, options.seed, state.epoch * passes + number),
-                    skip=state.step - done * a_pass if number == done else 0,
-                    captions_per_clip=options.captions_per_clip,
-                    share=(hosts.index, hosts.count),
-                )
-                for number in range(done, passes)
-            ]
-            return functools.reduce(lambda first, rest: first.concatenate(rest), left)
-
-        with contextlib.ExitStack() as reading:
-            reading.enter_context(naming_memory_options(options, captioner.clip_spec))
-            for read in filter(None, (shards, val)):
-                reading.enter_context(naming_damage(read.folder, read.info))
+        end = EpochEnd(captioner, path, state, monitor, _samples(captioner, clips))
+        with _explaining(options, captioner.clip_spec, [shards, *filter(None, [val])]):
             model.fit(
-                Epochs(rest_of_epoch, steps),
-                validation_data=val and val.batches(words, spec, batch),
+                Epochs(lambda: order.batches(state.epoch, state.step), order.steps),
+                validation_data=val
+                and val.batches(captioner.vocabulary, captioner.caption_spec, options.batch_size),
                 initial_epoch=state.epoch,
                 epochs=options.epochs,
-                callbacks=[first, *ours, state],  # it saves what the others leave
+                callbacks=[end, *callbacks, state],  # which saves what the others leave
                 shuffle=False,
                 verbose=keras_verbosity() if hosts.first else 0,
             )
-    _, weights = hosts.from_first(lambda: (None, load(path).get_weights()))
+    weights = hosts.from_first(lambda: load(path).get_weights())
     captioner.set_weights(weights)
     return pd.DataFrame(state.rows)
 
 
 @contextlib.contextmanager
-def shared(captioner: Captioner, options: TrainingOptions) -> Iterator[Captioner]:
+def _trained(captioner: Captioner, options: TrainingOptions) -> Iterator[Captioner]:
     """The model to train: `captioner`, or its equal that lies on the devices of all hosts."""
     if current().count == 1:
         yield captioner
@@ -145,39 +152,38 @@ def shared(captioner: Captioner, options: TrainingOptions) -> Iterator[Captioner
         yield model
 
 
-def _resumable_state(
-    path: Path,
-    shards: ShardDataset,
-    steps: int,
-    a_pass: int,
-    options: TrainingOptions,
-    mirror: Mirror,
-    stop: StopSignal,
-) -> ResumableState:
-    folder = path.with_name(f".{path.stem}-checkpoints")
-
-    def name_clips(epoch: int, step: int) -> list[str]:
-        number, batch = divmod(epoch * steps + step, a_pass)
-        order = (options.batch_size, options.seed, number, batch, options.captions_per_clip)
-        return shards.sources_of_batch(*order)
-
-    return ResumableState(
-        Checkpoints(folder, options.keep_checkpoints, mirror),
-        path.with_name("history.csv" if path.name == MODEL_FILE else f"{path.stem}.csv"),
-        steps,
-        options.checkpoint_steps,
-        order={"seed": options.seed, "batch_size": options.batch_size, "steps": steps},
-        name_clips=name_clips,
-        stop=stop,
-    )
-
-
-def _sample_captions(
-    captioner: Captioner, val: ShardDataset | None
-) -> list[keras.callbacks.Callback]:
-    """The callback that captions validation clips; none for a blind model, whose are all alike."""
+def _samples(captioner: Captioner, val: ShardDataset | None) -> list:
+    """The clips to caption at an epoch's end; none for a blind model, whose captions are alike."""
     if val is None or isinstance(captioner.encoder, BlindEncoder):
         return []
-    sample = list(itertools.islice(val.examples(), SAMPLE_CLIPS))
-    frames = np.stack([example.frames for example in sample])
-    return [SampleCaptions(frames, [example.captions[0] for example in sample])]
+    return list(itertools.islice(val.examples(), SAMPLE_CLIPS))
+
+
+@contextlib.contextmanager
+def _explaining(
+    options: TrainingOptions, clip: ClipSpec, read: Sequence[ShardDataset]
+) -> Iterator[None]:
+    """Names damaged shards, and what to turn down where memory runs out."""
+    try:
+        with contextlib.ExitStack() as reading:
+            for shards in read:
+                reading.enter_context(naming_damage(shards.folder, shards.info))
+            yield
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        batch, ways = options.batch_size, []
+        if batch > 1:
+            half, steps = batch // 2, options.accumulate * 2
+            ways.append(
+                f"batch_size={half} and accumulate={steps} (--batch {half} --accumulate {steps}), "
+                "which take half the memory for the same steps of the optimiser"
+            )
+        if options.precision == "float32":
+            ways.append("precision=mixed_float16 (--precision) on a GPU")
+        ways.append("shards with fewer or smaller frames")
+        raise TrainingError(
+            f"expected enough memory for a batch of {batch} clips of {clip.frames} frames, "
+            f"{clip.width} x {clip.height} pixels. Received: out of memory; start the run anew "
+            f"(--overwrite) with {'; or '.join(ways)}"
+        ) from error

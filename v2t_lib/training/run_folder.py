@@ -1,165 +1,212 @@
-"""A run's folder belongs to one training at a time, and is never overwritten by mistake."""
+"""A run's folder, which one training at a time writes and none overwrites by mistake, and its copy
+on a second drive."""
 
 import contextlib
-import errno
 import json
-import os
 import shutil
-import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 from v2t_lib.errors import TrainingError
-from v2t_lib.files import replacing
+from v2t_lib.files import locked, replacing, write_json
+from v2t_lib.models.hosts import current
+from v2t_lib.progress import log
 from v2t_lib.shards.reader import ShardDataset
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
+MODEL_FILE, BLIND_FILE, SCST_FILE = "captioner.keras", "blind.keras", "scst.keras"
 
-LOCK_FILE = ".in-use"
-SHARDS_FILE, SCST_SHARDS_FILE = "data.json", "scst-data.json"
-RUN_FILES = ("captioner.keras", "history.csv", ".captioner-checkpoints",
-             "blind.keras", "blind.csv", ".blind-checkpoints")  # fmt: skip
-SCST_FILES = ("scst.keras", "scst.csv", ".scst-checkpoints")
+
+class Stage(NamedTuple):
+    """A part of a run: the models that begin anew with it, and the file that says what it reads."""
+
+    models: tuple[str, ...]
+    data: str
+
+
+TRAINING = Stage((BLIND_FILE, MODEL_FILE, SCST_FILE), "data.json")
+SELF_CRITICAL = Stage((SCST_FILE,), "scst-data.json")
+_DATA = (TRAINING.data, SELF_CRITICAL.data)
+
+
+def history_of(model: Path) -> Path:
+    """The history beside a model's file: `.csv`, one row an epoch."""
+    return model.with_name("history.csv" if model.name == MODEL_FILE else f"{model.stem}.csv")
+
+
+def checkpoints_of(model: Path) -> Path:
+    """The folder of checkpoints beside a model's file."""
+    return model.with_name(f".{model.stem}-checkpoints")
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """A folder's checkpoints, the newest last."""
+    return sorted(folder.glob("[0-9]*.npz"))
+
+
+class Mirror:
+    """Copies a run's own files to a second folder as the run grows, in the background.
+
+    A model is copied before the checkpoints written after it. So the copy never holds a checkpoint
+    whose best epoch its model file lacks, wherever a kill ends it.
+
+    Args:
+        source: The run's folder.
+        target: Where to; None copies nothing.
+    """
+
+    def __init__(self, source: Path, target: Path | None = None):
+        self.source, self.target = source, target
+        self._copied: dict[Path, tuple[int, int]] = {}  # time and size of what was copied last
+        self._worker = ThreadPoolExecutor(1)
+        self._requested: Future | None = None
+
+    def fetch(self) -> None:
+        """Copies back what `source` lacks, and all of a model whose copy has newer checkpoints."""
+        if self.target is None:
+            return
+        for name in _DATA:
+            self._fetch(self.source / name)
+        for model in (self.source / name for name in TRAINING.models):
+            folder, copies = checkpoints_of(model), checkpoints_of(self.target / model.name)
+            names = [path.name for path in checkpoints_in(copies)]
+            newer = names[-1:] > [path.name for path in checkpoints_in(folder)][-1:]
+            for path in (model, history_of(model), *(folder / name for name in names)):
+                self._fetch(path, newer)
+
+    def _fetch(self, path: Path, newer: bool = False) -> None:
+        copy = self._copy_of(path)
+        if copy.is_file() and (newer or not path.exists()):
+            with replacing(path) as temporary:
+                shutil.copyfile(copy, temporary)
+            self._copied[path] = _stamp(path)
+
+    def put(self) -> None:
+        """Requests a copy of what has changed; training goes on meanwhile."""
+        waits = self._requested and not (self._requested.running() or self._requested.done())
+        if self.target is not None and not waits:  # one that waits copies the newest files too
+            self._requested = self._worker.submit(self._put)
+
+    def _put(self) -> None:
+        try:
+            for name in _DATA:
+                self._copy(self.source / name)
+            for model in (self.source / name for name in TRAINING.models):
+                checkpoints = checkpoints_in(checkpoints_of(model))  # those there before the model
+                for path in (model, history_of(model), *reversed(checkpoints)):
+                    self._copy(path)
+                names = {path.name for path in checkpoints}
+                for copy in checkpoints_in(self._copy_of(checkpoints_of(model))):
+                    if names and copy.name not in names:
+                        copy.unlink()
+        except OSError as error:
+            log.warning("  could not copy the run to %s: %s", self.target, error)
+
+    def _copy(self, path: Path) -> None:
+        try:
+            stamp = _stamp(path)
+            if self._copied.get(path) != stamp:
+                with replacing(self._copy_of(path)) as temporary:
+                    shutil.copyfile(path, temporary)
+                self._copied[path] = stamp
+        except FileNotFoundError:
+            if path.exists():  # else it isn't there yet, or deleted as newer checkpoints are there
+                raise
+
+    def _copy_of(self, path: Path) -> Path:
+        assert self.target is not None  # else nothing is copied
+        return self.target / path.relative_to(self.source)
+
+    def close(self) -> None:
+        """Copies what has changed since, and waits for it."""
+        self.put()
+        self._worker.shutdown()
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    about = path.stat()
+    return about.st_mtime_ns, about.st_size
 
 
 @contextlib.contextmanager
-def owned(
-    folders: Sequence[Path], files: Sequence[str], resume: bool, overwrite: bool
-) -> Iterator[None]:
-    """Within it no other training writes into a run's folder or its copy.
+def locked_run(
+    folder: Path,
+    copy: str | Path | None,
+    stage: Stage,
+    data: Mapping[str, ShardDataset | None],
+    resume: bool,
+    overwrite: bool,
+) -> Iterator[Mirror]:
+    """Within it no other training writes a run's folder or its copy; yields what copies the run.
 
     Args:
-        folders: The run's folder, and its copy if it has one; made where they aren't there.
-        files: What the training writes.
+        folder: The run's folder; made where it isn't there.
+        copy: The copy's folder, or None; with `resume` the run is fetched from there.
+        stage: What is trained.
+        data: What it reads, data sets by name; one that resumes has to read the same.
         resume: Whether it continues what is there.
-        overwrite: Whether it replaces what is there, which is deleted.
+        overwrite: Whether what is there of the stage is deleted.
 
     Raises:
-        TrainingError: Another process trains into a folder, or a folder has `files` that are
-            neither to be continued nor overwritten.
+        DataError: Another process trains into a folder.
+        TrainingError: A folder has models that are neither to be continued nor overwritten, or
+            the run began with other shards.
         ValueError: `resume` and `overwrite`, or one folder twice.
     """
     if resume and overwrite:
         raise ValueError("expected resume or overwrite, not both. Received: both")
-    if len({folder.resolve() for folder in folders}) < len(folders):
+    if copy and Path(copy).resolve() == folder.resolve():
         raise ValueError(
-            f"expected a folder for the copy (--copy-to) beside the run's. Received: {folders[0]}, "
+            f"expected a folder for the copy (--copy-to) beside the run's. Received: {folder}, "
             "the run's own"
         )
-    with contextlib.ExitStack() as locks:
-        for folder in folders:
-            locks.enter_context(_locked(folder))
-        there = [folder / name for folder in folders for name in files]
-        there = [path for path in there if path.exists()]
-        if there and not (resume or overwrite):
-            raise TrainingError(
-                f"{there[0].parent}: expected a folder without a run. Received: one with "
-                f"{', '.join(path.name for path in there if path.parent == there[0].parent)}; "
-                "continue it with --resume (resume=True), replace it with --overwrite "
-                "(overwrite=True), or name another folder"
-            )
-        for path in there if overwrite else ():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        yield
+    if not current().first:  # the first host writes
+        yield Mirror(folder)
+        return
+    target = Path(copy) if copy else None
+    with contextlib.ExitStack() as stack:
+        for place in filter(None, (folder, target)):
+            stack.enter_context(locked(place, wait=False))
+            _make_room(place, stage, resume, overwrite)
+        mirror = stack.enter_context(contextlib.closing(Mirror(folder, target)))
+        if resume:
+            mirror.fetch()
+        _keep_data(folder / stage.data, data, resume)
+        yield mirror
 
 
-def fingerprints(shards: ShardDataset, val: ShardDataset | None) -> dict[str, str | None]:
-    """What a training reads, by name."""
-    return {
-        "training shards": shards.info.digest,
-        "validation shards": val and val.info.digest,
-    }
+def _make_room(folder: Path, stage: Stage, resume: bool, overwrite: bool) -> None:
+    files = [folder / name for name in stage.models]
+    files = [path for model in files for path in (model, history_of(model), checkpoints_of(model))]
+    found = [path for path in files if path.exists()]
+    if found and not (resume or overwrite):
+        raise TrainingError(
+            f"{folder}: expected a folder without a run. Received: one with "
+            f"{', '.join(path.name for path in found)}; continue it with --resume (resume=True), "
+            "replace it with --overwrite (overwrite=True), or name another folder"
+        )
+    for path in found if overwrite else ():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def keep_data(note: Path, shards: ShardDataset, val: ShardDataset | None, resume: bool) -> None:
-    """Writes what a training reads into `note`; one that resumes has to read the same.
+def digests(data: Mapping[str, ShardDataset | None]) -> dict[str, str | None]:
+    """The digest of each of a training's data sets."""
+    return {name: shards.info.digest if shards else None for name, shards in data.items()}
 
-    Raises:
-        TrainingError: It resumes with other shards than it began with.
-    """
-    now, before = fingerprints(shards, val), _noted(note) if resume else {}
-    for name, part in zip(now, (shards, val), strict=True):
+
+def _keep_data(path: Path, data: Mapping[str, ShardDataset | None], resume: bool) -> None:
+    """Writes the digests of what a training reads, which one that resumes has to find again."""
+    now, before = digests(data), {}
+    if resume:
+        with contextlib.suppress(OSError, ValueError):  # without the file, nothing is known
+            before = dict(json.loads(path.read_text(encoding="utf-8")))
+    for name, shards in data.items():
         if before.get(name, now[name]) != now[name]:
             raise TrainingError(
-                f"{note.parent}: expected the {name} that its run began with, to go on with "
-                f"--resume (resume=True). Received: {part.folder if part else 'none'}, with other "
-                "clips or captions; to train the model further on them, name another folder and "
-                f"--start-from {note.parent / RUN_FILES[0]} (start_from=)"
+                f"{path.parent}: expected the {name} that its run began with, to go on with "
+                f"--resume (resume=True). Received: {shards.folder if shards else 'none'}, with "
+                "other clips or captions; to train the model further on them, name another folder "
+                f"and --start-from {path.with_name(MODEL_FILE)} (start_from=)"
             )
-    with replacing(note) as temporary:
-        temporary.write_text(json.dumps(now, indent=2) + "\n", encoding="utf-8")
-
-
-def _noted(note: Path) -> dict:
-    """What a note says; runs of older versions have none."""
-    with contextlib.suppress(OSError, ValueError):
-        return dict(json.loads(note.read_text(encoding="utf-8")))
-    return {}
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Holds the folder's lock, which ends with the process however that ends."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / LOCK_FILE
-    while True:
-        file = open(path, "a+", encoding="utf-8")  # noqa: SIM115
-        if not _taken(file):
-            file.close()
-            raise _in_use(path)
-        if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-            break
-        file.close()  # its owner has just finished and deleted it
-    try:
-        file.truncate(0)
-        file.write(f"{os.getpid()} {socket.gethostname()}\n")
-        file.flush()
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            path.unlink()
-        file.close()
-
-
-def _taken(file) -> bool:
-    """Takes the lock; False if another process that lives has it."""
-    if fcntl is not None:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except OSError as error:
-            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                return False
-    # Some drives have no locks: there the process that left its number counts, if it lives.
-    pid, host = _owner(Path(file.name))
-    return host != socket.gethostname() or pid == os.getpid() or not _lives(pid)
-
-
-def _lives(pid: int) -> bool:
-    if os.name == "nt":  # where a signal of 0 would end it
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass
-    return True
-
-
-def _owner(path: Path) -> tuple[int, str]:
-    with contextlib.suppress(OSError, ValueError):
-        pid, host = path.read_text(encoding="utf-8").split()
-        return int(pid), host
-    return 0, "unknown"
-
-
-def _in_use(path: Path) -> TrainingError:
-    pid, host = _owner(path)
-    return TrainingError(
-        f"{path.parent}: expected a folder that no other training writes to. Received: one in use "
-        f"by process {pid or 'unknown'} on {host}; wait for it, or name another folder"
-    )
+    write_json(path, now)

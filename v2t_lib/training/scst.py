@@ -1,30 +1,42 @@
 """Self-critical sequence training (SCST): a last stage that trains for CIDEr itself."""
 
-import contextlib
-import functools
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
+import keras
+import numpy as np
 import pandas as pd
+from keras import ops
 
 from v2t_lib.errors import DataError, TrainingError
 from v2t_lib.files import replacing
+from v2t_lib.metrics.coco import Documents, cider
 from v2t_lib.models.captioner import Captioner
+from v2t_lib.models.compiled import JIT_COMPILE, MANY_STEPS, Compiled, jit_from
+from v2t_lib.models.generation import sample
 from v2t_lib.models.saving import load, save
 from v2t_lib.models.verifier import VerifierState
 from v2t_lib.progress import Progress, log
 from v2t_lib.shards.reader import ShardDataset, Shards
+from v2t_lib.shards.repeatable import sum_in_order
+from v2t_lib.text.vocabulary import PAD, START
 from v2t_lib.training.calibrate import calibrated
-from v2t_lib.training.checkpoints import Checkpoints, Mirror
-from v2t_lib.training.cider_reward import CaptionReward
+from v2t_lib.training.checkpoints import Checkpoints, StopSignal
 from v2t_lib.training.feature_cache import cached_features
-from v2t_lib.training.fit import MODEL_FILE
+from v2t_lib.training.losses import sentence_loss
 from v2t_lib.training.recipe import TrainingOptions
-from v2t_lib.training.run_folder import SCST_FILES, SCST_SHARDS_FILE, keep_data, owned
-from v2t_lib.training.scst_stage import Stage
-from v2t_lib.training.stop_signal import StopSignal
+from v2t_lib.training.run_folder import (
+    MODEL_FILE,
+    SCST_FILE,
+    SELF_CRITICAL,
+    Mirror,
+    checkpoints_of,
+    history_of,
+    locked_run,
+)
 
-SCST_FILE = "scst.keras"
+#: The stage's learning rate, as a share of the training's before (arXiv 1612.00563).
+RATE_SHARE = 0.1
 
 
 def train_scst(
@@ -43,22 +55,18 @@ def train_scst(
     Self-critical sequence training (arXiv 1612.00563): captions are sampled for each clip. The
     probability of each is raised or lowered in proportion to how much its CIDEr-D exceeds the mean
     of the clip's other samples (arXiv 2003.09971). The encoder and `captioner.keras` stay as they
-    are.
-
-    Both the samples and what is learnt from them have `scst_temperature`. A model trained with
-    label smoothing holds so much for possible that at 1 its samples are far worse than its best
-    captions, and whatever is a little better than those is learnt first.
+    are. Sampling and learning share `scst_temperature`: at 1, a model trained with label smoothing
+    samples captions far worse than its best ones.
 
     Args:
-        run: The directory of a trained captioner.
+        run: The folder of a trained captioner.
         shards: Training shards; all captions of a clip are its references.
         epochs: Passes over the clips.
-        val: Validation shards, to choose the best epoch and to calibrate verification anew; the
-            training shards choose when left out. The model before the stage is one of the
-            candidates.
+        val: Validation shards, to calibrate verification anew and to choose the best epoch, the
+            model before the stage included; the training shards choose when left out.
         options: Batch size, learning rate, of which a tenth is used, seed and checkpoints.
         resume: Continue the stage in `run`; on the CPU it ends as if it had not been stopped.
-        copy_to: A second directory that gets a copy as the stage goes on.
+        copy_to: A second folder that gets a copy as the stage goes on.
         cache: Where features of a frozen image network are kept; beside the shards by default.
         overwrite: Delete the stage that `run` or `copy_to` has.
 
@@ -66,95 +74,188 @@ def train_scst(
         The captioner of the best epoch.
 
     Raises:
-        DataError: Too few clips for a batch.
+        DataError: Too few clips for a batch, or another process trains into `run` or `copy_to`.
         ModelError: No captioner in `run`, or a stage that began with other options.
-        TrainingError: `run` or `copy_to` has a stage, without `resume` or `overwrite`; another
-            process trains into them; `resume` with other shards; interrupted; or the loss is not
-            finite.
+        TrainingError: `run` or `copy_to` has a stage, without `resume` or `overwrite`; `resume`
+            with other shards; interrupted; or the loss is not finite.
     """
     shards, val = ShardDataset.open(shards), None if val is None else ShardDataset.open(val)
     options, run = options or TrainingOptions(), Path(run)
-    path, batch, clips = run / SCST_FILE, options.batch_size, shards.info.clips
+    batch, clips = options.batch_size, shards.info.clips
     if clips < batch:
         raise DataError(
             f"{shards.folder}: expected at least one batch of {batch} clips. "
             f"Received: {clips}; ask for smaller batches"
         )
-    copy = Path(copy_to) if copy_to else None
-    with (
-        owned([run, copy] if copy else [run], SCST_FILES, resume, overwrite),
-        contextlib.closing(Mirror(run, copy)) as mirror,
-    ):
-        checkpoints = Checkpoints(
-            path.with_name(f".{path.stem}-checkpoints"), options.keep_checkpoints, mirror
-        )
-        if resume:
-            mirror.fetch()
-        keep_data(run / SCST_SHARDS_FILE, shards, val, resume)
-        mirror.put(run / SCST_SHARDS_FILE)
+    data = {"training shards": shards, "validation shards": val}
+    with locked_run(run, copy_to, SELF_CRITICAL, data, resume, overwrite) as mirror:
         captioner = load(run / MODEL_FILE)
         captioner.verifier = VerifierState()  # that of another decoder
-        length = captioner.caption_spec.length
-        reward = CaptionReward(captioner.vocabulary, length, shards.sentences())
         shards = cached_features(captioner.encoder, shards, cache, run)
         held_out = cached_features(captioner.encoder, val, cache, run) if val else shards
-        stage = Stage(captioner, reward, options, clips // batch)
-
-        def end_epoch() -> None:
-            if stage.end_epoch(stage.cider(held_out.clip_batches(batch))):
-                save(captioner, path)
-                mirror.put(path)
-            _write_history(stage.progress["rows"], path.with_suffix(".csv"), mirror)
-            stage.save(checkpoints)
-
-        if resume:
-            stage.resume(checkpoints)
-        else:
-            checkpoints.clear()
-        if not stage.progress["rows"]:
-            end_epoch()  # the model before the stage
-        batches = functools.partial(shards.clip_batches, batch, options.seed)
-        _run(stage, epochs, batches, options.checkpoint_steps, checkpoints, end_epoch)
-        best = load(path)
+        Stage(captioner, shards, options, run / SCST_FILE, mirror).train(epochs, held_out, resume)
+        best = load(run / SCST_FILE)
         if val is not None:
-            calibrated(best, path, held_out, shards, seed=options.seed)
-            mirror.put(path)
+            calibrated(best, run / SCST_FILE, held_out, shards, seed=options.seed)
     return best
 
 
-def _write_history(rows: list[dict], path: Path, mirror: Mirror) -> None:
-    with replacing(path) as temporary:
-        pd.DataFrame(rows).to_csv(temporary, index=False)
-    mirror.put(path)
-    log.info("  CIDEr of validation captions: %.3f", rows[-1]["cider"])
+def _unpadded(row: np.ndarray) -> list[int]:
+    return [int(token) for token in row if token != PAD]
 
 
-def _run(
-    stage: Stage,
-    epochs: int,
-    batches: Callable,
-    every: int,
-    checkpoints: Checkpoints,
-    end_epoch: Callable[[], None],
-) -> None:
-    """Trains from where the stage is to the end of the last epoch; `batches(epoch, skip)`."""
-    steps = stage.progress["order"]["steps"]
-    with StopSignal() as stop:
-        while (done := stage.progress["done"]) < epochs * steps:
-            epoch, skip = divmod(done, steps)
-            name = f"self-critical {epoch + 1}/{epochs}"
-            progress = Progress(batches(epoch, skip), name, steps, initial=skip, unit="batch")
-            for clips, references in progress:
-                stage.step(clips, references)
-                progress.set_postfix(reward=f"{stage.mean_reward():.2f}")
-                done = stage.progress["done"]
-                if done % steps == 0:
-                    end_epoch()
-                elif stop.received or done % every == 0:
-                    stage.save(checkpoints)
-                if stop.received:
-                    raise TrainingError(
-                        f"stopped after batch {done} of {epochs * steps} of the self-critical "
-                        "stage; everything is saved: the same command with --resume goes on "
-                        "from there"
-                    )
+class Policy(keras.Model):
+    """The decoder alone, on memories that stay fixed; without dropout, as samples have none."""
+
+    def __init__(
+        self,
+        captioner: Captioner,
+        learning_rate: float,
+        clip_norm: float,
+        temperature: float = 1.0,
+        jit_compile: bool = JIT_COMPILE,
+    ):
+        super().__init__(dtype=captioner.dtype_policy)
+        self.decoder, self.temperature = captioner.decoder, temperature
+        sum_in_order()
+        self.compile(
+            keras.optimizers.Adam(learning_rate, global_clipnorm=clip_norm),
+            loss=sentence_loss,
+            jit_compile=jit_compile,
+        )
+
+    def call(self, inputs):
+        tokens, memory = inputs
+        return self.decoder(tokens, memory, training=False)[0] / self.temperature
+
+
+class Stage:
+    """The models of self-critical training, and how far they have come.
+
+    The reward is CIDEr-D with the training captions' n-gram weights; END counts as a word, so that
+    it is learnt too.
+
+    Args:
+        captioner: The model; its decoder is trained.
+        shards: Training shards.
+        options: How to train.
+        path: Where the best model is saved.
+        mirror: Copies what is written.
+
+    Attributes:
+        progress: What a checkpoint holds besides variables: `done`, steps; `sums` over the epoch,
+            of sampled captions' rewards and of clips; `rows` of the history.
+    """
+
+    def __init__(
+        self,
+        captioner: Captioner,
+        shards: ShardDataset,
+        options: TrainingOptions,
+        path: Path,
+        mirror: Mirror,
+    ):
+        self.captioner, self.shards, self.options = captioner, shards, options
+        self.path, self.mirror = path, mirror
+        self.documents = Documents(map(self._tokens, shards.sentences()))
+        self.steps = steps = shards.info.clips // options.batch_size
+        # From the first batch on: with another compiler a resumed stage would round differently.
+        jit = jit_from(steps, MANY_STEPS)
+        self.seeds = keras.random.SeedGenerator(options.seed)
+        self.sample = Compiled(self._sampled, captioner, self.seeds, jit_compile=jit)
+        self.search = Compiled(captioner.generate_from, captioner, jit_compile=jit)
+        rate, temperature = RATE_SHARE * options.learning_rate, options.scst_temperature
+        self.policy = Policy(captioner, rate, options.clip_norm, temperature, jit)
+        self.policy.optimizer.build(self.policy.trainable_variables)
+        order = {"seed": options.seed, "batch_size": options.batch_size, "steps": steps}
+        self.checkpoints = Checkpoints(checkpoints_of(path), options.keep_checkpoints, order)
+        self.progress: dict = {"done": 0, "sums": [0.0, 0.0], "rows": []}
+
+    @property
+    def variables(self) -> list:
+        """All that training changes: the decoder, the optimiser and the sampler's random state."""
+        policy = self.policy
+        return [*policy.trainable_variables, *policy.optimizer.variables, self.seeds.state]
+
+    def _sampled(self, memory):
+        """Memories `(B, S, D)` to int32 tokens of sampled captions `(B, K, L)`."""
+        decoder, length = self.captioner.decoder, self.captioner.caption_spec.length
+        state, batch = decoder.start(memory), ops.shape(memory)[0]
+        drawing = (self.seeds, self.options.scst_samples, self.options.scst_temperature)
+        return sample(decoder.step, state, batch, length, *drawing)
+
+    def _tokens(self, sentences: Sequence[str]) -> list[list[int]]:
+        length, pack = self.captioner.caption_spec.length, self.captioner.vocabulary.pack
+        return [_unpadded(pack(sentence, length)[1:]) for sentence in sentences]
+
+    def reward(self, captions: np.ndarray, references: Sequence[Sequence[str]]) -> np.ndarray:
+        """int `(B, K, L)` tokens and each clip's references to float `(B, K)` rewards."""
+        sentences = [_unpadded(row) for rows in captions for row in rows]
+        theirs = [tokens for of in references for tokens in [self._tokens(of)] * captions.shape[1]]
+        return cider(sentences, theirs, self.documents).reshape(captions.shape[:2])
+
+    def train(self, epochs: int, held_out: ShardDataset, resume: bool) -> None:
+        """Trains to the end of the last epoch; `held_out` chooses the best one."""
+        progress, options = self.progress, self.options
+        if resume:
+            progress.update(self.checkpoints.restore(self.variables) or {})
+        else:
+            self.checkpoints.clear()
+        if not progress["rows"]:
+            self._end_epoch(held_out)  # the model before the stage
+        with StopSignal() as stop:
+            while progress["done"] < epochs * self.steps:
+                epoch, skip = divmod(progress["done"], self.steps)
+                batches = self.shards.clip_batches(options.batch_size, options.seed, epoch, skip)
+                name = f"self-critical {epoch + 1}/{epochs}"
+                for batch in Progress(batches, name, self.steps, initial=skip, unit="batch"):
+                    self.step(*batch)
+                    if progress["done"] % self.steps == 0:
+                        self._end_epoch(held_out)
+                    elif stop.received or progress["done"] % options.checkpoint_steps == 0:
+                        self._save()
+                    if stop.received:
+                        raise TrainingError(
+                            f"stopped after batch {progress['done']} of {epochs * self.steps} of "
+                            "the self-critical stage; everything is saved: the same command with "
+                            "--resume goes on from there"
+                        )
+
+    def step(self, clips: np.ndarray, references: Sequence[Sequence[str]]) -> None:
+        """Trains on one batch: `(B, ...)` clips or features, and each clip's captions."""
+        progress, memory = self.progress, self.captioner.encode(clips)
+        sampled = self.sample.run(memory)  # (B,K,L)
+        reward = self.reward(sampled, references)  # (B,K)
+        others = (reward.sum(axis=1, keepdims=True) - reward) / (reward.shape[1] - 1)
+        inputs = np.pad(sampled[..., :-1], ((0, 0), (0, 0), (1, 0)), constant_values=START)
+        loss = self.policy.train_on_batch((inputs, memory), sampled, reward - others)
+        progress["done"] += 1
+        if not np.isfinite(loss):
+            raise TrainingError(
+                f"expected a finite loss. Received: {loss} at batch {progress['done']} of the "
+                "self-critical stage; lower the learning rate and start it again"
+            )
+        total, count = progress["sums"]
+        progress["sums"] = [total + float(reward.mean(axis=1).sum()), count + float(len(clips))]
+
+    def _end_epoch(self, held_out: ShardDataset) -> None:
+        """Adds the epoch's row to the history, and saves the model if its reward is the best."""
+        rows, (total, count) = self.progress["rows"], self.progress["sums"]
+        rewards = []
+        for clips, references in held_out.clip_batches(self.options.batch_size):
+            tokens = self.search.run(self.captioner.encode(clips)).tokens
+            rewards.append(self.reward(tokens[:, None], references)[:, 0])
+        reward = float(np.concatenate(rewards).mean())
+        if all(reward > row["reward"] for row in rows):
+            save(self.captioner, self.path)
+        sampled = total / count if count else None
+        rows.append({"epoch": len(rows), "sampled_reward": sampled, "reward": reward})
+        self.progress["sums"] = [0.0, 0.0]
+        with replacing(history_of(self.path)) as temporary:
+            pd.DataFrame(rows).to_csv(temporary, index=False)
+        log.info("  CIDEr of validation captions: %.3f", reward)
+        self._save()
+
+    def _save(self) -> None:
+        self.checkpoints.save(self.variables, self.progress["done"], self.progress)
+        self.mirror.put()

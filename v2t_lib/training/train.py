@@ -1,13 +1,10 @@
 """Training a captioner, and its blind twin to compare with, from shards to saved models."""
 
-import contextlib
 import dataclasses
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from v2t_lib.errors import DataError
 from v2t_lib.models.captioner import Captioner
@@ -21,65 +18,116 @@ from v2t_lib.shards.reader import ShardDataset, Shards
 from v2t_lib.text import checks
 from v2t_lib.text.vocabulary import SPECIALS, Vocabulary
 from v2t_lib.training.calibrate import calibrated
-from v2t_lib.training.checkpoints import Mirror
-from v2t_lib.training.feature_cache import cached_features
-from v2t_lib.training.fit import BLIND_FILE, MODEL_FILE, fit
+from v2t_lib.training.feature_cache import cached_features, weights_digest
+from v2t_lib.training.fit import fit
 from v2t_lib.training.recipe import DecoderOptions, Recipe
-from v2t_lib.training.run_folder import (
-    RUN_FILES,
-    SCST_FILES,
-    SHARDS_FILE,
-    fingerprints,
-    keep_data,
-    owned,
-)
+from v2t_lib.training.run_folder import BLIND_FILE, MODEL_FILE, TRAINING, digests, locked_run
 from v2t_lib.training.warm_start import grow, warm_start
 
 
-def _built_as(recipe: Recipe, old: Captioner) -> Recipe:
-    """The recipe with encoder and decoder of an older model; dropout and training stay.
+def train(
+    shards: Shards,
+    out: str | Path,
+    recipe: Recipe | None = None,
+    *,
+    val: Shards | None = None,
+    resume: bool = False,
+    copy_to: str | Path | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    start_from: str | Path | None = None,
+    cache: str | Path | None = None,
+    overwrite: bool = False,
+) -> Captioner:
+    """Trains a captioner and its blind twin; writes `captioner.keras`, `blind.keras`, histories.
 
-    Characters stay characters; they may also follow words, as scripts with spaces have the same
-    tokens either way.
+    The twin has the same decoder and an encoder that sees nothing (`BlindEncoder`): its loss is
+    what the captioner's has to beat. Within `spread` both train on several devices, within `joined`
+    on several hosts, of which the first one writes the files.
+
+    Args:
+        shards: Training shards, which set the model's clip size; the vocabulary is made from their
+            captions alone.
+        out: The run's folder.
+        recipe: How the model is built and trained; every option's default when left out.
+        val: Validation shards, to choose the best epoch and to calibrate `Captioner.verify`; when
+            left out, the training loss chooses, and sentences can't be verified.
+        resume: Continue the run in `out`.
+        copy_to: A second folder, on a mounted drive say, that gets a copy of the run as it grows;
+            `resume` restores from there what `out` lacks.
+        callbacks: Further Keras callbacks for the captioner's training, see `fit`.
+        start_from: A model to fine-tune. Encoder and decoder are built as that model's; its words
+            are kept and those of the new captions added.
+        cache: Where features of a frozen image network are kept; beside the shards by default.
+        overwrite: Delete the run that `out` or `copy_to` has.
+
+    Returns:
+        The captioner with its best epoch's weights, those in `captioner.keras`: the epoch of the
+        lowest validation loss, without `val` of the lowest training loss.
+
+    Raises:
+        ValueError: No encoder has the recipe's name or options.
+        DataError: Shards of another clip size, too few captions for a batch, a vocabulary without
+            a word, or another process that trains into `out` or `copy_to`.
+        TrainingError: `out` or `copy_to` has a run, without `resume` or `overwrite`; `resume` with
+            other shards; interrupted; or the loss is not finite.
     """
-    name, options = encoders.recipe_of(old.encoder)
-    decoder = old.decoder_options | {"dropout": recipe.decoder.dropout}
-    by_character = old.caption_spec.unit == "character"
-    caption = dataclasses.replace(recipe.caption, unit="character") if by_character else None
-    return dataclasses.replace(
-        recipe,
-        encoder=name,
-        encoder_options=options,
-        decoder=DecoderOptions(**decoder),
-        caption=caption or recipe.caption,
-    )
-
-
-def _blind(recipe: Recipe, memory_size: int) -> Recipe:
-    """The blind twin's recipe: the same decoder, trained as long, or its loss would be no floor."""
-    options = {"memory_size": memory_size}
-    return dataclasses.replace(recipe, encoder="blind", encoder_options=options)
-
-
-def _check_precision(recipe: Recipe) -> None:
-    """Refuses what can give NaN: oneDNN's gradients of narrow 3D convolutions in bfloat16."""
-    half, convolves = recipe.training.precision == "mixed_bfloat16", recipe.encoder != "blind"
-    by_onednn = keras.backend.backend() in ("tensorflow", "torch") and not gpus()
-    if half and convolves and by_onednn:
-        raise ValueError(
-            "expected precision float32 on a CPU with Keras on TensorFlow or PyTorch. Received: "
-            "mixed_bfloat16, in which the gradients of 3D convolutions are NaN there; train with "
-            "--precision float32, on a GPU, or with KERAS_BACKEND=jax"
+    shards = ShardDataset.open(shards)
+    spec = shards.info.clip_spec
+    val = None if val is None else ShardDataset.open(val, spec)
+    data = {"training shards": shards, "validation shards": val}
+    recipe = dataclasses.replace(recipe or Recipe(), clip=spec)
+    _check_precision(recipe)
+    old = load(start_from) if start_from else None
+    recipe, vocabulary = _with_words(shards, recipe, old)
+    options, hosts, out = recipe.training, current(), Path(out)
+    if hosts.count > 1:
+        check_even(options.batch_size)
+        start = old and weights_digest(old.get_weights())
+        about = {"recipe": recipe.to_dict(), "words": digest_of(vocabulary.words)}
+        hosts.agree({**digests(data), **about, "start_from": start, "resume": resume})
+    with locked_run(out, copy_to, TRAINING, data, resume, overwrite) as mirror:
+        captioner = _started(recipe, vocabulary, old)
+        # The twin first: its loss is there to compare with while the captioner trains. It looks at
+        # no clip, and features are read more quickly than clips.
+        features, held_out = hosts.first_before_others(
+            lambda: [p and cached_features(captioner.encoder, p, cache, out) for p in (shards, val)]
         )
+        memory_size = {"memory_size": captioner.encoder.memory_size}
+        blind = dataclasses.replace(recipe, encoder="blind", encoder_options=memory_size)
+        twin = _make(blind, vocabulary)
+        fit(twin, features, out / BLIND_FILE, options, held_out, resume, mirror)
+        path = out / MODEL_FILE
+        fit(captioner, shards, path, options, val, resume, mirror, callbacks, cache)
+        if held_out is not None and recipe.encoder != "blind" and hosts.first:
+            calibrated(captioner, path, held_out, features, seed=options.seed)
+    return captioner
 
 
-def _warn_of_random_features(recipe: Recipe) -> None:
-    options = recipe.encoder_options
-    if options.get("frozen") and not options.get("weights"):
+def _started(recipe: Recipe, vocabulary: Vocabulary, old: Captioner | None) -> Captioner:
+    captioner = _make(recipe, vocabulary)
+    if old is not None:
+        warm_start(captioner, old)
+    elif recipe.encoder_options.get("frozen") and not recipe.encoder_options.get("weights"):
         log.warning(
             f"{recipe.encoder}: frozen with random weights, whose features say little; "
             "--weights imagenet takes published ones"
         )
+    captioner.cell_shift()  # measured now, it is saved with the weights
+    return captioner
+
+
+def _make(recipe: Recipe, vocabulary: Vocabulary) -> Captioner:
+    options = recipe.training
+    keras.utils.set_random_seed(options.seed)
+    return Captioner(
+        recipe.clip,
+        recipe.caption,
+        vocabulary,
+        encoders.get(recipe.encoder, **recipe.encoder_options, dtype=options.precision),
+        dataclasses.asdict(recipe.decoder),
+        recipe=recipe.to_dict(),
+        dtype=options.precision,
+    )
 
 
 def _with_words(
@@ -101,130 +149,31 @@ def _with_words(
     return recipe, vocabulary
 
 
-def _make(recipe: Recipe, vocabulary: Vocabulary) -> Captioner:
-    options = recipe.training
-    keras.utils.set_random_seed(options.seed)
-    return Captioner(
-        recipe.clip,
-        recipe.caption,
-        vocabulary,
-        encoders.get(recipe.encoder, **recipe.encoder_options, dtype=options.precision),
-        dataclasses.asdict(recipe.decoder),
-        recipe=recipe.to_dict(),
-        dtype=options.precision,
+def _built_as(recipe: Recipe, old: Captioner) -> Recipe:
+    """The recipe with encoder and decoder of an older model; dropout and training stay.
+
+    Characters stay characters; they may also follow words, as scripts with spaces have the same
+    tokens either way.
+    """
+    name, options = encoders.recipe_of(old.encoder)
+    decoder = old.decoder_options | {"dropout": recipe.decoder.dropout}
+    unit = "character" if old.caption_spec.unit == "character" else recipe.caption.unit
+    return dataclasses.replace(
+        recipe,
+        encoder=name,
+        encoder_options=options,
+        decoder=DecoderOptions(**decoder),
+        caption=dataclasses.replace(recipe.caption, unit=unit),
     )
 
 
-def _about(
-    shards: ShardDataset,
-    val: ShardDataset | None,
-    recipe: Recipe,
-    vocabulary: Vocabulary,
-    old: Captioner | None,
-    resume: bool,
-) -> dict:
-    """What has to be the same on all hosts, by name."""
-    weights = hashlib.sha256()
-    for weight in old.get_weights() if old else ():
-        weights.update(np.ascontiguousarray(weight).data)
-    return {
-        **fingerprints(shards, val),
-        "recipe": recipe.to_dict(),
-        "words": digest_of(vocabulary.words),
-        "weights to start from": old and weights.hexdigest(),
-        "resume": resume,
-    }
-
-
-def train(
-    shards: Shards,
-    out: str | Path,
-    recipe: Recipe | None = None,
-    *,
-    val: Shards | None = None,
-    resume: bool = False,
-    copy_to: str | Path | None = None,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
-    start_from: str | Path | None = None,
-    cache: str | Path | None = None,
-    overwrite: bool = False,
-) -> Captioner:
-    """Trains a captioner and its blind twin; writes `captioner.keras`, `blind.keras`, histories.
-
-    The twin has the same decoder and an encoder that sees nothing (`BlindEncoder`): its loss is
-    what the captioner's has to beat. Within `devices.spread` both train on several devices,
-    within `hosts.joined` on several hosts, of which the first one writes the files.
-
-    Args:
-        shards: Training shards, which set the model's clip size; the vocabulary is made from their
-            captions alone.
-        out: The run's directory.
-        recipe: How the model is built and trained; every option's default when left out.
-        val: Validation shards, to choose the best epoch and to calibrate `Captioner.verify`; when
-            left out, the training loss chooses, and sentences can't be verified.
-        resume: Continue the run in `out`.
-        copy_to: A second directory, on a mounted drive say, that gets a copy of the run as it
-            grows; `resume` restores from there what `out` lacks.
-        callbacks: Further Keras callbacks for the captioner's training, see `fit`.
-        start_from: A model to fine-tune. Encoder and decoder are built as that model's; its words
-            are kept and those of the new captions added.
-        cache: Where features of a frozen image network are kept; beside the shards by default.
-        overwrite: Delete the run that `out` or `copy_to` has.
-
-    Returns:
-        The captioner with its best epoch's weights, those in `captioner.keras`: the epoch of the
-        lowest validation loss, without `val` of the lowest training loss.
-
-    Raises:
-        ValueError: No encoder has the recipe's name or options.
-        DataError: Shards of another clip size, too few captions for a batch, or a vocabulary
-            without a word.
-        TrainingError: `out` or `copy_to` has a run, without `resume` or `overwrite`; another
-            process trains into them; `resume` with other shards; interrupted; or the loss is not
-            finite.
-    """
-    shards, val = ShardDataset.open(shards), None if val is None else ShardDataset.open(val)
-    out, spec = Path(out), shards.info.clip_spec
-    recipe = dataclasses.replace(recipe or Recipe(), clip=spec)
-    _check_precision(recipe)
-    if val is not None and val.info.clip_spec != spec:
-        raise DataError(f"{val.folder}: expected clips of {spec}. Received: {val.info.clip_spec}")
-    old = load(start_from) if start_from else None
-    recipe, vocabulary = _with_words(shards, recipe, old)
-    hosts = current()
-    hosts.agree(_about(shards, val, recipe, vocabulary, old, resume))
-    if hosts.count > 1:
-        check_even(recipe.training.batch_size)
-    copy = Path(copy_to) if copy_to and hosts.first else None
-    folders = [out, copy] if copy else [out]
-    with (
-        owned(folders if hosts.first else [], RUN_FILES + SCST_FILES, resume, overwrite),
-        contextlib.closing(Mirror(out, copy)) as mirror,
-    ):
-        if resume:
-            mirror.fetch()
-        if hosts.first:
-            keep_data(out / SHARDS_FILE, shards, val, resume)
-            mirror.put(out / SHARDS_FILE)
-        captioner = _make(recipe, vocabulary)
-        if old is not None:
-            warm_start(captioner, old)
-        else:
-            _warn_of_random_features(recipe)
-        # The twin first: its loss is there to compare with while the captioner trains. It looks at
-        # no clip, and features are read more quickly than clips.
-        blind = _blind(recipe, captioner.encoder.memory_size)
-        features, held_out = hosts.first_before_others(
-            lambda: (
-                cached_features(captioner.encoder, shards, cache, out),
-                val and cached_features(captioner.encoder, val, cache, out),
-            )
+def _check_precision(recipe: Recipe) -> None:
+    """Refuses what can give NaN: oneDNN's gradients of narrow 3D convolutions in bfloat16."""
+    half, convolves = recipe.training.precision == "mixed_bfloat16", recipe.encoder != "blind"
+    by_onednn = keras.backend.backend() in ("tensorflow", "torch") and not gpus()
+    if half and convolves and by_onednn:
+        raise ValueError(
+            "expected precision float32 on a CPU with Keras on TensorFlow or PyTorch. Received: "
+            "mixed_bfloat16, in which the gradients of 3D convolutions are NaN there; train with "
+            "--precision float32, on a GPU, or with KERAS_BACKEND=jax"
         )
-        twin = _make(blind, vocabulary)
-        fit(twin, features, out / BLIND_FILE, blind.training, held_out, resume, mirror)
-        path, options = out / MODEL_FILE, recipe.training
-        fit(captioner, shards, path, options, val, resume, mirror, callbacks, cache)
-        if held_out is not None and recipe.encoder != "blind" and hosts.first:
-            calibrated(captioner, path, held_out, features, seed=options.seed)
-            mirror.put(path)
-    return captioner

@@ -14,3 +14,9 @@ def get(name: str) -> Recipe:
         ValueError: No recipe has this name.
     """
     return RECIPES[name]()
+
+
+@register_recipe("default")
+def default() -> Recipe:
+    """A fair start on real clips: every option's default."""
+    return Recipe()

@@ -1,6 +1,9 @@
-"""Compiling a captioner for training: optimiser, learning-rate schedule and loss."""
+"""Compiling a captioner for training: AdamW, its learning-rate schedule, and the loss."""
+
+from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from v2t_lib.models.captioner import Captioner
@@ -73,3 +76,17 @@ def compile_for_training(captioner: Captioner, options: TrainingOptions, steps: 
         metrics=[sequence_accuracy],
         jit_compile=jit_from(steps, MANY_STEPS) if light else JIT_COMPILE,
     )
+
+
+def swap_averages(model: Captioner) -> None:
+    """Exchanges weights and the optimiser's moving averages of them; a second call restores both.
+
+    Keras's `SwapEMAWeights` swaps by adding and subtracting, which loses digits; a resumed run
+    would no longer be bit-exact.
+    """
+    optimizer: Any = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    averages = optimizer._model_variables_moving_average  # no public name
+    for weight, average in zip(model.trainable_variables, averages, strict=True):
+        value = np.array(weight)
+        weight.assign(average)
+        average.assign(value)

@@ -8,8 +8,8 @@ import pytest
 from helpers import tiny
 from helpers.runs import TOKENS
 
-from v2t_lib.training.compile import compile_for_training
 from v2t_lib.training.losses import sequence_loss
+from v2t_lib.training.optimizer import compile_for_training
 from v2t_lib.training.recipe import TrainingOptions
 
 
