@@ -93,13 +93,15 @@ def cached_features(
     if not is_finished(folder):
         with locked(folder):
             if not is_finished(folder):  # by a process that this one waited for
-                _compute(encoder, shards, folder, key, features)
+                return _computed(encoder, shards, folder, key, features)
     return ShardDataset.open(folder)
 
 
-def _about(shards: ShardDataset) -> tuple[str, dict]:
-    """What features depend on besides the encoder."""
-    return shards.info.digest, dataclasses.asdict(shards.info.clip_spec)
+def _about(shards: ShardDataset) -> tuple:
+    """What features depend on besides the encoder: captions, clips by their size, and clip spec."""
+    info = shards.info
+    sizes = [dataclasses.asdict(shard) for shard in info.shards]
+    return info.digest, sizes, dataclasses.asdict(info.clip_spec)
 
 
 def _entry(roots: list[Path], name: str, file: str) -> Path:
@@ -134,9 +136,9 @@ def _fit_projection(encoder: FrameEncoder, shards: ShardDataset) -> None:
     encoder.projection.fit(np.concatenate(cells))
 
 
-def _compute(
+def _computed(
     encoder: FrameEncoder, shards: ShardDataset, folder: Path, key: str, features: Features
-) -> None:
+) -> ShardDataset:
     """Computes the features a slice for a shard, so that their order by seed is the clips'."""
     model, examples, spec = CompiledFeatures(encoder), shards.examples(), shards.info.clip_spec
     _check_space(model, shards.info.clips, folder)
@@ -152,7 +154,9 @@ def _compute(
                 writer.add(stored)
                 progress.update()
             writer.finish(spec, key)
-    DatasetInfo.of_slices(folder, spec, key, features).save(folder)
+    info = DatasetInfo.of_slices(folder, spec, key, features)
+    info.save(folder)
+    return ShardDataset(folder, info)
 
 
 def _featured(examples: Iterator[Example], model: CompiledFeatures) -> Iterator[StoredExample]:
