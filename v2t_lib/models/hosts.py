@@ -20,12 +20,9 @@ import numpy as np
 from v2t_lib import __version__
 from v2t_lib.errors import DeviceError, TrainingError, V2TError
 
-#: Seconds that a host waits for the others at the beginning.
-JOIN_SECONDS = 300
-#: Seconds without a sign of life after which a host counts as lost.
-LOST_SECONDS = 30
-#: Seconds that a host, once it is done, waits for the others: the first one still calibrates.
-DONE_SECONDS = 24 * 3600
+#: Seconds that a host waits for the others at the beginning, until one that is silent counts as
+#: lost, and once it is done, while the first one still calibrates.
+JOIN_SECONDS, LOST_SECONDS, DONE_SECONDS = 300, 30, 24 * 3600
 #: Seconds that the first host stays after a failure, as JAX ends the others when it goes, and they
 #: have to say what failed.
 LINGER_SECONDS = 2
@@ -156,11 +153,12 @@ def joined(
         yield _current
         jax.distributed.shutdown()
     except BaseException as error:
-        wait = LINGER_SECONDS if _current.count > 1 and _current.first else 0
-        atexit.register(_end, wait)  # before JAX's own handler
+        together = _current.count > 1
+        atexit.register(_end, LINGER_SECONDS * (together and _current.first))  # before JAX's own
         is_jax = isinstance(error, jax.errors.JaxRuntimeError)
         if is_jax and "RESOURCE_EXHAUSTED" not in str(error):
-            raise lost(_first_line(error)) from error
+            reason = str(error).strip().splitlines()[0][:200]
+            raise (lost if together else not_joined)(reason) from error
         raise
     finally:
         _current = Hosts()
@@ -177,18 +175,12 @@ def _initialize(coordinator: str | None, count: int | None, index: int | None) -
     }
     try:
         jax.distributed.initialize(coordinator, count, index, **seconds)
-    except jax.errors.JaxRuntimeError as error:
-        raise not_joined(_first_line(error)) from error
     except ValueError as error:
         raise DeviceError(
             "expected SLURM's, Cloud TPU's, Open MPI's or Kubernetes' description of the hosts. "
             f"Received: none that JAX finds ({error}); name --coordinator HOST:PORT, --hosts N and "
             "--host I"
         ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0][:200]
 
 
 def not_joined(what: str) -> DeviceError:
