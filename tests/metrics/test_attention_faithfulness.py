@@ -37,6 +37,10 @@ def test_cells_hold_any_of_their_pixels():
     mask = np.zeros((4, 6, 6), bool)
     mask[3, 0, 5] = True
     assert np.argwhere(to_cells(mask, (2, 3, 2))).tolist() == [[1, 0, 1]]
+    mask = np.zeros((1, 8, 8), bool)
+    mask[0, 4, 0] = True
+    assert np.argwhere(to_cells(mask, (1, 2, 2))).tolist() == [[0, 1, 0]]
+    assert np.argwhere(to_cells(mask, (1, 2, 2), (0.25, 0.0))).tolist() == [[0, 0, 0]]  # as heat
 
 
 def test_pointing_by_hand():

@@ -8,7 +8,7 @@ from PIL import Image
 
 import v2t_lib as v2t
 from v2t_lib.clips.decode import iter_frames
-from v2t_lib.models.caption import Caption
+from v2t_lib.models.caption import Caption, cell_of, over_pixels
 from v2t_lib.views.inspector import cards
 
 
@@ -167,3 +167,17 @@ def test_a_sheet_has_a_row_a_word_and_a_column_a_key_frame(tmp_path):
 
 def test_a_caption_without_words_has_pictures_too():
     assert made(np.zeros((0, 2, 2, 2))).sheet()[:4] == b"\x89PNG"
+
+
+def test_pixels_of_cells_by_hand():
+    assert cell_of(np.arange(8), 8, 2).tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
+    # A quarter of a cell down: one pixel. What lies before the first centre is the first cell's.
+    assert cell_of(np.arange(8), 8, 2, 0.25).tolist() == [0, 0, 0, 0, 0, 1, 1, 1]
+    assert cell_of(np.arange(8), 8, 2, -0.5).tolist() == [0, 0, 1, 1, 1, 1, 1, 1]
+    values = np.array([[[1, 2], [3, 4]]])
+    assert over_pixels(values, (1, 4, 4), (0.5, 0.0))[0].tolist() == [
+        [1, 1, 2, 2],
+        [1, 1, 2, 2],
+        [1, 1, 2, 2],
+        [3, 3, 4, 4],
+    ]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from v2t_lib.models.caption import cell_of
-from v2t_lib.views.heatmap import enlarge, heat_maps, overlay
+from v2t_lib.views.heatmap import bilinear, enlarge, heat_maps, overlay
 
 
 @pytest.fixture
@@ -51,3 +51,14 @@ def test_pixels_are_repeated_a_whole_number_of_times(frames):
     assert large.shape == (4, 40, 40, 3)
     np.testing.assert_array_equal(large[:, 1::2, ::2], frames)
     np.testing.assert_array_equal(enlarge(frames, 10), frames)  # never smaller
+
+
+def test_heat_peaks_where_the_cell_looks():
+    values = np.zeros((5, 5), np.float32)
+    values[2, 1] = 1
+    plain, shifted = (bilinear(values, (40, 40), shift) for shift in ((0, 0), (0.25, -0.5)))
+    at = np.arange(40) + 0.5
+    centres = [[at @ heat.sum(axis) / heat.sum() for axis in (1, 0)] for heat in (plain, shifted)]
+    np.testing.assert_allclose(centres, [[20, 12], [22, 8]], rtol=1e-3)
+    heat = heat_maps(values[None], (3, 40, 40), (0.25, -0.5))
+    np.testing.assert_allclose(heat, np.stack([shifted] * 3), rtol=1e-6)
