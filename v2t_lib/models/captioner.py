@@ -210,12 +210,10 @@ class Captioner(keras.Model):
         counts = [len(words_of(text, self.caption_spec)) for text in sentences]
         null_memory = self.require_null_memory()
         captions, blind = self._explained(frames, sentences, seconds, memory, null_memory)
-        known = (self.verifier, self.vocabulary)
+        rows = zip(captions, blind, sentences, counts, strict=True)
         return [
-            verification(caption, log_probs[:count], text, *known, caption.unlike_training)
-            for caption, log_probs, text, count in zip(
-                captions, blind, sentences, counts, strict=True
-            )
+            verification(caption, log_probs[:count], text, self.verifier, self.vocabulary)
+            for caption, log_probs, text, count in rows
         ]
 
     def _explained(

@@ -178,7 +178,6 @@ def verification(
     sentence: str,
     verifier: VerifierState,
     vocabulary: Vocabulary,
-    unlike_training: bool | None = None,
 ) -> Verification:
     """The verification of a sentence that was scored with the clip and without.
 
@@ -188,7 +187,6 @@ def verification(
         sentence: As it was given.
         verifier: Its calibration, if it has one, gives probability and verdict.
         vocabulary: The words that the model knows.
-        unlike_training: Whether the clip is unlike the training data.
     """
     lifts = np.log(np.maximum(caption.probs, 1e-30)) - blind_log_probs
     unknown = tuple(word for word in caption.words if word not in vocabulary)
@@ -199,7 +197,7 @@ def verification(
         for number, (word, lift) in enumerate(zip(caption.words, lifts, strict=True))
     )
     probability, verdict = None, CANT_TELL
-    if verifier.calibration is not None and not unknown and not unlike_training:
+    if verifier.calibration is not None and not unknown and not caption.unlike_training:
         probability = verifier.calibration.probability(lifts)
         verdict = verifier.calibration.verdict(probability)
     frame = _evidence_frame(caption, lifts)
@@ -212,7 +210,7 @@ def verification(
         words=words,
         frame=frame,
         seconds=float(caption.seconds[frame]),
-        unlike_training=unlike_training,
+        unlike_training=caption.unlike_training,
         unknown=unknown,
         caption=caption,
     )
