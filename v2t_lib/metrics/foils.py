@@ -59,9 +59,6 @@ def claims(
         per_clip: Captions of a clip that are claimed of it, at most.
         seed: Of all choices.
         unit: What captions are cut into, see `CaptionSpec`.
-
-    Returns:
-        The claims, clip by clip.
     """
     rng = np.random.default_rng(seed)
     words = [[tokenise(text, unit) for text in dict.fromkeys(of)] for of in captions]

@@ -185,8 +185,8 @@ def verification(
         caption: The sentence as `explain` gives it, with probabilities given the clip.
         blind_log_probs: `(words,)`, the words' log-probabilities without a clip.
         sentence: As it was given.
-        verifier: Its calibration, if it has one, gives probability and verdict.
-        vocabulary: The words that the model knows.
+        verifier: The model's; without a calibration there is no probability.
+        vocabulary: The model's.
     """
     lifts = np.log(np.maximum(caption.probs, 1e-30)) - blind_log_probs
     unknown = tuple(word for word in caption.words if word not in vocabulary)

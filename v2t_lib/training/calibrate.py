@@ -197,8 +197,7 @@ def calibrate(
         shards: Held-out clips, or their features: those that chose the best epoch, say.
         training: The training clips, which familiarity and null memory are fitted on; the
             held-out ones when left out.
-        cache: Where features of a frozen image network are kept, see `cached_features`; so is
-            `fallback`.
+        cache: As for `cached_features`, and so `fallback`.
         seed: Of the choice of captions and foils.
 
     Raises:
