@@ -28,9 +28,8 @@ FORMAT = 1
 class Captioner(keras.Model):
     """Generates captions for clips, and scores given ones.
 
-    Built on construction: clip spec, caption spec and vocabulary fix every shape. `caption`,
-    `explain` and `verify` take one clip of any kind; `caption_frames` and so on a batch of decoded
-    ones; `search` and `score_tokens` clips that `encode` turned into memories.
+    `caption`, `explain` and `verify` take one clip of any kind; `caption_frames` and so on a batch
+    of decoded ones; `search` and `score_tokens` memories, which `encode` makes of clips.
 
     Args:
         clip_spec: Number and size of the frames.
@@ -150,11 +149,7 @@ class Captioner(keras.Model):
         return self.explain_frames(clip.frames[None], [text], clip.seconds[None])[0]
 
     def verify(self, source, sentence: str) -> Verification:
-        """Does a clip support a sentence? See `Verification`.
-
-        Args:
-            source: A path, URL, bytes or uint8 `(N, H, W, 3)` frames.
-            sentence: What is claimed of it.
+        """Does a clip, a path, URL, bytes or frames, support a sentence? See `Verification`.
 
         Raises:
             ClipError: The source gives no frames.
@@ -334,13 +329,9 @@ class Captioner(keras.Model):
         return SearchResult(*found), blind
 
     def compiled_function(self, key, function, *parts, decodes: bool = True) -> Compiled:
-        """The `Compiled` function that is kept under a key, made when first asked for.
+        """The `Compiled` function of a key, its name and all that its graph depends on.
 
-        Args:
-            key: Its name, with all that its graph depends on.
-            function: A function of a batch that uses this model.
-            parts: Layers that it uses besides.
-            decodes: See `Compiled`.
+        It is made at first use, of a function that uses this model and the layers in `parts`.
         """
         if key not in self._compiled_functions:
             made = Compiled(function, self, *filter(None, parts), decodes=decodes)
