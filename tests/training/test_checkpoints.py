@@ -12,7 +12,7 @@ def variables(*values):
 
 
 def saved(folder, keep=3, steps=(1, 2)):
-    store = Checkpoints(folder / "states", keep, {"seed": 0})
+    store = Checkpoints(folder / "model.keras", keep, {"seed": 0})
     for step in steps:
         store.save([*variables(step, -step)], step, {"step": step, "loss": 0.1 + 0.2})
     return store
@@ -23,7 +23,7 @@ def test_the_newest_is_restored_to_the_bit(tmp_path):
     assert store.restore(state) == {"step": 2, "loss": 0.1 + 0.2}
     np.testing.assert_array_equal(np.asarray(state[0]), np.full((2, 3), 2))
     np.testing.assert_array_equal(np.asarray(state[1]), np.full((2, 3), -2))
-    assert Checkpoints(tmp_path / "none", 3, {}).restore(state) is None
+    assert Checkpoints(tmp_path / "none.keras", 3, {}).restore(state) is None
 
 
 def test_the_last_few_are_kept(tmp_path):
@@ -64,7 +64,7 @@ def test_those_of_other_models_orders_and_versions_are_refused(tmp_path, monkeyp
     with pytest.raises(ModelError, match=r"expected 3 variables.*Received: 2"):
         store.restore(variables(0, 0, 0))
     with pytest.raises(ModelError, match=r"a run with {'seed': 1}. Received: one with {'seed': 0}"):
-        Checkpoints(store.folder, 3, {"seed": 1}).restore(variables(0, 0))
+        Checkpoints(tmp_path / "model.keras", 3, {"seed": 1}).restore(variables(0, 0))
     monkeypatch.setattr(checkpoints, "FORMAT", 3)
     with pytest.raises(ModelError, match=r"Received: older ones, .* can't go on; .*--start-from"):
         store.restore(variables(0, 0))

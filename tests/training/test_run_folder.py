@@ -96,7 +96,7 @@ class Run:
     def __init__(self, folder: Path):
         self.folder, self.drive = folder / "run", folder / "drive"
         self.mirror = Mirror(self.folder, self.drive)
-        self.states = Checkpoints(self.folder / ".captioner-checkpoints", 2, {})
+        self.states = Checkpoints(self.folder / "captioner.keras", 2, {})
 
     def epoch(self, number: int):
         (self.folder / "captioner.keras").parent.mkdir(exist_ok=True)

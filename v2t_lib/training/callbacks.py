@@ -5,10 +5,8 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import pandas as pd
 
 from v2t_lib.errors import TrainingError
-from v2t_lib.files import replacing
 from v2t_lib.metrics.texts import COLLAPSE_SHARE
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.devices import alone
@@ -20,7 +18,7 @@ from v2t_lib.training.checkpoints import Checkpoints, StopSignal
 from v2t_lib.training.feature_cache import frozen_variables
 from v2t_lib.training.optimizer import swap_averages
 from v2t_lib.training.recipe import TrainingOptions
-from v2t_lib.training.run_folder import Mirror, checkpoints_of, history_of
+from v2t_lib.training.run_folder import Mirror, history_of, write_history
 
 
 def _state(model: Captioner) -> list:
@@ -64,9 +62,6 @@ class EpochEnd(keras.callbacks.Callback):
         state: The run's state.
         monitor: The loss's name in the logs.
         examples: The clips to caption, if any.
-
-    Raises:
-        TrainingError: The loss is not finite.
     """
 
     def __init__(
@@ -82,15 +77,11 @@ class EpochEnd(keras.callbacks.Callback):
         self.monitor, self.examples = monitor, examples
         self.best = min((row[monitor] for row in state.rows), default=float("inf"))
 
-    def _swap(self) -> None:
+    def _swap(self, logs=None) -> None:
         if self.state.options.ema:
             swap_averages(self.model)
 
-    def on_test_begin(self, logs=None):
-        self._swap()
-
-    def on_test_end(self, logs=None):
-        self._swap()
+    on_test_begin = on_test_end = _swap
 
     def on_epoch_end(self, epoch, logs=None):
         self.state.keep_training()
@@ -128,8 +119,8 @@ class ResumableState(keras.callbacks.Callback):
     Args:
         path: The model's file.
         options: How to train.
+        about: What has to be the same to go on: all that decides the order of the data, say.
         steps: Steps an epoch.
-        order: What determines the order of the data, besides the options.
         clips_of: Epoch and step to the clips of that batch, for the error message.
         stop: Whether the user wants the run to stop.
         mirror: Copies the run after each checkpoint.
@@ -144,16 +135,15 @@ class ResumableState(keras.callbacks.Callback):
         self,
         path: Path,
         options: TrainingOptions,
+        about: dict,
         steps: int,
-        order: dict,
         clips_of: Callable[[int, int], list[str]],
         stop: StopSignal,
         mirror: Mirror,
     ):
         super().__init__()
-        order = {"seed": options.seed, "batch_size": options.batch_size, "steps": steps} | order
-        self.checkpoints = Checkpoints(checkpoints_of(path), options.keep_checkpoints, order)
-        self.history, self.options, self.steps = history_of(path), options, steps
+        self.checkpoints = Checkpoints(path, options.keep_checkpoints, about)
+        self.path, self.options, self.steps = path, options, steps
         self.clips_of, self.stop, self.mirror = clips_of, stop, mirror
         self.epoch = self.step = 0
         self.rows: list[dict] = []
@@ -167,7 +157,7 @@ class ResumableState(keras.callbacks.Callback):
         """
         if not resume:
             if current().first:
-                self.history.unlink(missing_ok=True)
+                history_of(self.path).unlink(missing_ok=True)
                 self.checkpoints.clear()
             return
         model.optimizer.build(model.trainable_variables)
@@ -178,9 +168,11 @@ class ResumableState(keras.callbacks.Callback):
         if about["means"] is not None:
             _build_metrics(model)
             self._means = about["means"]
-        self._write_history()
-        log.info("  going on at %s", self._position())
+        if current().first:
+            write_history(self.path, self.rows)
+        log.info("  going on at %s", self._position)
 
+    @property
     def _position(self) -> str:
         return f"epoch {self.epoch + 1}, after step {self.step} of {self.steps}"
 
@@ -189,23 +181,18 @@ class ResumableState(keras.callbacks.Callback):
             self.model.jax_state_sync()  # within an epoch JAX's state is outside the variables
         if not current().first:
             return
+        if not self.step:
+            write_history(self.path, self.rows)
         means = [float(v) for v in self.model.metrics_variables] if self.step else None
         about = {"epoch": self.epoch, "step": self.step, "rows": self.rows, "means": means}
         self.checkpoints.save(_state(self.model), self.epoch * self.steps + self.step, about)
         self.mirror.put()
 
-    def _write_history(self) -> None:
-        # A run resumed in its first epoch has no row yet: a table without columns is not readable.
-        if self.rows and current().first:
-            with replacing(self.history) as temporary:
-                pd.DataFrame(self.rows).to_csv(temporary, index=False)
-
-    def _stop_if_asked(self, asked: bool) -> None:
-        if asked:
-            raise TrainingError(
-                f"stopped at {self._position()}; everything is saved: the same command with "
-                "--resume goes on from there"
-            )
+    def _stopped(self) -> TrainingError:
+        return TrainingError(
+            f"stopped at {self._position}; everything is saved: the same command with --resume "
+            "goes on from there"
+        )
 
     def on_epoch_begin(self, epoch, logs=None):
         if self._means is not None:
@@ -218,7 +205,7 @@ class ResumableState(keras.callbacks.Callback):
         if not np.isfinite(loss):
             clips = ", ".join(self.clips_of(self.epoch, self.step))
             raise TrainingError(
-                f"expected a finite loss. Received: {loss} at {self._position()}, with the clips "
+                f"expected a finite loss. Received: {loss} at {self._position}, with the clips "
                 f"{clips}. Look at them; if they are sound, lower the learning rate or train in "
                 "float32, and --resume goes on from the last checkpoint before"
             )
@@ -230,7 +217,8 @@ class ResumableState(keras.callbacks.Callback):
         asked = current().any(self.stop.received)
         if asked or (self.step % self.options.checkpoint_steps == 0 and self.step < self.steps):
             self._save()
-        self._stop_if_asked(asked)
+        if asked:
+            raise self._stopped()
 
     def keep_training(self) -> None:
         """Goes on after a resumed epoch; called at an epoch's end before all other callbacks."""
@@ -242,9 +230,9 @@ class ResumableState(keras.callbacks.Callback):
             swap_averages(self.model)  # back to the weights
         self.rows.append({"epoch": epoch} | {name: float(v) for name, v in (logs or {}).items()})
         self.epoch, self.step = epoch + 1, 0
-        self._write_history()
         self._save()
-        self._stop_if_asked(current().any(self.stop.received))
+        if current().any(self.stop.received):
+            raise self._stopped()
 
 
 def _build_metrics(model: Captioner) -> None:

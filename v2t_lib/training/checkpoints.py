@@ -21,7 +21,7 @@ from v2t_lib.errors import ModelError
 from v2t_lib.files import replacing
 from v2t_lib.models.hosts import current
 from v2t_lib.progress import log
-from v2t_lib.training.run_folder import checkpoints_in
+from v2t_lib.training.run_folder import checkpoints_in, checkpoints_of
 
 #: Changes when older checkpoints can't be resumed from.
 FORMAT = 2
@@ -34,13 +34,13 @@ class Checkpoints:
     """The last few checkpoints of a run, numbered by the steps done.
 
     Args:
-        folder: Where they are written.
+        model: The model's file, beside which they are written.
         keep: How many are kept.
-        order: What determines the order of the data; a run goes on only with the same.
+        run: What has to be the same to go on, all that decides the order of the data say.
     """
 
-    def __init__(self, folder: Path, keep: int, order: dict):
-        self.folder, self.keep, self.order = folder, keep, order
+    def __init__(self, model: Path, keep: int, run: dict):
+        self.folder, self.keep, self.run = checkpoints_of(model), keep, run
 
     def clear(self) -> None:
         """Deletes them all."""
@@ -49,7 +49,7 @@ class Checkpoints:
     def save(self, variables: Sequence, step: int, about: dict) -> None:
         """Writes a checkpoint and deletes the oldest beyond `keep`."""
         arrays: dict[str, Any] = {f"{n:05d}": np.asarray(v) for n, v in enumerate(variables)}
-        note = json.dumps({"format": FORMAT, "order": self.order, "state": about})
+        note = json.dumps({"format": FORMAT, "run": self.run, "state": about})
         path = self.folder / f"{step:09d}.npz"
         with replacing(path) as temporary, open(temporary, "wb") as file:
             np.savez(file, about=np.array(note), **arrays)
@@ -91,10 +91,10 @@ class Checkpoints:
                 "which --resume can't go on; begin anew in another folder, with --start-from "
                 "(start_from=) and the model of this run"
             )
-        if note["order"] != self.order:
+        if note["run"] != self.run:
             raise ModelError(
-                f"{self.folder}: expected a run with {self.order}. Received: one with "
-                f"{note['order']}; --resume needs these to stay as they were"
+                f"{self.folder}: expected a run with {self.run}. Received: one with "
+                f"{note['run']}; --resume needs these to stay as they were"
             )
         if [array.shape for array in arrays] != shapes:
             raise ModelError(

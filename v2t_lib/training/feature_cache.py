@@ -3,10 +3,8 @@
 import dataclasses
 import hashlib
 import itertools
-import math
 import os
 import shutil
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -15,7 +13,7 @@ import numpy as np
 
 from v2t_lib.errors import DataError
 from v2t_lib.files import locked, replacing
-from v2t_lib.models.compiled import FRAMES, CompiledFeatures
+from v2t_lib.models.compiled import CompiledFeatures
 from v2t_lib.models.encoders.frame import FrameEncoder
 from v2t_lib.progress import Progress, log
 from v2t_lib.shards.example import Example, StoredExample, feature_example
@@ -141,7 +139,7 @@ def _computed(
 ) -> ShardDataset:
     """Computes the features a slice for a shard, so that their order by seed is the clips'."""
     model, examples, spec = CompiledFeatures(encoder), shards.examples(), shards.info.clip_spec
-    _check_space(model, shards.info.clips, folder)
+    _check_space(encoder, shards.info.clips, folder)
     done = {one.number for one in slices_in(folder) if one.digest == key and one.is_whole(folder)}
     with Progress(total=shards.info.clips, unit="clip", desc="features") as progress:
         for number, shard in enumerate(shards.info.shards):
@@ -166,8 +164,8 @@ def _featured(examples: Iterator[Example], model: CompiledFeatures) -> Iterator[
             yield feature_example(example.source, example.captions, features)
 
 
-def _check_space(model: CompiledFeatures, clips: int, folder: Path) -> None:
-    needed = clips * model.encoder.feature_bytes
+def _check_space(encoder: FrameEncoder, clips: int, folder: Path) -> None:
+    needed = clips * encoder.feature_bytes
     written = sum(path.stat().st_size for path in folder.glob("*"))  # by an interrupted run
     free = shutil.disk_usage(folder.parent).free
     size = f"{needed / 1e6:,.1f} MB for the features of {clips:,} clips"
@@ -177,15 +175,4 @@ def _check_space(model: CompiledFeatures, clips: int, folder: Path) -> None:
             "components (--encoder-option components=128), delete features that are no longer "
             f"used ({folder.parent / 'features-*'}), or name another disk: --cache DIR"
         )
-    minutes = _seconds_a_frame(model) * clips * model.encoder.feature_shape[0] / 60
-    log.info(f"{folder}: {size}, computed once, in {math.ceil(minutes)} min or less")
-
-
-def _seconds_a_frame(model: CompiledFeatures) -> float:
-    """Measured on frames that all differ, as they do in long clips."""
-    picture = model.encoder.backbone.input.shape[1:]
-    noise = np.random.default_rng(0).integers(0, 256, (1, FRAMES, *picture), dtype=np.uint8)
-    model.of_clips(noise)  # compiles
-    start = time.perf_counter()
-    model.of_clips(noise)
-    return (time.perf_counter() - start) / FRAMES
+    log.info(f"{folder}: {size}, computed once")

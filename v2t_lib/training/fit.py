@@ -45,6 +45,13 @@ class _Order:
         self.passes = -(-options.epoch_steps // self._a_pass)
         self.steps = self.passes * self._a_pass
 
+    def about(self) -> dict:
+        """What has to be the same for a run to go on."""
+        names = ("seed", "batch_size", "captions_per_clip")
+        frozen = frozen_variables(self.captioner.encoder)
+        about = {name: getattr(self.options, name) for name in names} | {"steps": self.steps}
+        return about | ({"frozen weights": weights_digest(frozen)} if frozen else {})
+
     def batches(self, epoch: int, step: int):
         """What is left of an epoch after `step` batches; this host's share of each."""
         options, hosts, number = self.options, current(), epoch * self.passes
@@ -115,10 +122,9 @@ def fit(
     order, hosts = _Order(shards, captioner, options), current()
     with StopSignal() as stop, _trained(captioner, options) as model:
         compile_for_training(model, options, order.steps * options.epochs)
-        frozen = frozen_variables(captioner.encoder)
-        about = {"frozen weights": weights_digest(frozen)} if frozen else {}
         mirror = mirror or Mirror(path.parent)
-        state = ResumableState(path, options, order.steps, about, order.clips_of, stop, mirror)
+        about = order.about()
+        state = ResumableState(path, options, about, order.steps, order.clips_of, stop, mirror)
         state.begin(model, resume)
         monitor = "loss" if val is None else "val_loss"
         end = EpochEnd(captioner, path, state, monitor, _samples(captioner, clips))
@@ -172,18 +178,11 @@ def _explaining(
     except Exception as error:
         if not out_of_memory(error):
             raise
-        batch, ways = options.batch_size, []
-        if batch > 1:
-            half, steps = batch // 2, options.accumulate * 2
-            ways.append(
-                f"batch_size={half} and accumulate={steps} (--batch {half} --accumulate {steps}), "
-                "which take half the memory for the same steps of the optimiser"
-            )
-        if options.precision == "float32":
-            ways.append("precision=mixed_float16 (--precision) on a GPU")
-        ways.append("shards with fewer or smaller frames")
+        batch, half, steps = options.batch_size, options.batch_size // 2, options.accumulate * 2
+        halves = f"half the memory for the same steps (--batch {half} --accumulate {steps}), "
         raise TrainingError(
             f"expected enough memory for a batch of {batch} clips of {clip.frames} frames, "
             f"{clip.width} x {clip.height} pixels. Received: out of memory; start the run anew "
-            f"(--overwrite) with {'; or '.join(ways)}"
+            f"(--overwrite) with {halves if half else ''}--precision mixed_float16 on a GPU, or "
+            "shards with fewer or smaller frames"
         ) from error

@@ -4,10 +4,12 @@ on a second drive."""
 import contextlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
+
+import pandas as pd
 
 from v2t_lib.errors import TrainingError
 from v2t_lib.files import locked, replacing, write_json
@@ -33,6 +35,13 @@ _DATA = (TRAINING.data, SELF_CRITICAL.data)
 def history_of(model: Path) -> Path:
     """The history beside a model's file: `.csv`, one row an epoch."""
     return model.with_name("history.csv" if model.name == MODEL_FILE else f"{model.stem}.csv")
+
+
+def write_history(model: Path, rows: Sequence[dict]) -> None:
+    """Writes the history, whole or not at all; nothing without a row, as it has no columns then."""
+    if rows:
+        with replacing(history_of(model)) as temporary:
+            pd.DataFrame(rows).to_csv(temporary, index=False)
 
 
 def checkpoints_of(model: Path) -> Path:

@@ -5,11 +5,9 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import pandas as pd
 from keras import ops
 
 from v2t_lib.errors import DataError, TrainingError
-from v2t_lib.files import replacing
 from v2t_lib.metrics.coco import Documents, cider
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.compiled import JIT_COMPILE, MANY_STEPS, Compiled, jit_from
@@ -30,9 +28,8 @@ from v2t_lib.training.run_folder import (
     SCST_FILE,
     SELF_CRITICAL,
     Mirror,
-    checkpoints_of,
-    history_of,
     locked_run,
+    write_history,
 )
 
 #: The stage's learning rate, as a share of the training's before (arXiv 1612.00563).
@@ -167,8 +164,8 @@ class Stage:
         rate, temperature = RATE_SHARE * options.learning_rate, options.scst_temperature
         self.policy = Policy(captioner, rate, options.clip_norm, temperature, jit)
         self.policy.optimizer.build(self.policy.trainable_variables)
-        order = {"seed": options.seed, "batch_size": options.batch_size, "steps": steps}
-        self.checkpoints = Checkpoints(checkpoints_of(path), options.keep_checkpoints, order)
+        run = {"seed": options.seed, "batch_size": options.batch_size, "steps": steps}
+        self.checkpoints = Checkpoints(path, options.keep_checkpoints, run)
         self.progress: dict = {"done": 0, "sums": [0.0, 0.0], "rows": []}
 
     @property
@@ -251,8 +248,7 @@ class Stage:
         sampled = total / count if count else None
         rows.append({"epoch": len(rows), "sampled_reward": sampled, "reward": reward})
         self.progress["sums"] = [0.0, 0.0]
-        with replacing(history_of(self.path)) as temporary:
-            pd.DataFrame(rows).to_csv(temporary, index=False)
+        write_history(self.path, rows)
         log.info("  CIDEr of validation captions: %.3f", reward)
         self._save()
 
