@@ -1,4 +1,4 @@
-"""Scores of a captioner on held-out shards, clip by clip, in memory that doesn't grow with them."""
+"""Scores of a captioner on held-out shards."""
 
 import contextlib
 import dataclasses
@@ -41,8 +41,7 @@ class Prediction:
         greedy: The caption of greedy search.
         beam: The caption of beam search.
         behaviours: What each object of a drawn clip does; None for other clips.
-        shown: A caption with its frames and attention, the greedy one of the first clips; else
-            None.
+        shown: The greedy caption with frames and attention, of the first clips; else None.
         log_prob: The log-probability of the greedy caption, by which the surest are found.
         cider: CIDEr of the caption of beam search, by which the worst are found.
     """
@@ -160,9 +159,8 @@ def evaluate(
     beam: int = 4,
     shown: int = 24,
 ) -> tuple[dict, list[Prediction]]:
-    """Scores a captioner on held-out shards.
+    """Scores a captioner on held-out shards, in memory that doesn't grow with them.
 
-    Clips are read in batches and dropped, so that memory stays the same however many there are.
     The captioner stays as it is, its optimiser included: training can go on afterwards.
 
     Args:

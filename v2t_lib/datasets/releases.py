@@ -85,10 +85,7 @@ def _members(archive: Path) -> Iterator[tuple[str, int, Callable[[str, Path], ob
 
 
 class ArchiveRelease(DataSet):
-    """A published data set of one archive.
-
-    A subclass says where the files are, which members of the archive are clips, what their captions
-    are, and in which order the usual split cuts the clips.
+    """A published data set of one archive; a subclass says what is in it.
 
     Attributes:
         base: The URL, ending in a slash, that the files' names are appended to.
