@@ -17,11 +17,8 @@ from PIL import Image
 from timing import medians
 
 from v2t_lib.captions_file import read_captions
-from v2t_lib.fetching.download import Download, Downloads
-from v2t_lib.fetching.fetch import fetch
-from v2t_lib.fetching.layout import PartialFile
-from v2t_lib.fetching.policy import DEFAULT_POLICY
-from v2t_lib.shards.pack import pack
+from v2t_lib.fetching.download import DEFAULT_POLICY, Downloads
+from v2t_lib.shards.pack import fetch, pack
 from v2t_lib.specs import ClipSpec
 
 CLIPS, DISTINCT, WORKERS = 160, 8, 2
@@ -85,11 +82,12 @@ def fresh(base: Path):
 
 def plain(urls: list[str], make) -> None:
     folder = make()
-    files = ((url, PartialFile(folder, str(number))) for number, url in enumerate(urls))
-    downloads = Downloads(Download(file.key, url, file) for url, file in files)
-    for download in filter(None, downloads):
-        assert download.error is None, download.error
-        os.replace(download.file.path, folder / f"{download.source}.gif")
+    downloads, coming = Downloads(), enumerate(urls)
+    while (item := next(coming, None)) or len(downloads):
+        if item:
+            downloads.add(item[0], item[1], folder / f"{item[0]}.gif")
+        if item is None or downloads.full:
+            assert not any(download.error for download in downloads.ready())
     downloads.close()
     assert len(list(folder.glob("*.gif"))) == len(urls)
 

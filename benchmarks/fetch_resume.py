@@ -2,12 +2,11 @@
 
 A fetch is killed 50 times (or as often as the first argument says) at random moments, resumed each
 time, and compared with one that ran undisturbed. Before that, fetches with 1,000 and with 100,000
-rows in the manifest are resumed. The limits: nothing lost, nothing twice, 5 s to the first request.
+verdicts are resumed. The limits: nothing lost, nothing twice, 5 s to the first request.
 """
 
 import collections
 import http.server
-import json
 import os
 import random
 import re
@@ -22,18 +21,21 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from v2t_lib.fetching.manifest import Manifest, Row, read_rows
 from v2t_lib.shards.example import whole_examples
-from v2t_lib.shards.format import DatasetInfo
+from v2t_lib.shards.format import DatasetInfo, Verdict, read_manifest, slices_in
+from v2t_lib.shards.slices import SliceWriter
+from v2t_lib.specs import ClipSpec
 
+SPEC = ClipSpec(frames=4, height=16, width=16)
 SIZES = ["--frames", "4", "--size", "16", "--workers", "2"]
-# Small shards, so that kills also meet their sealing.
-SMALL_SHARDS = """
+# Small slices, so that kills also meet their ends.
+SMALL_SLICES = """
 import sys
 from v2t_lib.cli.main import main
-from v2t_lib.fetching import fetch
-fetch.ShardWriter.clips_per_shard = 7
-sys.exit(main(sys.argv[1:]))
+from v2t_lib.shards import plan
+if __name__ == "__main__":
+    plan.SOURCES = 7
+    sys.exit(main(sys.argv[1:]))
 """
 
 
@@ -82,7 +84,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 def command(path: Path, out: Path, *more: str) -> list[str]:
-    return [sys.executable, "-c", SMALL_SHARDS, "fetch", str(path), "--out", str(out), *more]
+    return [sys.executable, "-c", SMALL_SLICES, "fetch", str(path), "--out", str(out), *more]
 
 
 def captions(path: Path, sources: list[str]) -> Path:
@@ -92,16 +94,21 @@ def captions(path: Path, sources: list[str]) -> Path:
 
 def content(out: Path) -> tuple[dict, dict]:
     """Rows and examples (or originals) by source, without what a kill may change."""
-    rows = list(read_rows(out / "manifest.tsv"))
+    rows = list(read_manifest(out / "manifest.tsv"))
     assert len({row.source for row in rows}) == len(rows), "a row twice"
-    changing = ("attempts", "final_url", "shard")
+    changing = ("attempts",)
     known = {r.source: {k: v for k, v in vars(r).items() if k not in changing} for r in rows}
-    if not (out / "all").is_dir():
+    if not (out / "all" / "dataset.json").exists():
         return known, {str(p.relative_to(out)): p.read_bytes() for p in out.glob("clips/*.gif")}
     shards = [out / "all" / shard.name for shard in DatasetInfo.load(out / "all").shards]
     examples = [(e.source, e.serialised) for path in shards for e in whole_examples(path)]
     assert len(dict(examples)) == len(examples), "a clip twice"
     return known, dict(examples)
+
+
+def done_in(out: Path) -> list[str]:
+    """The sources of the slices that are done."""
+    return [row.source for one in slices_in(out / "all") for row in one.verdicts]
 
 
 def killed(base: Path, server: Server, mode: str, kills: int, clips: int) -> None:
@@ -116,7 +123,7 @@ def killed(base: Path, server: Server, mode: str, kills: int, clips: int) -> Non
         goal, start = len(finished) + rng.randint(0, 6), time.monotonic()
         patience = rng.uniform(0, 4) if rng.random() < 0.3 else 30
         while process.poll() is None and time.monotonic() - start < patience:
-            if sum(1 for _ in read_rows(out / "manifest.tsv")) > goal:
+            if len(done_in(out)) > goal:
                 break
             time.sleep(0.01)
         time.sleep(rng.uniform(0, 0.2))
@@ -125,8 +132,7 @@ def killed(base: Path, server: Server, mode: str, kills: int, clips: int) -> Non
             done += 1
         error = process.communicate()[1]
         again += sum(server.asked[name] != count for name, count in finished.items())
-        rows = [row.source for row in read_rows(out / "manifest.tsv")]
-        finished = {"/" + s.rsplit("/", 1)[1]: 0 for s in rows}
+        finished = {"/" + source.rsplit("/", 1)[1]: 0 for source in done_in(out)}
         finished = {name: server.asked[name] for name in finished}
         if process.returncode != -signal.SIGKILL:
             break
@@ -151,23 +157,12 @@ def large(base: Path, server: Server, rows: int) -> None:
     folder = out / "all"
     folder.mkdir(parents=True)
     there = [f"https://38.media.tumblr.com/{n:032x}/tumblr_{n:019x}_500.gif" for n in range(rows)]
-    path, sealed = captions(out / "c.tsv", [*there, *server.urls(20)]), {}
-    manifest = Manifest(out / "manifest.tsv")
-    for number, source in enumerate(there):
-        if number % 100 == 99:
-            manifest.append(Row(source, "", "gone", final_url=source, attempts=1, why="HTTP 404"))
-            continue
-        name = f"{number // 256:05d}.tfrecord"
-        facts = (10**6, f"{number:064x}", 40, 3.65, 500, 281, source, 1)
-        manifest.append(Row(source, "", "ok", *facts, f"all/{name}"))
-        sealed.setdefault(name, {"name": name, "clips": 0, "captions": 0, "masks": 0})
-        sealed[name]["clips"] += 1
-        sealed[name]["bytes"] = 15 * 2**20
-    manifest.close()
-    for name, shard in sealed.items():
-        with open(folder / name, "wb") as file:
-            file.truncate(shard["bytes"])
-    (folder / "sealed.json").write_text(json.dumps({"shards": list(sealed.values())}))
+    path = captions(out / "c.tsv", [*there, *server.urls(20)])
+    facts = {"attempts": 1, "digest": "0" * 16, "sha256": "0" * 64, "why": "HTTP 404"}
+    for first in range(0, rows, 256):
+        of_slice = there[first : first + 256]
+        verdicts = (Verdict(source, "", "gone", final_url=source, **facts) for source in of_slice)
+        SliceWriter(folder, first // 256).finish(SPEC, "0" * 64, tuple(verdicts))
     server.first, start = None, time.monotonic()
     process = subprocess.Popen(
         command(path, out, "--shards", *SIZES, "--limit", str(rows + 20)), stderr=subprocess.PIPE

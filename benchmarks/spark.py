@@ -8,11 +8,12 @@ Spark's start isn't counted. It needs two cores that have nothing else to do.
 Rates: what a clip costs in CPU time and bytes, for `docs/scale.md`; a busy machine
 hardly changes that.
 
-Memory: the driver plans 10,000 and 1,000,000 rows, and joins the results of as many; nothing is
-downloaded. The peaks should differ by less than 10 MB: shares of 625 rows, and of 1,000.
+Memory: the driver plans 10,000 and 100,000 rows, and sums up the results of as many; nothing is
+downloaded.
 """
 
 import argparse
+import functools
 import json
 import os
 import resource
@@ -26,17 +27,15 @@ from fetch import draw
 from spark_cluster import running
 
 from v2t_lib.captions_file import read_captions
-from v2t_lib.cluster import commands, jobs, run, session
-from v2t_lib.cluster.plan import begun_plan, plan_clips
-from v2t_lib.cluster.results import join_manifests, join_shards
-from v2t_lib.cluster.storage import Storage, pack_zip
-from v2t_lib.fetching.manifest import HEADER, Row, line_of
-from v2t_lib.shards.format import DatasetInfo, LeftOut
-from v2t_lib.shards.pack import pack
+from v2t_lib.cluster import session, tasks
+from v2t_lib.cluster.storage import Storage
+from v2t_lib.shards.format import Verdict
+from v2t_lib.shards.pack import fetch, pack
+from v2t_lib.shards.slices import SliceWriter
 from v2t_lib.specs import ClipSpec
 
 SPEC = ClipSpec()
-SIZES = (10_000, 1_000_000)
+SIZES = (10_000, 100_000)
 
 
 def packing_seconds(folder: Path, captions: Path, workers: int) -> float:
@@ -48,12 +47,9 @@ def packing_seconds(folder: Path, captions: Path, workers: int) -> float:
         for number in range(2):  # the first one loads TensorFlow
             out = Storage.of(folder / f"packed-{workers}-{number}")
             application.check(out)
-            # As many tasks for one worker as for two.
-            plan = plan_clips(captions, [], out, {}, 2)
-            begun = time.monotonic()
-            run.run_job(application, jobs.PackJob(str(captions), SPEC), out, plan, [""])
+            do, begun = functools.partial(tasks._do_all, application, out), time.monotonic()
+            pack(read_captions(captions), captions, out.local, SPEC, do=do)
             seconds.append(time.monotonic() - begun)
-            assert join_shards(out, plan).clips == plan.rows
         return seconds[-1]
 
 
@@ -96,41 +92,26 @@ def efficiency(clips: int) -> None:
 def drive(rows: int) -> None:
     """All that the driver does for so many rows but to wait for Spark; prints its peak memory."""
     with tempfile.TemporaryDirectory() as folder:
-        folder, out = Path(folder), Storage.of(Path(folder) / "out")
-        captions = folder / "captions.tsv"
+        captions = Path(folder) / "captions.tsv"
         with open(captions, "w") as file:
             for number in range(rows):
                 file.write(f"https://127.0.0.1/clips/{number:08d}.gif\ta caption of {number}\n")
-        settings = commands._settings("fetch", captions, [], SPEC) | {"keep": False}
-        plan = begun_plan(out, settings) or plan_clips(captions, [], out, settings, 2)
-        for share in range(plan.shares):
-            results_of(share, plan.rows // plan.shares, folder / "share", out)
-        join_shards(out, plan, "all")
-        assert join_manifests(out, plan)["of"] == plan.rows // plan.shares * plan.shares
-    print(json.dumps([plan.shares, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
 
+        def do(slices, task, done):
+            """What tasks leave whose sources are all gone."""
+            for one in slices:
+                gone = (Verdict(r.source, "", "gone", digest="0" * 16) for r in one.records)
+                SliceWriter(one.folder, one.number).finish(SPEC, "0" * 64, tuple(gone))
 
-def results_of(share: int, clips: int, folder: Path, out: Storage) -> None:
-    """What a task leaves whose sources are all gone."""
-    folder.mkdir(exist_ok=True)
-    left_out = [LeftOut(f"https://127.0.0.1/{share}/{n}.gif", "gone", "404") for n in range(clips)]
-    rows = [Row(entry.source, "", entry.kind, why=entry.why) for entry in left_out]
-    (folder / "manifest.tsv").write_bytes(f"{HEADER}\n".encode() + b"".join(map(line_of, rows)))
-    (folder / "fetch.json").write_text(json.dumps({"sources": {"": clips}}))
-    (folder / run.PUBLISHED).write_text("{}")
-    counts = dict.fromkeys(("clips", "captions", "masks", "bytes"), 0)
-    DatasetInfo(clip_spec=SPEC, shards=(), left_out=tuple(left_out), **counts).save(folder)
-    files = {name: folder / name for name in ("manifest.tsv", "fetch.json", run.PUBLISHED)}
-    pack_zip(folder / "zip", files | {"infos/all/dataset.json": folder / "dataset.json"})
-    out.put(folder / "zip", run.zip_name(share))
+        fetch(read_captions(captions), captions, Path(folder) / "out", spec=SPEC, do=do)
+    print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
 
 
 def memory() -> None:
     for rows in SIZES:
         command = [sys.executable, __file__, "--drive", str(rows)]
         printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        shares, peak = json.loads(printed.splitlines()[-1])
-        print(f"{rows:9,d} rows, {shares} shares: peak {peak:.0f} MB", flush=True)
+        print(f"{rows:9,d} rows: peak {json.loads(printed.splitlines()[-1]):.0f} MB", flush=True)
 
 
 def main():

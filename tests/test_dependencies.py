@@ -34,8 +34,8 @@ MODULES = {
 }
 #: What decoding processes and `v2t --help` start with: nothing here may load Keras or TensorFlow.
 LIGHT = ("options", "registry", "cli", "training.recipe", "specs", "errors", "files", "tsv",
-         "captions_file", "text", "clips", "shards.example", "shards.format", "shards.merge",
-         "shards.pack", "shards.workers", "shards.writer", "fetching", "datasets")  # fmt: skip
+         "captions_file", "text", "clips", "shards.example", "shards.format", "shards.slices",
+         "shards.plan", "shards.pack", "shards.workers", "fetching", "datasets")  # fmt: skip
 
 
 def packages_of(source: str) -> set[str]:

@@ -16,7 +16,8 @@ from v2t_lib.captions_file import read_captions
 from v2t_lib.evaluation import cross_entropy, evaluate, write_predictions
 from v2t_lib.models import over_clips
 from v2t_lib.models.caption import Caption
-from v2t_lib.shards.pack import DRAWN_FILE, pack
+from v2t_lib.shards.example import DRAWN_FILE
+from v2t_lib.shards.pack import pack
 from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.training.losses import sequence_loss
 

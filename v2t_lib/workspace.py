@@ -10,7 +10,6 @@ import pandas as pd
 from v2t_lib.captions_file import Record, check_apart, read_captions, select, split_records
 from v2t_lib.datasets.registry import DATASETS, DataSet
 from v2t_lib.errors import DataError
-from v2t_lib.fetching.fetch import fetch
 from v2t_lib.files import replacing
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.devices import gpus
@@ -18,7 +17,7 @@ from v2t_lib.models.saving import load
 from v2t_lib.progress import log
 from v2t_lib.shards.example import Example
 from v2t_lib.shards.format import is_finished
-from v2t_lib.shards.pack import pack, warn_of_newer
+from v2t_lib.shards.pack import fetch, pack, warn_of_newer
 from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.training.recipe import Recipe
 from v2t_lib.training.recipes import registry as recipes

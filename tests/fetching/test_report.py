@@ -6,19 +6,23 @@ from PIL import Image
 
 from v2t_lib.cli.main import main
 from v2t_lib.errors import VERDICTS, DataError
-from v2t_lib.fetching.layout import SETTINGS_FILE
-from v2t_lib.fetching.manifest import Manifest, Row
-from v2t_lib.fetching.report import coverage, picture, table
+from v2t_lib.fetching.report import picture, table
+from v2t_lib.shards.format import Verdict, write_manifest
+from v2t_lib.shards.pack import coverage
+from v2t_lib.shards.slices import SliceWriter
 
 
 def folder_of(path, sources: dict[str, int], verdicts: dict[str, dict[str, int]]):
-    manifest = Manifest(path / "manifest.tsv")
+    """A fetched folder with so many verdicts of each split, in one slice a split."""
     for split, counts in verdicts.items():
-        for verdict, count in counts.items():
-            for number in range(count):
-                manifest.append(Row(f"{split}/{verdict}/{number}", split, verdict))
-    manifest.close()
-    (path / SETTINGS_FILE).write_text(json.dumps({"sources": sources}))
+        rows = [
+            Verdict(f"{split}/{verdict}/{number}", split, verdict)
+            for verdict, count in counts.items()
+            for number in range(count)
+        ]
+        (path / split).mkdir(parents=True)
+        SliceWriter(path / split, 0).finish(None, "digest", tuple(rows))
+    (path / "fetch.json").write_text(json.dumps({"sources": sources}))
     return path
 
 
@@ -26,7 +30,7 @@ def folder_of(path, sources: dict[str, int], verdicts: dict[str, dict[str, int]]
 def fetched(tmp_path):
     train = {"ok": 1180, "gone": 3, "forbidden": 2}
     return folder_of(
-        tmp_path, {"train": 1200, "": 5}, {"train": train, "": dict.fromkeys(VERDICTS[:4], 1)}
+        tmp_path, {"train": 1200, "all": 5}, {"train": train, "all": dict.fromkeys(VERDICTS[:4], 1)}
     )
 
 
@@ -57,9 +61,7 @@ def test_the_table_lines_up(fetched):
 
 def test_parts_count_together(tmp_path):
     for part in (1, 2):
-        path = tmp_path / f"part-{part}-of-2"
-        path.mkdir()
-        folder_of(path, {"val": 10}, {"val": {"ok": 3 + part, "gone": 1}})
+        folder_of(tmp_path / f"part-{part}-of-2", {"val": 10}, {"val": {"ok": 3 + part, "gone": 1}})
     counted = coverage(tmp_path)
     assert (counted["have"], counted["of"]) == (9, 20)
     assert counted["splits"]["val"]["verdicts"] == {"ok": 9, "gone": 2, "waiting": 9}
@@ -68,6 +70,13 @@ def test_parts_count_together(tmp_path):
 def test_a_folder_without_a_fetch_is_refused(tmp_path):
     with pytest.raises(DataError, match="a directory that `v2t fetch` wrote"):
         coverage(tmp_path)
+
+
+def test_a_folder_of_an_earlier_version_is_counted_by_its_manifest(tmp_path):
+    rows = [Verdict("a", "", "ok"), Verdict("b", "", "gone")]
+    write_manifest(tmp_path / "manifest.tsv", rows)
+    (tmp_path / "fetch.json").write_text(json.dumps({"keep": True, "sources": {"": 3}}))
+    assert coverage(tmp_path)["splits"]["all"]["verdicts"] == {"ok": 1, "gone": 1, "waiting": 1}
 
 
 def test_the_command_prints_and_draws(fetched, capsys):
@@ -84,7 +93,7 @@ def test_the_command_prints_and_draws(fetched, capsys):
 
 @pytest.mark.parametrize("verdicts", [{}, {"ok": 3}, {"gone": 3}])
 def test_pictures_of_nothing_and_of_all(tmp_path, verdicts):
-    folder_of(tmp_path, {"": 3}, {"": verdicts})
+    folder_of(tmp_path, {"all": 3}, {"all": verdicts})
     picture(coverage(tmp_path), tmp_path / "report.png")
     with Image.open(tmp_path / "report.png") as drawn:
         assert drawn.size[0] > 500

@@ -22,15 +22,27 @@ def loaded_by(code: str) -> str:
     return run.stdout
 
 
+class ThreadPool:
+    """In the place of a pool of processes: a thread of this one."""
+
+    def __init__(self, count: int):
+        self._thread = ThreadPoolExecutor(1)
+
+    def schedule(self, function, args=(), timeout=None):
+        return self._thread.submit(function, *args)
+
+    def stop(self):
+        self._thread.shutdown(cancel_futures=True)
+
+    def join(self):
+        pass
+
+
 @contextlib.contextmanager
 def in_this_process():
     """Within it a thread of this process draws and decodes clips: starting an interpreter takes
     longer than a few small clips. For tests that are about something else."""
-    from v2t_lib.datasets import shapes
     from v2t_lib.shards import workers
 
-    with contextlib.ExitStack() as patches:
-        for module in (shapes, workers):
-            thread = mock.patch.object(module, "start_pool", lambda count: ThreadPoolExecutor(1))
-            patches.enter_context(thread)
+    with mock.patch.object(workers, "start_pool", ThreadPool):
         yield

@@ -2,8 +2,8 @@
 
 from v2t_lib.captions_file import Record
 from v2t_lib.shards.example import PackedClip, StoredExample, clip_example, whole_examples
-from v2t_lib.shards.format import DatasetInfo
-from v2t_lib.shards.writer import ShardWriter
+from v2t_lib.shards.format import DatasetInfo, Verdict
+from v2t_lib.shards.slices import SliceWriter
 from v2t_lib.specs import ClipSpec
 
 SPEC = ClipSpec(frames=2, height=4, width=4)
@@ -19,16 +19,19 @@ def stored(number: int) -> StoredExample:
     return clip_example(record, PackedClip(bytes([number]) * 50, [0.0, 1.0], masks))
 
 
-def fill(folder, numbers, rows, clips=3) -> ShardWriter:
-    """Adds clips as fetching does; `rows` gets what the manifest would have."""
-    log = ShardWriter(folder, SPEC)
-    log.clips_per_shard = clips
-    log.recover(rows)
-    for number in numbers:
-        rows.setdefault(log.append(stored(number)), set()).add(source(number))
-        if log.full:
-            log.seal()
-    return log
+def fill(folder, numbers, clips=3, spec=SPEC) -> DatasetInfo:
+    """Writes a folder of slices of so many clips."""
+    numbers = list(numbers)
+    for first in range(0, len(numbers), clips):
+        of_slice = numbers[first : first + clips]
+        writer = SliceWriter(folder, first // clips)
+        for number in of_slice:
+            writer.add(stored(number))
+        verdicts = tuple(Verdict(source(number), "", "ok") for number in of_slice)
+        writer.finish(spec, "digest", verdicts)
+    info = DatasetInfo.of_slices(folder, spec)
+    info.save(folder)
+    return info
 
 
 def sources_in(folder) -> list[str]:

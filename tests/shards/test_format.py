@@ -1,11 +1,24 @@
 import dataclasses
 import json
+import tracemalloc
 
 import pytest
-from helpers.shards import SPEC, fill
+from helpers.shards import SPEC, fill, source
 
 from v2t_lib.errors import DataError
-from v2t_lib.shards.format import DatasetInfo, Features, LeftOut, Shard, is_finished
+from v2t_lib.shards.format import (
+    DatasetInfo,
+    Features,
+    LeftOut,
+    Shard,
+    SliceInfo,
+    Verdict,
+    is_finished,
+    last_verdicts,
+    read_manifest,
+    slices_in,
+    write_manifest,
+)
 from v2t_lib.shards.reader import ShardDataset
 
 LEFT_OUT = LeftOut("x.gif", "gone", "HTTP 404")
@@ -14,7 +27,8 @@ LEFT_OUT = LeftOut("x.gif", "gone", "HTTP 404")
 @pytest.fixture
 def folder(tmp_path):
     """A finished folder, of two shards."""
-    fill(tmp_path / "shards", range(5), {}).finish([LEFT_OUT])
+    info = fill(tmp_path / "shards", range(5))
+    dataclasses.replace(info, left_out=(LEFT_OUT,)).save(tmp_path / "shards")
     return tmp_path / "shards"
 
 
@@ -66,7 +80,7 @@ def test_folders_of_the_previous_version_open(folder, plan):
     assert dataset.info.left_out == (LEFT_OUT,) and dataset.info.features is None
 
 
-def test_a_fingerprint_that_is_computed_changes_with_the_content(folder):
+def test_a_digest_that_is_computed_changes_with_the_content(folder):
     described(folder, plan=None)
     info = DatasetInfo.load(folder)
     assert info == DatasetInfo.load(folder)
@@ -111,3 +125,71 @@ def test_shards_outside_the_folder_are_refused(folder):
     described(folder, shards=[{"name": "../other.tfrecord", "clips": 1, "bytes": 1}])
     with pytest.raises(DataError, match="expected a data set's description"):
         DatasetInfo.load(folder)
+
+
+ROWS = [
+    Verdict("http://a/ä.gif", "train", "ok", 1234, "ab" * 32, 40, 3.65, 250, 141, "http://a/b", 2,
+            "train/00000.tfrecord", "clips/x.gif", digest="ab12", captions=("a cat", "Kätzchen")),
+    Verdict("http://a/2.gif", "", "gone", final_url="http://a/b", attempts=1, why="HTTP\t404\r"),
+]  # fmt: skip
+
+
+def a_slice(number: int, rows=ROWS) -> SliceInfo:
+    counts = {"clips": 1, "captions": 2, "masks": 0, "bytes": 5}
+    return SliceInfo(number=number, digest="d", clip_spec=SPEC, verdicts=tuple(rows), **counts)
+
+
+def test_slices_and_manifests_come_back_as_written(tmp_path):
+    later = dataclasses.replace(ROWS[1], verdict="ok", why="")
+    for one in (a_slice(0), a_slice(12, [later])):
+        one.save(tmp_path)
+    (tmp_path / "notes.json").write_text("[]")  # not a slice's name
+    assert list(slices_in(tmp_path)) == [a_slice(0), a_slice(12, [later])]
+    assert list(slices_in(tmp_path / "none")) == []
+    assert list(last_verdicts(tmp_path)) == [ROWS[0], later]
+    write_manifest(tmp_path / "manifest.tsv", ROWS)
+    found = list(read_manifest(tmp_path / "manifest.tsv"))
+    plain = [dataclasses.replace(row, digest="", captions=()) for row in ROWS]
+    assert found == [plain[0], dataclasses.replace(plain[1], why="HTTP 404 ")]
+    header = (tmp_path / "manifest.tsv").read_text(encoding="utf-8").split("\n")[0]
+    assert header.startswith("source\tsplit\tverdict\tbytes\tsha256\tframes")
+    assert header.endswith("attempts\tshard\tfile\twhy")
+
+
+def test_other_files_of_these_names_are_refused(tmp_path):
+    (tmp_path / "00001.json").write_text('{"a": 1}')
+    with pytest.raises(DataError, match=r"00001\.json: expected a slice's description"):
+        list(slices_in(tmp_path))
+    (tmp_path / "manifest.tsv").write_text("http://a/1.gif\ta caption\n")
+    with pytest.raises(DataError, match="expected a manifest"):
+        list(read_manifest(tmp_path / "manifest.tsv"))
+
+
+def test_a_data_set_is_the_sum_of_its_slices_and_last_verdicts_count(tmp_path):
+    info = fill(tmp_path, range(5))
+    assert [shard.clips for shard in info.shards] == [3, 2]
+    assert (info.clips, info.captions, info.masks) == (5, 7, 1)
+    assert info.bytes == sum(path.stat().st_size for path in tmp_path.glob("*.tfrecord"))
+    nothing = {"clips": 0, "captions": 0, "masks": 0, "bytes": 0}
+    missed = (Verdict(source(8), "", "gone", why="404"), Verdict(source(9), "", "still", why="one"))
+    SliceInfo(number=2, digest="x", clip_spec=SPEC, verdicts=missed, **nothing).save(tmp_path)
+    more = DatasetInfo.of_slices(tmp_path, SPEC)
+    assert more.shards == info.shards and more.digest != info.digest
+    assert [entry.kind for entry in more.left_out] == ["gone", "still"]
+    come = (dataclasses.replace(missed[0], verdict="ok"),)
+    SliceInfo(number=3, digest="y", clip_spec=SPEC, verdicts=come, **nothing).save(tmp_path)
+    assert [e.source for e in DatasetInfo.of_slices(tmp_path, SPEC).left_out] == [source(9)]
+
+
+def test_a_hundred_thousand_verdicts_need_little_memory(tmp_path):
+    url = "https://38.media.tumblr.com/{0:032x}/tumblr_{0:019x}_500.gif"
+    for number in range(50):
+        rows = [dataclasses.replace(ROWS[0], source=url.format(2000 * number + n), captions=())
+                for n in range(2000)]  # fmt: skip
+        a_slice(number, rows).save(tmp_path)
+    tracemalloc.start()
+    write_manifest(tmp_path / "manifest.tsv", last_verdicts(tmp_path))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50 * 2**20
+    assert sum(1 for _ in read_manifest(tmp_path / "manifest.tsv")) == 100_000

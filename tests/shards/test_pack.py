@@ -1,24 +1,29 @@
+import itertools
+import json
+import multiprocessing
 import os
 import shutil
 
 import numpy as np
 import pytest
 from helpers.clips import write_gif
-from helpers.fatal_decoder import fatal
+from helpers.shards import sources_in
 from PIL import Image
 
 from v2t_lib.captions_file import read_captions
+from v2t_lib.cli.main import main
 from v2t_lib.clips.decode import decode_clip
 from v2t_lib.errors import DataError
-from v2t_lib.shards.example import PackedClip
-from v2t_lib.shards.format import DATASET_FILE, DatasetInfo
-from v2t_lib.shards.pack import DRAWN_FILE, pack
+from v2t_lib.shards import slices
+from v2t_lib.shards.example import DRAWN_FILE, RecordWriter
+from v2t_lib.shards.format import DATASET_FILE, DatasetInfo, SliceInfo
+from v2t_lib.shards.pack import pack
 from v2t_lib.shards.reader import ShardDataset
-from v2t_lib.shards.workers import Workers
-from v2t_lib.shards.writer import ShardWriter
 from v2t_lib.specs import ClipSpec
 
 SPEC = ClipSpec(frames=4, height=16, width=16)
+
+pytestmark = pytest.mark.usefixtures("in_this_process")
 
 
 @pytest.fixture
@@ -36,15 +41,25 @@ def folder(tmp_path):
     return tmp_path
 
 
-def packed(folder, **options):
+@pytest.fixture
+def small(monkeypatch):
+    """Slices of three sources."""
+    monkeypatch.setattr("v2t_lib.shards.plan.SOURCES", 3)
+
+
+def packed(folder, out="shards", spec=SPEC, **options) -> DatasetInfo:
     captions = folder / "captions.tsv"
-    return pack(read_captions(captions), captions, folder / "shards", SPEC, **options)
+    return pack(read_captions(captions), captions, folder / out, spec, **options)
+
+
+def files_in(folder) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in folder.iterdir() if p.name != ".v2t-lock"}
 
 
 def test_captions_without_a_word_are_counted_and_said(folder, capsys):
     rows = [f"{number}.gif\t{caption}\n" for number, caption in enumerate(("a cat", "😀", "❤️ !"))]
     (folder / "captions.tsv").write_text("".join(rows), encoding="utf-8")
-    assert packed(folder, workers=1).clips == 3
+    assert packed(folder).clips == 3
     assert "2 of 3 captions have no word at all" in capsys.readouterr().err
 
 
@@ -93,60 +108,14 @@ def test_masks_travel_with_their_clips(folder):
 def test_a_users_folder_named_masks_is_a_folder(folder):
     (folder / "masks").mkdir()
     whole = packed(folder)
-    for content in (b"junk", (folder / "1.gif").read_bytes()):
+    for number, content in enumerate((b"junk", (folder / "1.gif").read_bytes())):
         (folder / "masks" / "0.gif").write_bytes(content)
-        shutil.rmtree(folder / "shards")
-        info = packed(folder)
+        info = packed(folder, f"shards-{number}")
         assert (info.clips, info.masks) == (whole.clips, 0)
     (folder / "masks" / DRAWN_FILE).touch()
     (folder / "masks" / "0.gif").write_bytes(b"junk")  # costs the mask, not the clip
-    shutil.rmtree(folder / "shards")
-    info = packed(folder)
+    info = packed(folder, "shards-2")
     assert (info.clips, info.masks) == (whole.clips, 0)
-
-
-def test_an_unfinished_pack_is_not_read_and_goes_on(folder, monkeypatch):
-    monkeypatch.setattr(ShardWriter, "clips_per_shard", 3)
-    whole = packed(folder)
-    names = [shard.name for shard in whole.shards]
-    assert len(names) == 4
-    contents = {name: (folder / "shards" / name).read_bytes() for name in names}
-    (folder / "shards").rename(folder / "whole")
-
-    written, again, append = [], [], ShardWriter.append
-
-    def stop_within_the_third(self, example):
-        if len(written) == 4:
-            raise KeyboardInterrupt
-        written.append(append(self, example))
-        return written[-1]
-
-    monkeypatch.setattr(ShardWriter, "append", stop_within_the_third)
-    with pytest.raises(KeyboardInterrupt):
-        packed(folder)
-    assert set(written) == {names[0], *names[2:3]}  # none of the second's clips decodes
-    with pytest.raises(DataError, match="run `v2t pack`"):
-        DatasetInfo.load(folder / "shards")
-
-    def note(self, example):
-        again.append(append(self, example))
-        return again[-1]
-
-    monkeypatch.setattr(ShardWriter, "append", note)
-    assert packed(folder) == whole
-    assert sorted(set(again)) == names[2:]
-    assert {name: (folder / "shards" / name).read_bytes() for name in names} == contents
-    assert {p.name for p in (folder / "shards").iterdir()} == {"dataset.json", *names}
-
-
-def test_a_finished_pack_is_not_done_twice_nor_overwritten(folder):
-    info = packed(folder)
-    before = (folder / "shards" / "00000.tfrecord").stat().st_mtime_ns
-    assert packed(folder) == info
-    assert (folder / "shards" / "00000.tfrecord").stat().st_mtime_ns == before
-    (folder / "captions.tsv").write_text("0.gif\tanother caption\n")
-    with pytest.raises(DataError, match="another data set"):
-        packed(folder)
 
 
 def test_a_clip_that_was_replaced_since_is_said(folder, capsys):
@@ -168,14 +137,218 @@ def test_nothing_that_decodes_is_an_error(folder):
         packed(folder)
 
 
-def test_a_worker_that_dies_costs_one_clip():
-    paths = [(f"{number}.gif", SPEC) for number in range(12)]
-    crew = Workers(2, fatal)
-    results = list(crew.run(paths))
-    crew.close()
-    assert results[5] == (
-        "corrupt",
-        "expected a clip to decode. Received: its decoder process died",
+@pytest.mark.parametrize("kill", range(1, 20))
+def test_killed_at_whatever_step_it_ends_as_one_that_never_was(folder, small, monkeypatch, kill):
+    """Before and after every step that leaves something on the disk."""
+    whole = packed(folder, "whole")
+    steps = itertools.count(1)
+
+    def killed(step):
+        def stepping(*args, **options):
+            if next(steps) == kill:
+                raise KeyboardInterrupt
+            return step(*args, **options)
+
+        return stepping
+
+    with monkeypatch.context() as patch:
+        for home, name in (
+            (RecordWriter, "write"),
+            (RecordWriter, "close"),
+            (slices.os, "fsync"),
+            (SliceInfo, "save"),
+            (DatasetInfo, "save"),
+        ):
+            patch.setattr(home, name, killed(getattr(home, name)))
+        patch.setattr(slices.SliceWriter, "abandon", lambda self: None)  # a kill can't tidy up
+        with pytest.raises(KeyboardInterrupt):
+            packed(folder)
+    with pytest.raises(DataError, match="run `v2t pack`"):
+        DatasetInfo.load(folder / "shards")
+    done = {path.name: path.stat().st_mtime_ns for path in (folder / "shards").glob("0*.json")}
+    assert packed(folder) == whole == DatasetInfo.load(folder / "shards")
+    assert files_in(folder / "shards") == files_in(folder / "whole")
+    assert all((folder / "shards" / name).stat().st_mtime_ns == at for name, at in done.items())
+
+
+def test_what_is_done_is_not_done_again(folder, monkeypatch):
+    info, before = packed(folder), files_in(folder / "shards")
+    monkeypatch.setattr(slices.SliceWriter, "finish", None)
+    assert packed(folder) == info and files_in(folder / "shards") == before
+
+
+def test_a_clip_that_has_come_goes_into_a_further_slice_and_all_others_stay(folder, small):
+    """Even where the other clips are no longer there."""
+    before = packed(folder)
+    shards = {shard.name: (folder / "shards" / shard.name).read_bytes() for shard in before.shards}
+    (folder / "7.gif").rename(folder / "none.gif")
+    for number in range(7):
+        (folder / f"{number}.gif").unlink()
+    after = packed(folder)
+    assert after.clips == 9 and after.shards[:-1] == before.shards
+    assert {name: (folder / "shards" / name).read_bytes() for name in shards} == shards
+    assert sources_in(folder / "shards") == [*(f"{n}.gif" for n in range(8)), "none.gif"]
+    assert [entry.source for entry in after.left_out] == ["still.gif", "page.gif", "cut.gif"]
+    assert after.digest != before.digest and packed(folder) == after
+
+
+def test_a_clip_that_has_come_but_is_none_changes_nothing(folder):
+    packed(folder)
+    before = files_in(folder / "shards")
+    (folder / "none.gif").symlink_to(folder / "nowhere")  # not there: not even looked at
+    packed(folder)
+    (folder / "none.gif").unlink()
+    (folder / "none.gif").write_text("<html>")
+    info = packed(folder)
+    assert {entry.source: entry.kind for entry in info.left_out}["none.gif"] == "not-a-clip"
+    assert (
+        before.items()
+        <= (files_in(folder / "shards") | {"dataset.json": before["dataset.json"]}).items()
     )
-    kept = [result.masks.decode() for result in results if isinstance(result, PackedClip)]
-    assert kept == [f"{number}.gif" for number in range(12) if number != 5]
+
+
+def test_rows_that_were_added_go_into_further_slices(folder, small):
+    packed(folder)
+    write_gif(folder / "8.gif", 8)
+    captions = folder / "captions.tsv"
+    captions.write_text("8.gif\tthe first row\n" + captions.read_text())
+    info = packed(folder)
+    assert sources_in(folder / "shards") == [f"{number}.gif" for number in range(9)]
+    assert [shard.name for shard in info.shards][-1] == "00005.tfrecord"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda text: text.replace("A clip, 0", "Another"), r"captions.*1 clips, '0.gif' for one"),
+        (lambda text: "".join(text.splitlines(True)[1:]), r"sources.*than 1 of them, '0.gif'"),
+        (lambda text: "1.gif\tA clip, 1!\n8.gif\tA clip\n", "others than 11 of them"),
+    ],
+)
+def test_captions_of_another_data_set_are_refused_and_nothing_is_touched(folder, change, said):
+    packed(folder)
+    before = files_in(folder / "shards")
+    captions = folder / "captions.tsv"
+    captions.write_text(change(captions.read_text()))
+    with pytest.raises(DataError, match=said + r".*name another folder"):
+        packed(folder)
+    assert files_in(folder / "shards") == before
+
+
+def test_clips_of_another_size_are_refused_even_before_a_folder_is_finished(
+    folder, small, monkeypatch
+):
+    """A pack that is nearly done isn't thrown away because one flag differs."""
+    with monkeypatch.context() as patch:
+        patch.setattr(DatasetInfo, "save", lambda *_: exec("raise KeyboardInterrupt"))
+        with pytest.raises(KeyboardInterrupt):
+            packed(folder)
+    before = files_in(folder / "shards")
+    with pytest.raises(DataError, match=r"frames=4.*Received: .*frames=5.*name another folder"):
+        packed(folder, spec=ClipSpec(5, 16, 16))
+    assert files_in(folder / "shards") == before
+    assert packed(folder).clips == 8
+
+
+def test_strangers_files_are_never_touched(folder, small):
+    strangers = {
+        "2023-train.tfrecord": b"of another tool",
+        "00000-of-00010.tfrecord": b"TensorFlow's own",
+        "notes.tmp": b"mine",
+        "sealed.json": b"{}",
+        "00000.open": b"mine too",
+    }
+    (folder / "shards").mkdir()
+    for name, content in strangers.items():
+        (folder / "shards" / name).write_bytes(content)
+    (folder / "none.gif").write_bytes((folder / "7.gif").read_bytes())
+    (folder / "none.gif").rename(folder / "later.gif")
+    for _ in range(2):
+        assert packed(folder).clips in (8, 9)
+        assert strangers.items() <= files_in(folder / "shards").items()
+        (folder / "none.gif").write_bytes((folder / "7.gif").read_bytes())
+
+
+def test_a_strangers_shard_of_our_name_is_refused(folder):
+    packed(folder, "other")
+    (folder / "shards").mkdir()
+    for content in (b"of another tool", (folder / "other" / "00000.tfrecord").read_bytes()):
+        (folder / "shards" / "00000.tfrecord").write_bytes(content)
+        captions = folder / "captions.tsv"
+        captions.write_text("still.gif\tnone\n" + "7.gif\tone\n")
+        with pytest.raises(DataError, match="one that wasn't written here; name another"):
+            packed(folder)
+        assert (folder / "shards" / "00000.tfrecord").read_bytes() == content
+
+
+def test_a_data_set_of_an_earlier_version_opens_and_is_not_added_to(folder):
+    info = packed(folder)
+    for path in (folder / "shards").glob("0*.json"):
+        path.unlink()
+    before = files_in(folder / "shards")
+    assert ShardDataset.open(folder / "shards").info == info
+    with pytest.raises(DataError, match=r"earlier version; train on it as it is, or name another"):
+        packed(folder)
+    assert files_in(folder / "shards") == before
+
+
+def test_a_shard_that_was_lost_or_cut_off_is_written_again(folder, small):
+    whole, before = packed(folder), files_in(folder / "shards")
+    (folder / "shards" / "00000.tfrecord").unlink()
+    os.truncate(folder / "shards" / "00003.tfrecord", 10)
+    with pytest.raises(DataError, match=r"00000\.tfrecord: expected \d+ bytes"):
+        DatasetInfo.load(folder / "shards")
+    assert packed(folder) == whole and files_in(folder / "shards") == before
+
+
+def test_parts_that_are_copied_together_are_the_whole(folder, small):
+    whole = packed(folder, "whole")
+    command = ["pack", str(folder / "captions.tsv"), "--frames", "4", "--size", "16"]
+    command += ["--out", str(folder / "shards")]
+    for part in (1, 2, 3):
+        assert main([*command, "--part", f"{part}/3"]) == 0
+        home = folder / "shards" / f"part-{part}-of-3"
+        names = {path.stem for path in home.glob("0*.json")}
+        assert names == {f"{n:05d}" for n in range(part - 1, 4, 3)}
+        shutil.copytree(home, folder / "shards", dirs_exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slices.SliceWriter, "add", None)
+        assert main(command) == 0
+    assert DatasetInfo.load(folder / "shards") == whole
+    named = files_in(folder / "whole")
+    assert all(
+        (folder / "shards" / name).read_bytes() == content for name, content in named.items()
+    )
+
+
+def test_a_part_without_any_slice_is_no_error(folder):
+    assert packed(folder, part=(2, 2)).clips == 0
+    with pytest.raises(SystemExit) as stop:
+        main(["pack", str(folder / "captions.tsv"), "--out", "x", "--part", "3/2"])
+    assert stop.value.code == 2
+
+
+def _pack_at_once(folder, results):
+    results.put(json.dumps(packed(folder, workers=1).digest))
+
+
+def test_two_packs_in_one_folder_do_the_work_once(folder):
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    both = [context.Process(target=_pack_at_once, args=(folder, results)) for _ in range(2)]
+    for process in both:
+        process.start()
+    digests = {results.get(timeout=120) for _ in both}
+    for process in both:
+        process.join()
+        assert process.exitcode == 0
+    assert digests == {json.dumps(packed(folder, "alone").digest)}
+    assert files_in(folder / "shards") == files_in(folder / "alone")
+
+
+def test_a_full_disk_says_what_to_do_and_loses_nothing(folder, small, disk_of):
+    whole = packed(folder, "whole")
+    with disk_of(1500), pytest.raises(DataError, match=r"expected to write .*same command again"):
+        packed(folder)
+    assert packed(folder) == whole
+    assert files_in(folder / "shards") == files_in(folder / "whole")

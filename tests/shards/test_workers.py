@@ -1,22 +1,26 @@
 """Workers: what fails costs one clip, and what the machine lacks is not the clip's fault."""
 
 import contextlib
+import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 from helpers.clips import write_gif
+from helpers.fatal_decoder import fatal
 from helpers.odd_decoder import odd
 from helpers.project import ROOT
 
 from v2t_lib.captions_file import read_captions
 from v2t_lib.errors import DataError
-from v2t_lib.fetching.fetch import fetch
-from v2t_lib.fetching.manifest import read_rows
 from v2t_lib.shards import workers
-from v2t_lib.shards.pack import pack
+from v2t_lib.shards.example import PackedClip
+from v2t_lib.shards.format import read_manifest
+from v2t_lib.shards.pack import fetch, pack
 from v2t_lib.shards.workers import Workers
-from v2t_lib.shards.writer import ShardWriter
 from v2t_lib.specs import ClipSpec
 
 SPEC = ClipSpec(2, 8, 8)
@@ -45,6 +49,46 @@ def test_a_decoder_that_hangs_is_ended(count, monkeypatch):
     )
 
 
+def test_a_worker_that_dies_costs_one_clip():
+    with contextlib.closing(Workers(2, fatal)) as crew:
+        found = list(crew.run([(f"{number}.gif", None) for number in range(12)]))
+    died = "expected a clip to decode. Received: its decoder process died"
+    assert found[5] == ("corrupt", died)
+    kept = [result.masks.decode() for result in found if isinstance(result, PackedClip)]
+    assert kept == [f"{number}.gif" for number in range(12) if number != 5]
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path):
+    code = (
+        "import os, signal\n"
+        "from v2t_lib.shards.workers import start_pool\n"
+        "if __name__ == '__main__':\n"
+        "    pool = start_pool(1)\n"
+        "    print(pool.schedule(os.getpid).result(), flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    (tmp_path / "script.py").write_text(code)
+    run = subprocess.run(
+        [sys.executable, tmp_path / "script.py"], capture_output=True, text=True,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}, timeout=60,
+    )  # fmt: skip
+    worker = int(run.stdout)
+    for _ in range(100):
+        state = Path(f"/proc/{worker}/stat")
+        if not state.exists() or state.read_text().split()[2] == "Z":
+            return
+        time.sleep(0.1)
+    os.kill(worker, signal.SIGKILL)
+    pytest.fail("the worker outlived its parent")
+
+
+def test_a_worker_that_is_ended_between_two_jobs_costs_none():
+    with contextlib.closing(Workers(1, odd)) as crew:
+        assert list(crew.run([("a",)])) == ["A"]
+        os.kill(crew._pool.schedule(os.getpid).result(), signal.SIGKILL)
+        assert list(crew.run([("b",), ("c",)])) == ["B", "C"]
+
+
 @pytest.fixture
 def captions(tmp_path):
     (tmp_path / "clips").mkdir()
@@ -66,7 +110,7 @@ from v2t_lib."""
     "call",
     [
         "shards.pack import pack; pack(records, {0!r}, 'shards', spec, workers=1)",
-        "fetching.fetch import fetch; fetch(records, {0!r}, 'fetched', spec=spec, workers=1)",
+        "shards.pack import fetch; fetch(records, {0!r}, 'fetched', spec=spec, workers=1)",
         "datasets.shapes import write_shapes; write_shapes('drawn', 5, workers=1)",
     ],
 )
@@ -83,7 +127,7 @@ def test_a_script_without_a_main_guard_is_told_and_decides_nothing(captions, tmp
     records = read_captions(captions)  # the folders it left are used by the script once mended
     pack(records, captions, tmp_path / "shards", SPEC, workers=1)
     fetch(records, captions, tmp_path / "fetched", spec=SPEC, workers=1)
-    assert {row.verdict for row in read_rows(tmp_path / "fetched" / "manifest.tsv")} == {"ok"}
+    assert {row.verdict for row in read_manifest(tmp_path / "fetched" / "manifest.tsv")} == {"ok"}
 
 
 def test_local_clips_that_were_missing_are_looked_for_again(captions, tmp_path):
@@ -92,41 +136,16 @@ def test_local_clips_that_were_missing_are_looked_for_again(captions, tmp_path):
     with pytest.raises(DataError, match=r"4 left out.*unreachable: .*no such file, nor its folder"):
         pack(records, captions, tmp_path / "shards", SPEC, workers=1)
     fetch(records, captions, tmp_path / "fetched", spec=SPEC, workers=1)
-    verdicts = {row.verdict for row in read_rows(tmp_path / "fetched" / "manifest.tsv")}
+    verdicts = {row.verdict for row in read_manifest(tmp_path / "fetched" / "manifest.tsv")}
     assert verdicts == {"unreachable"}
     away.rename(tmp_path / "clips")
     (tmp_path / "clips" / "2.gif").rename(tmp_path / "2.gif")
     for clips in (3, 4):
         info = pack(records, captions, tmp_path / "shards", SPEC, workers=1)
         fetch(records, captions, tmp_path / "fetched", spec=SPEC, workers=1)
-        rows = read_rows(tmp_path / "fetched" / "manifest.tsv")
+        rows = read_manifest(tmp_path / "fetched" / "manifest.tsv")
         assert info.clips == clips == sum(row.verdict == "ok" for row in rows)
         if clips == 3:
             (entry,) = info.left_out
-            assert entry.kind == "gone"
-            (tmp_path / "shards" / "features-old").mkdir()
+            assert entry.kind == "unreachable"
             (tmp_path / "2.gif").rename(tmp_path / "clips" / "2.gif")
-    assert not (tmp_path / "shards" / "features-old").exists()
-
-
-def test_of_an_unfinished_pack_only_shards_with_missing_clips_are_packed_again(
-    captions, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(ShardWriter, "clips_per_shard", 2)
-    records, finish, append = read_captions(captions), ShardWriter.finish, ShardWriter.append
-    (tmp_path / "clips" / "0.gif").rename(tmp_path / "0.gif")
-
-    def killed(self):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(ShardWriter, "finish", killed)
-    with pytest.raises(KeyboardInterrupt):
-        pack(records, captions, tmp_path / "shards", SPEC, workers=1)
-    (tmp_path / "0.gif").rename(tmp_path / "clips" / "0.gif")
-    written = []
-    monkeypatch.setattr(ShardWriter, "finish", finish)
-    monkeypatch.setattr(
-        ShardWriter, "append", lambda self, e: written.append(e.source) or append(self, e)
-    )
-    info = pack(records, captions, tmp_path / "shards", SPEC, workers=1)
-    assert written == ["clips/0.gif", "clips/1.gif"] and (info.clips, info.left_out) == (4, ())

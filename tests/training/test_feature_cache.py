@@ -17,14 +17,11 @@ from helpers.processes import in_this_process
 
 from v2t_lib.captions_file import read_captions
 from v2t_lib.errors import DataError, ModelError
-from v2t_lib.fetching.fetch import fetch
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.models.saving import load
-from v2t_lib.shards.merge import merge
-from v2t_lib.shards.pack import pack
+from v2t_lib.shards.pack import fetch, pack
 from v2t_lib.shards.reader import ShardDataset
-from v2t_lib.shards.writer import ShardWriter
 from v2t_lib.specs import CaptionSpec, ClipSpec
 from v2t_lib.training import feature_cache as features
 from v2t_lib.training.feature_cache import cached_features
@@ -40,7 +37,7 @@ SPEC, CAPTION = ClipSpec(3, 32, 32), CaptionSpec(length=2)
 @pytest.fixture
 def shards(tmp_path, monkeypatch):
     """Six clips in three shards, one of them with two captions."""
-    monkeypatch.setattr(ShardWriter, "clips_per_shard", 2)
+    monkeypatch.setattr("v2t_lib.shards.plan.SOURCES", 2)
     rows = []
     for number in range(6):
         write_gif(tmp_path / f"{number}.gif", number)
@@ -275,16 +272,17 @@ def fetched(records, captions, folder: Path) -> Path:
     return folder / "all"
 
 
-def merged(records, captions, folder: Path) -> Path:
-    parts = {folder / "a": records[:4], folder / "b": records[4:]}
-    for part, its_records in parts.items():
-        pack(its_records, captions, part, SPEC, workers=1)
-    merge(list(parts), folder / "shards")
+def in_parts(records, captions, folder: Path) -> Path:
+    for part in (1, 2):
+        home = folder / f"part-{part}-of-2"
+        pack(records, captions, home, SPEC, workers=1, part=(part, 2))
+        shutil.copytree(home, folder / "shards", dirs_exist_ok=True)
+    pack(records, captions, folder / "shards", SPEC, workers=1)
     return folder / "shards"
 
 
-@pytest.mark.parametrize("made", [fetched, merged])
-def test_a_frozen_network_trains_on_fetched_and_merged_shards_too(shards, tmp_path, made):
+@pytest.mark.parametrize("made", [fetched, in_parts])
+def test_a_frozen_network_trains_on_fetched_and_joined_shards_too(shards, tmp_path, made):
     captions = tmp_path / "captions.tsv"
     folder = made(read_captions(captions), captions, tmp_path / "made")
     captioner = Captioner(SPEC, CAPTION, tiny.VOCABULARY, encoder(), tiny.DECODER)

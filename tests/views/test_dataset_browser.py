@@ -1,5 +1,7 @@
 """The dataset browser: which clips a page shows, found by text, split and verdict."""
 
+import shutil
+
 import numpy as np
 import pytest
 from helpers import tiny
@@ -9,10 +11,9 @@ from helpers.processes import in_this_process
 from PIL import Image
 
 from v2t_lib.captions_file import read_captions
-from v2t_lib.fetching.manifest import MANIFEST_FILE, Manifest, Row
+from v2t_lib.shards.format import MANIFEST_FILE, Verdict, write_manifest
 from v2t_lib.shards.pack import pack
 from v2t_lib.shards.reader import ShardDataset
-from v2t_lib.shards.writer import ShardWriter
 from v2t_lib.views.dataset_browser import DatasetBrowser
 
 
@@ -31,7 +32,7 @@ def packed(tmp_path_factory):
     splits = {"train": records[:11], "val": records[11:]}
     shards = {split: root / "shards" / split for split in splits}
     with pytest.MonkeyPatch.context() as patch, in_this_process():
-        patch.setattr(ShardWriter, "clips_per_shard", 4)
+        patch.setattr("v2t_lib.shards.plan.SOURCES", 4)
         for split, folder in shards.items():
             pack(splits[split], root / "captions.tsv", folder, tiny.CLIP)
     return splits, shards
@@ -90,21 +91,20 @@ def test_text_and_split_select(packed):
     assert cards(browser) == [] and browser.back.disabled and browser.forward.disabled
 
 
-def test_fetched_clips_have_the_manifests_verdicts(packed):
+def test_clips_fetched_by_an_earlier_version_have_the_manifests_verdicts(packed, tmp_path):
     splits, shards = packed
-    manifest = Manifest(shards["train"].parent / MANIFEST_FILE)
+    shutil.copytree(shards["train"], tmp_path / "train")
+    for path in (tmp_path / "train").glob("0*.json"):
+        path.unlink()
     first, second, third = (record.source for record in splits["train"][:3])
-    manifest.append(Row(first, "train", "gone", why="404: no longer there"))
-    manifest.append(Row(second, "train", "ok", shard="train/00000.tfrecord"))
-    manifest.close()
-    try:
-        browser = DatasetBrowser({"train": splits["train"][:3]}, {"train": shards["train"]})
-        verdicts = {entry.record.source: entry.verdict for entry in browser.found}
-        assert verdicts == {first: "gone", second: "ok", third: "waiting"}
-        (lost, reason), (shown, _), (waiting, _) = cards(browser)
-        assert lost is None and "no longer there" in reason and shown and waiting is None
-    finally:
-        manifest.path.unlink()
+    rows = [Verdict(first, "train", "gone", why="404: no longer there")]
+    rows += [Verdict(second, "train", "ok", shard="train/00000.tfrecord")]
+    write_manifest(tmp_path / MANIFEST_FILE, rows)
+    browser = DatasetBrowser({"train": splits["train"][:3]}, {"train": tmp_path / "train"})
+    verdicts = {entry.record.source: entry.verdict for entry in browser.found}
+    assert verdicts == {first: "gone", second: "ok", third: "waiting"}
+    (lost, reason), (shown, _), (waiting, _) = cards(browser)
+    assert lost is None and "no longer there" in reason and shown and waiting is None
 
 
 def test_shards_that_are_gone_are_told_in_the_widget(packed, tmp_path):

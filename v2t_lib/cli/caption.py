@@ -79,7 +79,7 @@ def _source(clip: str, folder: str) -> str:
 
 def run(args) -> int:
     if check_spark(args, "abstain", "table", "html"):
-        from v2t_lib.cluster.commands import caption_clips
+        from v2t_lib.cluster.tasks import caption_clips
 
         options = (args.files, args.model, args.beam, args.out, args.parquet)
         rows, failed = caption_clips(args.spark, *options)

@@ -1,7 +1,6 @@
 """Download clips, check each and pack it. Every source gets one verdict in DIR/manifest.tsv. After
 a stop the same command continues; finished clips are not downloaded again."""
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -15,16 +14,9 @@ from v2t_lib.cli.flags import (
     given,
     number,
 )
-from v2t_lib.cli.spark import add_spark, check_spark, place
+from v2t_lib.cli.spark import add_spark, check_spark, part, place
 from v2t_lib.errors import DataError
-from v2t_lib.fetching.policy import DEFAULT_POLICY, RetryPolicy
-
-
-def _share(text: str) -> tuple[int, int]:
-    part, _, parts = text.partition("/")
-    if not (part.isdigit() and parts.isdigit() and 1 <= int(part) <= int(parts)):
-        raise argparse.ArgumentTypeError(f"expected I/N with I from 1 to N. Received: {text!r}")
-    return int(part), int(parts)
+from v2t_lib.fetching.download import DEFAULT_POLICY
 
 
 def add_arguments(parser):
@@ -37,8 +29,8 @@ def add_arguments(parser):
     text = "only the sources of this split list, or published split: train, val or test; repeatable"
     add("--split", action="append", metavar="LIST", help=text)
     add("--limit", type=number(1), metavar="CLIPS", help="only this many clips, the first")
-    text = "only the Ith of N equal shares of the sources, into DIR/part-I-of-N: one a machine"
-    add("--part", type=_share, metavar="I/N", help=text)
+    text = "only every Nth slice of 256 sources, into DIR/part-I-of-N: one part a machine"
+    add("--part", type=part, metavar="I/N", help=text)
     add("--shards", action="store_true", help="pack into DIR/SPLIT, and keep no originals")
     add("--keep", action="store_true", help="with --shards: keep originals too")
     add_clip_size(parser)
@@ -85,44 +77,57 @@ def _plan(args):
     return captions, records[: args.limit]
 
 
-def _on_cluster(args) -> dict:
-    """Fetches on a cluster; the verdicts counted."""
-    from v2t_lib.cluster.commands import fetch_clips
-
-    captions, lists = _sources(args)
-    spec, policy = clip_spec(args) if args.shards else None, given(args, DEFAULT_POLICY)
-    options = {"spec": spec, "keep": args.keep, "policy": RetryPolicy(**policy)}
-    return fetch_clips(args.spark, captions, lists, args.out, **options)
-
-
 def run(args) -> int:
-    from v2t_lib.fetching.fetch import fetch, part_of
-    from v2t_lib.fetching.report import PICTURE_FILE, coverage, picture, table
+    from v2t_lib.fetching.report import PICTURE_FILE, picture
+    from v2t_lib.shards.pack import coverage
 
-    if args.report is None and check_spark(args, "part", "limit", "workers"):
-        return _say(args, args.out, _on_cluster(args), table)
-    folder = args.report
-    if folder is None:
+    if args.report is not None:
+        folder = args.report
+    else:
         if args.out is None and args.captions in _published():
             args.out = Path(args.captions)
+        on_spark = check_spark(args, "part", "workers")
         if args.out is None:
             raise WrongUsage("expected --out DIR")
-        captions, records = _plan(args)
-        folder = args.out
-        if args.part:
-            part, parts = args.part
-            records, folder = part_of(records, part, parts), folder / f"part-{part}-of-{parts}"
-        spec = clip_spec(args) if args.shards else None
-        policy = RetryPolicy(**given(args, DEFAULT_POLICY))
-        options = {"spec": spec, "keep": args.keep, "workers": args.workers, "policy": policy}
-        fetch(records, captions, folder, **options)
+        if on_spark:
+            return _say(args, args.out, _on_cluster(args))
+        folder = _fetch(args)
     counted = coverage(folder)
     picture(counted, folder / PICTURE_FILE)
-    return _say(args, folder, counted, table)
+    return _say(args, folder, counted)
 
 
-def _say(args, folder, counted: dict, table) -> int:
+def _options(args) -> dict:
+    from v2t_lib.fetching.download import RetryPolicy
+
+    policy = RetryPolicy(**given(args, DEFAULT_POLICY))
+    spec = clip_spec(args) if args.shards else None
+    return {"spec": spec, "keep": args.keep, "policy": policy}
+
+
+def _fetch(args) -> Path:
+    """Fetches on this machine; the folder."""
+    from v2t_lib.shards.pack import WHOLE, fetch, part_folder
+
+    captions, records = _plan(args)
+    folder = part_folder(args.out, args.part)
+    options = _options(args) | {"workers": args.workers, "part": args.part or WHOLE}
+    fetch(records, captions, folder, **options)
+    return folder
+
+
+def _on_cluster(args) -> dict:
+    """Fetches on a cluster; the verdicts counted."""
+    from v2t_lib.cluster.tasks import fetch_clips
+
+    captions, records = _plan(args)
+    return fetch_clips(args.spark, records, captions, args.out, **_options(args))
+
+
+def _say(args, folder, counted: dict) -> int:
     """Prints what has been fetched; the exit code."""
+    from v2t_lib.fetching.report import table
+
     print(json.dumps(counted) if args.json else f"{folder}: {table(counted)}")
     if any("unreachable" in split["verdicts"] for split in counted["splits"].values()):
         print("run it again to try unreachable sources once more", file=sys.stderr)

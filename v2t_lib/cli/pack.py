@@ -1,5 +1,5 @@
-"""Decode local clips into shards, which training reads. A clip that can't be decoded is left out
-and named."""
+"""Decode clips into shards, which training reads. A clip that can't be decoded is left out and
+named. After a stop the same command continues."""
 
 import collections
 import json
@@ -7,17 +7,17 @@ import sys
 from pathlib import Path
 
 from v2t_lib.cli.flags import add_clip_size, add_json, clip_spec, number
-from v2t_lib.cli.spark import add_spark, check_spark, place
+from v2t_lib.cli.spark import add_spark, check_spark, part, place
 
 
 def add_arguments(parser):
-    what, add = parser.add_mutually_exclusive_group(required=True), parser.add_argument
+    add = parser.add_argument
     text = "captions file, one `source<TAB>caption` a row, paths relative to the file"
-    what.add_argument("captions", type=Path, nargs="?", help=text)
-    text = "join these folders of shards instead"
-    what.add_argument("--merge", type=Path, nargs="+", metavar="SHARDS", help=text)
+    add("captions", type=Path, help=text)
     add("--out", type=place, required=True, metavar="SHARDS", help="folder for the shards")
     add("--split", type=Path, metavar="LIST", help="only the sources in this file, one a line")
+    text = "only every Nth slice of 256 clips, into SHARDS/part-I-of-N: one part a machine"
+    add("--part", type=part, metavar="I/N", help=text)
     add_clip_size(parser)
     add("--workers", type=number(1), help="decoding processes (default: one a core)")
     add_json(parser)
@@ -26,30 +26,22 @@ def add_arguments(parser):
 
 def run(args) -> int:
     from v2t_lib.captions_file import read_captions, select
-    from v2t_lib.shards.merge import merge
-    from v2t_lib.shards.pack import pack
+    from v2t_lib.shards.pack import WHOLE, pack, part_folder
 
-    if check_spark(args, "merge", "workers"):
-        from v2t_lib.cluster.commands import pack_clips
+    on_spark = check_spark(args, "part", "workers")
+    records = read_captions(args.captions)
+    if args.split:
+        records = select(records, args.split)
+    if on_spark:
+        from v2t_lib.cluster.tasks import pack_clips
 
-        lists = [args.split] if args.split else []
-        joined = pack_clips(args.spark, args.captions, lists, args.out, clip_spec(args))
-        return _say(args, joined, joined.left_out)
-    if args.merge:
-        info = merge(args.merge, args.out)
+        info = pack_clips(args.spark, records, args.captions, args.out, clip_spec(args))
     else:
-        records = read_captions(args.captions)
-        if args.split:
-            records = select(records, args.split)
-        info = pack(records, args.captions, args.out, clip_spec(args), args.workers)
+        out, chosen = part_folder(args.out, args.part), args.part or WHOLE
+        info = pack(records, args.captions, out, clip_spec(args), args.workers, chosen)
     for entry in info.left_out:
         print(f"left out {entry.source}: {entry.kind}: {entry.why}", file=sys.stderr)
     counts = collections.Counter(sorted(entry.kind for entry in info.left_out))
-    return _say(args, info, counts)
-
-
-def _say(args, info, counts: collections.Counter) -> int:
-    """Prints what was packed; the exit code."""
     if args.json:
         names = ("clips", "captions", "bytes")
         print(json.dumps({name: getattr(info, name) for name in names} | {"left_out": counts}))

@@ -1,4 +1,4 @@
-"""`--spark` and what goes with it, for the commands that run on a cluster."""
+"""`--part`, `--spark` and what goes with them, for the commands that run on many machines."""
 
 import argparse
 from pathlib import Path
@@ -9,6 +9,14 @@ from v2t_lib.cli.flags import WrongUsage
 def place(text: str) -> str | Path:
     """An argument's type: a path, or a URL such as `s3://bucket/folder`."""
     return text if "://" in text else Path(text)
+
+
+def part(text: str) -> tuple[int, int]:
+    """An argument's type: `I/N`, one of N parts."""
+    number, _, parts = text.partition("/")
+    if not (number.isdigit() and parts.isdigit() and 1 <= int(number) <= int(parts)):
+        raise argparse.ArgumentTypeError(f"expected I/N with I from 1 to N. Received: {text!r}")
+    return int(number), int(parts)
 
 
 def add_spark(parser: argparse.ArgumentParser, table: bool = False) -> None:

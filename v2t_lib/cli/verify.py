@@ -73,7 +73,7 @@ def _results(captioner, args) -> Iterator:
 
 def run(args) -> int:
     if check_spark(args, "sentence", "html"):
-        from v2t_lib.cluster.commands import verify_claims
+        from v2t_lib.cluster.tasks import verify_claims
 
         options = (Path(args.source), args.model, args.out, args.parquet)
         rows, failed = verify_claims(args.spark, *options)

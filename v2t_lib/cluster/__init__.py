@@ -1,5 +1,5 @@
-"""The single-machine commands on an Apache Spark cluster: shares of the sources become tasks.
+"""The single-machine commands on an Apache Spark cluster: a slice is a task.
 
 May import everything below `cli`, and pyspark, fsspec and pyarrow, each loaded when it is used.
-Start reading at `run`; `jobs` holds what a task does for each command.
+Start reading at `tasks`.
 """

@@ -112,7 +112,12 @@ def session(master: str) -> Iterator["Cluster"]:
     interrupt = signal.getsignal(signal.SIGINT)
     with _java(conf) as gateway:
         late = threading.Event()
-        watch = threading.Timer(MASTER_SECONDS, lambda: (late.set(), gateway.proc.kill()))
+
+        def give_up() -> None:
+            late.set()
+            gateway.proc.kill()
+
+        watch = threading.Timer(MASTER_SECONDS, give_up)
         watch.start()
         try:
             context = SparkContext(conf=conf, gateway=gateway)

@@ -2,19 +2,16 @@
 
 import contextlib
 import dataclasses
-import io
 import os
 import uuid
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from v2t_lib.errors import ClusterError, V2TError
 
-#: Where unfinished files wait, and what the tasks have to know of each other lies.
-PRIVATE = "_spark"
-_TEMPORARY = f"{PRIVATE}/temporary"
-#: These have no folders; to make one would make a bucket.
+#: Where unfinished files wait.
+TEMPORARY = "_spark"
+#: These have no folders, where making one would make a bucket; and a file appears whole or not.
 OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "oci")
 
 
@@ -58,9 +55,21 @@ class Storage:
     def of(cls, place: str | Path) -> "Storage":
         """The folder at a URL or path; a path is made absolute, as workers start elsewhere."""
         place = str(place)
-        return cls(place.rstrip("/") if "://" in place else os.path.abspath(place))
+        return cls(place if "://" in place else os.path.abspath(place))
 
-    def _at(self, name: str) -> tuple:
+    @property
+    def local(self) -> Path | None:
+        """The folder as a path, unless it is a URL."""
+        return None if "://" in self.url else Path(self.url)
+
+    def _at(self, name: str):
+        """The file system, and a file's path in it."""
+        try:
+            import fsspec  # noqa: F401
+        except ImportError as error:
+            raise ClusterError(
+                f"expected the package fsspec. Received: {error}; pip install 'v2t_lib[spark]'"
+            ) from None
         from fsspec.core import url_to_fs
 
         # Listings that were kept would miss what other machines have written since.
@@ -74,7 +83,7 @@ class Storage:
 
     def probe(self) -> str:
         """Writes a small file, to find out whether that can be done; its name."""
-        name = f"{_TEMPORARY}/probe-{uuid.uuid4().hex}"
+        name = f"{TEMPORARY}/probe-{uuid.uuid4().hex}"
         with _naming(self.url):
             self._make_folder_of(name)
             files, path = self._at(name)
@@ -87,15 +96,6 @@ class Storage:
             files, path = self._at(name)
             return files.exists(path)
 
-    def read(self, name: str) -> bytes:
-        """A file's content; b"" if there is none."""
-        with _naming(self.url):
-            files, path = self._at(name)
-            try:
-                return files.cat_file(path)
-            except FileNotFoundError:
-                return b""
-
     def get(self, name: str, local: Path) -> None:
         """Copies a file to this machine."""
         local.parent.mkdir(parents=True, exist_ok=True)
@@ -106,60 +106,29 @@ class Storage:
     def put(self, local: Path, name: str) -> None:
         """Copies a file of this machine into the folder, over one of that name."""
         with _naming(self.url):
-            unfinished = f"{_TEMPORARY}/{uuid.uuid4().hex}"
+            unfinished = f"{TEMPORARY}/{uuid.uuid4().hex}"
             for made in (unfinished, name):
                 self._make_folder_of(made)
             (files, temporary), (_, path) = self._at(unfinished), self._at(name)
             files.put_file(str(local), temporary)
             files.mv(temporary, path)
 
-    def put_all(self, local: Path, name: str) -> None:
-        """Copies the files in a local folder, not one by one; they aren't there all at once."""
-        with _naming(self.url):
-            self._make_folder_of(f"{name}/any")
-            files, path = self._at(name)
-            names = sorted(os.listdir(local))
-            files.put([str(local / n) for n in names], [f"{path}/{n}" for n in names])
-
     def sizes(self, name: str = "") -> dict[str, int]:
-        """The bytes of every file in a folder, not of those in folders in it, by name."""
+        """The bytes of every file in a folder, not of those in folders in it, by its own name."""
         with _naming(self.url):
             files, path = self._at(name)
             try:
                 entries = files.ls(path, detail=True)
             except FileNotFoundError:
                 return {}
-        found = {e["name"].rsplit("/", 1)[-1]: e["size"] for e in entries if e["type"] == "file"}
-        return {f"{name}/{file}".lstrip("/"): size for file, size in found.items()}
-
-    def remove(self, *names: str) -> None:
-        """Deletes files and folders; those that aren't there are no error."""
-        with _naming(self.url):
-            for name in names:
-                files, path = self._at(name)
-                with contextlib.suppress(FileNotFoundError):
-                    files.rm(path, recursive=True)
+        return {e["name"].rsplit("/", 1)[-1]: e["size"] for e in entries if e["type"] == "file"}
 
     def tidy(self) -> None:
-        """Deletes what tasks that were killed have left unfinished."""
-        self.remove(_TEMPORARY)
-
-    def forsake(self) -> None:
-        """Deletes what is in `PRIVATE`, and the folder itself if it is local and then empty."""
-        self.remove(PRIVATE)
-        if "://" not in self.url:  # a bucket isn't ours to delete
+        """Deletes what tasks that were killed have left unfinished, and a local folder if it is
+        then empty."""
+        with _naming(self.url), contextlib.suppress(FileNotFoundError):
+            files, path = self._at(TEMPORARY)
+            files.rm(path, recursive=True)
+        if self.local:
             with contextlib.suppress(OSError):
-                os.rmdir(self.url)
-
-
-def pack_zip(path: Path, files: Mapping[str, Path]) -> None:
-    """Writes a ZIP of local files under the names given."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for name, file in files.items():
-            archive.write(file, name)
-
-
-def unpack_zip(data: bytes, folder: Path) -> None:
-    """Unpacks a ZIP that `pack_zip` wrote."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        archive.extractall(folder)
+                os.rmdir(self.local)

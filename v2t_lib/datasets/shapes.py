@@ -4,10 +4,10 @@ Some colour-shape-behaviour combinations never occur in train, val or test; the 
 made of them.
 """
 
+import contextlib
 import io
 import os
 from collections.abc import Container, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,8 @@ from v2t_lib.datasets.shapes_drawing import BEHAVIOURS, COLOURS, MOVES, SHAPES, 
 from v2t_lib.errors import DataError
 from v2t_lib.files import replacing
 from v2t_lib.progress import Progress
-from v2t_lib.shards.pack import DRAWN_FILE, MASK_FOLDER
-from v2t_lib.shards.workers import start_pool
+from v2t_lib.shards.example import DRAWN_FILE, MASK_FOLDER
+from v2t_lib.shards.workers import Workers
 
 #: Share of the clips in every split but train, which takes the rest.
 SHARES = {"val": 0.04, "test": 0.08, "unseen": 0.04}
@@ -142,16 +142,18 @@ def _draw_files(out: Path, split: str, numbers: range, seed: int) -> list[tuple[
 def _draw_all(jobs: list[tuple], clips: int, workers: int) -> list[tuple[str, str]]:
     """Runs `_draw_files` in processes; the rows in the order of the jobs."""
     captions = []
-    with start_pool(workers) as pool, Progress(total=clips, unit="clip", desc="draw") as progress:
-        try:
-            for rows in pool.map(_draw_files, *zip(*jobs, strict=True)):
-                captions += rows
-                progress.update(len({source for source, _ in rows}))
-        except BrokenProcessPool:
-            raise DataError(
-                "expected the processes that draw to stay. Received: one that was ended, by lack "
-                "of memory perhaps; take fewer (workers=1)"
-            ) from None
+    with (
+        contextlib.closing(Workers(workers, _draw_files)) as pool,
+        Progress(total=clips, unit="clip", desc="draw") as progress,
+    ):
+        for rows in pool.run(jobs):
+            if isinstance(rows, tuple):
+                raise DataError(
+                    "expected the processes that draw to finish. Received: "
+                    f"{rows[1].partition('Received: ')[2]}; take fewer (workers=1)"
+                )
+            captions += rows
+            progress.update(len({source for source, _ in rows}))
     return captions
 
 

@@ -1,5 +1,5 @@
-"""Downloads clips from a captions file of URLs, one verdict a source, resumable at any point.
+"""Downloads: clips by the thousand and single large files, and the report of what came of them.
 
-May import `shards`, `clips`, `text` and the ground modules, and urllib3.
-Start reading at `fetch`; `manifest` holds the verdicts.
+May import `clips`, `text` and the ground modules, urllib3 and pandas.
+Start reading at `download`.
 """

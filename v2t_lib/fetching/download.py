@@ -1,123 +1,265 @@
-"""Many downloads at once, in threads: bounded in all and per host, each tried several times."""
+"""Downloads of clips, in threads: bounded in all and per host, each within a number of attempts and
+a deadline. Connections, redirects, retries, proxies and decompression are urllib3's.
+"""
 
+import collections
 import contextlib
 import dataclasses
-import itertools
-import re
+import functools
+import mmap
+import socket
 import tempfile
-from collections import Counter
-from collections.abc import Iterable, Iterator
+import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from random import uniform
 from time import monotonic
+from typing import Any
+from urllib.parse import urljoin
 
-from v2t_lib.captions_file import without_password
+import urllib3
+from urllib3.exceptions import HTTPError, InvalidHeader, MaxRetryError, ProtocolError
+
+from v2t_lib.captions_file import is_url, without_password
 from v2t_lib.clips.decode import Clip, decode_clip
 from v2t_lib.clips.files import read_clip
-from v2t_lib.errors import ClipError
-from v2t_lib.fetching.http import Client, RetryableError
-from v2t_lib.fetching.layout import PartialFile
-from v2t_lib.fetching.policy import DEFAULT_POLICY, RetryPolicy
+from v2t_lib.clips.problems import MAX_BYTES
+from v2t_lib.errors import ClipError, writing
+from v2t_lib.fetching.http import THREAD, Client
+from v2t_lib.options import Options, option
 from v2t_lib.specs import ClipSpec
 
-AHEAD = 256  # downloads, among which to find some whose host has a connection free
+MAX_REDIRECTS = 10
+#: Statuses that another request may not meet.
+PASSING_STATUSES = (408, 425, 429, *range(500, 600))
+_KINDS = {404: "gone", 410: "gone", 401: "forbidden", 403: "forbidden", 451: "forbidden"}
+#: Downloads that wait, among which to find some whose host has a connection free.
+_AHEAD = 256
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
+class RetryPolicy(Options):
+    """How many connections servers get, how often a source is tried, and for how long."""
+
+    connections: int = option(32, "downloads at a time", "downloads", at_least=1)
+    per_host: int = option(8, "of them from one host", "downloads", at_least=1)
+    attempts: int = option(5, "requests for one source, redirects not counted", "times", at_least=1)
+    total_timeout: float = option(
+        600.0,
+        "longest time for all attempts at a source and the pauses between",
+        "seconds",
+        above=0,
+    )
+    pause: float = option(
+        1.0, "pause before the second attempt, doubled for each further one", "seconds", at_least=0
+    )
+
+
+DEFAULT_POLICY = RetryPolicy()
+
+
+@dataclasses.dataclass(eq=False)
 class Download:
-    """One source's way from a URL to a file."""
+    """One URL on its way to a file.
 
-    source: object  # what the caller knows it by
-    url: str  # in the end, where redirects led
-    file: PartialFile
-    attempts: int = 0  # redirects don't count
-    error: ClipError | None = None  # why there is no whole file
+    Attributes:
+        key: What the caller knows it by.
+        url: In the end, where redirects led.
+        path: The file, whole if there is no `error`.
+        attempts: Requests made, without redirects.
+        error: Why there is no whole file.
+    """
+
+    key: Any
+    url: str
+    path: Path
+    attempts: int = 0
+    error: ClipError | None = None
+    end: float = float("inf")  # of `monotonic`; the deadline
+    sock: socket.socket | None = None
+
+    def cut(self) -> None:
+        """Ends the request under way, whose thread then meets an error."""
+        if self.sock is not None:
+            with contextlib.suppress(OSError):
+                self.sock.shutdown(socket.SHUT_RDWR)
+
+
+class _Retry(urllib3.Retry):
+    """urllib3's retries, each after the pause that `pause` makes or refuses."""
+
+    pause: Any
+
+    def new(self, **options):
+        again = super().new(**options)
+        again.pause = self.pause
+        return again
+
+    def sleep(self, response=None):
+        after, last = 0.0, self.history[-1]
+        if response is not None:
+            with contextlib.suppress(InvalidHeader):
+                after = self.get_retry_after(response) or 0.0
+        self.pause(f"HTTP {last.status}" if last.status else last.error, after)
 
 
 class Downloads:
-    """Runs downloads in threads and, as an iterator, yields each once it is done.
+    """Runs downloads in threads.
 
-    While none is, it yields None five times a second; on a full disk it raises `DataError`. What
-    isn't yielded yet counts as under way, so it holds up the rest rather than fills the disk.
+    Args:
+        policy: Connections, attempts and times.
+        client: Makes the requests.
+        max_bytes: Of a file.
     """
 
-    def __init__(self, downloads: Iterable[Download], policy=DEFAULT_POLICY, client=None):
-        self._coming, self._ahead, self._policy = iter(downloads), [], policy
+    def __init__(
+        self,
+        policy: RetryPolicy = DEFAULT_POLICY,
+        client: Client | None = None,
+        max_bytes: int = MAX_BYTES,
+    ):
+        self._policy, self._max_bytes = policy, max_bytes
         self._client = client or Client(policy.per_host)
         self._threads = ThreadPoolExecutor(policy.connections)
-        self._under_way: dict[Future, tuple[Download, str]] = {}
-        self._resume_at: dict[str, float] = {}  # for hosts that sent a Retry-After
-        self._submit()
+        self._waiting: list[tuple[Download, str]] = []
+        self._running: dict[Future, tuple[Download, str]] = {}
+        self._closed = threading.Event()
 
-    def __iter__(self) -> Iterator[Download | None]:
-        while self._under_way:
-            done, _ = wait(self._under_way, timeout=0.2, return_when=FIRST_COMPLETED)
-            if not done:
-                yield None
-            for future in done:
-                download, _ = self._under_way.pop(future)
-                self._submit()
-                download.error = future.exception()
-                if download.error and not isinstance(download.error, ClipError):
-                    raise download.error
-                yield download
+    def __len__(self) -> int:
+        return len(self._waiting) + len(self._running)
+
+    @property
+    def full(self) -> bool:
+        """Whether so many wait that `ready` should be asked before another is added."""
+        return len(self._waiting) >= _AHEAD
+
+    def add(self, key: Any, url: str, path: Path) -> None:
+        """Downloads a URL to a file; what `ready` returned frees the connections for others."""
+        host = "".join(url.lower().split("/")[2:3])
+        self._waiting.append((Download(key, url, path), host))
+        self._start()
+
+    def ready(self, seconds: float = 0.2) -> list[Download]:
+        """The downloads that have ended since; waits up to `seconds` where there are none.
+
+        Raises:
+            DataError: The disk is full.
+        """
+        done, running = wait(self._running, timeout=seconds, return_when=FIRST_COMPLETED)
+        for future in running:
+            download, _ = self._running[future]
+            if monotonic() > download.end:
+                download.cut()
+        found = [self._running.pop(future)[0] for future in done]
+        self._start()
+        for future, download in zip(done, found, strict=True):
+            error = future.exception()
+            if error is not None and not isinstance(error, ClipError):
+                raise error
+            download.error = error
+        return found
 
     def close(self) -> None:
         """Starts no more downloads, and ends those under way."""
-        self._client.closed.set()
+        self._closed.set()
         self._threads.shutdown(wait=False, cancel_futures=True)
+        for download, _ in self._running.values():
+            download.cut()
 
-    def _submit(self) -> None:
+    def _start(self) -> None:
         """Hands the threads those downloads whose host has a connection free."""
-        for download in itertools.islice(self._coming, AHEAD - len(self._ahead)):
-            host = re.sub(r"^\w*://([^/?#]*@)?([^/?#]*).*", r"\2", download.url.lower())
-            self._ahead.append((download, host))
-        busy, ahead = Counter(host for _, host in self._under_way.values()), []
-        for download, host in self._ahead:
-            if busy[host] >= self._policy.per_host or busy.total() >= 2 * self._policy.connections:
-                ahead.append((download, host))
+        busy = collections.Counter(host for _, host in self._running.values())
+        total, waiting = busy.total(), []
+        for download, host in self._waiting:
+            if busy[host] >= self._policy.per_host or total >= 2 * self._policy.connections:
+                waiting.append((download, host))
                 continue
             busy[host] += 1
-            future = self._threads.submit(self._attempt, download, host)
-            self._under_way[future] = download, host
-        self._ahead = ahead
+            total += 1
+            self._running[self._threads.submit(self._run, download)] = download, host
+        self._waiting = waiting
 
-    def _attempt(self, download: Download, host: str) -> None:
-        """Makes attempts until one succeeds or the policy allows no more; runs in a thread."""
-        policy, closed, pause, end = self._policy, self._client.closed, 0.0, None
-        while not closed.wait(max(pause, self._resume_at.get(host, 0.0) - monotonic())):
-            end = end or monotonic() + policy.total_timeout
-            deadline = min(end, monotonic() + policy.attempt_timeout)
-            download.attempts += 1
+    def _run(self, download: Download) -> None:
+        """Makes attempts until one succeeds or no more are allowed; in a thread."""
+        THREAD.download = download
+        download.end, download.attempts = monotonic() + self._policy.total_timeout, 1
+        retries = _Retry(
+            None,
+            redirect=MAX_REDIRECTS,
+            status_forcelist=PASSING_STATUSES,
+            raise_on_status=False,
+        )
+        retries.pause = functools.partial(self._pause, download)
+        while True:
             try:
-                download.url = self._client.get(download.url, download.file, deadline)
-                return
-            except RetryableError as error:
-                after = min(error.after, policy.total_timeout)
-                self._resume_at[host] = max(self._resume_at.get(host, 0.0), monotonic() + after)
-                pause = max(after, policy.pause * 2 ** (download.attempts - 1) * uniform(0.5, 1))
-                if download.attempts >= policy.attempts or monotonic() + pause >= end:
-                    why = f"Received, in the last of {download.attempts} attempts: {error}"
-                    raise ClipError("unreachable", f"expected a clip. {why}") from None
+                with contextlib.closing(self._client.get(download.url, retries)) as response:
+                    for entry in response.retries.history if response.retries else ():
+                        download.url = urljoin(download.url, entry.redirect_location or "")
+                    return self._save(response, download)
+            except MaxRetryError:
+                why = f"expected at most {MAX_REDIRECTS} redirects. Received: more"
+                raise ClipError("unreachable", why) from None
+            except ValueError as error:
+                why = f"expected an http or https URL. Received: {error}"
+                raise ClipError("unreachable", why) from None
+            except (HTTPError, OSError) as error:
+                self._pause(download, error)
+
+    def _pause(self, download: Download, why: Any, after: float = 0.0) -> None:
+        """Waits before the next attempt, unless it is one too many or too late."""
+        attempts, policy = download.attempts, self._policy
+        pause = max(after, policy.pause * 2 ** (attempts - 1) * uniform(0.5, 1))
+        late = monotonic() + pause >= download.end
+        if attempts >= policy.attempts or late or self._closed.wait(pause):
+            what = f"{type(why).__name__}: {why}"[:300] if isinstance(why, Exception) else why
+            raise ClipError(
+                "unreachable",
+                f"expected a clip. Received, in the last of {attempts} attempts: {what}",
+            )
+        download.attempts += 1
+
+    def _save(self, response: urllib3.BaseHTTPResponse, download: Download) -> None:
+        """Writes a response's body to the download's file."""
+        if response.status != 200:
+            if (response.length_remaining or 2**20) < 2**20:
+                response.drain_conn()  # the connection can be used again
+            hint = "; give the proxy's URL its user and password" * (response.status == 407)
+            kind = _KINDS.get(response.status, "unreachable")
+            raise ClipError(kind, f"expected a clip. Received: HTTP {response.status}{hint}")
+        size, limit = 0, self._max_bytes
+        packed = "Content-Encoding" in response.headers  # it may unpack to a thousand times that
+        with writing(download.path), open(download.path, "wb") as file:
+            while data := response.read1(2**14 if packed else 2**20, decode_content=packed):
+                size += len(data)
+                if size + (response.length_remaining or 0) > limit:
+                    raise ClipError("too-big", f"expected at most {limit:,} bytes. Received: more")
+                file.write(data)
+        if not size and "Content-Length" in response.headers:
+            raise ClipError("not-a-clip", "expected a clip. Received: no bytes at all")
+        if not size or response.length_remaining or monotonic() > download.end:
+            raise ProtocolError(f"a body that ends after {size:,} bytes")
 
 
-def read_source(source: str | Path) -> bytes:
+def read_source(source: str | Path) -> bytes | mmap.mmap:
     """The bytes of a local file or of an http(s) URL.
 
     Raises:
         ClipError: Nothing there, not reachable, empty, or over `MAX_BYTES`.
     """
-    if not str(source).lower().startswith(("http://", "https://")):
+    if not is_url(str(source)):
         return read_clip(source)
-    with tempfile.TemporaryDirectory() as folder:
-        one = Download(source, str(source), PartialFile(Path(folder), "clip"))
-        with contextlib.closing(Downloads([one], RetryPolicy(attempts=2))) as downloads:
-            list(downloads)
-        if one.error:
-            url = without_password(one.url)
-            raise ClipError(one.error.kind, f"{one.error.message} (at {url})")
-        return one.file.path.read_bytes()
+    policy = RetryPolicy(attempts=2)
+    with (
+        tempfile.TemporaryDirectory(prefix="v2t-") as folder,
+        contextlib.closing(Downloads(policy)) as downloads,
+    ):
+        downloads.add(source, str(source), Path(folder) / "clip")
+        while not (done := downloads.ready()):
+            pass
+        if done[0].error:
+            kind, why = done[0].error.kind, done[0].error.message
+            raise ClipError(kind, f"{why} (at {without_password(done[0].url)})")
+        return done[0].path.read_bytes()
 
 
 def decode_source(source: str | Path, spec: ClipSpec) -> Clip | tuple[str, str]:

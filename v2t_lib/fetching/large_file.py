@@ -4,25 +4,28 @@ import contextlib
 import glob
 import hashlib
 import os
+import time
 from pathlib import Path
 
-from v2t_lib.errors import ClipError, DataError, writing
-from v2t_lib.fetching.download import Download, Downloads
-from v2t_lib.fetching.http import Client
-from v2t_lib.fetching.layout import PartialFile
-from v2t_lib.fetching.policy import RetryPolicy
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from v2t_lib.errors import DataError, writing
+from v2t_lib.fetching.download import PASSING_STATUSES, Client
 from v2t_lib.progress import Progress
 
-#: A slow line may need hours; a server that sends nothing is given up much sooner (`Client`).
-POLICY = RetryPolicy(connections=1, per_host=1, attempt_timeout=6 * 3600, total_timeout=6 * 3600)
-MAX_BYTES = 2**40
+#: Requests that may fail, one after the other, without bringing any more of the file.
+ATTEMPTS = 5
+#: Seconds before the second of them, doubled for each further one.
+PAUSE = 1.0
 
 
 def download_file(url: str, path: str | Path, sha256: str = "") -> None:
     """Downloads a file to `path`, which exists only once it is whole; if it does, does nothing.
 
-    What has come lies beside it in a partial file, which a later call resumes (HTTP Range), if the
-    server still has the same version. As long as attempts bring more of the file, it tries again.
+    What has come lies beside it as `NAME.VERSION.part`, which a later call resumes (HTTP Range) if
+    the server still has the same version (ETag or Last-Modified). As long as requests bring more of
+    the file, it tries again.
 
     Args:
         url: Where it is.
@@ -37,50 +40,88 @@ def download_file(url: str, path: str | Path, sha256: str = "") -> None:
         return
     with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-    file = _partial_file(path)
-    with Progress(unit="B", unit_scale=True, unit_divisor=1024, desc=path.name) as progress:
-        while True:
-            before = file.size
-            error = _attempt(url, file, progress)
-            if error is None or not file.tag or file.size <= before:
-                break
-    if error:
-        received = error.message.partition("Received")[2]  # of a message about a clip
-        raise DataError(
-            f"expected to download {url}. Received{received}; "
-            f"{file.size:,} bytes are there: run the same command again to continue, or name a "
-            "mirror of the files"
-        )
-    if sha256 and (found := _sha256(file.path)) != sha256:
-        file.clear()
+    part = _download(url, path)
+    if sha256 and (found := _sha256(part)) != sha256:
+        part.unlink()
         raise DataError(
             f"expected {url} to have the SHA-256 {sha256}. Received: {found}; the file was changed "
             "or damaged on its way, and has been deleted: run the same command again"
         )
     with writing(path):
-        os.replace(file.path, path)
+        os.replace(part, path)
 
 
-def _partial_file(path: Path) -> PartialFile:
-    """What an earlier run left of the file; a new partial file if nothing can be resumed."""
-    begun = [PartialFile.found(path.parent, path.name, found.name)
-             for found in path.parent.glob(f"{glob.escape(path.name)}.*part")]  # fmt: skip
-    begun.sort(key=lambda file: file.size if file.tag else -1)
-    best = begun.pop() if begun else PartialFile(path.parent, path.name)
-    for other in begun:
-        other.clear()
-    return best
+def _download(url: str, path: Path) -> Path:
+    """The whole file, still under the name of a partial one."""
+    client, failed = Client(connections=1), 0
+    with Progress(unit="B", unit_scale=True, unit_divisor=1024, desc=path.name) as progress:
+        while True:
+            before = _size(_begun(path))
+            try:
+                return _request(client, url, path, progress)
+            except (HTTPError, ValueError) as error:
+                failed = 0 if _size(_begun(path)) > before else failed + 1
+                if failed == ATTEMPTS or isinstance(error, ValueError):
+                    raise _failure(url, path, str(error)[:300]) from None
+                time.sleep(PAUSE * 2**failed / 2 if failed else 0)
 
 
-def _attempt(url: str, file: PartialFile, progress: Progress) -> ClipError | None:
-    """Downloads until the file is whole or the policy allows no more; why it isn't whole."""
-    download, client = Download(file, url, file), Client(max_bytes=MAX_BYTES)
-    with contextlib.closing(Downloads([download], POLICY, client)) as downloads:
-        for _ in downloads:
-            with contextlib.suppress(FileNotFoundError):  # The download has just begun anew.
-                progress.total, progress.n = file.total or None, file.size
-                progress.refresh()
-    return download.error
+def _failure(url: str, path: Path, why: str) -> DataError:
+    return DataError(
+        f"expected to download {url}. Received: {why}; {_size(_begun(path)):,} bytes are there: "
+        "run the same command again to continue, or name a mirror of the files"
+    )
+
+
+def _request(client: Client, url: str, path: Path, progress: Progress) -> Path:
+    """Requests what is missing of a file, and appends it to the partial file.
+
+    Raises:
+        HTTPError: Another request may bring more.
+        DataError: None will, or the disk is full.
+    """
+    begun = _begun(path)
+    headers = {"Range": f"bytes={_size(begun)}-"} if begun else {}
+    retries = urllib3.Retry(None, connect=0, read=0, other=0, redirect=10)
+    with contextlib.closing(client.get(url, retries, headers)) as response:
+        status, part = response.status, _part(path, response)
+        goes_on = begun is not None and status == 206 and part == begun
+        if begun is not None and not goes_on and status in (200, 206, 416):
+            begun.unlink()  # it is of another version
+            if status != 200:
+                return _request(client, url, path, progress)
+        if status in PASSING_STATUSES:
+            raise HTTPError(f"HTTP {status}")
+        if status not in (200, 206):
+            raise _failure(url, path, f"HTTP {status}")
+        with writing(part), open(part, "ab" if goes_on else "wb") as file:
+            progress.n = file.tell()
+            progress.total = progress.n + (response.length_remaining or 0) or None
+            while data := response.read1(2**20):
+                file.write(data)
+                progress.update(len(data))
+    if response.length_remaining or not _size(part):
+        raise HTTPError(f"a body that ends after {_size(part):,} bytes")
+    return part
+
+
+def _part(path: Path, response: urllib3.BaseHTTPResponse) -> Path:
+    """The partial file for the version that a server has; without a tag it isn't resumed."""
+    version = response.headers.get("ETag", "W/")
+    if version.startswith("W/"):
+        version = response.headers.get("Last-Modified", "")
+    tag = f".{hashlib.sha256(version.encode()).hexdigest()[:12]}" if version else ""
+    return path.with_name(f"{path.name}{tag}.part")
+
+
+def _begun(path: Path) -> Path | None:
+    """The largest partial file that can be resumed."""
+    found = path.parent.glob(f"{glob.escape(path.name)}.{'[0-9a-f]' * 12}.part")
+    return max(found, key=_size, default=None)
+
+
+def _size(path: Path | None) -> int:
+    return path.stat().st_size if path is not None and path.exists() else 0
 
 
 def _sha256(path: Path) -> str:

@@ -1,16 +1,16 @@
-"""How much of a data set has been fetched: its manifests' verdicts counted, as table and chart."""
+"""How much of a data set has been fetched: verdicts counted, as table and chart."""
 
-import collections
-import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from v2t_lib.errors import VERDICTS, DataError
-from v2t_lib.fetching.layout import NO_SPLIT, SETTINGS_FILE
-from v2t_lib.fetching.manifest import MANIFEST_FILE, read_rows
+import pandas as pd
+
+from v2t_lib.errors import VERDICTS
 from v2t_lib.files import replacing
 
-#: The count of clips that have no row yet.
+#: The count of clips without a verdict yet.
 WAITING = "waiting"
 PICTURE_FILE = "report.png"
 #: Mostly Okabe and Ito's palette, which colour-blind readers can tell apart.
@@ -26,122 +26,82 @@ _COLOURS = {
     "unreachable": "#0072b2",
     WAITING: "#cccccc",
 }
+_LABEL = {"facecolor": "white", "linewidth": 0, "pad": 1.5}
 
 
-def coverage(folder: str | Path) -> dict:
-    """Counts the clips of a fetched folder, or of all shares (`part-I-of-N`) in it together.
+def tally(sources: Mapping[str, int], verdicts: Mapping[str, Counter[str]]) -> dict:
+    """Counts a data set's clips.
+
+    Args:
+        sources: How many were asked for of each split.
+        verdicts: How many of each split have each verdict.
 
     Returns:
         `have` and `of`, the numbers of clips fetched and asked for, and `splits`: for each split
         its `of` and its `verdicts`, which map a verdict, or `"waiting"`, to a number of clips.
-
-    Raises:
-        DataError: The folder isn't one that `v2t fetch` wrote.
     """
-    folder = Path(folder)
-    runs = [path.parent for path in sorted(folder.glob("part-*-of-*/" + SETTINGS_FILE))]
-    runs += [folder] if (folder / SETTINGS_FILE).exists() else []
-    if not runs:
-        raise DataError(
-            f"{folder}: expected a directory that `v2t fetch` wrote. Received: one without "
-            f"{SETTINGS_FILE}"
-        )
-    sources, verdicts = collections.Counter(), collections.defaultdict(collections.Counter)
-    for run in runs:
-        sources.update(json.loads((run / SETTINGS_FILE).read_text("utf-8"))["sources"])
-        last = {row.source: (row.split, row.verdict) for row in read_rows(run / MANIFEST_FILE)}
-        for split, verdict in last.values():
-            verdicts[split][verdict] += 1
-    return tally(sources, verdicts)
-
-
-def tally(sources: Mapping[str, int], verdicts: Mapping[str, collections.Counter]) -> dict:
-    """What `coverage` returns, from each split's number of clips and its verdicts."""
-    splits = {}
+    splits: dict[str, dict[str, Any]] = {}
     for split, count in sources.items():
-        counts = verdicts[split]
-        waiting = {WAITING: max(0, count - counts.total())}
-        found = {name: counts[name] for name in VERDICTS} | waiting
-        splits[split or NO_SPLIT] = {
-            "of": count,
-            "verdicts": {name: number for name, number in found.items() if number},
-        }
+        counts = verdicts.get(split, Counter())
+        counts = counts + Counter({WAITING: max(0, count - counts.total())})
+        found = {name: counts[name] for name in (*VERDICTS, WAITING) if counts[name]}
+        splits[split] = {"of": count, "verdicts": found}
     have = sum(split["verdicts"].get("ok", 0) for split in splits.values())
     return {"have": have, "of": sum(sources.values()), "splits": splits}
 
 
-def _names(counted: dict) -> list[str]:
-    """The verdicts to show: "ok", and all others that occur."""
-    there = {name for split in counted["splits"].values() for name in split["verdicts"]}
-    return [name for name in (*VERDICTS, WAITING) if name in there | {"ok"}]
+def _frame(counted: dict) -> pd.DataFrame:
+    """A row a split and a column for "ok" and every other verdict that occurs."""
+    rows = [split["verdicts"] for split in counted["splits"].values()]
+    frame = pd.DataFrame(rows, list(counted["splits"]), [*VERDICTS, WAITING])
+    frame = frame.fillna(0).astype(int)
+    return frame[[name for name in frame if name == "ok" or frame[name].any()]]
 
 
 def table(counted: dict) -> str:
-    """Formats what `coverage` returns as a table of text."""
-    names = _names(counted)
-    rows = [["split", "of", *names]]
-    for split, counts in counted["splits"].items():
-        numbers = [counts["of"], *(counts["verdicts"].get(name, 0) for name in names)]
-        rows.append([split, *(f"{number:,}" for number in numbers)])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [f"you have {counted['have']:,} of {counted['of']:,}"]
-    for first, *rest in rows:
-        cells = [text.rjust(width) for text, width in zip(rest, widths[1:], strict=True)]
-        lines.append("  ".join([first.ljust(widths[0]), *cells]))
-    return "\n".join(lines)
+    """Formats what `tally` returns as a table of text."""
+    frame = _frame(counted)
+    frame.insert(0, "of", [split["of"] for split in counted["splits"].values()])
+    frame = frame.rename_axis("split").reset_index()
+    text = frame.to_string(index=False, formatters=dict.fromkeys(frame.columns[1:], "{:,}".format))
+    return f"you have {counted['have']:,} of {counted['of']:,}\n{text}"
 
 
 def picture(counted: dict, path: str | Path) -> None:
-    """Draws what `coverage` returns: the fraction fetched, and the verdicts of the rest.
+    """Draws what `tally` returns: the fraction fetched, and the verdicts of the rest.
 
     Args:
-        counted: What `coverage` returned.
+        counted: What `tally` returned.
         path: The PNG file to write.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    splits = list(counted["splits"].items())[::-1]
-    figure = Figure(figsize=(11, 2.1 + 0.6 * len(splits)))
+    frame = _frame(counted)[::-1]
+    figure = Figure(figsize=(11, 2.1 + 0.6 * len(frame)))
     FigureCanvasAgg(figure)
     whole, rest = figure.subplots(1, 2, width_ratios=(1, 1))
-    for row, (_, counts) in enumerate(splits):
-        _draw_whole(whole, row, counts)
-        _draw_rest(rest, row, counts["verdicts"])
     figure.suptitle(f"{counted['have']:,} of {counted['of']:,} clips", x=0.02, ha="left")
-    whole.set(yticks=range(len(splits)), yticklabels=[name for name, _ in splits])
-    whole.set_xlabel("% of the clips")
-    rest.set(yticks=[], xlabel="% of those that gave none, and their number")
-    for axes in (whole, rest):
-        axes.set(xlim=(0, 100), ylim=(-0.6, len(splits) - 0.4))
+    lost = frame.drop(columns=["ok", WAITING], errors="ignore")
+    titles = {"% of the clips": (whole, frame), "% of those that gave none": (rest, lost)}
+    for title, (axes, counts) in titles.items():
+        shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0) * 100
+        if len(shares.columns):
+            colours = [_COLOURS[name] for name in shares]
+            shares.plot.barh(stacked=True, ax=axes, color=colours, legend=False, width=0.8)
+        for bars, name in zip(axes.containers, counts, strict=True):
+            labels = [
+                f"{n:,}" if share >= 5 else ""
+                for n, share in zip(counts[name], shares[name], strict=True)
+            ]
+            axes.bar_label(bars, labels, label_type="center", bbox=_LABEL)
+        axes.set(xlim=(0, 100), xlabel=title)
         axes.spines[["top", "right", "left"]].set_visible(False)
-        axes.tick_params(axis="y", length=0)
-    names = _names(counted)
-    handles = [Patch(facecolor=_COLOURS[name], label=name) for name in names]
-    figure.legend(handles=handles, loc="lower center", ncols=len(names), frameon=False,
+    rest.set_yticks([])
+    handles = [Patch(facecolor=_COLOURS[name], label=name) for name in frame]
+    figure.legend(handles=handles, loc="lower center", ncols=len(handles), frameon=False,
                   fontsize="small", columnspacing=1.2, handlelength=1.2)  # fmt: skip
     figure.tight_layout(rect=(0, 0.25 / figure.get_figheight(), 1, 1))
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
-
-
-def _draw_whole(axes, row: int, counts: dict) -> None:
-    have, waiting = (100 * counts["verdicts"].get(n, 0) / counts["of"] for n in ("ok", WAITING))
-    axes.barh(row, 100, color="#555555")
-    axes.barh(row, have + waiting, color=_COLOURS[WAITING])
-    axes.barh(row, have, color=_COLOURS["ok"])
-    text = f"{counts['verdicts'].get('ok', 0):,} of {counts['of']:,} ({have:.1f}%)"
-    axes.text(2, row, text, va="center", color="white" if have > 50 or not waiting else "black")
-
-
-def _draw_rest(axes, row: int, verdicts: dict[str, int]) -> None:
-    lost = {name: n for name, n in verdicts.items() if name not in ("ok", WAITING)}
-    start, total = 0.0, sum(lost.values())
-    for name, count in lost.items():
-        width = 100 * count / total
-        axes.barh(row, width, left=start, color=_COLOURS[name], edgecolor="white")
-        if width >= 5:
-            colour = "black" if name in ("still", "placeholder", "too-big") else "white"
-            axes.text(start + width / 2, row, f"{count:,}", va="center", ha="center", color=colour)
-        start += width

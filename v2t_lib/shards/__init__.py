@@ -1,5 +1,5 @@
-"""Decoded clips with their captions as TFRecords, and the `dataset.json` that describes them.
+"""Decoded clips with their captions as TFRecords, made slice by slice and read by training.
 
-May import `clips`, `text` and the ground modules; TensorFlow in `example`, `reader`, `epochs`.
-Start reading at `format` and `example` for what is on disk, then `writer` and `reader`.
+May import `fetching`, `clips`, `text` and the ground modules; TensorFlow in `example`, `reader` and
+`rows` alone. Start at `format` for what is on disk, `slices` and `pack` for how it is made.
 """

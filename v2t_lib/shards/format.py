@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+from v2t_lib.captions_file import Record
 from v2t_lib.errors import DataError, writing
-from v2t_lib.files import replacing, write_json
+from v2t_lib.files import replacing
 from v2t_lib.specs import ClipSpec
 
 FORMAT = 1
@@ -28,6 +29,11 @@ _Loaded = TypeVar("_Loaded")
 def digest_of(*parts: object) -> str:
     """The SHA-256 of values that JSON can hold."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def digest_of_captions(record: Record) -> str:
+    """16 hexadecimal digits that change with a source's captions and split."""
+    return digest_of(record.captions, record.split)[:16]
 
 
 def is_finished(folder: str | Path) -> bool:
@@ -70,6 +76,7 @@ class Verdict:
         file: The original if it is kept, relative to the manifest's folder.
         why: The reason for any verdict but "ok".
         digest: Of its captions, by which a later run knows them; not in the manifest.
+        captions: The captions themselves, where the original is kept; not in the manifest either.
     """
 
     source: str
@@ -87,9 +94,10 @@ class Verdict:
     file: str = ""
     why: str = ""
     digest: str = ""
+    captions: tuple[str, ...] = ()
 
 
-_COLUMNS = dataclasses.fields(Verdict)[:-1]
+_COLUMNS = dataclasses.fields(Verdict)[:-2]
 _HEADER = "\t".join(field.name for field in _COLUMNS) + "\n"
 #: Characters that would end a column or a row.
 _BLANKS = str.maketrans(dict.fromkeys("\t\n\r", " "))
@@ -186,8 +194,13 @@ def slice_name(number: int) -> str:
 
 def _slice(described: dict) -> SliceInfo:
     spec, verdicts = described["clip_spec"], described["verdicts"]
-    described |= {"clip_spec": spec and ClipSpec(**spec)}
-    return SliceInfo(**described | {"verdicts": tuple(Verdict(**row) for row in verdicts)})
+    blank: dict = {"split": "", "captions": ()}
+    rows = (
+        Verdict(**blank | row | {"captions": tuple(row.get("captions", ()))}) for row in verdicts
+    )
+    return SliceInfo(
+        **described | {"clip_spec": spec and ClipSpec(**spec), "verdicts": tuple(rows)}
+    )
 
 
 def slices_in(folder: str | Path) -> Iterator[SliceInfo]:
@@ -201,6 +214,13 @@ def slices_in(folder: str | Path) -> Iterator[SliceInfo]:
     numbers = (re.fullmatch(r"(\d{5,})\.json", path.name) for path in paths)
     for number in sorted(int(match[1]) for match in numbers if match):
         yield _parsed(_slice, folder / slice_name(number), "a slice's description")
+
+
+def last_verdicts(folder: str | Path) -> Iterator[Verdict]:
+    """Yields the last verdict of every source in a folder's slices."""
+    last = {row.source: one.number for one in slices_in(folder) for row in one.verdicts}
+    for one in slices_in(folder):
+        yield from (row for row in one.verdicts if last[row.source] == one.number)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -341,7 +361,7 @@ class DatasetInfo:
         )
 
     def save(self, folder: str | Path) -> None:
-        """Writes `dataset.json`, whole or not at all.
+        """Writes `dataset.json`, whole or not at all, if it isn't what is there already.
 
         Raises:
             DataError: The disk is full.
@@ -350,52 +370,7 @@ class DatasetInfo:
         value = {"format": value.pop("format"), "plan": value.pop("digest"), **value}
         if self.features is None:
             del value["features"]
-        path = Path(folder) / DATASET_FILE
-        with writing(path):
-            write_json(path, value)
-
-    @classmethod
-    def parse(cls, text: str, path: str | Path) -> "DatasetInfo":
-        """Reads a `dataset.json` of which `path` says where it lies."""
-        return cls._from_json(Path(path) / DATASET_FILE, json.loads(text))
-
-
-def save_joined(folder: str | Path, infos: Iterable[DatasetInfo]) -> int:
-    """Writes the `dataset.json` of what many hold together, without having all of it in memory.
-
-    Args:
-        folder: Where it goes; the shards need not lie there yet.
-        infos: At least one; the shards' names differ.
-
-    Returns:
-        The number of clips.
-
-    Raises:
-        DataError: The clips are of different sizes, or the disk is full.
-    """
-    path, counts, shards, plans, first = Path(folder) / DATASET_FILE, Counter(), [], [], None
-    with (
-        writing(path),
-        replacing(path) as temporary,
-        open(temporary, "w", encoding="utf-8") as file,
-    ):
-        file.write('{"left_out": [')
-        comma = ""
-        for info in infos:
-            first = first or info
-            if info.clip_spec != first.clip_spec:
-                raise DataError(
-                    f"expected clips of one size. Received: {first.clip_spec.shape} and "
-                    f"{info.clip_spec.shape}"
-                )
-            for entry in info.left_out:
-                file.write(f"{comma}\n {json.dumps(dataclasses.asdict(entry))}")
-                comma = ","
-            counts.update({name: getattr(info, name) for name in _COUNTS})
-            shards += [dataclasses.asdict(shard) for shard in info.shards]
-            plans.append(info.digest)
-        assert first is not None  # there is at least one part
-        rest = {"format": FORMAT, "plan": digest_of("joined", plans), "shards": shards}
-        rest |= {"clip_spec": dataclasses.asdict(first.clip_spec)} | {n: counts[n] for n in _COUNTS}
-        file.write("],\n" + json.dumps(rest, indent=1)[1:].lstrip() + "\n")
-    return counts["clips"]
+        path, text = Path(folder) / DATASET_FILE, json.dumps(value, indent=1, ensure_ascii=False)
+        if not path.exists() or path.read_text(encoding="utf-8") != text + "\n":
+            with writing(path), replacing(path) as temporary:
+                temporary.write_text(text + "\n", encoding="utf-8")

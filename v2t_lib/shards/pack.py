@@ -1,96 +1,109 @@
-"""Packing: local clips to shards, decoded in parallel."""
+"""Packing and fetching: the slices of a captions file into one folder, or into one a split."""
 
+import collections
 import contextlib
-import dataclasses
-import functools
+import json
 import os
-import re
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from v2t_lib.captions_file import Record
-from v2t_lib.clips.decode import Clip, decode_clip, iter_frames, sample_times
-from v2t_lib.clips.files import read_clip
-from v2t_lib.errors import ClipError, DataError
-from v2t_lib.progress import Progress, log
-from v2t_lib.shards.example import PackedClip, clip_example, encode_strip
+from v2t_lib.errors import DataError, writing
+from v2t_lib.fetching.download import DEFAULT_POLICY, RetryPolicy
+from v2t_lib.fetching.report import tally
+from v2t_lib.files import locked, replacing, write_json
+from v2t_lib.progress import log
+from v2t_lib.shards.example import judge
 from v2t_lib.shards.format import (
     DATASET_FILE,
-    FORMAT,
+    MANIFEST_FILE,
     DatasetInfo,
     LeftOut,
-    digest_of,
-    is_finished,
+    last_verdicts,
+    read_manifest,
+    write_manifest,
 )
-from v2t_lib.shards.workers import Workers
-from v2t_lib.shards.writer import ShardWriter
+from v2t_lib.shards.plan import WHOLE, Folder, cut
+from v2t_lib.shards.slices import CLIP_FOLDER, Slice, Task, do_slices
+from v2t_lib.shards.workers import Workers, require_main_guard
 from v2t_lib.specs import ClipSpec
 from v2t_lib.text import checks
 
-MASK_FOLDER = "masks"
-#: A file in the folder of masks that says that they are those of drawn clips.
-DRAWN_FILE = "drawn-by-v2t.txt"
-#: Masks in folders from before that file was written; their colours tell them from other pictures.
-_DRAWN_NAME = re.compile(r"(test|unseen)-\d{5}\.gif")
-#: Kinds of what was left out that another day may have changed.
-PASSING = ("gone", "unreachable")
+#: How many clips of each split a fetched folder is to have.
+SETTINGS_FILE = "fetch.json"
+#: The folder of clips that are in no split list.
+NO_SPLIT = "all"
 
 
-def _masks(clip: Path, spec: ClipSpec) -> bytes:
-    """The masks of a drawn clip as bits of `(T, H, W, 3)`; none of another, or damaged ones.
-
-    A mask GIF's red, green and blue are objects 1 to 3.
-    """
-    path = clip.parent / MASK_FOLDER / clip.name
-    marked = path.with_name(DRAWN_FILE).is_file()
-    if not path.is_file() or not (marked or _DRAWN_NAME.fullmatch(path.name)):
-        return b""
-    try:
-        frames, durations = zip(*iter_frames(read_clip(path)), strict=True)
-    except ClipError:
-        return b""
-    if not (marked or all(map(_has_mask_colours, frames))):
-        return b""
-    wanted, _ = sample_times(durations, spec.frames)
-    size, box = (spec.width, spec.height), Image.Resampling.BOX
-    masks = [np.asarray(Image.fromarray(frames[n]).resize(size, box)) > 0 for n in wanted]
-    return np.packbits(np.stack(masks)).tobytes()
+#: Does slices; its last argument is how many sources are done already.
+Do = Callable[[Sequence[Slice], Task, int], None]
 
 
-def _has_mask_colours(frame: np.ndarray) -> bool:
-    """Whether every pixel is black, red or green."""
-    red, green, blue = np.moveaxis(frame, -1, 0)
-    return bool(np.isin(frame, (0, 255)).all() and not blue.any() and not (red & green).any())
+def on_this_machine(workers: int | None) -> Do:
+    """`do_slices` in processes, as many as there are cores when left out."""
+
+    def do(slices: Sequence[Slice], task: Task, done: int) -> None:
+        if slices:
+            with contextlib.closing(Workers(workers or os.cpu_count() or 1, judge)) as pool:
+                do_slices(slices, task, pool, done)
+
+    return do
 
 
-def packed(clip: Clip, spec: ClipSpec, path: str | None = None) -> PackedClip:
-    """What a shard holds of a clip.
+def part_folder(out: Path, part: tuple[int, int] | None) -> Path:
+    """Where a part goes: a folder of its own in `out`."""
+    return out / "part-{}-of-{}".format(*part) if part else out
+
+
+def pack(
+    records: Sequence[Record],
+    captions_file: str | Path,
+    out: str | Path,
+    spec: ClipSpec,
+    workers: int | None = None,
+    part: tuple[int, int] = WHOLE,
+    do: Do | None = None,
+) -> DatasetInfo:
+    """Decodes clips and writes shards; run again, it does what is missing, and nothing twice.
 
     Args:
-        clip: The decoded clip.
-        spec: The size it was decoded to.
-        path: Its file, if it has one: beside a drawn clip may be masks. Damaged ones are left out.
+        records: The clips; sources are URLs, or paths relative to `captions_file`.
+        captions_file: Where the records were read from.
+        out: The folder to write.
+        spec: The size to decode to.
+        workers: Decoding processes; as many as there are cores when left out.
+        part: `(I, N)`: every Nth slice only, from the Ith on. The files of all parts, copied into
+            one folder, are a whole.
+        do: Does the slices, instead of this machine's processes.
+
+    Returns:
+        The data set's description, whose `left_out` names the clips that gave no frames.
+
+    Raises:
+        DataError: No clip at all could be packed, or `out` holds other clips or captions.
     """
-    masks = _masks(Path(path), spec) if path else b""
-    return PackedClip(encode_strip(clip.frames), clip.seconds.tolist(), masks)
-
-
-def _pack_clip(path: str, spec: ClipSpec) -> PackedClip | tuple[str, str]:
-    """Runs in a worker: the packed clip, or `(kind, why)`; errors travel as plain values."""
-    try:
-        return packed(decode_clip(read_clip(path), spec), spec, path)
-    except ClipError as error:
-        return error.kind, error.message
-
-
-def _there_now(paths: Mapping[str, str], left_out: Sequence[LeftOut]) -> int:
-    """How many of the clips that weren't there when they were left out are there now."""
-    missed = (entry.source for entry in left_out if entry.kind in PASSING)
-    return sum(os.path.exists(paths.get(source, "")) for source in missed)
+    require_main_guard()
+    records, out = list(records), Path(out)
+    task = Task(captions_file, out, spec)
+    with locked(out):
+        folder = Folder(out, spec)
+        folder.check(records, some=False)
+        todo = folder.plan(records, task, part)
+        if todo:
+            checks.warn([caption for record in records for caption in record.captions])
+        (do or on_this_machine(workers))(todo, task, len(folder))
+        info = DatasetInfo.of_slices(out, spec)
+        if info.clips:
+            info.save(out)
+            if not todo:
+                warn_of_newer(out, records, captions_file)
+    if not info.clips and part == WHOLE:
+        first = info.left_out[0] if info.left_out else LeftOut("no clips", "empty", "")
+        raise DataError(
+            f"expected at least one clip that decodes. Received: {len(info.left_out)} left out, "
+            f"the first {first.source} ({first.kind}: {first.why})"
+        )
+    return info
 
 
 def warn_of_newer(out: Path, records: Sequence[Record], captions_file: str | Path) -> None:
@@ -103,92 +116,184 @@ def warn_of_newer(out: Path, records: Sequence[Record], captions_file: str | Pat
     if newer:
         log.warning(
             "%s: %d of %d clips are newer than these shards, %r for one; if they show something "
-            "else now, remove the folder and pack again",
+            "else now, pack into another folder",
             *(out, len(newer), len(paths), newer[0]),
         )
 
 
-def _remove(out: Path, info: DatasetInfo) -> None:
-    """Deletes a finished data set, and the features of its clips."""
-    (out / DATASET_FILE).unlink()
-    for shard in info.shards:
-        (out / shard.name).unlink(missing_ok=True)
-    for features in out.glob("features-*"):
-        shutil.rmtree(features)
-
-
-def pack(
+def fetch(
     records: Sequence[Record],
     captions_file: str | Path,
     out: str | Path,
-    spec: ClipSpec,
+    *,
+    spec: ClipSpec | None = None,
+    keep: bool = False,
     workers: int | None = None,
-) -> DatasetInfo:
-    """Decodes local clips and writes shards; an interrupted pack continues where it stopped.
+    policy: RetryPolicy = DEFAULT_POLICY,
+    part: tuple[int, int] = WHOLE,
+    do: Do | None = None,
+) -> dict[str, DatasetInfo]:
+    """Downloads clips, finds their verdicts and, with a `spec`, packs them; run again, it resumes.
+
+    Into `out` go slices in a folder a split, `all/` for clips without one; `manifest.tsv` with a
+    row a source; and the originals, if they are kept, in `clips/` with captions files
+    `clips/SPLIT.tsv` to pack them by.
 
     Args:
-        records: The clips; sources are relative to `captions_file`.
+        records: The clips, or the first of them; sources as for `pack`.
         captions_file: Where the records were read from.
         out: The folder to write.
-        spec: The size to decode to.
+        spec: The size of the clips in shards; None for no shards.
+        keep: Whether to keep originals; without shards they are kept in any case.
         workers: Decoding processes; as many as there are cores when left out.
+        policy: Connections, attempts and times.
+        part: As for `pack`, and so is `do`.
 
     Returns:
-        The data set's description, whose `left_out` names the clips that gave no frames.
+        What each split's shards hold, also of a split without any clip.
 
     Raises:
-        DataError: No clip at all could be packed, or `out` holds another data set.
+        DataError: The disk is full, a source is in two splits, or `out` holds other clips.
     """
-    info = pack_share(records, captions_file, out, spec, workers)
-    if not info.clips:
-        first = info.left_out[0] if info.left_out else LeftOut("no clips", "empty", "")
+    require_main_guard()
+    out = Path(out)
+    task = Task(captions_file, out, spec, keep or spec is None, policy)
+    with locked(out):
+        splits = _by_split(records, _settings(out))
+        folders = {split: Folder(out / split, spec) for split in splits}
+        todo = []
+        for split, of in splits.items():
+            if of:
+                folders[split].check(of, some=True)
+            todo += folders[split].plan(of, task, part)
+        _check_names(task, folders)
+        _check_apart(splits, folders)
+        _save_settings(out, splits, folders, part)
+        (do or on_this_machine(workers))(todo, task, sum(map(len, folders.values())))
+        return finish(task, list(splits))
+
+
+def _by_split(records: Sequence[Record], known: dict[str, int]) -> dict[str, list[Record]]:
+    """The records by the folder of their split; none for splits of earlier runs.
+
+    Raises:
+        DataError: A source is in two splits.
+    """
+    if twice := [s for s, n in collections.Counter(r.source for r in records).items() if n > 1]:
         raise DataError(
-            f"expected at least one clip that decodes. Received: {len(info.left_out)} left out, "
-            f"the first {first.source} ({first.kind}: {first.why})"
+            f"expected every source in one split only. Received: {len(twice)} in two, the first "
+            f"{twice[0]!r}; what training has seen, no test can use"
         )
-    return info
+    splits: dict[str, list[Record]] = {}
+    for record in records:
+        splits.setdefault(record.split or NO_SPLIT, []).append(record)
+    return {split: [] for split in known if split not in splits} | splits
 
 
-def pack_share(
-    records: Sequence[Record],
-    captions_file: str | Path,
-    out: str | Path,
-    spec: ClipSpec,
-    workers: int | None = None,
-) -> DatasetInfo:
-    """Packs some of the clips of a data set, of which not one has to decode; see `pack`."""
-    records, out = list(records), Path(out)
-    plan = digest_of(FORMAT, spec.shape, [dataclasses.astuple(record) for record in records])
-    there_now = functools.partial(_there_now, {r.source: r.path(captions_file) for r in records})
-    if is_finished(out) and (done := DatasetInfo.load(out)).digest == plan:
-        if not (found := there_now(done.left_out)):
-            warn_of_newer(out, records, captions_file)
-            return done
-        log.info("%s: %d clips that were missing are there now: packing again", out, found)
-        _remove(out, done)
-    writer = ShardWriter(out, spec, plan)
-    writer.recover()
-    for number, left_out in writer.left_out().items():
-        if there_now(left_out):
-            writer.drop(number)
-    checks.warn([caption for record in records for caption in record.captions])
-    crew = Workers(workers or os.cpu_count() or 1, _pack_clip)
-    with (
-        contextlib.closing(crew),
-        Progress(total=len(records), unit="clip", desc="pack") as progress,
-    ):
-        for first in range(0, len(records), writer.clips_per_shard):
-            of_shard = records[first : first + writer.clips_per_shard]
-            if writer.has(first // writer.clips_per_shard):
-                progress.update(len(of_shard))
-                continue
-            left_out = []
-            results = crew.run([(str(record.path(captions_file)), spec) for record in of_shard])
-            for record, result in zip(of_shard, results, strict=True):
-                if isinstance(result, PackedClip):
-                    writer.append(clip_example(record, result))
-                else:
-                    left_out.append(LeftOut(record.source, *result))
-                progress.update()
-            writer.seal(left_out)
-    return writer.finish()
+def _settings(out: Path) -> dict[str, int]:
+    """How many clips of each split earlier runs were to fetch."""
+    path = out / SETTINGS_FILE
+    try:
+        sources = json.loads(path.read_text("utf-8"))["sources"] if path.exists() else {}
+        return {split or NO_SPLIT: int(count) for split, count in sources.items()}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path}: expected what `v2t fetch` writes. Received: {error!r}; name another folder"
+        ) from None
+
+
+def _save_settings(
+    out: Path, splits: dict[str, list[Record]], folders: dict[str, Folder], part: tuple[int, int]
+) -> None:
+    sources = _settings(out)
+    for split, of in splits.items():
+        sources[split] = max(sum(map(len, cut(of, part).values())), len(folders[split]))
+    with writing(out / SETTINGS_FILE):
+        write_json(out / SETTINGS_FILE, {"sources": sources})
+
+
+def _check_names(task: Task, folders: dict[str, Folder]) -> None:
+    """Refuses to overwrite files that aren't ours, and a source that has moved to another split."""
+    names = [] if any(map(len, folders.values())) else [MANIFEST_FILE]
+    new = (split for split, folder in folders.items() if not len(folder))
+    names += [f"{CLIP_FOLDER}/{split}.tsv" for split in new if task.keep]
+    for name in names:
+        if (task.out / name).exists():
+            raise DataError(
+                f"{task.out / name}: expected no file of that name. Received: one of somebody "
+                "else's, or of an earlier version; name another folder (--out)"
+            )
+
+
+def _check_apart(splits: dict[str, list[Record]], folders: dict[str, Folder]) -> None:
+    for split, of in splits.items():
+        others = [folder for name, folder in folders.items() if name != split]
+        for record in of:
+            if any(record.source in folder for folder in others):
+                raise DataError(
+                    f"expected every source in one split only. Received: {record.source!r}, now in "
+                    f"{split}, which an earlier run has in another; name another folder"
+                )
+
+
+def finish(task: Task, splits: Sequence[str]) -> dict[str, DatasetInfo]:
+    """Sums up the slices of these splits: `dataset.json`, `manifest.tsv`, captions of originals.
+
+    Returns:
+        What each split's shards hold; none without shards.
+    """
+    infos = {}
+    for split in splits if task.spec else ():
+        assert task.spec is not None
+        infos[split] = DatasetInfo.of_slices(task.out / split, task.spec)
+        if infos[split].clips:
+            infos[split].save(task.out / split)
+    rows = (row for split in splits for row in last_verdicts(task.out / split))
+    write_manifest(task.out / MANIFEST_FILE, rows)
+    for split in splits if task.keep else ():
+        path = task.out / CLIP_FOLDER / f"{split}.tsv"
+        with (
+            writing(path),
+            replacing(path) as temporary,
+            open(temporary, "w", encoding="utf-8", newline="\n") as file,
+        ):
+            for row in filter(lambda row: row.file, last_verdicts(task.out / split)):
+                name = os.path.relpath(row.file, CLIP_FOLDER)
+                file.writelines(f"{name}\t{caption}\n" for caption in row.captions)
+    return infos
+
+
+def coverage(folder: str | Path) -> dict:
+    """Counts the clips of a fetched folder, or else of all parts (`part-I-of-N`) in it together.
+
+    Returns:
+        What `fetching.report.tally` does.
+
+    Raises:
+        DataError: The folder isn't one that `v2t fetch` wrote.
+    """
+    folder = Path(folder)
+    runs = [path.parent for path in sorted(folder.glob(f"part-*-of-*/{SETTINGS_FILE}"))]
+    runs = [folder] if (folder / SETTINGS_FILE).exists() else runs
+    if not runs:
+        raise DataError(
+            f"{folder}: expected a directory that `v2t fetch` wrote. Received: one without "
+            f"{SETTINGS_FILE}"
+        )
+    sources: collections.Counter[str] = collections.Counter()
+    verdicts: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
+    for run in runs:
+        sources.update(_settings(run))
+        for split, verdict in _verdicts(run):
+            verdicts[split][verdict] += 1
+    return tally(sources, verdicts)
+
+
+def _verdicts(run: Path) -> Iterator[tuple[str, str]]:
+    found = False
+    for split in _settings(run):
+        for row in last_verdicts(run / split):
+            found = True
+            yield split, row.verdict
+    if not found and (run / MANIFEST_FILE).exists():  # of an earlier version
+        yield from ((r.split or NO_SPLIT, r.verdict) for r in read_manifest(run / MANIFEST_FILE))

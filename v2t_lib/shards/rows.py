@@ -1,4 +1,4 @@
-"""Rows of a data set: which captions of each clip an epoch has, and captions as tokens."""
+"""What training reads: rows of clips and captions, captions as tokens, epochs, in a fixed order."""
 
 from collections.abc import Callable
 
@@ -55,3 +55,50 @@ def packer(vocabulary: Vocabulary, length: int) -> Callable[[tf.Tensor], tf.Tens
         return tokens + tf.one_hot(count + 1, length + 1, on_value=END, dtype=tf.int32)
 
     return pack
+
+
+class Epochs(tf.data.Dataset):
+    """A data set for `Model.fit` that reads another epoch each time it is iterated over.
+
+    `Model.fit` iterates over one data set at the beginning of every epoch; this one calls
+    `rest_of_epoch` then, for the first epoch already when it is made. The first epoch of a resumed
+    run has fewer batches than `steps`: training has to end it before they run out.
+
+    Args:
+        rest_of_epoch: Makes the data set of the epoch that is about to begin, from the step it has
+            reached.
+        steps: Batches in a whole epoch, which is what Keras is told.
+    """
+
+    def __init__(self, rest_of_epoch: Callable[[], tf.data.Dataset], steps: int):
+        self._rest_of_epoch, self._steps = rest_of_epoch, steps
+        self._first = rest_of_epoch()
+        self._spec = self._first.element_spec
+        super().__init__(self._first._variant_tensor)
+
+    @property
+    def element_spec(self):
+        return self._spec
+
+    def _inputs(self):
+        return []
+
+    def cardinality(self):
+        return tf.constant(self._steps, tf.int64)
+
+    def __iter__(self):
+        first, self._first = self._first, None  # made already, for its spec
+        return iter(first or self._rest_of_epoch())
+
+
+def sum_in_order() -> None:
+    """Makes a training step on the CPU give the same bits however busy the machine is.
+
+    From an estimated peak of 205 MB on, TensorFlow's memory optimiser turns `AddN` over three or
+    more tensors, the gradients of a weight over the decoder's steps say, into a buffer to which
+    each tensor is added as soon as it is ready: in an order that depends on the threads. It has no
+    switch of its own, but is off where automatic clustering for XLA is on, which changes nothing
+    else on a CPU. With GPUs, where it would, this does nothing: there no bits are promised.
+    """
+    if not tf.config.list_physical_devices("GPU"):
+        tf.config.optimizer.set_jit("autoclustering")

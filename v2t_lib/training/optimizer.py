@@ -9,7 +9,7 @@ from keras import ops
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.compiled import JIT_COMPILE, MANY_STEPS, jit_from
 from v2t_lib.models.encoders.blind import BlindEncoder
-from v2t_lib.shards.repeatable import sum_in_order
+from v2t_lib.shards.rows import sum_in_order
 from v2t_lib.training.losses import sequence_accuracy, sequence_loss
 from v2t_lib.training.recipe import TrainingOptions
 

@@ -16,7 +16,7 @@ from v2t_lib.models.saving import load, save
 from v2t_lib.models.verifier import VerifierState
 from v2t_lib.progress import Progress, log
 from v2t_lib.shards.reader import ShardDataset, Shards
-from v2t_lib.shards.repeatable import sum_in_order
+from v2t_lib.shards.rows import sum_in_order
 from v2t_lib.text.vocabulary import PAD, START
 from v2t_lib.training.calibrate import calibrated
 from v2t_lib.training.checkpoints import Checkpoints, StopSignal

@@ -10,9 +10,8 @@ from pathlib import Path
 import ipywidgets as widgets
 
 from v2t_lib.captions_file import Record
-from v2t_lib.fetching.manifest import MANIFEST_FILE, read_rows
 from v2t_lib.shards.example import Example
-from v2t_lib.shards.format import DatasetInfo
+from v2t_lib.shards.format import MANIFEST_FILE, DatasetInfo, last_verdicts, read_manifest
 from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.views.gallery import clip_picture
 from v2t_lib.views.pages import framed
@@ -49,9 +48,13 @@ def entries(records: Sequence[Record], split: str, folder: str | Path) -> Iterat
         folder: Its shards.
     """
     info = DatasetInfo.load(folder)
-    manifest = Path(folder).parent / MANIFEST_FILE
-    if manifest.exists():
-        rows = {row.source: row for row in read_rows(manifest)}
+    rows, manifest = (
+        {row.source: row for row in last_verdicts(folder)},
+        Path(folder).parent / MANIFEST_FILE,
+    )
+    if not rows and manifest.exists():  # of an earlier version
+        rows = {row.source: row for row in read_manifest(manifest)}
+    if rows:
         for record in records:
             if (row := rows.get(record.source)) is None:
                 yield Entry(record, split, _WAITING, "not fetched yet")
@@ -64,7 +67,7 @@ def entries(records: Sequence[Record], split: str, folder: str | Path) -> Iterat
         if (missing := left_out.get(record.source)) is not None:
             yield Entry(record, split, missing.kind, missing.why)
             continue
-        # Packed clips are in the shards in the records' order.
+        # Packed clips of an earlier version are in the shards in the records' order.
         yield Entry(record, split, _OK, shard=info.shards[bisect.bisect(ends, packed)].name)
         packed += 1
 
