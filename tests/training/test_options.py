@@ -154,33 +154,11 @@ def test_the_command_line_passes_every_option_on(tmp_path, monkeypatch):
         got.update(given, recipe=recipe)
 
     monkeypatch.setattr("v2t_lib.training.train.train", train)
-    flags = {
-        "--precision": "mixed_bfloat16",
-        "--accumulate": "4",
-        "--ema": "0.99",
-        "--dropout": "0.1",
-        "--label-smoothing": "0.2",
-        "--start-from": "m.keras",
-        "--encoder": "convnext_tiny",
-        "--weights": "imagenet",
-        "--copy-to": "drive",
-        "--checkpoint-steps": "9",
-        "--keep-checkpoints": "2",
-    }
-    words = [word for pair in flags.items() for word in pair]
-    assert main(["train", "shards", "--out", str(tmp_path), "--frozen", *words]) == 0
-    assert got["recipe"].training == TrainingOptions(
-        precision="mixed_bfloat16",
-        accumulate=4,
-        ema=0.99,
-        label_smoothing=0.2,
-        checkpoint_steps=9,
-        keep_checkpoints=2,
-    )
+    flags = ["--start-from", "m.keras", "--copy-to", "drive", "--ema", "0.99", "--dropout", "0.1"]
+    assert main(["train", "shards", "--out", str(tmp_path), *flags]) == 0
+    assert got["recipe"].training == TrainingOptions(ema=0.99)
     assert got["recipe"].decoder == DecoderOptions(dropout=0.1)
     assert str(got["start_from"]) == "m.keras" and str(got["copy_to"]) == "drive"
-    assert got["recipe"].encoder == "convnext_tiny"
-    assert got["recipe"].encoder_options == {"weights": "imagenet", "frozen": True}
 
 
 def test_several_devices_need_jax(tmp_path, capsys):

@@ -116,15 +116,6 @@ def test_bfloat16_convolutions_on_a_cpu_are_refused_with_the_reason(plan, drawn_
     plan(drawn_shards / "train", tmp_path, sightless)
 
 
-def test_a_run_is_replaced_only_on_demand(plan, drawn_shards, tmp_path):
-    (tmp_path / "history.csv").write_text("epoch\n0\n")
-    with pytest.raises(TrainingError, match=r"history.csv; continue it with --resume"):
-        plan(drawn_shards / "train", tmp_path, RECIPE)
-    assert (tmp_path / "history.csv").exists()
-    plan(drawn_shards / "train", tmp_path, RECIPE, overwrite=True)
-    assert not (tmp_path / "history.csv").exists()
-
-
 def test_a_run_goes_on_with_the_shards_it_began_with(plan, drawn_shards, tmp_path):
     """Also from its copy on another machine; else its history would mix two data sets."""
     recipe = dataclasses.replace(RECIPE, encoder="blind", encoder_options={})

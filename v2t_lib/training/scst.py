@@ -52,8 +52,8 @@ def train_scst(
     Self-critical sequence training (arXiv 1612.00563): captions are sampled for each clip. The
     probability of each is raised or lowered in proportion to how much its CIDEr-D exceeds the mean
     of the clip's other samples (arXiv 2003.09971). The encoder and `captioner.keras` stay as they
-    are. Sampling and learning share `scst_temperature`: at 1, a model trained with label smoothing
-    samples captions far worse than its best ones.
+    are. At a `scst_temperature` of 1, a model trained with label smoothing samples captions far
+    worse than its best ones.
 
     Args:
         run: The folder of a trained captioner.
@@ -78,11 +78,10 @@ def train_scst(
     """
     shards, val = ShardDataset.open(shards), None if val is None else ShardDataset.open(val)
     options, run = options or TrainingOptions(), Path(run)
-    batch, clips = options.batch_size, shards.info.clips
-    if clips < batch:
+    if (clips := shards.info.clips) < (batch := options.batch_size):
         raise DataError(
-            f"{shards.folder}: expected at least one batch of {batch} clips. "
-            f"Received: {clips}; ask for smaller batches"
+            f"{shards.folder}: expected at least one batch of {batch} clips. Received: {clips}; "
+            "ask for smaller batches"
         )
     data = {"training shards": shards, "validation shards": val}
     with locked_run(run, copy_to, SELF_CRITICAL, data, resume, overwrite) as mirror:
@@ -95,10 +94,6 @@ def train_scst(
         if val is not None:
             calibrated(best, run / SCST_FILE, held_out, shards, seed=options.seed)
     return best
-
-
-def _unpadded(row: np.ndarray) -> list[int]:
-    return [int(token) for token in row if token != PAD]
 
 
 class Policy(keras.Model):
@@ -122,26 +117,24 @@ class Policy(keras.Model):
         )
 
     def call(self, inputs):
-        tokens, memory = inputs
-        return self.decoder(tokens, memory, training=False)[0] / self.temperature
+        return self.decoder(*inputs, training=False)[0] / self.temperature
 
 
 class Stage:
     """The models of self-critical training, and how far they have come.
 
-    The reward is CIDEr-D with the training captions' n-gram weights; END counts as a word, so that
-    it is learnt too.
+    The reward is CIDEr-D with the training captions' n-gram weights; END is a word, to be learnt.
 
     Args:
         captioner: The model; its decoder is trained.
         shards: Training shards.
         options: How to train.
         path: Where the best model is saved.
-        mirror: Copies what is written.
+        mirror: Copies it.
 
     Attributes:
-        progress: What a checkpoint holds besides variables: `done`, steps; `sums` over the epoch,
-            of sampled captions' rewards and of clips; `rows` of the history.
+        progress: Steps `done`; `sums` over the epoch, of samples' rewards and of clips; `rows` of
+            the history.
     """
 
     def __init__(
@@ -183,11 +176,12 @@ class Stage:
 
     def _tokens(self, sentences: Sequence[str]) -> list[list[int]]:
         length, pack = self.captioner.caption_spec.length, self.captioner.vocabulary.pack
-        return [_unpadded(pack(sentence, length)[1:]) for sentence in sentences]
+        rows = (pack(sentence, length)[1:] for sentence in sentences)
+        return [row[row != PAD].tolist() for row in rows]
 
     def reward(self, captions: np.ndarray, references: Sequence[Sequence[str]]) -> np.ndarray:
         """int `(B, K, L)` tokens and each clip's references to float `(B, K)` rewards."""
-        sentences = [_unpadded(row) for rows in captions for row in rows]
+        sentences = [row[row != PAD].tolist() for rows in captions for row in rows]
         theirs = [tokens for of in references for tokens in [self._tokens(of)] * captions.shape[1]]
         return cider(sentences, theirs, self.documents).reshape(captions.shape[:2])
 
@@ -213,9 +207,8 @@ class Stage:
                         self._save()
                     if stop.received:
                         raise TrainingError(
-                            f"stopped after batch {progress['done']} of {epochs * self.steps} of "
-                            "the self-critical stage; everything is saved: the same command with "
-                            "--resume goes on from there"
+                            f"stopped after batch {progress['done']} of the self-critical stage; "
+                            "everything is saved: the same command with --resume goes on from there"
                         )
 
     def step(self, clips: np.ndarray, references: Sequence[Sequence[str]]) -> None:
@@ -245,8 +238,8 @@ class Stage:
         reward = float(np.concatenate(rewards).mean())
         if all(reward > row["reward"] for row in rows):
             save(self.captioner, self.path)
-        sampled = total / count if count else None
-        rows.append({"epoch": len(rows), "sampled_reward": sampled, "reward": reward})
+        of_samples = total / count if count else None
+        rows.append({"epoch": len(rows), "sampled_reward": of_samples, "reward": reward})
         self.progress["sums"] = [0.0, 0.0]
         write_history(self.path, rows)
         log.info("  CIDEr of validation captions: %.3f", reward)

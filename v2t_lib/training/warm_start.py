@@ -16,16 +16,13 @@ def grow(known: Vocabulary, captions: Vocabulary) -> Vocabulary:
 def warm_start(captioner: Captioner, old: Captioner) -> None:
     """Copies an older captioner's weights into a new one.
 
-    Words that both have get the older embedding and output weights; new words keep the new
-    captioner's initial ones.
+    The new one's vocabulary begins with the older one's words, as `grow` makes it; its further
+    words keep their initial embedding and output weights.
 
     Raises:
         ModelError: The two are built differently.
     """
-    places = {word: place for place, word in enumerate(old.vocabulary.words)}
-    shared = [word for word in captioner.vocabulary.words if word in places]
-    there = [places[word] for word in shared]
-    here = [captioner.vocabulary.words.index(word) for word in shared]
+    known = len(old.vocabulary)
     rows = {id(captioner.decoder.embedding.embeddings)}
     columns = {id(weight) for weight in captioner.decoder.vocabulary.weights}
     if len(captioner.weights) != len(old.weights):
@@ -37,9 +34,9 @@ def warm_start(captioner: Captioner, old: Captioner) -> None:
         value = np.asarray(learnt)
         if id(weight) in rows | columns:
             axis = 0 if id(weight) in rows else -1
-            fresh = np.array(weight)
-            np.moveaxis(fresh, axis, 0)[here] = np.moveaxis(value, axis, 0)[there]
-            value = fresh
+            grown = np.array(weight)
+            np.moveaxis(grown, axis, 0)[:known] = np.moveaxis(value, axis, 0)
+            value = grown
         if value.shape != tuple(weight.shape):
             raise ModelError(
                 f"expected {weight.path} of shape {tuple(weight.shape)} to begin with. "
