@@ -90,7 +90,7 @@ def test_help_loads_neither_tensorflow_nor_keras():
 import runpy
 sys.argv = ["v2t", "--help"]
 try:
-    runpy.run_module("v2t_lib.cli", run_name="__main__", alter_sys=True)
+    runpy.run_module("v2t_lib.cli.main", run_name="__main__", alter_sys=True)
 except SystemExit as stop:
     assert not stop.code, stop.code
 """

@@ -33,9 +33,10 @@ def failing(monkeypatch):
 
     def fail(error):
         def run(args):
+            """Fails."""
             raise error
 
-        monkeypatch.setattr(caption_command, "run", run)
+        monkeypatch.setattr(caption_command, "run_caption", run)
 
     return fail
 
@@ -65,8 +66,8 @@ def replaced(*lines: str) -> str:
     """A program that is `v2t recipes` with another body."""
     body = "".join(f"    {line}\n" for line in lines)
     return (
-        f"import sys; from v2t_lib.cli import main, recipes\ndef run(args):\n{body}"
-        "recipes.run = run\nsys.exit(main.main(['recipes']))"
+        f"import sys; from v2t_lib.cli import listings, main\ndef run(args):\n    'Ends.'\n{body}"
+        "listings.run_recipes = run\nsys.exit(main.main(['recipes']))"
     )
 
 

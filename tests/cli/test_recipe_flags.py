@@ -9,7 +9,7 @@ from helpers.registries import forget_afterwards
 
 from v2t_lib.cli.flags import flag
 from v2t_lib.cli.main import main
-from v2t_lib.cli.recipe_flags import PARTS, add_recipe, flags_of, recipe_from
+from v2t_lib.cli.train import PARTS, add_recipe, flags_of, recipe_from
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.models.encoders.blind import BlindEncoder
 from v2t_lib.models.saving import load

@@ -50,7 +50,7 @@ class Pair:
         common = ["train", *arguments, "--coordinator", address, "--hosts", "2"]
         self.processes = [
             subprocess.Popen(
-                [sys.executable, "-m", "v2t_lib.cli", *common, "--host", str(host)],
+                [sys.executable, "-m", "v2t_lib.cli.main", *common, "--host", str(host)],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env=os.environ | cache,

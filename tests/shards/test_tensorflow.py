@@ -24,7 +24,8 @@ def python(*arguments, **variables: str) -> subprocess.CompletedProcess:
 def test_a_command_says_nothing_on_stderr_and_its_convolutions_are_onednns(tmp_path):
     write_gif(tmp_path / "a.gif", 1)
     save(tiny.captioner(), tmp_path / "m.keras")
-    command = ["-m", "v2t_lib.cli", "caption", tmp_path / "a.gif", "--model", tmp_path / "m.keras"]
+    files = (tmp_path / "a.gif", "--model", tmp_path / "m.keras")
+    command = ["-m", "v2t_lib.cli.main", "caption", *files]
     run = python(*command, ONEDNN_VERBOSE="1")
     assert run.returncode == 0 and run.stderr == ""
     lines = run.stdout.splitlines()

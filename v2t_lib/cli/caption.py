@@ -1,7 +1,6 @@
-"""Caption clips, or all that are in a folder and the folders in it. A file that can't be read is
-reported, and the others get their captions; the exit code is then 1. For people to look through,
---table and --html write the captions as alt text: where the model is unsure, after a hedge."""
+"""`v2t caption`."""
 
+import argparse
 import json
 import math
 import os
@@ -9,14 +8,13 @@ import sys
 from pathlib import Path
 
 from v2t_lib.captions_file import cell, is_url, without_password
-from v2t_lib.cli.flags import add_json, add_model, share
-from v2t_lib.cli.spark import add_spark, check_spark, say_table
+from v2t_lib.cli.flags import add_json, add_model, add_spark, check_spark, say_table, share
 from v2t_lib.clips.files import clips_in, shown
 from v2t_lib.errors import ClipError, ModelError
 from v2t_lib.progress import log
 
 
-def add_arguments(parser):
+def add_caption(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     text = "a GIF, APNG, WebP, MP4, MOV, WebM or AVI: a path or URL; a folder of "
     text += "clips; or a TSV or TXT list of clips, a row each"
@@ -77,7 +75,11 @@ def _source(clip: str, folder: str) -> str:
     return Path(clip).relative_to(folder).as_posix() if folder else os.path.abspath(clip)
 
 
-def run(args) -> int:
+def run_caption(args: argparse.Namespace) -> int:
+    """Caption clips, or all that are in a folder and the folders in it. A file that can't be read
+    is reported, and the others get their captions; the exit code is then 1. For people to look
+    through, --table and --html write the captions as alt text: where the model is unsure, after
+    a hedge."""
     if check_spark(args, "abstain", "table", "html"):
         from v2t_lib.cluster.tasks import caption_clips
 

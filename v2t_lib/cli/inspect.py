@@ -1,7 +1,6 @@
-"""Write one HTML page with each word's attention over the clip. It opens in any browser and needs
-nothing beside it. Claims stand beside the caption, their words marked by whether the clip supports
-or contradicts them."""
+"""`v2t inspect`."""
 
+import argparse
 import dataclasses
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ from v2t_lib.errors import V2TError
 from v2t_lib.fetching.download import read_source
 
 
-def add_arguments(parser):
+def add_inspect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", metavar="FILE", help="a clip: a path or URL")
     parser.add_argument("--out", type=Path, required=True, metavar="page.html", help="the page")
     text = "also check whether each clip supports this sentence; may be given several times"
@@ -20,7 +19,7 @@ def add_arguments(parser):
     add_model(parser, beam=1)
 
 
-def _cards(captioner, file: str, args) -> list[tuple]:
+def _cards(captioner, file: str, args: argparse.Namespace) -> list[tuple]:
     """A clip's caption and claims, each with its heading; the clip is fetched once."""
     name, source = without_password(file), read_source(file)
     cards = [(captioner.caption(source, beam=args.beam), name)]
@@ -30,7 +29,10 @@ def _cards(captioner, file: str, args) -> list[tuple]:
     return cards
 
 
-def run(args) -> int:
+def run_inspect(args: argparse.Namespace) -> int:
+    """Write one HTML page with each word's attention over the clip. It opens in any browser and
+    needs nothing beside it. Claims stand beside the caption, their words marked by whether the
+    clip supports or contradicts them."""
     from v2t_lib.models.saving import load
     from v2t_lib.models.verification import words_of
     from v2t_lib.views.inspector import save_page

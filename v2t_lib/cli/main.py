@@ -1,4 +1,4 @@
-"""The `v2t` command: its parser, made of one module a command, and its exit codes."""
+"""The `v2t` command: its parser and its exit codes."""
 
 import argparse
 import contextlib
@@ -16,10 +16,14 @@ from v2t_lib.cli.flags import WrongUsage
 from v2t_lib.errors import V2TError, advice, out_of_memory
 from v2t_lib.progress import log
 
-#: In the order of `v2t --help`; each is a module with `add_arguments` and `run`,
-#: whose docstring is its help.
-COMMANDS = ("demo", "shapes", "fetch", "pack", "train", "calibrate", "caption", "verify", "search",
-            "inspect", "evaluate", "score", "encoders", "recipes")  # fmt: skip
+#: Commands in the order of `v2t --help`, and the module of each: `add_NAME` adds its arguments, and
+#: `run_NAME`, whose docstring is its help, runs it.
+COMMANDS = {
+    "demo": "demo", "shapes": "demo", "fetch": "data", "pack": "data", "train": "train",
+    "calibrate": "verify", "caption": "caption", "verify": "verify", "search": "search",
+    "inspect": "inspect", "evaluate": "scores", "score": "scores", "encoders": "listings",
+    "recipes": "listings",
+}  # fmt: skip
 #: The commands that need neither TensorFlow nor Keras.
 LIGHT = {"shapes", "score", "recipes"}
 EPILOG = """\
@@ -51,13 +55,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"v2t {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name in COMMANDS:
-        command = importlib.import_module(f"v2t_lib.cli.{name}")
-        about = " ".join((command.__doc__ or "").split())
+    for name, module in COMMANDS.items():
+        home = importlib.import_module(f"v2t_lib.cli.{module}")
+        run = getattr(home, f"run_{name}")
+        about = " ".join(run.__doc__.split())
         summary = about[0].lower() + about[1 : about.index(".")]
         sub = commands.add_parser(name, help=summary, description=about)
-        sub.set_defaults(run=command.run)
-        command.add_arguments(sub)
+        sub.set_defaults(run=run)
+        getattr(home, f"add_{name}")(sub)
         loud = sub.add_mutually_exclusive_group()
         text = "say nothing but results and what failed"
         loud.add_argument("--quiet", action="store_true", help=text)
@@ -182,3 +187,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"v2t {args.command}: stopped", file=sys.stderr)
         return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,9 +1,6 @@
-"""Find the clips in a folder that support a sentence best. The score is that of `v2t verify`, the
-mean lift of the sentence's words; clips that show almost the same are one result, the best of them
-first. What is computed for each clip is kept in an index in the folder, so that later searches take
-seconds: new and changed clips are added, those that are gone dropped. A clip that can't be read is
-reported when it is met, and counted."""
+"""`v2t search`."""
 
+import argparse
 import json
 import os
 import sys
@@ -15,7 +12,7 @@ from v2t_lib.clips.files import folder_clips
 from v2t_lib.progress import log
 
 
-def add_arguments(parser):
+def add_search(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("folder", metavar="FOLDER", help="a folder of clips, with the folders in it")
     add("sentence", metavar="SENTENCE", help="what is looked for")
@@ -51,7 +48,12 @@ def _print(folder: str, match, as_json: bool) -> None:
         print(f"\t{cell(other)}\tnearly the same", flush=True)
 
 
-def run(args) -> int:
+def run_search(args: argparse.Namespace) -> int:
+    """Find the clips in a folder that support a sentence best. The score is that of `v2t verify`,
+    the mean lift of the sentence's words; clips that show almost the same are one result, the
+    best of them first. What is computed for each clip is kept in an index in the folder, so that
+    later searches take seconds: new and changed clips are added, those that are gone dropped. A
+    clip that can't be read is reported when it is met, and counted."""
     from v2t_lib.models.saving import load
     from v2t_lib.search import known_words, open_index, search
     from v2t_lib.views.gallery import save_found

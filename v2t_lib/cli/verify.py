@@ -1,8 +1,6 @@
-"""Check whether a clip supports a sentence, word by word. The score is the mean lift of the words:
-how much more probable each becomes by seeing the clip, in nats. Takes a clip and a sentence, or a
-TSV of `source<TAB>sentence` rows, sources being URLs or paths relative to the file. A row that
-can't be judged is reported, and the others are judged; the exit code is then 1."""
+"""`v2t verify` and `v2t calibrate`."""
 
+import argparse
 import dataclasses
 import json
 import sys
@@ -10,14 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from v2t_lib.captions_file import cell, read_pairs, without_password
-from v2t_lib.cli.flags import WrongUsage, add_json, add_model
-from v2t_lib.cli.spark import add_spark, check_spark, say_table
+from v2t_lib.cli.flags import WrongUsage, add_json, add_model, add_spark, check_spark, say_table
 from v2t_lib.clips.files import shown
 from v2t_lib.errors import ClipError, SentenceError
 from v2t_lib.progress import log
 
 
-def add_arguments(parser):
+def add_verify(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     text = "a clip, or without SENTENCE a TSV of `source<TAB>sentence` rows"
     add("source", metavar="CLIP|PAIRS.tsv", help=text)
@@ -50,7 +47,7 @@ def _details(found) -> str:
     return "; ".join(parts)
 
 
-def _results(captioner, args) -> Iterator:
+def _results(captioner, args: argparse.Namespace) -> Iterator:
     """The claims' results; writes the page of a single one."""
     from v2t_lib.models.verify_pairs import PairResult, verify_pairs
 
@@ -71,7 +68,12 @@ def _results(captioner, args) -> Iterator:
     yield PairResult(file, args.sentence, found)
 
 
-def run(args) -> int:
+def run_verify(args: argparse.Namespace) -> int:
+    """Check whether a clip supports a sentence, word by word. The score is the mean lift of the
+    words: how much more probable each becomes by seeing the clip, in nats. Takes a clip and a
+    sentence, or a TSV of `source<TAB>sentence` rows, sources being URLs or paths relative to the
+    file. A row that can't be judged is reported, and the others are judged; the exit code is
+    then 1."""
     if check_spark(args, "sentence", "html"):
         from v2t_lib.cluster.tasks import verify_claims
 
@@ -104,3 +106,41 @@ def run(args) -> int:
     if failed:
         print(f"{failed} of {count} sentences were not judged", file=sys.stderr)
     return 1 if failed else 0
+
+
+def add_calibrate(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("model", type=Path, metavar="M.keras", help="a trained captioner; it is written anew")
+    add("shards", type=Path, metavar="SHARDS", help="held-out shards")
+    text = (
+        "the training shards, to know what is unlike them; without, half of SHARDS stands for them"
+    )
+    add("--training", type=Path, metavar="SHARDS", help=text)
+    text = "where features of a frozen image network are kept (default: beside the shards)"
+    add("--cache", type=Path, metavar="DIR", help=text)
+    text = "draw how often sentences of each probability are true"
+    add("--picture", type=Path, metavar="reliability.png", help=text)
+    add_json(parser)
+
+
+def run_calibrate(args: argparse.Namespace) -> int:
+    """Calibrate a model's verification on held-out shards, and write it into the model's file: the
+    probabilities and verdicts of `v2t verify`, and what tells clips that are unlike the training
+    data. `v2t train --val` does this at its end; this is for older models, or other clips."""
+    from v2t_lib.files import replacing
+    from v2t_lib.models.saving import load, save
+    from v2t_lib.training.calibrate import calibrate
+    from v2t_lib.views.curves import reliability_picture
+
+    captioner = load(args.model)
+    calibration = calibrate(
+        captioner, args.shards, args.training, cache=args.cache, fallback=args.model.parent
+    )
+    save(captioner, args.model)
+    figures = calibration.figures
+    if args.picture:
+        with replacing(args.picture) as temporary:
+            temporary.write_bytes(reliability_picture(figures["reliability"]))
+        print(args.picture, file=sys.stderr)
+    print(json.dumps(figures) if args.json else args.model, flush=True)
+    return 0

@@ -25,7 +25,7 @@ def watch(argv: list[str]) -> int:
     files = (os.dup(1), os.dup(2), alive)
     with tempfile.TemporaryFile() as notes:
         child = subprocess.Popen(
-            [sys.executable, "-m", "v2t_lib.cli", *argv],
+            [sys.executable, "-m", "v2t_lib.cli.main", *argv],
             stdout=notes,
             stderr=None if "--verbose" in argv else notes,
             pass_fds=files,

@@ -1,6 +1,7 @@
-"""Download clips, check each and pack it. Every source gets one verdict in DIR/manifest.tsv. After
-a stop the same command continues; finished clips are not downloaded again."""
+"""`v2t fetch` and `v2t pack`."""
 
+import argparse
+import collections
 import json
 import sys
 from pathlib import Path
@@ -10,16 +11,19 @@ from v2t_lib.cli.flags import (
     add_clip_size,
     add_json,
     add_options,
+    add_spark,
+    check_spark,
     clip_spec,
     given,
     number,
+    part,
+    place,
 )
-from v2t_lib.cli.spark import add_spark, check_spark, part, place
 from v2t_lib.errors import DataError
 from v2t_lib.fetching.download import DEFAULT_POLICY
 
 
-def add_arguments(parser):
+def add_fetch(parser: argparse.ArgumentParser) -> None:
     what, add = parser.add_mutually_exclusive_group(required=True), parser.add_argument
     text = "captions file of URLs or paths; or a published data set: msrvtt, msvd or tgif"
     what.add_argument("captions", nargs="?", help=text)
@@ -47,7 +51,7 @@ def _published() -> list[str]:
     return [name for name in DATASETS if DATASETS[name].fetchable]
 
 
-def _sources(args):
+def _sources(args: argparse.Namespace):
     """The captions file, and the split lists asked for, of a published data set or a file."""
     from v2t_lib.datasets.registry import DATASETS
 
@@ -66,7 +70,7 @@ def _sources(args):
     return captions, list(lists)
 
 
-def _plan(args):
+def _plan(args: argparse.Namespace):
     """The captions file and the records asked for."""
     from v2t_lib.captions_file import read_captions, select
 
@@ -77,7 +81,9 @@ def _plan(args):
     return captions, records[: args.limit]
 
 
-def run(args) -> int:
+def run_fetch(args: argparse.Namespace) -> int:
+    """Download clips, check each and pack it. Every source gets one verdict in DIR/manifest.tsv.
+    After a stop the same command continues; finished clips are not downloaded again."""
     from v2t_lib.fetching.report import PICTURE_FILE, picture
     from v2t_lib.shards.pack import coverage
 
@@ -97,7 +103,7 @@ def run(args) -> int:
     return _say(args, folder, counted)
 
 
-def _options(args) -> dict:
+def _options(args: argparse.Namespace) -> dict:
     from v2t_lib.fetching.download import RetryPolicy
 
     policy = RetryPolicy(**given(args, DEFAULT_POLICY))
@@ -105,7 +111,7 @@ def _options(args) -> dict:
     return {"spec": spec, "keep": args.keep, "policy": policy}
 
 
-def _fetch(args) -> Path:
+def _fetch(args: argparse.Namespace) -> Path:
     """Fetches on this machine; the folder."""
     from v2t_lib.shards.pack import WHOLE, fetch, part_folder
 
@@ -116,7 +122,7 @@ def _fetch(args) -> Path:
     return folder
 
 
-def _on_cluster(args) -> dict:
+def _on_cluster(args: argparse.Namespace) -> dict:
     """Fetches on a cluster; the verdicts counted."""
     from v2t_lib.cluster.tasks import fetch_clips
 
@@ -124,7 +130,7 @@ def _on_cluster(args) -> dict:
     return fetch_clips(args.spark, records, captions, args.out, **_options(args))
 
 
-def _say(args, folder, counted: dict) -> int:
+def _say(args: argparse.Namespace, folder, counted: dict) -> int:
     """Prints what has been fetched; the exit code."""
     from v2t_lib.fetching.report import table
 
@@ -132,3 +138,49 @@ def _say(args, folder, counted: dict) -> int:
     if any("unreachable" in split["verdicts"] for split in counted["splits"].values()):
         print("run it again to try unreachable sources once more", file=sys.stderr)
     return 0 if counted["have"] else 1
+
+
+def add_pack(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    text = "captions file, one `source<TAB>caption` a row, paths relative to the file"
+    add("captions", type=Path, help=text)
+    add("--out", type=place, required=True, metavar="SHARDS", help="folder for the shards")
+    add("--split", type=Path, metavar="LIST", help="only the sources in this file, one a line")
+    text = "only every Nth slice of 256 clips, into SHARDS/part-I-of-N: one part a machine"
+    add("--part", type=part, metavar="I/N", help=text)
+    add_clip_size(parser)
+    add("--workers", type=number(1), help="decoding processes (default: one a core)")
+    add_json(parser)
+    add_spark(parser)
+
+
+def run_pack(args: argparse.Namespace) -> int:
+    """Decode clips into shards, which training reads. A clip that can't be decoded is left out and
+    named. After a stop the same command continues."""
+    from v2t_lib.captions_file import read_captions, select
+    from v2t_lib.shards.pack import WHOLE, pack, part_folder
+
+    on_spark = check_spark(args, "part", "workers")
+    records = read_captions(args.captions)
+    if args.split:
+        records = select(records, args.split)
+    if on_spark:
+        from v2t_lib.cluster.tasks import pack_clips
+
+        info = pack_clips(args.spark, records, args.captions, args.out, clip_spec(args))
+    else:
+        out, chosen = part_folder(args.out, args.part), args.part or WHOLE
+        info = pack(records, args.captions, out, clip_spec(args), args.workers, chosen)
+    for entry in info.left_out:
+        print(f"left out {entry.source}: {entry.kind}: {entry.why}", file=sys.stderr)
+    counts = collections.Counter(sorted(entry.kind for entry in info.left_out))
+    if args.json:
+        names = ("clips", "captions", "bytes")
+        print(json.dumps({name: getattr(info, name) for name in names} | {"left_out": counts}))
+    else:
+        why = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+        print(
+            f"{args.out}: {info.clips} clips, {info.captions} captions, "
+            f"{info.bytes / 2**20:.1f} MB; left out {counts.total()}" + (f" ({why})" if why else "")
+        )
+    return 0
