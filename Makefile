@@ -22,7 +22,7 @@ MODEL_TESTS := tests/models tests/training/test_losses.py
 XLA_TEST_FLAGS := --xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0 \
 	--xla_llvm_disable_expensive_passes=true
 # What a backend of Keras can change, with PyTorch: small models are quicker on one thread.
-TORCH_TESTS := $(MODEL_TESTS) $(addprefix tests/training/test_,compile.py fit.py scst.py)
+TORCH_TESTS := $(MODEL_TESTS) $(addprefix tests/training/test_,optimizer.py fit.py scst.py)
 # For Linux this may be the build for GPUs, of gigabytes: PIP_EXTRA_INDEX_URL, set to PyTorch's own
 # index for CPUs, spares them.
 TORCH := torch==2.13.0

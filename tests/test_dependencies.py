@@ -33,7 +33,7 @@ MODULES = {
     if path.stem not in ("__init__", "__main__")
 }
 #: What decoding processes and `v2t --help` start with: nothing here may load Keras or TensorFlow.
-LIGHT = ("options", "registry", "cli", "training.recipe", "specs", "errors", "files", "tsv",
+LIGHT = ("options", "progress", "cli", "training.recipe", "specs", "errors", "files",
          "captions_file", "text", "clips", "shards.example", "shards.format", "shards.slices",
          "shards.plan", "shards.pack", "shards.workers", "fetching", "datasets")  # fmt: skip
 
