@@ -1,7 +1,6 @@
 """MSVD and MSR-VTT from a local server, as stand-ins in the same form; and what archives may do."""
 
 import contextlib
-import dataclasses
 import io
 import json
 import os
@@ -29,8 +28,8 @@ def ids(split_list):
 
 @pytest.fixture
 def server(monkeypatch):
-    policy = dataclasses.replace(large_file.POLICY, attempts=2, pause=0.0)
-    monkeypatch.setattr(large_file, "POLICY", policy)
+    monkeypatch.setattr(large_file, "ATTEMPTS", 2)
+    monkeypatch.setattr(large_file, "PAUSE", 0.0)
     with releases.released(monkeypatch) as server:
         yield server
 

@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import re
 
@@ -31,8 +30,8 @@ def release(tmp_path, monkeypatch):
         for name, text in files.items():
             server.script(f"/r/{name}", scripted.status(503), scripted.body(text.encode()))
         monkeypatch.setattr(tgif, "ROWS", {n: text.count("\n") for n, text in files.items()})
-        policy = dataclasses.replace(large_file.POLICY, attempts=2, pause=0.0)
-        monkeypatch.setattr(large_file, "POLICY", policy)
+        monkeypatch.setattr(large_file, "ATTEMPTS", 2)
+        monkeypatch.setattr(large_file, "PAUSE", 0.0)
         yield server, server.url("/r/")
 
 

@@ -165,6 +165,7 @@ class Downloads:
         self._threads.shutdown(wait=False, cancel_futures=True)
         for download, _ in self._running.values():
             download.cut()
+        self._client.close()
 
     def _start(self) -> None:
         """Hands the threads those downloads whose host has a connection free."""

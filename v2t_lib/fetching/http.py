@@ -85,3 +85,8 @@ class Client:
             retries=retries,
             preload_content=False,
         )
+
+    def close(self) -> None:
+        """Closes the connections that no request uses."""
+        for pools in self._pools.values():
+            pools.clear()

@@ -53,8 +53,11 @@ def download_file(url: str, path: str | Path, sha256: str = "") -> None:
 
 def _download(url: str, path: Path) -> Path:
     """The whole file, still under the name of a partial one."""
-    client, failed = Client(connections=1), 0
-    with Progress(unit="B", unit_scale=True, unit_divisor=1024, desc=path.name) as progress:
+    failed = 0
+    with (
+        contextlib.closing(Client(connections=1)) as client,
+        Progress(unit="B", unit_scale=True, unit_divisor=1024, desc=path.name) as progress,
+    ):
         while True:
             before = _size(_begun(path))
             try:
