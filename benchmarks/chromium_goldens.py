@@ -1,12 +1,12 @@
-"""Takes the goldens: what Chromium's own ImageDecoder makes of the drawn corpus.
+"""Takes the goldens anew: what Chromium's own ImageDecoder makes of the corpus.
 
-    python benchmarks/chromium_goldens.py [--browser chromium]
+    python benchmarks/chromium_goldens.py [--browser chromium] [CLIP ...]
 
-Needs a Chromium; writes `tests/clips/chromium.npz`. Each clip goes through `ImageDecoder`, and
-each frame is drawn on a white canvas. The file holds, by clip, `NAME` uint8 `(N, H, W, 3)`,
-`NAME/ms` int32 `(N,)`, of lossy clips `NAME/file`, for every encoder writes them differently, and
-the browser's version as `browser`. A clip that Chromium refuses has
-no frames; one that it shows up to a fault has those before it.
+Needs a Chromium; writes `tests/clips/chromium.npz`, with the clips named added to its own. Each
+clip goes through `ImageDecoder`, and each frame is drawn on a white canvas. The file holds, by
+clip, its bytes as `NAME/file`, `NAME` uint8 `(N, H, W, 3)` and `NAME/ms` int32 `(N,)`, and the
+browser's version as `browser`. A clip that Chromium refuses has no frames; one that it shows up to
+a fault has those before it. Names of WebPs begin with "webp", those of APNGs with "apng".
 """
 
 import argparse
@@ -23,7 +23,6 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
-GOLDENS = ROOT / "tests" / "clips" / "chromium.npz"
 PAGE = """<!doctype html><script>
 const base64 = bytes => { let s = ''; for (const b of bytes) s += String.fromCharCode(b);
                           return btoa(s); };
@@ -110,16 +109,17 @@ def take(clips: dict[str, bytes], browser: str) -> tuple[list[dict], str]:
 
 
 def main() -> None:
-    from helpers.clip_corpus import corpus
+    from helpers.clips import GOLDENS, corpus
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="*", metavar="CLIP", type=Path)
     parser.add_argument("--browser", default="chromium")
-    clips = corpus()
-    results, version = take(clips, parser.parse_args().browser)
+    args = parser.parse_args()
+    clips = corpus() | {file.stem: file.read_bytes() for file in args.files}
+    results, version = take(clips, args.browser)
     arrays = {"browser": np.array(version)}
-    for name in clips:
-        if "lossy" in name:
-            arrays[name + "/file"] = np.frombuffer(clips[name], np.uint8)
+    for name, data in clips.items():
+        arrays[name + "/file"] = np.frombuffer(data, np.uint8)
     for result in results:
         width, height = result.get("size", (0, 0))
         frames = b"".join(base64.b64decode(frame) for frame in result["frames"])

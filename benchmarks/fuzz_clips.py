@@ -55,7 +55,7 @@ class Ending:
 
 def clips() -> list[bytes]:
     """What is broken: drawn clips in every format."""
-    from helpers.clip_corpus import corpus
+    from helpers.clips import corpus
     from helpers.video_corpus import video_corpus
 
     stills, noise = [], np.random.default_rng(0).integers(0, 256, (16, 20, 3), np.uint8)

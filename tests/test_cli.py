@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 from helpers import tiny
-from helpers.clip_corpus import corpus
-from helpers.clips import write_gif
+from helpers.clips import corpus, write_gif
 from helpers.processes import in_this_process
 from helpers.video_corpus import video
 

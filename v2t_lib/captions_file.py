@@ -1,11 +1,8 @@
 """Captions files, split lists and files of claims, all UTF-8 TSV.
 
 A captions file is `source<TAB>caption`, one caption a row; a source is a URL or a path relative to
-the file, and may recur. It needs no header; one is recognised and skipped. A third column is
-refused. A split list has one source a line; what follows a tab is ignored.
-
-All readers raise `DataError` for a file that is missing, empty or not UTF-8, and for a row that is
-not as it has to be; the message names file and row.
+the file, and may recur. A header is recognised and skipped. A split list has one source a line;
+what follows a tab is ignored. All readers raise `DataError`, which names file and row.
 """
 
 import codecs
@@ -52,8 +49,7 @@ def is_url(source: str) -> bool:
 
 
 def plain(source: str) -> str:
-    """The one spelling of a source by which it is compared: `./a//b.gif` is `a/b.gif`, and NFD is
-    NFC. A URL stays as it is."""
+    """The spelling of a source by which it is compared: `./a//b.gif` is `a/b.gif`, NFD is NFC."""
     return source if is_url(source) else posixpath.normpath(unicodedata.normalize("NFC", source))
 
 
@@ -63,7 +59,6 @@ def located(source: str, file: str | Path) -> str:
 
 
 def _lines(path: str | Path) -> Iterator[str]:
-    """Yields the lines of a UTF-8 file one by one, so that a file of any size needs no memory."""
     try:
         with open(path, "rb") as file:
             # Not splitlines, which also splits at characters that a caption may hold.
@@ -94,17 +89,12 @@ def iter_rows(path: str | Path) -> Iterator[tuple[int, list[str]]]:
 
     Empty lines are skipped, and so is a header row, with a warning.
     """
-
-    def bare(column: str) -> str:
-        return re.sub(r"[\W_]", "", column.lower())
-
     first = True
     for number, line in enumerate(_lines(path), start=1):
         if not line.strip(" \r"):
             continue
         columns = [column.strip() for column in line.split("\t")]
-        names = list(map(bare, columns)) if first and len(columns) == 2 else ["", ""]
-        if names[0] in _SOURCE_NAMES.split() and names[1] in _CAPTION_NAMES.split():
+        if first and _is_header(columns):
             what = f"{' | '.join(columns)!r}"
             warn_once(f"{path}, row {number}: taken for a header and skipped: {what}")
         else:
@@ -112,6 +102,12 @@ def iter_rows(path: str | Path) -> Iterator[tuple[int, list[str]]]:
         first = False
     if first:
         raise DataError(f"{path}: expected at least one row. Received: an empty file")
+
+
+def _is_header(columns: Sequence[str]) -> bool:
+    source, *captions = (re.sub(r"[\W_]", "", column.lower()) for column in columns)
+    known = source in _SOURCE_NAMES.split()
+    return known and len(captions) == 1 and captions[0] in _CAPTION_NAMES.split()
 
 
 def _fault(columns: Sequence[str], blank: bool) -> str:
@@ -139,8 +135,7 @@ class Record:
     """One clip and its captions.
 
     Attributes:
-        key: A unique file name made from the source alone, so that a source has the same key in
-            every captions file.
+        key: A file name made from the source alone, the same in every captions file.
         source: The URL or path as the captions file first has it; `plain` compares sources.
         captions: Its captions, in file order.
         split: "train", "val", "test" or another split list's name; "" if unknown.
@@ -153,7 +148,6 @@ class Record:
 
     @property
     def remote(self) -> bool:
-        """Whether the source is an http(s) URL."""
         return is_url(self.source)
 
     def path(self, captions_file: str | Path) -> str:
@@ -185,8 +179,8 @@ def gather(rows: Iterable[tuple[str, str]], keep_repeats: bool = False) -> list[
 def read_captions(path: str | Path, keep_repeats: bool = False) -> list[Record]:
     """Reads a captions file: one record a source, in order of first appearance.
 
-    Quotation marks are ordinary characters. Identical rows count once, with a warning that says how
-    many were skipped; with `keep_repeats` they all count, as references do in scores.
+    Identical rows count once, with a warning; with `keep_repeats` they all count, as references do
+    in scores. Quotation marks are ordinary characters.
     """
     rows = [(source, caption) for _, source, caption in iter_captions(path)]
     records = gather(rows, keep_repeats)
@@ -227,9 +221,7 @@ def read_split(path: str | Path) -> list[str]:
 def select(records: Iterable[Record], split: str | Path) -> list[Record]:
     """The records of the sources in a split list, in the list's order.
 
-    Args:
-        records: The records of a captions file.
-        split: The split list; its file name without the suffix becomes the records' split.
+    The list's file name without its suffix becomes their split.
 
     Raises:
         DataError: The list has sources without a record.
@@ -250,11 +242,10 @@ def select(records: Iterable[Record], split: str | Path) -> list[Record]:
 def split_records(
     records: Iterable[Record], shares: Mapping[str, float], seed: int = 0
 ) -> list[Record]:
-    """Assigns every record to a split; all captions of a clip are in the same one.
+    """Assigns every record to a split, by each split's share of 1.
 
-    Clips are sorted by a hash of seed and source and cut by the shares, of 1, of each split's name.
-    So the order of `records` does not matter, and adding clips later moves few of the others to
-    another split.
+    Clips are sorted by a hash of seed and source, then cut. So the order of `records` does not
+    matter, and adding clips later moves few of the others to another split.
 
     Raises:
         ValueError: The shares are negative or do not sum to 1.
@@ -281,11 +272,7 @@ def split_records(
 
 
 def check_apart(splits: Mapping[str, Sequence[Record]]) -> None:
-    """Refuses clips that are trained on and held out; the held-out splits may share theirs.
-
-    Raises:
-        DataError: A clip is in `train` and in another split.
-    """
+    """Raises `DataError` if a clip is in `train` and in another split."""
     trained = {record.key for record in splits.get("train", ())}
     for name, records in splits.items():
         shared = [record.source for record in records if record.key in trained]
@@ -298,19 +285,12 @@ def check_apart(splits: Mapping[str, Sequence[Record]]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """A claim about a clip.
+    """A claim about a clip."""
 
-    Attributes:
-        file: The clip as it is named in results.
-        source: Where the clip is: a path or URL.
-        sentence: The claim.
-        error: What is wrong with the row it comes from; "" for a good one.
-    """
-
-    file: str
-    source: str
+    file: str  # as it is named in results
+    source: str  # the path or URL to open
     sentence: str
-    error: str = ""
+    error: str = ""  # what is wrong with its row
 
 
 def iter_pairs(path: str | Path) -> Iterator[Pair]:
@@ -324,8 +304,5 @@ def iter_pairs(path: str | Path) -> Iterator[Pair]:
 
 
 def read_pairs(path: str | Path) -> list[Pair]:
-    """Reads a TSV of `source<TAB>sentence`; sources are URLs or paths relative to the file.
-
-    Quotation marks are ordinary characters. A row without two columns is a pair with an error.
-    """
+    """Reads a TSV of `source<TAB>sentence`; a row without two columns is a pair with an error."""
     return list(iter_pairs(path))

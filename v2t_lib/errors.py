@@ -4,8 +4,10 @@ import contextlib
 from collections.abc import Iterator
 
 #: The possible outcomes of fetching and decoding a clip: "ok", then the kinds of `ClipError`.
-_NO_CLIP = ("gone", "forbidden", "still", "placeholder", "not-a-clip", "corrupt", "too-big")
-VERDICTS = ("ok", *_NO_CLIP, "unreachable")
+VERDICTS = (
+    *("ok", "gone", "forbidden", "still", "placeholder", "not-a-clip", "corrupt", "too-big"),
+    "unreachable",
+)
 
 
 class V2TError(Exception):
@@ -13,19 +15,13 @@ class V2TError(Exception):
 
 
 class ClipError(V2TError):
-    """A clip without usable frames.
-
-    Args:
-        kind: One of `VERDICTS` except `"ok"`, as counted in manifests and reports.
-        message: What was expected and what came.
-    """
+    """A clip without usable frames; `kind` is one of `VERDICTS` except "ok"."""
 
     def __init__(self, kind: str, message: str):
         if kind not in VERDICTS or kind == "ok":
             raise ValueError(f"expected kind to be one of {VERDICTS[1:]}. Received: kind={kind!r}")
         super().__init__(kind, message)
-        self.kind = kind
-        self.message = message
+        self.kind, self.message = kind, message
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.message}"

@@ -14,8 +14,7 @@ from v2t_lib.progress import log, warn_once
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`, and renames it to `path` after the block.
 
-    Creates the folder if needed. If the block fails or the process is killed, `path` is unchanged;
-    a block that fails leaves no temporary file either.
+    Creates the folder if needed. If the block fails or the process is killed, `path` is unchanged.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,7 +29,6 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def write_json(path: str | Path, value: dict) -> None:
-    """Writes JSON, whole or not at all."""
     text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -42,14 +40,10 @@ LOCK_FILE = ".v2t-lock"
 
 @contextlib.contextmanager
 def locked(folder: str | Path, wait: bool = True) -> Iterator[None]:
-    """Holds a folder within the block, so that two processes never write it at once.
+    """Holds a folder, made if needed, so that two processes never write it at once.
 
-    The folder is made if needed. Where the file system has no locks a warning says so, once, and
-    the block runs.
-
-    Args:
-        folder: What is written.
-        wait: Wait for another process that holds it, and say so; else refuse.
+    Waits for another process that holds it, or refuses if not to `wait`. Where the file system has
+    no locks, a warning says so and the block runs.
 
     Raises:
         DataError: Another process holds the folder and `wait` is false, or it can't be written.

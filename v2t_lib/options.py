@@ -20,26 +20,17 @@ _ENDS = {
 
 @dataclasses.dataclass(frozen=True)
 class Option:
-    """What one field holds: the command line's flag, its help and the check come from it.
+    """What one field holds: the command line's flag, its help and the check come from it."""
 
-    Attributes:
-        default: The value when left out; its type, int, float or str, is the field's.
-        help: What the value does, for a reader who meets it for the first time.
-        unit: What the value counts or measures, one word.
-        at_least, above, at_most, below: Ends of the range, or None.
-        choices: The names allowed; any for an empty tuple.
-        flag: The flag's name where it isn't the field's.
-    """
-
-    default: int | float | str
+    default: int | float | str  # of the field's type
     help: str
-    unit: str
+    unit: str  # what the value counts or measures, one word
     at_least: float | None = None
     above: float | None = None
     at_most: float | None = None
     below: float | None = None
-    choices: tuple[str, ...] = ()
-    flag: str = ""
+    choices: tuple[str, ...] = ()  # any name if empty
+    flag: str = ""  # where it isn't called as the field
 
     @property
     def range(self) -> str:
@@ -55,11 +46,7 @@ class Option:
         return ", ".join(filter(None, (_KINDS[type(self.default)], self.range)))
 
     def parse(self, text: str) -> int | float | str:
-        """A command line's `text` as a value.
-
-        Raises:
-            ValueError: It isn't one of this option's values.
-        """
+        """A command line's `text` as a value; `ValueError` if it isn't one of this option's."""
         value: Any = text
         with contextlib.suppress(ValueError):
             value = type(self.default)(text)
@@ -85,11 +72,7 @@ def option(default, help: str, unit: str, **limits):
 
 
 class Options:
-    """Base of the frozen dataclasses that hold options: refuses values outside their range.
-
-    Raises:
-        ValueError: A value of another type, or outside the range.
-    """
+    """Base of frozen dataclasses of options: a value outside its range raises `ValueError`."""
 
     @classmethod
     def about(cls) -> dict[str, Option]:
@@ -110,13 +93,15 @@ class Options:
 class Registry:
     """Objects by name, which the modules of one package register as they are imported.
 
-    That of the module called as the object is looked up first; all others only where it isn't
-    there, or where the names are listed.
+    Looking up a name imports the module called like it, and all others only if it isn't there.
 
     Args:
         kind: What the objects are, with its article, for messages: "an encoder".
         package: The package whose modules register themselves.
         error: What an unknown name raises.
+
+    Attributes:
+        found: What the modules imported so far have registered.
 
     Example:
         >>> ENCODERS = Registry("an encoder", "v2t_lib.models.encoders")
@@ -126,37 +111,33 @@ class Registry:
 
     def __init__(self, kind: str, package: str, error: type[Exception] = ValueError):
         self.kind, self.package, self.error = kind, package, error
-        self._found: dict[str, Any] = {}
-        self._complete = False
+        self.found: dict[str, Any] = {}
 
     def register(self, name: str) -> Callable[[Any], Any]:
         """A decorator that keeps a class or function under `name`.
 
         Raises:
-            ValueError: The name is another object's. A cell or module that is run once more may
-                register its own again.
+            ValueError: The name is another object's; a cell that is run again keeps its name.
         """
 
         def keep(thing):
-            known = self._found.get(name)
-            if known is not None and _address(known) != _address(thing):
+            known = self.found.setdefault(name, thing)
+            if _address(known) != _address(thing):
                 raise ValueError(
                     f"expected a name that is not taken yet for {self.kind}. "
                     f"Received: {name!r}, which is {_address(known)}"
                 )
-            self._found[name] = thing
+            self.found[name] = thing
             return thing
 
         return keep
 
     def __getitem__(self, name: str):
-        if name not in self._found:
+        if name not in self.found:
             self.import_module(name)
-        if name not in self._found:
-            self._discover()
-        if name not in self._found:
+        if name not in self.found and name not in list(self):
             raise self.error(f"expected {self.kind} among {', '.join(self)}. Received: {name!r}")
-        return self._found[name]
+        return self.found[name]
 
     def import_module(self, name: str) -> None:
         """Imports the package's module of this name, where there is one."""
@@ -164,29 +145,11 @@ class Registry:
         if name.isidentifier() and importlib.util.find_spec(address):
             importlib.import_module(address)
 
-    def loaded(self) -> list:
-        """What the modules imported so far have registered."""
-        return list(self._found.values())
-
-    def __contains__(self, name: object) -> bool:
-        self._discover()
-        return name in self._found
-
     def __iter__(self) -> Iterator[str]:
-        self._discover()
-        return iter(sorted(self._found))
-
-    def __len__(self) -> int:
-        self._discover()
-        return len(self._found)
-
-    def _discover(self) -> None:
-        if self._complete:
-            return
         package = importlib.import_module(self.package)
         for module in pkgutil.iter_modules(package.__path__, f"{self.package}."):
             importlib.import_module(module.name)
-        self._complete = True
+        return iter(sorted(self.found))
 
 
 def _address(thing) -> str:

@@ -16,7 +16,7 @@ LISTED = ("blind", "conv3d", "r2plus1d", "efficientnet_lite0", "dinov2_s14")
 def test_encoders_are_listed_with_what_their_layers_cost(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "keras_hub", None)
     found = {name: encoders.ENCODERS[name] for name in LISTED}
-    monkeypatch.setattr(encoders.ENCODERS, "_found", found)
+    monkeypatch.setattr(encoders.ENCODERS, "found", found)
     assert main(["encoders", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert list(rows) == list(encoders.ENCODERS)
@@ -36,7 +36,7 @@ def test_encoders_are_listed_with_what_their_layers_cost(monkeypatch, capsys):
 
 
 def test_the_table_of_encoders_is_for_the_clip_asked_for(monkeypatch, capsys):
-    monkeypatch.setattr(encoders.ENCODERS, "_found", {"conv3d": encoders.ENCODERS["conv3d"]})
+    monkeypatch.setattr(encoders.ENCODERS, "found", {"conv3d": encoders.ENCODERS["conv3d"]})
     assert main(["encoders", "--frames", "8", "--size", "48"]) == 0
     printed = capsys.readouterr().out
     assert "2x3x3 x 256" in printed and "8 frames of 48x48" in printed

@@ -1,7 +1,19 @@
 """Small clips that decoders take for real ones."""
 
+from pathlib import Path
+
 import numpy as np
 from PIL import Image, ImageDraw
+
+#: What Chromium shows of the corpus, as `benchmarks/chromium_goldens.py` writes it.
+GOLDENS = Path(__file__).parents[1] / "clips" / "chromium.npz"
+
+
+def corpus() -> dict[str, bytes]:
+    """GIFs, APNGs and WebPs by name: the corners of each format, and faults of many kinds."""
+    with np.load(GOLDENS) as goldens:
+        files = [name for name in goldens.files if name.endswith("/file")]
+        return {name.removesuffix("/file"): goldens[name].tobytes() for name in files}
 
 
 def write_gif(path, seed, count=5):

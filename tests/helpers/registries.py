@@ -3,4 +3,4 @@
 
 def forget_afterwards(monkeypatch, registry) -> None:
     known = {name: registry[name] for name in registry}
-    monkeypatch.setattr(registry, "_found", known)
+    monkeypatch.setattr(registry, "found", known)

@@ -320,6 +320,6 @@ def test_an_encoder_from_outside_the_package_is_one_class(monkeypatch, tmp_path)
     assert type(load(tmp_path / "m.keras").encoder) is MyEncoder
     with pytest.raises(ValueError, match=r"not taken yet for an encoder\. Received: 'conv3d'"):
         encoders.register_encoder("conv3d")(MyEncoder)
-    del encoders.ENCODERS._found["mine"]
+    del encoders.ENCODERS.found["mine"]
     with pytest.raises(ModelError, match=r"Received: 'MyEncoder' of 'test_encoders'"):
         load(tmp_path / "m.keras")

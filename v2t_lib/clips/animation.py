@@ -30,8 +30,8 @@ class Subframe:
         disposal: What happens to the box before the next subframe: KEEP leaves it, CLEAR makes it
             transparent, RESTORE brings back what was there before.
         blend: Whether transparent pixels leave the canvas visible; if not, they overwrite it.
-        data: Bytes that hold the pixels: a PNG, WebP, JPEG or BMP file.
-        palette: 768 bytes, red, green and blue of 256 colours, where pixels are indices; else b"".
+        data: A PNG, WebP, JPEG or BMP file.
+        palette: 768 bytes, RGB of 256 colours, where pixels are indices; else b"".
         transparent: Index of the transparent colour, -1 for none.
     """
 
@@ -45,7 +45,6 @@ class Subframe:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height in pixels."""
         left, top, right, bottom = self.box
         return right - left, bottom - top
 
@@ -85,7 +84,7 @@ class Animation:
     """A canvas and the subframes drawn on it in turn.
 
     Attributes:
-        size: The canvas's width and height in pixels.
+        size: Width and height in pixels.
         subframes: At least one.
         fault: Why the file ends early, where it is cut off; else empty.
     """
@@ -117,13 +116,14 @@ class Animation:
         for start, goal in zip(starts, numbers, strict=True):
             if start > at:
                 canvas.clear((0, 0, *self.size))
-            for number in range(start, goal):
-                canvas.advance(number, self.subframes[number])
-            yield canvas.show(goal, self.subframes[goal])
-            at = goal + 1
+            for number in range(start, at := goal + 1):
+                try:
+                    picture = canvas.add(self.subframes[number], shows=number == goal)
+                except Exception as error:  # Pillow's decoders raise many kinds on broken bytes.
+                    raise FrameError(number, error) from None
+            yield picture
 
     def _check(self, numbers: Sequence[int], starts: Sequence[int]) -> None:
-        """Checks how many pixels rendering decodes, clears and converts."""
         pixels = len(numbers) * self.size[0] * self.size[1]
         for start, goal in zip(starts, numbers, strict=True):
             for subframe in self.subframes[start : goal + 1]:
@@ -172,32 +172,19 @@ class _Canvas:
             self._picture.putpalette(palette)
 
     def clear(self, box: tuple[int, int, int, int]) -> None:
-        """Empties the box."""
         if box[2] > box[0] and box[3] > box[1]:
             self._picture.paste(self._empty, box)
 
-    def advance(self, number: int, subframe: Subframe) -> None:
-        """Draws and disposes a subframe that isn't requested itself."""
-        if subframe.disposal == KEEP:
-            self._draw(number, subframe)
-        elif subframe.disposal == CLEAR:
-            self.clear(subframe.box)
-
-    def show(self, number: int, subframe: Subframe) -> Image.Image:
-        """Draws a subframe, takes the frame, then disposes the subframe."""
-        saved = self._picture.crop(subframe.box) if subframe.disposal == RESTORE else None
-        self._draw(number, subframe)
-        shown = self._picture
-        shown = shown.convert("RGB") if shown.mode == "P" else flatten(shown)
+    def add(self, subframe: Subframe, shows: bool) -> Image.Image:
+        """Draws and disposes a subframe; returns the picture in between, in RGB if it `shows`."""
+        saved, picture = None, self._picture
+        if shows or subframe.disposal == KEEP:
+            saved = self._picture.crop(subframe.box) if subframe.disposal == RESTORE else None
+            subframe.draw(self._picture)
+        if shows:
+            picture = picture.convert("RGB") if picture.mode == "P" else flatten(picture)
         if subframe.disposal == CLEAR:
             self.clear(subframe.box)
         elif saved is not None:
             self._picture.paste(saved, subframe.box)
-        return shown
-
-    def _draw(self, number: int, subframe: Subframe) -> None:
-        try:
-            subframe.draw(self._picture)
-        except Exception as error:
-            # Pillow's decoders raise many kinds of exception on broken bytes.
-            raise FrameError(number, error) from None
+        return picture

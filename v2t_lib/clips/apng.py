@@ -57,7 +57,7 @@ def _chunks(data: bytes, at: int) -> Iterator[tuple[bytes, bytes]]:
 def _subframe(
     size: tuple[int, int], control: bytes | None, header: bytes, shared: bytes, pixels: bytes
 ) -> Subframe | None:
-    """A subframe by the body of its fcTL chunk, None for a still picture; None if it is invalid."""
+    """A subframe by the body of its fcTL chunk, if it has one; None if it is invalid."""
     width, height, left, top, delay, per, disposal, blend = *size, 0, 0, 0, 0, 0, 0
     if control is not None:
         fields = struct.unpack_from(">4x4I2H2B", control)

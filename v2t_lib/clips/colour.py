@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 #: What transparent pixels show, as on a web page: red, green and blue of white.
 BACKGROUND = (255, 255, 255)
-#: ITU-T H.273's numbers, which FFmpeg uses: transfer functions, BT.2020's primaries and matrix,
-#: the BT.709 matrix and an unspecified one.
+#: ITU-T H.273's numbers, as in FFmpeg: transfer functions, then primaries and matrices.
 PQ, HLG = 16, 18
 _BT2020, _BT709, _UNSPECIFIED = 9, 1, 2
 #: Browsers take an unspecified matrix for BT.709 from this height up, except in WebM.
@@ -102,12 +101,7 @@ def _srgb() -> np.ndarray:
 
 
 class PictureConverter:
-    """Converts the frames of one video stream to upright RGB pictures over white.
-
-    Args:
-        kind: "mov", "matroska" or "avi".
-        context: The stream's codec context.
-    """
+    """Converts the frames of one video stream to upright RGB pictures over white."""
 
     def __init__(self, kind: str, context: "VideoCodecContext"):
         # Imported here: loading PyAV takes as long as decoding ten GIFs.
@@ -117,18 +111,13 @@ class PictureConverter:
         # Setting one up takes longer than converting a small frame, so it serves all frames.
         self._reformat = VideoReformatter().reformat
         # From version 17 on, PyAV by default starts a thread a core for every frame.
-        self._threads = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
+        self._options = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
         self._kind, self._transfer = kind, context.color_trc
         self._wide = self._transfer in (PQ, HLG) or context.color_primaries == _BT2020
         # Uncompressed 32-bit AVI has an alpha channel by its layout, but leaves it undefined.
         self._opaque = kind == "avi" and context.name == "rawvideo"
 
     def __call__(self, frame: "VideoFrame") -> Image.Image:
-        """Converts a frame.
-
-        Raises:
-            ClipError: `corrupt` where the pixel format can't be converted.
-        """
         try:
             pixels = self._rgb(frame)
         except Exception as error:
@@ -152,9 +141,8 @@ class PictureConverter:
         return self._converted(frame, "rgba" if transparent else "rgb24", matrix)
 
     def _converted(self, frame: "VideoFrame", form: str, matrix: int) -> np.ndarray:
-        # Older PyAV ignores what the frame states, and a colour space equal to that of RGB, which
-        # has none.
-        options: dict = dict(self._threads)
+        # Older PyAV ignores what the frame states, and a colour space equal to that of RGB.
+        options: dict = dict(self._options)
         if frame.color_range == _FULL_RANGE:
             options["src_color_range"] = _FULL_RANGE
         if matrix in (_BT709, _BT2020):

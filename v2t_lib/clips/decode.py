@@ -39,17 +39,9 @@ MAX_CHECKED, MAX_CHECKED_PIXELS, MAX_PLACEHOLDER_SECONDS = 64, 2**26, 10
 
 @dataclasses.dataclass(frozen=True)
 class Original:
-    """A clip before sampling.
+    """A clip before sampling: its number of frames, seconds when played once, size in pixels."""
 
-    Attributes:
-        kind: Its format: "gif", "webp", "mov", ... (see `sniff`), or "array".
-        frames: Number of frames.
-        seconds: Duration, played once.
-        width: In pixels.
-        height: In pixels.
-    """
-
-    kind: str
+    kind: str  # the format, as `sniff` names it, or "array"
     frames: int
     seconds: float
     width: int
@@ -63,7 +55,7 @@ class Clip:
     Attributes:
         frames: uint8 `(T, H, W, 3)`, RGB.
         seconds: float64 `(T,)`, the time of each sample from the clip's start.
-        original: The clip before sampling.
+        original: The clip's properties before sampling.
     """
 
     frames: np.ndarray
@@ -89,23 +81,14 @@ class _Array:
         yield from (Image.fromarray(self._frames[number]) for number in numbers)
 
 
-_READERS = {
-    "gif": read_gif,
-    "png": read_png,
-    "webp": read_webp,
-    "jpeg": read_still,
-    "bmp": read_still,
-}
+_READERS = dict.fromkeys(("jpeg", "bmp"), read_still)
+_READERS |= {"gif": read_gif, "png": read_png, "webp": read_webp}
 
 
 def read_animation(kind: str, data: bytes) -> Animation:
-    """Reads the subframes and checks their number and sizes; decodes no pixels.
+    """Reads the subframes of a file of this kind (see `sniff`); decodes no pixels.
 
     Where the file is cut off or breaks its format's rules, the subframes before that are used.
-
-    Args:
-        kind: "gif", "png", "webp", "jpeg" or "bmp", as `sniff` returns it.
-        data: The file.
 
     Raises:
         ClipError: `corrupt` where there are no subframes; `too-big`.
@@ -168,10 +151,7 @@ def _corrupt(number: int, reason: str) -> ClipError:
 
 
 def sample_times(durations: Sequence[float], count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Chooses `count` frames evenly in time.
-
-    The clip is divided into `count` slices of the same length; each sample is the frame that shows
-    in the middle of its slice.
+    """Chooses the frames that show in the middle of `count` slices of the same length.
 
     Returns:
         int64 `(count,)` frame numbers and float64 `(count,)` seconds.
@@ -185,11 +165,7 @@ def sample_times(durations: Sequence[float], count: int) -> tuple[np.ndarray, np
 def decode_clip(data: bytes | mmap.mmap | np.ndarray, spec: ClipSpec) -> Clip:
     """Decodes a clip to the model's input: `spec.frames` frames, resized by area averaging.
 
-    A clip with a fault is used up to the fault, as in a browser.
-
-    Args:
-        data: A GIF, APNG, animated WebP or AVIF, MP4, MOV, WebM or AVI, or uint8 `(N, H, W, 3)`.
-        spec: Frames, height and width.
+    Takes what `iter_frames` takes. A clip with a fault is used up to the fault, as in a browser.
 
     Raises:
         ClipError: `still` where there is a single frame; `placeholder` where the clip is a

@@ -1,9 +1,9 @@
 """Finds clips in folders and lists, and reads their files."""
 
+import contextlib
 import mmap
 import os
 import re
-import stat
 import unicodedata
 import urllib.parse
 from collections.abc import Iterator
@@ -84,9 +84,8 @@ def read_clip(source: str | Path) -> bytes | mmap.mmap:
     expected = f"expected a clip at {shown(str(source))}"
     try:
         with open(source, "rb", opener=_open_at_once) as file:
-            about = os.fstat(file.fileno())
             data: bytes | mmap.mmap
-            if about.st_size > MAX_BYTES:
+            if os.fstat(file.fileno()).st_size > MAX_BYTES:
                 data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             else:
                 data = file.read(MAX_BYTES + 1)
@@ -94,13 +93,11 @@ def read_clip(source: str | Path) -> bytes | mmap.mmap:
         # A drive that isn't mounted says nothing of its clips.
         mounted = Path(source).parent.is_dir()
         kind, what = ("gone", "") if mounted else ("unreachable", ", nor its folder")
-        why = f"no such file{what}{_hint(str(source))}"
+        why = f"no such file{what}{_hint(Path(source))}"
         raise ClipError(kind, f"{expected}. Received: {why}") from None
     except (OSError, ValueError) as error:
-        why = f"{getattr(error, 'strerror', None) or error}{_hint(str(source))}"
+        why = f"{getattr(error, 'strerror', None) or error}{_hint(Path(source))}"
         raise ClipError("unreachable", f"{expected}. Received: {why}") from None
-    if not data and stat.S_ISFIFO(about.st_mode):
-        raise ClipError("unreachable", f"{expected}. Received: a pipe that nobody writes to")
     if not data:
         raise ClipError("not-a-clip", f"{expected}. Received: no bytes at all")
     if len(data) > MAX_BYTES:
@@ -116,49 +113,26 @@ def _open_at_once(path: str, flags: int) -> int:
     return descriptor
 
 
-#: Likely mistakes where a source is no file.
-_MEANT = (
-    ("data:", "data: URLs are not read; save it to a file"),
-    ("(.*/)?file:/", "file: URLs are not read; write the path alone"),
-    ("https?:/[^/]", "a URL has two slashes after its colon"),
-    (r"\s+https?://", "a URL has no space in front"),
-    (r"\s*[a-z][a-z0-9+.-]+://", "URLs of this kind are not read; download it and write its path"),
-    ("(.*/)?~[^/]*/", "~ is not expanded in a file; write the whole path"),
-    (r"(.*/)?(www\.[^/]+|[a-z0-9-]+\.(com|org|net|io|tv))/", "a URL has http:// in front"),
-)
-
-
 def shown(source: str) -> str:
     """A source in a message: of a long one, its beginning."""
     return source if len(source) <= 300 else f"{source[:60]}..."
 
 
-def _hint(source: str) -> str:
+#: What looks like a URL and isn't one that is read; in a file its path is joined to a folder's.
+_LIKE_A_URL = re.compile(r"(^|/)\s*([a-z][a-z0-9+.-]+:|www\.|[a-z0-9-]+\.(com|org|net)/)", re.I)
+
+
+def _hint(path: Path) -> str:
     """The likely mistake in a path without a file, after "; "; "" where none is known."""
-    if os.path.isdir(os.path.dirname(source) or "."):
-        found = _neighbour(Path(source))
-    else:
-        fitting = (words for pattern, words in _MEANT if re.match(pattern, source, re.IGNORECASE))
-        found = next(fitting, "")
-    return f"; {found}" if found else ""
-
-
-def _neighbour(path: Path) -> str:
-    """A file of almost the same name in the same folder."""
-
-    def plain(name: str) -> str:
-        return unicodedata.normalize("NFC", name)
-
-    if "\\" in path.name and os.sep == "/":
-        return "a backslash is part of a name on this system; write / instead"
-    names = os.listdir(path.parent)
-    for name in names:
-        if name != path.name and plain(name) == plain(path.name):
-            form = "NFD" if name != plain(name) else "NFC"
-            return f"there is one whose accents are written otherwise ({form})"
-    wanted = urllib.parse.unquote(plain(path.name)).strip("\"' ").casefold()
-    for name in names:
-        near = plain(name).casefold()
-        if name != path.name and wanted in (near, near if path.suffix else Path(near).stem):
-            return f"there is {name}"
+    if _LIKE_A_URL.search(str(path)):
+        return "; a URL begins with http:// or https://, what others name is to be downloaded first"
+    with contextlib.suppress(OSError, ValueError):
+        for name in os.listdir(path.parent):
+            if name != path.name and _alike(name) == _alike(path.name):
+                return f"; there is {name!a}"
     return ""
+
+
+def _alike(name: str) -> str:
+    """Equal for names that differ in case, in escapes, or in how accents are written."""
+    return unicodedata.normalize("NFC", urllib.parse.unquote(name)).casefold()

@@ -16,25 +16,15 @@ _NO_PALETTE = bytes(768)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GifSubframe(Subframe):
-    """A picture in a GIF; `data` is the whole file.
-
-    Attributes:
-        start: Where the LZW blocks begin in `data`.
-        end: Where they end.
-        bits: The LZW minimum code size.
-        interlaced: Whether the rows come in four passes.
-    """
+    """A picture in a GIF; `data` is the whole file, with LZW blocks from `start` to `end`."""
 
     start: int
     end: int
-    bits: int
+    bits: int  # the LZW minimum code size
     interlaced: bool
 
     def decode(self, picture: Image.Image, transparent: int = -1) -> None:
-        """Writes the colour indices into a palette picture of the same size.
-
-        Pixels of index `transparent` are left as they are.
-        """
+        """Writes all colour indices but `transparent` into a palette picture of the same size."""
         codes = self.data[self.start : self.end]
         picture.frombytes(codes, "gif", (self.bits, self.interlaced, transparent))
 
@@ -106,7 +96,6 @@ def read_gif(data: bytes) -> Iterator[tuple[int, int] | Subframe]:
 def _image(
     data: bytes, at: int, shared: bytes, delay: int, disposal: int, transparent: int
 ) -> tuple[GifSubframe, int]:
-    """Reads an image descriptor: its subframe, and where the next block begins."""
     left, top, width, height, flags = struct.unpack_from("<HHHHB", data, at)
     local, at = _palette(data, flags, at + 9)
     end = _after_blocks(data, at + 1)

@@ -5,7 +5,6 @@ import io
 import itertools
 import math
 import mmap
-import operator
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -27,18 +26,12 @@ DECODER_OPTIONS = {"max_pixels": str(MAX_PIXELS), "threads": "1"}
 _STREAMS = 16
 #: Files up to this size in bytes keep their packets in memory; larger ones are read again.
 KEEP_BYTES = 2**25
-#: After so many bytes read, a mapped file is taken out of the memory of the process.
-_RELEASE_BYTES = 2**25
 #: Frames a second where the file states none.
 _RATE = 25
 
 
 def open_video(kind: str, data: bytes | mmap.mmap) -> "InputContainer":
-    """Opens a video; `kind` is what `sniff` returns.
-
-    Raises:
-        ClipError: `corrupt`.
-    """
+    """Opens a video of a kind of `sniff`; raises `ClipError` if it is corrupt."""
     # Imported here: loading PyAV takes as long as decoding ten GIFs.
     import av
 
@@ -61,10 +54,8 @@ class _MappedFile:
         self._data, self._at = data, 0
 
     def read(self, size: int) -> bytes:
-        before, chunk = self._at, self._data[self._at : self._at + size]
+        chunk = self._data[self._at : self._at + size]
         self._at += len(chunk)
-        if before // _RELEASE_BYTES < self._at // _RELEASE_BYTES and hasattr(mmap, "MADV_DONTNEED"):
-            self._data.madvise(mmap.MADV_DONTNEED)
         return chunk
 
     def seek(self, offset: int, whence: int = 0) -> int:
@@ -84,11 +75,9 @@ def choose_stream(container: "InputContainer") -> "VideoStream":
     from av.stream import Disposition
 
     covers = Disposition.attached_pic | Disposition.timed_thumbnails
-    if not container.streams.video:
-        raise ClipError("not-a-clip", "expected a video. Received: a file without pictures")
     known = [stream for stream in container.streams.video if stream.codec_context is not None]
     if not known:
-        raise ClipError("not-a-clip", "expected a known video codec. Received: another")
+        raise ClipError("not-a-clip", "expected a video of a known codec. Received: none")
     return max(
         known,
         key=lambda stream: (
@@ -116,11 +105,7 @@ class Packets:
     A frame is recognised by its key, which is the time stamp of its packet. AVI has no time stamps,
     and those that FFmpeg makes up don't fit the frames, so the key is the frame's number.
 
-    Args:
-        kind: "mov", "matroska" or "avi".
-        data: The file: bytes, or a memory map of it.
-        container: The file, just opened.
-        stream: The stream.
+    `container` is the file, just opened.
 
     Attributes:
         entries: A `Packet` for each, in decoding order.
@@ -163,7 +148,6 @@ class Packets:
             self.fault = str(error)
 
     def __iter__(self) -> "Iterator[av.Packet]":
-        """Yields PyAV's packets."""
         packets = iter(self._kept or ())
         if self._kept is None:
             container = open_video(self._kind, self._data)
@@ -182,8 +166,7 @@ class Packets:
         frames from before the cut, which can't be decoded.
         """
         first, *others = [entry.pts is not None for entry in self.entries]
-        stamped = list(itertools.dropwhile(operator.not_, others))
-        return first and all(stamped) and bool(stamped or not others)
+        return first and others == sorted(others) and (not others or others[-1])
 
     def set_times(self, delay: int | None) -> None:
         """Works out when frames show, and from which packets decoding may start.

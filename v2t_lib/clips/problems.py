@@ -32,24 +32,14 @@ _SIGNATURES = (
     ("bmp", 0, b"BM"),
 )
 _MOV_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
-#: Videos that are recognised but not read.
-_OTHERS = (
-    ("Flash video", b"FLV"),
-    ("Windows Media video", b"\x30\x26\xb2\x75"),
-    ("Ogg video", b"OggS"),
-    ("MPEG video", b"\0\0\1\xba"),
-    ("an MPEG transport stream", b"G@"),
+_SHRINK = (
+    "scale it down first, with a key frame every 30 frames: "
+    "ffmpeg -i IN -vf scale=-2:480 -g 30 OUT.mp4"
 )
-_SHRINK = "scale it down first: ffmpeg -i IN -vf scale=-2:480"
 
 
 class FrameError(Exception):
-    """A frame that doesn't decode; those before it may still be used.
-
-    Args:
-        number: The frame's number, from 0.
-        reason: The decoder's error.
-    """
+    """A frame that doesn't decode, by its number from 0; those before it may still be used."""
 
     def __init__(self, number: int, reason: object):
         super().__init__(number, reason)
@@ -57,7 +47,7 @@ class FrameError(Exception):
 
 
 def sniff(data: bytes | mmap.mmap) -> str:
-    """The format by the file's first bytes: "gif", "png", "webp", "jpeg", "bmp" or of `VIDEOS`.
+    """The format by a file's first bytes: "gif", "png", "webp", "jpeg", "bmp" or one of `VIDEOS`.
 
     MP4, MOV and AVIF share the name "mov" and WebM is "matroska", as in FFmpeg.
 
@@ -67,29 +57,17 @@ def sniff(data: bytes | mmap.mmap) -> str:
     for name, at, signature in _SIGNATURES:
         if data[at : at + len(signature)] == signature:
             if name not in VIDEOS and len(data) > MAX_BYTES:
-                raise _too_big(f"{MAX_BYTES:,} bytes", f"{len(data):,}; {_SHRINK} OUT.mp4")
+                raise _too_big(f"{MAX_BYTES:,} bytes", f"{len(data):,}; {_SHRINK}")
             return name
     if data[4:8] in _MOV_BOXES:
         return "mov"
     read = "GIF, APNG, WebP, AVIF, MP4, WebM, MOV, AVI"
-    raise ClipError(
-        "not-a-clip", f"expected {read} or a picture. Received: {_describe(data[:512], len(data))}"
-    )
-
-
-def _describe(data: bytes, length: int) -> str:
-    """Describes a file that is no clip: servers often send a page instead."""
-    if not data:
-        return "no bytes at all"
-    for name, signature in _OTHERS:
-        if data.startswith(signature):
-            return f"{name}; turn it into an MP4 first: ffmpeg -i IN OUT.mp4"
-    start = data.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if start.startswith((b"<!doctype html", b"<html", b"<head", b"<script")):
-        return "an HTML page"
-    if start.startswith((b"<?xml", b"<error", b"{", b"<svg")):
-        return "a text answer, not a clip"
-    return f"{length:,} bytes that begin with {bytes(data[:12])!r}"
+    what = f"{len(data):,} bytes that begin with {bytes(data[:12])!r}"
+    if data[:64].lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"<", b"{"):
+        what = "a web page or other text"  # Servers often send one instead of a clip.
+    elif data:
+        what += "; if it is a video, turn it into an MP4 first: ffmpeg -i IN OUT.mp4"
+    raise ClipError("not-a-clip", f"expected {read} or a picture. Received: {what}")
 
 
 def _too_big(most: str, received: str) -> ClipError:
@@ -102,7 +80,7 @@ def check_canvas(width: int, height: int) -> None:
         raise ClipError("corrupt", f"expected a canvas. Received: {width} x {height} pixels")
     if width * height > MAX_PIXELS:
         most = f"{MAX_PIXELS:,} pixels, such as 4096 x 2304"
-        raise _too_big(most, f"{width} x {height}; {_SHRINK} OUT")
+        raise _too_big(most, f"{width} x {height}; {_SHRINK}")
 
 
 def check_frames(count: int, limit: int) -> None:
@@ -112,27 +90,13 @@ def check_frames(count: int, limit: int) -> None:
         raise _too_big(f"{limit:,} frames", cut)
 
 
-def check_decoded(pixels: int, size: tuple[int, int], rate: float | None = None) -> None:
-    """Refuses a request as `too-big` that takes decoding and composing too many pixels.
-
-    Args:
-        pixels: Of all frames to decode.
-        size: Width and height of a frame.
-        rate: Frames a second of a video; None for an animation.
-    """
-    limit = MAX_DECODED if rate is None else MAX_VIDEO_DECODED
-    if pixels <= limit:
-        return
-    width, height = size
-    most, received = (count // (width * height) for count in (limit, pixels))
-    expected, advice = f"{most:,} frames of {width} x {height} to decode", f"{_SHRINK} OUT.mp4"
-    if rate is not None:
-        expected += f" ({most / rate:.0f} s at {rate:.0f} a second)"
-        advice = (
-            "scale it down first, with a key frame every 30 frames: "
-            "ffmpeg -i IN -vf scale=-2:480 -g 30 OUT.mp4"
-        )
-    raise _too_big(expected, f"{received:,}; {advice}")
+def check_decoded(pixels: int, size: tuple[int, int], limit: int = MAX_DECODED) -> None:
+    """Refuses as `too-big` to decode and compose more pixels than `limit`, in frames of `size`."""
+    if pixels > limit:
+        width, height = size
+        most, received = (count // (width * height) for count in (limit, pixels))
+        expected = f"{most:,} frames of {width} x {height} to decode"
+        raise _too_big(expected, f"{received:,}; {_SHRINK}")
 
 
 #: A placeholder is what image hosts serve for a removed clip: one plain colour with a line or two

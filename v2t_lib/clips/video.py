@@ -17,7 +17,12 @@ from PIL import Image
 
 from v2t_lib.clips.colour import PictureConverter, flatten
 from v2t_lib.clips.packets import DECODER_OPTIONS, Packets, choose_stream, open_video
-from v2t_lib.clips.problems import FrameError, check_canvas, check_decoded
+from v2t_lib.clips.problems import (
+    MAX_VIDEO_DECODED,
+    FrameError,
+    check_canvas,
+    check_decoded,
+)
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -38,9 +43,9 @@ class Video:
     """One video stream of a file.
 
     Args:
-        kind: "mov", "matroska" or "avi", as `sniff` returns it.
-        data: The file: bytes, or a memory map of it.
-        number: Which of its video streams; by default the best one is chosen.
+        kind: What `sniff` returns.
+        data: The file.
+        number: Which of its video streams; by default the best one.
 
     Attributes:
         size: Width and height in pixels.
@@ -110,16 +115,14 @@ class Video:
             yield from self._decode(numbers[done:], [0] * (len(numbers) - done))
 
     def _decode(self, numbers: Sequence[int], starts: Sequence[int]) -> Iterator[Image.Image]:
-        """Yields the frames of these numbers, each decoded from its start if not from earlier."""
         keys, area = self._packets.keys, self.size[0] * self.size[1]
         pixels = area * self._packets.count(numbers, starts)
-        rate = len(self.durations) / sum(self.durations)
         goals, shown = deque(zip(numbers, starts, strict=True)), None
-        check_decoded(pixels, self.size, rate)
+        check_decoded(pixels, self.size, MAX_VIDEO_DECODED)
         for key, frame in self._frames(goals):
             # Frames may be larger than the header states.
             pixels += max(0, frame.width * frame.height - area)
-            check_decoded(pixels, self.size, rate)
+            check_decoded(pixels, self.size, MAX_VIDEO_DECODED)
             while goals and key >= keys[goals[0][0]]:
                 exact = key == keys[goals.popleft()[0]]
                 yield self._picture(frame if exact or shown is None else shown)
@@ -134,9 +137,8 @@ class Video:
     def _frames(self, goals: deque[tuple[int, int]]) -> "Iterator[tuple[float, VideoFrame]]":
         """Decodes packets; yields the key of each frame, and the frame.
 
-        Args:
-            goals: The requested frames, each with its start. The caller removes those it has, and
-                packets before the start of the first that is left are skipped.
+        The caller removes from `goals`, pairs of a frame and its start, those it has; packets
+        before the start of the first that is left are skipped.
 
         Raises:
             FrameError: A packet doesn't decode.
@@ -184,8 +186,7 @@ def _find_alpha(container: "InputContainer", colour: "VideoStream") -> int | Non
 class _AlphaDecoder:
     """libvpx's decoder, which reads transparency, behind FFmpeg's own of the same codec.
 
-    libvpx allocates whatever size a frame states, up to gigabytes. FFmpeg's own refuses such a
-    frame before; colours and transparency are streams, and so decoders, of their own.
+    libvpx allocates whatever size a frame states, up to gigabytes; FFmpeg's own refuses it before.
     """
 
     def __init__(self, own: "VideoCodecContext", name: str):

@@ -23,12 +23,8 @@ _SPELLINGS = {
 }
 # Words that the treebank splits in two.
 _PAIRS = {
-    "cannot": ("can", "not"),
-    "gonna": ("gon", "na"),
-    "wanna": ("wan", "na"),
-    "gotta": ("got", "ta"),
-    "lemme": ("lem", "me"),
-    "gimme": ("gim", "me"),
+    word.replace("-", ""): word.split("-")
+    for word in ("can-not", "gon-na", "wan-na", "got-ta", "lem-me", "gim-me")
 }
 # Abbreviations that keep their full stop: in any case; only with a capital; only before a number.
 _ABBREVIATIONS = """
@@ -187,12 +183,10 @@ _CONTRACTED = re.compile(rf"{_Q}{_AUX}|[nN]{_QUOTE}[tT]")
 _STOPS = re.compile(r"-{1,4}|\.[. ]*")
 _TYPED_QUOTES = re.compile(r"[‘’‛“”„‟‚«»‹›\x91-\x94]+")
 _PLAIN_QUOTES = str.maketrans(
-    {
-        **dict.fromkeys("‘‛‹\x91", "`"),
-        **dict.fromkeys("’›\x92", "'"),
-        **dict.fromkeys("“«\x93", "``"),
-        **dict.fromkeys("”»\x94", "''"),
-    }
+    dict.fromkeys("‘‛‹\x91", "`")
+    | dict.fromkeys("’›\x92", "'")
+    | dict.fromkeys("“«\x93", "``")
+    | dict.fromkeys("”»\x94", "''")
 )
 
 
@@ -210,14 +204,8 @@ def _spell(token: str) -> str:
 
 @lru_cache(maxsize=1 << 16)
 def words(text: str) -> tuple[str, ...]:
-    """The words of a caption that the official scorers count.
-
-    Args:
-        text: A caption as typed.
-
-    Returns:
-        Lower-case treebank tokens without punctuation: `"It's a T-shirt."` gives
-        `("it", "'s", "a", "t-shirt")`.
+    """The words of a caption that the official scorers count: `"It's a T-shirt."` gives
+    `("it", "'s", "a", "t-shirt")`.
     """
     found: list[str] = []
     position = 0

@@ -72,7 +72,6 @@ _SIGNS = (
 #: One character of such a script with its signs, as a pattern that `re` and RE2 understand.
 CHARACTER = f"[{_ALPHABETS}{_SYLLABLES}][{_SIGNS}]*"
 _CHARACTER = re.compile(CHARACTER)
-_ALPHABETIC = re.compile(f"[{_ALPHABETS}][{_SIGNS}]*")
 # What cutting may leave that is no word: accents, hyphens and apostrophes without a letter beside
 # them. As a pattern of RE2, whose `\w` is ASCII's, it is `LOOSE`.
 _LOOSE = re.compile("(^| )[^\\w ]+|['-]+( |$)")
@@ -89,16 +88,8 @@ def cut(text: str) -> str:
     return _CHARACTER.sub(r" \g<0> ", text)
 
 
-def character_counts(word: str) -> tuple[int, int]:
-    """How many characters of scripts without spaces `word` has, and how many are alphabets'."""
-    return len(_CHARACTER.findall(word)), len(_ALPHABETIC.findall(word))
-
-
 def tokenise(text: str, unit: str = "word") -> list[str]:
     """The words of a caption: lower case, straight apostrophes, no punctuation.
-
-    With the unit "character", every character of a script that puts no spaces between words, such
-    as Chinese or Thai, is a word of its own.
 
     Apostrophes and hyphens inside a word stay ("it's" is not "its", "t-shirt" is one word), a
     parted ending rejoins its word ("dog 's" is "dog's"), "&" and "&amp;" read "and", digits are
@@ -133,10 +124,8 @@ def sentence(words: Sequence[str], unit: str = "word") -> str:
 
 
 def normalise(text: str, unit: str = "word") -> str:
-    """A caption as the model would write it: `sentence` of its words.
+    """A caption as the model would write it, `sentence` of its words: what tokens can give back.
 
-    This is all that tokens can give back: if the vocabulary `v` has the words and the length has
-    room for them, `sentence(v.unpack(v.pack(text, length)), v.unit) == normalise(text, v.unit)`.
     Normalising twice changes nothing.
     """
     return sentence(tokenise(text, unit), unit)
@@ -144,14 +133,9 @@ def normalise(text: str, unit: str = "word") -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-    """The words a model knows; token `i` is `words[i]`, the first four are `SPECIALS`.
+    """The distinct words a model knows; token `i` is `words[i]`, the first four are `SPECIALS`.
 
-    To save a vocabulary, save `list(vocabulary.words)` and its unit; `Vocabulary(words, unit)`
-    restores it.
-
-    Args:
-        words: The words, distinct.
-        unit: What captions are cut into, as in `CaptionSpec`.
+    Its words and unit, as in `CaptionSpec`, are all there is to save.
 
     Raises:
         ModelError: The words aren't distinct, or don't begin with `SPECIALS`.
@@ -222,12 +206,7 @@ class Vocabulary:
         return words
 
     def coverage(self, captions: Iterable[str]) -> tuple[float, Counter[str]]:
-        """How much of the captions the vocabulary covers.
-
-        Returns:
-            The share of word occurrences that are in the vocabulary, and the counts of the words
-            that aren't.
-        """
+        """The share of word occurrences that it has, and the counts of the words it lacks."""
         words = Counter(word for text in captions for word in tokenise(text, self.unit))
         unknown = Counter({word: n for word, n in words.items() if word not in self._tokens})
         return 1 - unknown.total() / max(1, words.total()), unknown

@@ -68,14 +68,15 @@ def class_of(config: dict) -> type | None:
     if package == ENCODERS.package:
         ENCODERS.import_module(module)
     if not (found := _loaded(config)):
-        len(ENCODERS)  # imports all the others
+        list(ENCODERS)  # imports all the others
         found = _loaded(config)
     return found
 
 
 def _loaded(config: dict) -> type | None:
     name = config.get("registered_name")
-    return next((c for c in ENCODERS.loaded() if keras.saving.get_registered_name(c) == name), None)
+    classes = ENCODERS.found.values()
+    return next((c for c in classes if keras.saving.get_registered_name(c) == name), None)
 
 
 def deserialize(config: dict) -> layers.Layer:
