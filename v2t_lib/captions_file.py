@@ -84,7 +84,7 @@ def _lines(path: str | Path) -> Iterator[str]:
         raise DataError(f"expected a text file at {path}. Received: {error.strerror}") from error
 
 
-def iter_rows(path: str | Path) -> Iterator[tuple[int, list[str]]]:
+def _rows(path: str | Path) -> Iterator[tuple[int, list[str]]]:
     """Yields the rows of a TSV file, one by one, as row numbers from 1 and columns.
 
     Empty lines are skipped, and so is a header row, with a warning.
@@ -119,9 +119,9 @@ def _fault(columns: Sequence[str], blank: bool) -> str:
     return "" if columns[1] or blank else "a blank caption"
 
 
-def iter_captions(path: str | Path, blank: bool = False) -> Iterator[tuple[int, str, str]]:
-    """Yields row number, source and caption of every row, one by one; captions may be `blank`."""
-    for number, columns in iter_rows(path):
+def _captions(path: str | Path, blank: bool = False) -> Iterator[tuple[int, str, str]]:
+    """Yields row number, source and caption of every row; captions may be `blank`."""
+    for number, columns in _rows(path):
         if fault := _fault(columns, blank):
             raise DataError(
                 f"{path}, row {number}: expected `source<TAB>caption`. "
@@ -162,29 +162,21 @@ def _key(source: str) -> str:
     return f"{stem}-{hashlib.sha256(source.encode()).hexdigest()[:16]}"
 
 
-def gather(rows: Iterable[tuple[str, str]], keep_repeats: bool = False) -> list[Record]:
-    """Sources and captions to one record a source, in order of first appearance.
-
-    A caption that a source has several times counts once, unless `keep_repeats`.
-    """
-    found: dict[str, tuple[str, list[str]]] = {}
-    for source, caption in rows:
-        found.setdefault(plain(source), (source, []))[1].append(caption)
-    return [
-        Record(_key(name), source, tuple(captions if keep_repeats else dict.fromkeys(captions)))
-        for name, (source, captions) in found.items()
-    ]
-
-
 def read_captions(path: str | Path, keep_repeats: bool = False) -> list[Record]:
     """Reads a captions file: one record a source, in order of first appearance.
 
     Identical rows count once, with a warning; with `keep_repeats` they all count, as references do
     in scores. Quotation marks are ordinary characters.
     """
-    rows = [(source, caption) for _, source, caption in iter_captions(path)]
-    records = gather(rows, keep_repeats)
-    if repeats := len(rows) - sum(len(record.captions) for record in records):
+    found: dict[str, tuple[str, list[str]]] = {}
+    for _, source, caption in _captions(path):
+        found.setdefault(plain(source), (source, []))[1].append(caption)
+    records, repeats = [], 0
+    for name, (source, all_captions) in found.items():
+        captions = all_captions if keep_repeats else list(dict.fromkeys(all_captions))
+        repeats += len(all_captions) - len(captions)
+        records.append(Record(_key(name), source, tuple(captions)))
+    if repeats:
         warn_once(f"{path}: {repeats} rows repeat an earlier one word for word and count once")
     return records
 
@@ -196,7 +188,7 @@ def read_predictions(path: str | Path) -> dict[str, str]:
     """
     predictions: dict[str, str] = {}
     others = []
-    for number, source, caption in iter_captions(path, blank=True):
+    for number, source, caption in _captions(path, blank=True):
         if plain(source) in predictions:
             others.append(number)
         predictions.setdefault(plain(source), caption)
@@ -211,7 +203,7 @@ def read_predictions(path: str | Path) -> dict[str, str]:
 def read_split(path: str | Path) -> list[str]:
     """Reads a split list: its sources, each once, in order."""
     sources: dict[str, str] = {}
-    for number, (source, *_) in iter_rows(path):
+    for number, (source, *_) in _rows(path):
         if not source:
             raise DataError(f"{path}, row {number}: expected a source. Received: a blank one")
         sources.setdefault(plain(source), source)
@@ -293,16 +285,13 @@ class Pair:
     error: str = ""  # what is wrong with its row
 
 
-def iter_pairs(path: str | Path) -> Iterator[Pair]:
-    """Yields the pairs of `read_pairs` one by one."""
-    for number, columns in iter_rows(path):
+def read_pairs(path: str | Path) -> list[Pair]:
+    """Reads a TSV of `source<TAB>sentence`; a row without two columns is a pair with an error."""
+    pairs = []
+    for number, columns in _rows(path):
         file, sentence = (*columns, "")[:2]
         error = _fault(columns, blank=True)
         if error:
             error = f"{path}, row {number}: expected `source<TAB>sentence`. Received: {error}"
-        yield Pair(file, located(file, path), sentence, error)
-
-
-def read_pairs(path: str | Path) -> list[Pair]:
-    """Reads a TSV of `source<TAB>sentence`; a row without two columns is a pair with an error."""
-    return list(iter_pairs(path))
+        pairs.append(Pair(file, located(file, path), sentence, error))
+    return pairs

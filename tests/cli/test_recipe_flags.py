@@ -74,7 +74,7 @@ def test_a_recipe_by_name_and_flags_over_it():
     )
 
 
-@pytest.mark.parametrize("name", recipes.RECIPES)
+@pytest.mark.parametrize("name", list(recipes.RECIPES))
 def test_the_flags_that_are_listed_make_the_recipe(name):
     recipe = recipes.get(name)
     built = made(*flags_of(recipe, Recipe()))

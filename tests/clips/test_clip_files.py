@@ -15,24 +15,15 @@ NFC, NFD = (unicodedata.normalize(form, "café.gif") for form in ("NFC", "NFD"))
 @pytest.mark.parametrize(
     ("there", "asked", "said"),
     [
-        (NFD, NFC, r"no such file; there is one whose accents are written otherwise \(NFD\)"),
-        (NFC, NFD, r"there is one whose accents are written otherwise \(NFC\)"),
-        ("ok.gif", "OK.GIF", "no such file; there is ok.gif"),
-        ("ok.gif", '"ok.gif"', "no such file; there is ok.gif"),
-        ("ok.gif", "ok", "no such file; there is ok.gif"),
-        ("o k.gif", "o%20k.gif", "no such file; there is o k.gif"),
-        ("ok.gif", "clips\\ok.gif", "a backslash is part of a name"),
-        (
-            "ok.gif",
-            "www.example.com/a.gif",
-            "no such file, nor its folder; a URL has http:// in front",
-        ),
-        ("ok.gif", "example.org/a.gif", "a URL has http:// in front"),
-        ("ok.gif", "file:///tmp/ok.gif", "file: URLs are not read; write the path alone"),
-        ("ok.gif", "~/ok.gif", "~ is not expanded in a file; write the whole path"),
+        (NFD, NFC, r"no such file; there is 'cafe\\u0301.gif'"),
+        ("ok.gif", "OK.GIF", "no such file; there is 'ok.gif'"),
+        ("o k.gif", "o%20k.gif", "no such file; there is 'o k.gif'"),
         ("ok.gif", "none.gif", "no such file$"),
         ("ok.gif", "", "Is a directory$"),
         ("ok.gif", "none/a.gif", "no such file, nor its folder$"),
+        ("ok.gif", "www.example.com/a.gif", "no such file, nor its folder; a URL begins with http"),
+        ("ok.gif", "example.org/a.gif", "a URL begins with http"),
+        ("ok.gif", "file:/tmp/ok.gif", "a URL begins with http"),
     ],
 )
 def test_what_lies_near_is_named(there, asked, said, tmp_path):
@@ -42,29 +33,19 @@ def test_what_lies_near_is_named(there, asked, said, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
-    [
-        ("ftp://example.org/a.gif", "URLs of this kind are not read; download it"),
-        ("S3://bucket/a.gif", "URLs of this kind are not read"),
-        ("http:/example.org/a.gif", "two slashes after its colon"),
-        (" https://example.org/a.gif", "a URL has no space in front"),
-    ],
+    "source",
+    ["S3://bucket/a.gif", "http:/example.org/a.gif", " https://example.org/a.gif"]
+    + ["data:image/gif;base64," + "R" * size for size in (10, 100_000)],
 )
-def test_a_url_that_is_not_read_is_told_why(source, said):
-    with pytest.raises(ClipError, match=f"unreachable: .*{said}"):
+def test_a_url_that_is_not_read_is_told_and_not_repeated_whole(source):
+    with pytest.raises(ClipError, match=r"unreachable: .*; a URL begins with http:// or") as error:
         read_clip(source)
-
-
-@pytest.mark.parametrize("size", [10, 100_000])
-def test_a_data_url_is_told_and_not_repeated_whole(size):
-    with pytest.raises(ClipError, match="data: URLs are not read; save it to a file") as error:
-        read_clip("data:image/gif;base64," + "R" * size)
     assert len(str(error.value)) < 300
 
 
 def test_a_pipe_is_read_and_one_without_a_writer_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.gif")
-    with pytest.raises(ClipError, match=r"unreachable: .* a pipe that nobody writes to"):
+    with pytest.raises(ClipError, match="no bytes at all"):
         read_clip(tmp_path / "pipe.gif")
     reading, writing = os.pipe()
     writer = threading.Timer(0.1, lambda: (os.write(writing, b"GIF89a"), os.close(writing)))

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.apng_corpus import apng, rgba
-from helpers.clip_corpus import corpus
+from helpers.clips import corpus
 from helpers.gif_writer import PALETTE, control, gif, image, pattern, screen
 from helpers.video_corpus import video
 from PIL import Image
@@ -97,12 +96,10 @@ def test_an_array_is_a_clip_too():
 @pytest.mark.parametrize(
     ("data", "kind", "says"),
     [
-        (b"", "not-a-clip", "no bytes"),
-        (b"\xef\xbb\xbf\n <!DOCTYPE html><html>", "not-a-clip", "an HTML page"),
-        (b'<?xml version="1.0"?><Error><Code>AccessDenied', "not-a-clip", "a text answer"),
+        (b"", "not-a-clip", "0 bytes"),
+        (b"\xef\xbb\xbf\n <!DOCTYPE html><html>", "not-a-clip", "a web page or other text"),
         (b"some words, no clip at all", "not-a-clip", "26 bytes that begin with b'some words, '"),
-        (b"FLV\x01\x01\0\0\0\t", "not-a-clip", "Flash video; turn it into an MP4 first: ffmpeg"),
-        (b"G@\x11\x10\0B", "not-a-clip", "an MPEG transport stream; turn"),
+        (b"FLV\x01\x01\0\0\0\t", "not-a-clip", "turn it into an MP4 first: ffmpeg"),
         (b"GIF89a", "corrupt", "cut off"),
         (CLIPS["no-frames"], "corrupt", "none"),
         (CLIPS["one-frame"], "still", "single picture"),
@@ -112,7 +109,7 @@ def test_an_array_is_a_clip_too():
         (CLIPS["short-data"], "corrupt", "not enough image data in frame 2"),
         (CLIPS["lzw-one-bit"], "corrupt", "frame 1"),
         # What is left of it is one tone, and yet no placeholder.
-        (gif(image(PLAIN), control() + image(PLAIN, data=b"")), "corrupt", "frame 2"),
+        (gif(image(PLAIN), control() + image(PLAIN, empty=True)), "corrupt", "frame 2"),
         (b"\x1a\x45\xdf\xa3 webm, they say", "corrupt", "expected a whole video"),
     ],
 )
@@ -140,7 +137,7 @@ def test_a_jpeg_lies_as_its_camera_was_held():
 def test_what_comes_before_a_fault_counts():
     pictures = [pattern(n, 24, 18) for n in range(8)]
     frames = [control(5, 1, 7) + image(picture) for picture in pictures]
-    whole, bad = gif(*frames[:3]), control(5, 1, 7) + image(pictures[3], data=b"")
+    whole, bad = gif(*frames[:3]), control(5, 1, 7) + image(pictures[3], empty=True)
     wanted = decode_clip(whole, SPEC)
     for data in (gif(*frames[:3], bad, *frames[4:]), gif(*frames[:4], trailer=b"")[:-20]):
         clip = decode_clip(data, SPEC)
@@ -154,6 +151,7 @@ def test_what_comes_before_a_fault_counts():
 
 
 def big_gif(frames: int, size: tuple[int, int], box: tuple[int, int], before=b"") -> bytes:
+    """A GIF whose frames state another size than their one pixel's."""
     block = bytearray(image(np.zeros((1, 1), np.uint8)))
     block[5:9] = np.array(box, "<u2").tobytes()
     return gif(*[before + bytes(block)] * frames, head=screen(size))
@@ -171,7 +169,6 @@ def bombs() -> dict[str, bytes]:
     jpeg = saved(Image.new("RGB", (8, 8)), "JPEG")
     motion = video("avi-mjpeg", frames=2)
     at, inside = jpeg.index(b"\xff\xc0") + 5, motion.index(b"\xff\xc0") + 5
-    film = apng([(rgba(n), (0, 0), (1, 10), 0, 0) for n in range(2)])
     webp = CLIPS["webp-opaque"]
     return {
         "gif-canvas": big_gif(2, (65535, 65535), (1, 1)),
@@ -181,19 +178,12 @@ def bombs() -> dict[str, bytes]:
         # Each frame needs those before it, for its first pixel is transparent.
         "gif-in-all": big_gif(80, (2896, 2896), (2896, 2896), control(5, 1, 0)),
         "png": sized(png, 16, 2**31 - 1, 2**31 - 1, ">u4"),
-        "apng": sized(film, 16, 60000, 60000, ">u4"),
+        "apng": sized(CLIPS["apng-opaque"], 16, 60000, 60000, ">u4"),
         "webp": webp[:24] + b"\xff\xff\xff" * 2 + webp[30:],
         "bmp": sized(bmp, 18, 60000, 60000, "<u4"),
         "jpeg": sized(jpeg, at, 65000, 65000, ">u2"),
         "avi": sized(motion, inside, 65000, 65000, ">u2"),
     }
-
-
-def test_what_is_too_big_says_what_to_do():
-    data = big_gif(80, (2896, 2896), (2896, 2896), control(5, 1, 0))
-    assert "at most 64 frames of 2896 x 2896 to decode. Received: 75" in refused(data).message
-    for name in ("gif-in-all", "gif-canvas", "png", "gif-frames"):
-        assert "first: ffmpeg -i IN" in refused(bombs()[name]).message
 
 
 def test_a_large_screen_recording_is_decoded_by_what_changes():
@@ -217,15 +207,17 @@ t.refused(b"GIF89a")
 for name, data in bombs.items():
     forget_peak()
     start = time.process_time()
-    kind = t.refused(data).kind
-    print(name, kind, time.process_time() - start, peak_megabytes())
+    error = t.refused(data)
+    seconds = time.process_time() - start
+    print(name, error.kind, seconds, peak_megabytes(), "first" in error.message)
 """
     rows = [line.split() for line in printed_by(code).splitlines()]
     assert len(rows) == len(bombs())
-    for name, kind, seconds, megabytes in rows:
+    for name, kind, seconds, megabytes, advised in rows:
         # FFmpeg knows a frame's size when it decodes it, and calls one that is too big broken.
         assert kind == ("corrupt" if name == "avi" else "too-big"), name
         assert float(seconds) < 1 and int(megabytes) < 200, name
+        assert advised == "True" or name in ("avi", "bmp", "jpeg"), name
 
 
 def test_a_png_that_unpacks_to_more_than_it_is_gives_its_picture_alone():
@@ -236,12 +228,6 @@ def test_a_png_that_unpacks_to_more_than_it_is_gives_its_picture_alone():
     data = png[:at] + chunk + struct.pack(">I", zlib.crc32(b"IDAT" + body)) + png[-12:]
     [(frame, _)] = iter_frames(data)
     assert frame.shape == (256, 256, 3) and frame.max() == 0
-
-
-def test_a_folder_is_no_clip():
-    with pytest.raises(ClipError, match=r"a clip at \.\.") as error:
-        read_clip(".")
-    assert error.value.kind == "unreachable"
 
 
 def test_files_over_the_limit_are_refused(tmp_path, monkeypatch):

@@ -16,7 +16,8 @@ from helpers.video_corpus import (
     video,
 )
 
-from v2t_lib.clips import files, packets, problems
+from v2t_lib.clips import files, packets
+from v2t_lib.clips import video as video_module
 from v2t_lib.clips.decode import decode_clip, iter_frames
 from v2t_lib.clips.files import read_clip
 from v2t_lib.clips.problems import FrameError, sniff
@@ -116,7 +117,7 @@ def test_sound_alone_is_no_clip():
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     assert sniff(file.getvalue()) == "mov"
-    with pytest.raises(ClipError, match=r"not-a-clip: expected a video\."):
+    with pytest.raises(ClipError, match="not-a-clip: expected a video"):
         decode_clip(file.getvalue(), SPEC)
 
 
@@ -126,22 +127,18 @@ def test_one_frame_is_a_still():
 
 
 def test_what_has_to_be_decoded_is_limited(monkeypatch):
-    monkeypatch.setattr(problems, "MAX_VIDEO_DECODED", 12 * WIDTH * HEIGHT)
+    monkeypatch.setattr(video_module, "MAX_VIDEO_DECODED", 12 * WIDTH * HEIGHT)
     assert len(list(iter_frames(video("avi-mjpeg")))) == 12
     data = video("avi-mjpeg", frames=13)
-    with pytest.raises(ClipError) as error:
+    with pytest.raises(ClipError, match=r"too-big: .* 12 frames of 96 x 64 .* 13; .* ffmpeg -i IN"):
         next(iter_frames(data))
-    assert error.value.kind == "too-big"
-    assert "at most 12 frames of 96 x 64 to decode (1 s at 10 a second)" in error.value.message
-    assert "Received: 13" in error.value.message
-    assert "ffmpeg -i IN -vf scale=-2:480 -g 30 OUT.mp4" in error.value.message
     # Of these 13, each a key frame, 4 are decoded.
     assert decode_clip(data, SPEC).original.frames == 13
     # Frames that turn out larger than the header states count as they are.
     source = Video("avi", video("avi-mjpeg", frames=12))
     source.size = (WIDTH // 2, HEIGHT)
     assert len(list(source.render(range(12)))) == 12
-    monkeypatch.setattr(problems, "MAX_VIDEO_DECODED", 12 * WIDTH * HEIGHT - 1)
+    monkeypatch.setattr(video_module, "MAX_VIDEO_DECODED", 12 * WIDTH * HEIGHT - 1)
     with pytest.raises(ClipError, match="too-big"):
         list(source.render(range(12)))
 

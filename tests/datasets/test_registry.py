@@ -11,7 +11,7 @@ from v2t_lib.training.recipes import registry as recipes
 from v2t_lib.workspace import Workspace
 
 
-@pytest.mark.parametrize("name", DATASETS)
+@pytest.mark.parametrize("name", list(DATASETS))
 def test_each_has_a_licence_a_recipe_and_a_number_of_clips(name):
     kind = DATASETS[name]
     assert kind.__doc__ and len(kind.licence.split()) > 3

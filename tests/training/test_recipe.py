@@ -14,7 +14,7 @@ from v2t_lib.training.recipe import Recipe
 from v2t_lib.training.recipes import registry as recipes
 
 
-@pytest.mark.parametrize("name", recipes.RECIPES)
+@pytest.mark.parametrize("name", list(recipes.RECIPES))
 def test_each_says_what_it_is_for_and_comes_back_from_json(name):
     recipe = recipes.get(name)
     assert len(recipes.RECIPES[name].__doc__.split()) > 3

@@ -9,7 +9,7 @@ import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
-from v2t_lib.captions_file import is_url, iter_rows, located
+from v2t_lib.captions_file import is_url, located, read_split
 from v2t_lib.clips.problems import MAX_BYTES, sniff
 from v2t_lib.errors import ClipError, DataError
 
@@ -23,7 +23,7 @@ LISTS = (".tsv", ".txt")
 def clips_in(*paths: str | Path) -> Iterator[str]:
     """Yields clips' paths and URLs: those named, those in folders, and those in lists.
 
-    A list is a TSV or TXT file with one clip a row, in its first column, relative to the list.
+    A list is a TSV or TXT file with a clip in the first column of each row, relative to the list.
 
     Raises:
         DataError: A folder has no clip or can't be read, or a list can't be read.
@@ -32,8 +32,7 @@ def clips_in(*paths: str | Path) -> Iterator[str]:
         if os.path.isdir(path):
             yield from (os.path.join(path, name) for name in folder_clips(path))
         elif path.lower().endswith(LISTS) and not is_url(path):
-            for _, (source, *_) in iter_rows(path):
-                yield located(source, path)
+            yield from (located(source, path) for source in read_split(path))
         else:
             yield path
 

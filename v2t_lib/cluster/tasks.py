@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from v2t_lib import __version__
-from v2t_lib.captions_file import Pair, Record, is_url, iter_pairs, without_password
+from v2t_lib.captions_file import Pair, Record, is_url, read_pairs, without_password
 from v2t_lib.clips.files import clips_in
 from v2t_lib.cluster.session import Cluster, session
 from v2t_lib.cluster.storage import Storage
@@ -250,7 +250,7 @@ def verify_claims(
         DataError: The pairs can't be read, or the folder has another table.
     """
     rows = [
-        dataclasses.asdict(pair) | {"source": _absolute(pair.source)} for pair in iter_pairs(pairs)
+        dataclasses.asdict(pair) | {"source": _absolute(pair.source)} for pair in read_pairs(pairs)
     ]
     work = functools.partial(_verdicts, model.name)
     return _tabulate(master, "verdicts", rows, work, [], model, place, parquet)

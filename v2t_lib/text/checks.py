@@ -44,10 +44,8 @@ def problems(captions: Sequence[str], length: int | None = None, unit: str = "wo
         )
     needed = sorted(len(tokenise(caption, unit)) + 1 for caption in captions)
     if length is not None and needed and needed[-1] > length:
-        cut, enough = (
-            sum(n > length for n in needed),
-            needed[math.ceil(KEPT_WHOLE * len(needed)) - 1],
-        )
+        cut = sum(tokens > length for tokens in needed)
+        enough = needed[math.ceil(KEPT_WHOLE * len(needed)) - 1]
         found.append(
             f"{cut} of {len(captions)} captions have more than {length - 1} {unit}s and lose those "
             f"after; --length {enough} keeps {KEPT_WHOLE:.0%} whole"
