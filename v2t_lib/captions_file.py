@@ -18,14 +18,11 @@ from pathlib import Path
 from v2t_lib.errors import DataError
 from v2t_lib.progress import warn_once
 
-#: Column names, in lower case without signs, that make the first row a header.
-_SOURCE_NAMES = (
-    "source src video videoid videoname videourl videopath vid clip clipid clipname gif gifid "
-    "gifname gifurl image imageid file filename filepath path url uri link id key name"
-)
-_CAPTION_NAMES = (
-    "caption captions captiontext generatedcaption sentence sentences text description label "
-    "title annotation comment reference references prediction predictions claim"
+#: Columns' names that make the first row a header.
+_SOURCE_NAME = r"(source|src|video|vid|clip|gif|image|file|path|url|uri|link|id|key|name)+"
+_CAPTION_NAME = (
+    r"(generated)?(caption|sentence|text|description|label|title|annotation|comment|reference|"
+    r"prediction|claim)+s?"
 )
 #: In bytes. What has longer ones is no text: a device without an end, say.
 LONGEST_ROW = 1 << 20
@@ -105,9 +102,9 @@ def _rows(path: str | Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _is_header(columns: Sequence[str]) -> bool:
-    source, *captions = (re.sub(r"[\W_]", "", column.lower()) for column in columns)
-    known = source in _SOURCE_NAMES.split()
-    return known and len(captions) == 1 and captions[0] in _CAPTION_NAMES.split()
+    source, *captions = (re.sub(r"[\s_#-]", "", column.lower()) for column in columns)
+    known = len(captions) == 1 and re.fullmatch(_CAPTION_NAME, captions[0])
+    return bool(known and re.fullmatch(_SOURCE_NAME, source))
 
 
 def _fault(columns: Sequence[str], blank: bool) -> str:

@@ -52,18 +52,6 @@ def test_samples_are_even_in_time_and_area_averaged(drawn):
         assert np.abs(sample - area).max() <= 1  # Pillow rounds along rows, then along columns.
 
 
-@pytest.mark.parametrize("name", ["mp4-h264", "webm-vp9"])
-def test_frames_keep_their_own_times(name):
-    times = [0, 5, 10, 100, 150, 151, 152, 153, 200, 300, 301, 400]
-    data = video(name, times=times)
-    durations = [seconds for _, seconds in iter_frames(data)]
-    np.testing.assert_allclose(durations[:-1], np.diff(times) / 100, atol=1e-3)
-    # About 4 s: the moments 0.5, 1.5, 2.5 and 3.5 s show the frames of 0.1, 1.5, 2.0 and 3.01 s.
-    clip = decode_clip(data, ClipSpec(4, HEIGHT, WIDTH))
-    edges = [left_edge(frame) for frame in clip.frames]
-    np.testing.assert_allclose(edges, [step(n) for n in (2, 4, 8, 10)], atol=2)
-
-
 def test_what_comes_before_a_packet_that_does_not_decode_counts(monkeypatch):
     data = video("avi-mpeg4")
     whole = [frame for frame, _ in iter_frames(data)]

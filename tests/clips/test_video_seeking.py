@@ -6,13 +6,12 @@ from types import SimpleNamespace
 import av
 import numpy as np
 import pytest
-from helpers.video_corpus import drawn_frame, encode, left_edge, step, video, with_empty_frames
+from helpers.video_corpus import left_edge, step, video, with_empty_frames
 
 from v2t_lib.clips import packets
-from v2t_lib.clips.decode import decode_clip, iter_frames
+from v2t_lib.clips.decode import iter_frames
 from v2t_lib.clips.problems import sniff
 from v2t_lib.clips.video import Video
-from v2t_lib.specs import ClipSpec
 
 FRAMES, GOP = 48, 8
 UNEVEN = [10 * n + 4 * (n % 3) + 60 * (n > 20) for n in range(FRAMES)]
@@ -172,17 +171,3 @@ def test_empty_frames_at_the_end_of_an_avi_keep_their_time(name):
     data = with_empty_frames(video(name), 20)
     durations = [seconds for _, seconds in iter_frames(data)]
     np.testing.assert_allclose(durations, [0.1] * 11 + [2.1])
-
-
-def test_a_long_video_takes_little_memory_and_decoding(monkeypatch):
-    pictures = (drawn_frame(number % 13, 320, 240) for number in range(900))
-    data = encode("mp4", "mpeg4", "yuv420p", pictures, gop_size=12, bit_rate=200_000)
-    monkeypatch.setattr(packets, "KEEP_BYTES", 0)
-    clip = decode_clip(data, ClipSpec(frames=4, height=24, width=32))
-    np.testing.assert_allclose(clip.seconds, [11.25, 33.75, 56.25, 78.75])
-    source = Video("mov", data)
-    source._context = counting = Counting(source._context)
-    numbers = [112, 337, 562, 787]
-    for picture, number in zip(source.render(numbers), numbers, strict=True):
-        assert left_edge(np.asarray(picture)) == pytest.approx(step(number % 13), abs=2)
-    assert counting.count <= 4 * 13

@@ -1,11 +1,15 @@
-"""A decoder that hangs, fails or runs out of something; apart, so that its process loads little."""
+"""A decoder with every fault; apart, so that its process loads little."""
 
+import os
+import signal
 import time
 
 
 def odd(path):
     if path == "hangs":
         time.sleep(600)
+    if path == "dies":
+        os.kill(os.getpid(), signal.SIGKILL)
     if path == "bug":
         raise KeyError("a codec's own mistake")
     if path == "memory":

@@ -10,14 +10,12 @@ from pathlib import Path
 
 import pytest
 from helpers.clips import write_gif
-from helpers.fatal_decoder import fatal
 from helpers.odd_decoder import odd
 from helpers.project import ROOT
 
 from v2t_lib.captions_file import read_captions
 from v2t_lib.errors import DataError
 from v2t_lib.shards import workers
-from v2t_lib.shards.example import PackedClip
 from v2t_lib.shards.format import read_manifest
 from v2t_lib.shards.pack import fetch, pack
 from v2t_lib.shards.workers import Workers
@@ -50,12 +48,12 @@ def test_a_decoder_that_hangs_is_ended(count, monkeypatch):
 
 
 def test_a_worker_that_dies_costs_one_clip():
-    with contextlib.closing(Workers(2, fatal)) as crew:
-        found = list(crew.run([(f"{number}.gif", None) for number in range(12)]))
-    died = "expected a clip to decode. Received: its decoder process died"
-    assert found[5] == ("corrupt", died)
-    kept = [result.masks.decode() for result in found if isinstance(result, PackedClip)]
-    assert kept == [f"{number}.gif" for number in range(12) if number != 5]
+    found = results(*"abcde", "dies", *"fghijk")
+    assert found.pop(5) == (
+        "corrupt",
+        "expected a clip to decode. Received: its decoder process died",
+    )
+    assert found == list("ABCDEFGHIJK")
 
 
 def test_workers_end_with_a_parent_that_is_killed(tmp_path):

@@ -15,14 +15,8 @@ from v2t_lib.text.ptb_tokenizer import PUNCTUATION, words
     ("text", "expected"),
     [
         ("It's a T-shirt.", "it 's a t-shirt"),
-        (
-            "A man can't open the door; he won't give up!",
-            "a man ca n't open the door he wo n't give up",
-        ),
-        (
-            "Two girls, who cannot dance, are gonna try.",
-            "two girls who can not dance are gon na try",
-        ),
+        ("A man can't open it; he won't!", "a man ca n't open it he wo n't"),
+        ("Two girls, who cannot, are gonna.", "two girls who can not are gon na"),
         ("the dogs' bowls", "the dogs bowls"),
         ("it’s a man that doesn’t move", "it 's a man that does n't move"),
         ("a 3-year-old boy eats 1/2 of a pizza", "a 3-year-old boy eats 1/2 of a pizza"),
@@ -41,7 +35,6 @@ from v2t_lib.text.ptb_tokenizer import PUNCTUATION, words
         ("wait... what?!", "wait what ?!"),
         ("a man etc.", "a man etc."),
         ("two people kiss.   ", "two people kiss"),
-        ("one", "one"),
         ("...", ""),
         ("", ""),
     ],
@@ -110,33 +103,20 @@ def test_every_script_is_cut_as_the_official_tokeniser_cuts_it(text, expected):
     assert " ".join(words(text)) == expected
 
 
-#: Blocks of characters whose words are compared with the Java, 40 captions each.
-SCRIPTS = {
-    "devanagari": (0x900, 0x97F),
-    "bengali": (0x980, 0x9FF),
-    "gurmukhi": (0xA00, 0xA7F),
-    "tamil": (0xB80, 0xBFF),
-    "telugu": (0xC00, 0xC7F),
-    "kannada": (0xC80, 0xCFF),
-    "thai": (0xE01, 0xE5B),
-    "arabic": (0x600, 0x6FF),
-    "hebrew": (0x591, 0x5F4),
-    "combining marks": (0x300, 0x36F),
-    "cyrillic": (0x400, 0x4FF),
-    "kana": (0x3041, 0x30FF),
-    "han": (0x4E00, 0x4EFF),
-    "jamo": (0x1100, 0x11FF),
-    "full width": (0xFF01, 0xFF5E),
-    "signs": (0x2190, 0x27BF),
-    "emoji": (0x1F300, 0x1F64F),
-}
+#: Blocks whose words are compared with the Java: Indic scripts, Thai, Arabic, Hebrew, combining
+#: marks, Cyrillic, kana, Han, jamo, full width, signs, emoji.
+BLOCKS = """
+    900-97f 980-9ff a00-a7f b80-bff c00-c7f c80-cff e01-e5b 600-6ff 591-5f4 300-36f 400-4ff
+    3041-30ff 4e00-4eff 1100-11ff ff01-ff5e 2190-27bf 1f300-1f64f
+"""
 
 
 @pytest.mark.skipif(not shutil.which("java"), reason="the official tokeniser needs a Java")
 def test_random_words_of_every_script_are_cut_as_the_java_cuts_them(monkeypatch):
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Dfile.encoding=UTF-8")
     rng, texts = random.Random(5), []
-    for first, last in SCRIPTS.values():
+    for block in BLOCKS.split():
+        first, last = (int(code, 16) for code in block.split("-"))
         script = [chr(code) for code in range(first, last + 1)]
         for _ in range(40):
             signs = rng.choices("abte \u0301’'\"“”.,!?-–&<>/129\u00ad\u200d\ufe0f", k=5)
@@ -149,9 +129,8 @@ def test_random_words_of_every_script_are_cut_as_the_java_cuts_them(monkeypatch)
 
 
 def test_typed_and_parted_captions_are_the_same_words():
-    assert words("The man's dog, it seems, can't jump.") == words(
-        "the man 's dog , it seems , ca n't jump ."
-    )
+    parted = "the man 's dog , it seems , ca n't jump ."
+    assert words("The man's dog, it seems, can't jump.") == words(parted)
 
 
 def test_nothing_that_can_be_typed_breaks_a_word():

@@ -144,9 +144,8 @@ class Animation:
     def indexed(self) -> tuple[int, bytes] | None:
         """The index of an empty canvas and the palette, where indices can be composed, else None.
 
-        Composing palette indices is faster than composing colours. It needs one palette for all
-        subframes, and an index for empty canvas that is never drawn: the transparent one where all
-        subframes have the same, or any index where the canvas is never empty.
+        That is faster than composing colours. It needs one palette for all subframes, and an index
+        that is never drawn: all subframes' transparent one, or any if the canvas is never empty.
         """
         first, *others = self.subframes
         if not first.palette or any(other.palette != first.palette for other in others):

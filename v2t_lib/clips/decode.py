@@ -1,7 +1,4 @@
-"""Decodes a clip of any format, or an array, to frames sampled evenly in time.
-
-The format is read from the bytes; a file's name doesn't matter.
-"""
+"""Decodes a clip of any format, read from its bytes, or an array to frames evenly in time."""
 
 import contextlib
 import dataclasses
@@ -32,8 +29,7 @@ from v2t_lib.specs import ClipSpec
 
 #: Duration of an array's frames, which carry no times of their own.
 ARRAY_SECONDS = 0.1
-#: How many frames, and pixels of them, are checked for a placeholder, evenly spread; a video of
-#: more than so many seconds is none.
+#: Frames, and pixels of them, that are checked for a placeholder; longer videos are none.
 MAX_CHECKED, MAX_CHECKED_PIXELS, MAX_PLACEHOLDER_SECONDS = 64, 2**26, 10
 
 

@@ -105,14 +105,13 @@ class Packets:
     A frame is recognised by its key, which is the time stamp of its packet. AVI has no time stamps,
     and those that FFmpeg makes up don't fit the frames, so the key is the frame's number.
 
-    `container` is the file, just opened.
-
     Attributes:
         entries: A `Packet` for each, in decoding order.
         fault: Why the file ends early, where it is cut off; else empty.
         stamps: The key of each packet; this and what follows is known after `set_times`.
         keys: The key of each frame, ascending.
         durations: Seconds that each frame shows.
+        delay: How many packets more than its own a decoder needs for a frame, without time stamps.
 
     Raises:
         ClipError: `corrupt` where there are none, `too-big` over `MAX_VIDEO_FRAMES`.
@@ -162,7 +161,7 @@ class Packets:
     def have_stamps(self) -> bool:
         """Whether the packets have time stamps.
 
-        Those after the first may lack them: where a video was cut without decoding it, they hold
+        Some after the first may lack them: where a video was cut without decoding it, they hold
         frames from before the cut, which can't be decoded.
         """
         first, *others = [entry.pts is not None for entry in self.entries]
@@ -171,14 +170,9 @@ class Packets:
     def set_times(self, delay: int | None) -> None:
         """Works out when frames show, and from which packets decoding may start.
 
-        Args:
-            delay: None where the packets have time stamps; else how many packets more than its own
-                a decoder needs before it returns a frame.
-
-        Raises:
-            ClipError: `corrupt` where there are no frames.
+        `delay` is None where the packets have time stamps. Raises `ClipError` without frames.
         """
-        entries, self._delay = self.entries, delay or 0
+        entries, self.delay = self.entries, delay or 0
         self.stamps: Sequence[int | None] = range(len(entries))
         self.keys: Sequence[int] = range(len(entries))
         if delay is None:
@@ -197,7 +191,7 @@ class Packets:
         known = [(stamp, number) for number, stamp in enumerate(self.stamps) if stamp is not None]
         self._numbers = dict(known)
         self._starts: list[tuple[int, int]] = []  # packets of key frames: number and key
-        if len(self._numbers) == len(known) and not self._delay:
+        if len(self._numbers) == len(known) and not self.delay:
             self._starts = [(number, stamp) for stamp, number in known if entries[number].is_key]
 
     def _slots(self, delay: int) -> tuple[Sequence[int], Fraction, int]:
@@ -231,6 +225,6 @@ class Packets:
         count = end = 0
         for frame, start in zip(frames, starts, strict=True):
             start = max(start, end)
-            end = max(end, self._numbers[self.keys[frame]] + self._delay + 1)
+            end = max(end, self._numbers[self.keys[frame]] + self.delay + 1)
             count += max(0, end - start)
         return count

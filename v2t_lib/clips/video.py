@@ -17,12 +17,7 @@ from PIL import Image
 
 from v2t_lib.clips.colour import PictureConverter, flatten
 from v2t_lib.clips.packets import DECODER_OPTIONS, Packets, choose_stream, open_video
-from v2t_lib.clips.problems import (
-    MAX_VIDEO_DECODED,
-    FrameError,
-    check_canvas,
-    check_decoded,
-)
+from v2t_lib.clips.problems import MAX_VIDEO_DECODED, FrameError, check_canvas, check_decoded
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -40,12 +35,7 @@ class _SeekError(Exception):
 
 
 class Video:
-    """One video stream of a file.
-
-    Args:
-        kind: What `sniff` returns.
-        data: The file.
-        number: Which of its video streams; by default the best one.
+    """One video stream of a file: that of this number, or by default the best one.
 
     Attributes:
         size: Width and height in pixels.
@@ -70,8 +60,7 @@ class Video:
         self._alpha = None if alpha is None else Video(kind, data, alpha)
 
     def _set_times(self) -> None:
-        self._delay = 0 if self._stamped else self._reorder_delay()
-        self._packets.set_times(None if self._stamped else self._delay)
+        self._packets.set_times(None if self._stamped else self._reorder_delay())
         self.durations, self.fault = self._packets.durations, self._packets.fault
 
     def _reorder_delay(self) -> int:
@@ -144,7 +133,7 @@ class Video:
             FrameError: A packet doesn't decode.
             _SeekError: The same, or no key frame comes first, after packets were skipped.
         """
-        landing, skipped = None, False
+        landing, skipped = None, False  # the packet of the next key frame; whether there was one
         self._context.flush_buffers()
         for number, packet in enumerate(itertools.chain(self._packets, [None])):
             if number < goals[0][1]:
@@ -159,7 +148,7 @@ class Video:
                     break  # Only frames that the decoder held back are lost.
                 raise _SeekError if skipped else FrameError(number, error) from None
             for index, frame in enumerate(frames):
-                key = frame.pts if self._stamped else number - self._delay + index
+                key = frame.pts if self._stamped else number - self._packets.delay + index
                 if landing is not None:
                     if key != self._packets.stamps[landing] or not frame.key_frame:
                         raise _SeekError
