@@ -18,7 +18,8 @@ from timing import medians
 
 from v2t_lib.captions_file import read_captions
 from v2t_lib.fetching.download import DEFAULT_POLICY, Downloads
-from v2t_lib.shards.pack import fetch, pack
+from v2t_lib.shards.fetch import fetch
+from v2t_lib.shards.pack import pack
 from v2t_lib.specs import ClipSpec
 
 CLIPS, DISTINCT, WORKERS = 160, 8, 2

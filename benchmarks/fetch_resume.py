@@ -22,8 +22,9 @@ import numpy as np
 from PIL import Image
 
 from v2t_lib.shards.example import whole_examples
-from v2t_lib.shards.format import DatasetInfo, Verdict, read_manifest, slices_in
-from v2t_lib.shards.slices import SliceWriter
+from v2t_lib.shards.format import DatasetInfo
+from v2t_lib.shards.slices import SliceWriter, slices_in
+from v2t_lib.shards.verdicts import Verdict, read_manifest
 from v2t_lib.specs import ClipSpec
 
 SPEC = ClipSpec(frames=4, height=16, width=16)

@@ -13,13 +13,15 @@ from helpers.shards import sources_in
 
 from v2t_lib import __version__
 from v2t_lib.captions_file import read_captions
-from v2t_lib.cluster import tasks
+from v2t_lib.cluster import tables, tasks
 from v2t_lib.cluster.storage import Storage
 from v2t_lib.errors import ClusterError, DataError
 from v2t_lib.fetching.download import RetryPolicy
-from v2t_lib.shards.format import DatasetInfo, read_manifest
-from v2t_lib.shards.pack import fetch, pack
-from v2t_lib.shards.slices import Slice, Task
+from v2t_lib.shards.fetch import fetch
+from v2t_lib.shards.format import DatasetInfo
+from v2t_lib.shards.pack import pack
+from v2t_lib.shards.verdicts import read_manifest
+from v2t_lib.shards.work import Slice, Task
 from v2t_lib.specs import ClipSpec
 
 pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("in_this_process", "here")]
@@ -54,7 +56,7 @@ def here(monkeypatch):
     cluster = Here()
     monkeypatch.setattr(tasks, "session", lambda master: contextlib.nullcontext(cluster))
     monkeypatch.setattr("v2t_lib.shards.plan.SOURCES", 4)
-    monkeypatch.setattr(tasks, "SOURCES", 4)
+    monkeypatch.setattr(tables, "ROWS", 4)
     tasks._pool.cache_clear()
     yield cluster
     tasks._pool.cache_clear()
@@ -210,14 +212,14 @@ def test_tables_keep_their_rows_and_repeat_only_what_was_unreachable(here, tmp_p
 
     (tmp_path / "m.keras").write_bytes(b"a model")
     options = (rows, work, [1], tmp_path / "m.keras", tmp_path / "out", False)
-    assert tasks._tabulate("local", "captions", *options) == (10, 1)
-    assert tasks._tabulate("local", "captions", *options) == (10, 0)
+    assert tables._tabulate("local", "captions", *options) == (10, 1)
+    assert tables._tabulate("local", "captions", *options) == (10, 0)
     assert tried == [f"{n}.gif" for n in (*range(10), 4, 5, 6, 7)]
     lines = (tmp_path / "out" / "captions.jsonl").read_text("utf-8").split("\n")[:-1]
     assert list(map(json.loads, lines)) == rows
     (tmp_path / "m.keras").write_bytes(b"another")
     with pytest.raises(DataError, match="the same clips, model and options"):
-        tasks._tabulate("local", "captions", *options)
+        tables._tabulate("local", "captions", *options)
 
 
 def test_a_file_appears_whole_and_an_object_store_gets_no_folders(tmp_path):

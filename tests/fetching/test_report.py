@@ -7,9 +7,9 @@ from PIL import Image
 from v2t_lib.cli.main import main
 from v2t_lib.errors import VERDICTS, DataError
 from v2t_lib.fetching.report import picture, table
-from v2t_lib.shards.format import Verdict, write_manifest
-from v2t_lib.shards.pack import coverage
+from v2t_lib.shards.fetch import coverage
 from v2t_lib.shards.slices import SliceWriter
+from v2t_lib.shards.verdicts import Verdict, write_manifest
 
 
 def folder_of(path, sources: dict[str, int], verdicts: dict[str, dict[str, int]]):

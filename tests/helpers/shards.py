@@ -2,8 +2,9 @@
 
 from v2t_lib.captions_file import Record
 from v2t_lib.shards.example import PackedClip, StoredExample, clip_example, whole_examples
-from v2t_lib.shards.format import DatasetInfo, Verdict
-from v2t_lib.shards.slices import SliceWriter
+from v2t_lib.shards.format import DatasetInfo
+from v2t_lib.shards.slices import SliceWriter, sum_up
+from v2t_lib.shards.verdicts import Verdict
 from v2t_lib.specs import ClipSpec
 
 SPEC = ClipSpec(frames=2, height=4, width=4)
@@ -29,9 +30,7 @@ def fill(folder, numbers, clips=3, spec=SPEC) -> DatasetInfo:
             writer.add(stored(number))
         verdicts = tuple(Verdict(source(number), "", "ok") for number in of_slice)
         writer.finish(spec, "digest", verdicts)
-    info = DatasetInfo.of_slices(folder, spec)
-    info.save(folder)
-    return info
+    return sum_up(folder, spec)
 
 
 def sources_in(folder) -> list[str]:

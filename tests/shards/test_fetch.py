@@ -25,9 +25,10 @@ from v2t_lib.cli.main import main
 from v2t_lib.errors import DataError
 from v2t_lib.fetching.download import RetryPolicy
 from v2t_lib.shards.example import judge
-from v2t_lib.shards.format import Verdict, read_manifest, slices_in
-from v2t_lib.shards.pack import coverage, fetch
+from v2t_lib.shards.fetch import coverage, fetch
 from v2t_lib.shards.reader import ShardDataset
+from v2t_lib.shards.slices import slices_in
+from v2t_lib.shards.verdicts import Verdict, read_manifest
 from v2t_lib.shards.workers import Workers
 from v2t_lib.specs import ClipSpec
 
@@ -66,7 +67,7 @@ def worker():
 def scratch(tmp_path, monkeypatch, worker):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    monkeypatch.setattr("v2t_lib.shards.pack.Workers", lambda count, decode: worker)
+    monkeypatch.setattr("v2t_lib.shards.work.Workers", lambda count, decode: worker)
 
 
 def captions(folder: Path, sources) -> Path:

@@ -6,20 +6,10 @@ import pytest
 from helpers.shards import SPEC, fill, source
 
 from v2t_lib.errors import DataError
-from v2t_lib.shards.format import (
-    DatasetInfo,
-    Features,
-    LeftOut,
-    Shard,
-    SliceInfo,
-    Verdict,
-    is_finished,
-    last_verdicts,
-    read_manifest,
-    slices_in,
-    write_manifest,
-)
+from v2t_lib.shards.format import DatasetInfo, Features, LeftOut, Shard, is_finished
 from v2t_lib.shards.reader import ShardDataset
+from v2t_lib.shards.slices import SliceInfo, last_verdicts, slices_in, sum_up
+from v2t_lib.shards.verdicts import Verdict, read_manifest, write_manifest
 
 LEFT_OUT = LeftOut("x.gif", "gone", "HTTP 404")
 
@@ -173,12 +163,12 @@ def test_a_data_set_is_the_sum_of_its_slices_and_last_verdicts_count(tmp_path):
     nothing = {"clips": 0, "captions": 0, "masks": 0, "bytes": 0}
     missed = (Verdict(source(8), "", "gone", why="404"), Verdict(source(9), "", "still", why="one"))
     SliceInfo(number=2, digest="x", clip_spec=SPEC, verdicts=missed, **nothing).save(tmp_path)
-    more = DatasetInfo.of_slices(tmp_path, SPEC)
+    more = sum_up(tmp_path, SPEC)
     assert more.shards == info.shards and more.digest != info.digest
     assert [entry.kind for entry in more.left_out] == ["gone", "still"]
     come = (dataclasses.replace(missed[0], verdict="ok"),)
     SliceInfo(number=3, digest="y", clip_spec=SPEC, verdicts=come, **nothing).save(tmp_path)
-    assert [e.source for e in DatasetInfo.of_slices(tmp_path, SPEC).left_out] == [source(9)]
+    assert [e.source for e in sum_up(tmp_path, SPEC).left_out] == [source(9)]
 
 
 def test_a_hundred_thousand_verdicts_need_little_memory(tmp_path):

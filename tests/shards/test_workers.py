@@ -16,8 +16,9 @@ from helpers.project import ROOT
 from v2t_lib.captions_file import read_captions
 from v2t_lib.errors import DataError
 from v2t_lib.shards import workers
-from v2t_lib.shards.format import read_manifest
-from v2t_lib.shards.pack import fetch, pack
+from v2t_lib.shards.fetch import fetch
+from v2t_lib.shards.pack import pack
+from v2t_lib.shards.verdicts import read_manifest
 from v2t_lib.shards.workers import Workers
 from v2t_lib.specs import ClipSpec
 
@@ -108,7 +109,7 @@ from v2t_lib."""
     "call",
     [
         "shards.pack import pack; pack(records, {0!r}, 'shards', spec, workers=1)",
-        "shards.pack import fetch; fetch(records, {0!r}, 'fetched', spec=spec, workers=1)",
+        "shards.fetch import fetch; fetch(records, {0!r}, 'fetched', spec=spec, workers=1)",
         "datasets.shapes import write_shapes; write_shapes('drawn', 5, workers=1)",
     ],
 )

@@ -20,7 +20,8 @@ from v2t_lib.errors import DataError, ModelError
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.models.saving import load
-from v2t_lib.shards.pack import fetch, pack
+from v2t_lib.shards.fetch import fetch
+from v2t_lib.shards.pack import pack
 from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.specs import CaptionSpec, ClipSpec
 from v2t_lib.training import feature_cache as features

@@ -11,9 +11,9 @@ from helpers.processes import in_this_process
 from PIL import Image
 
 from v2t_lib.captions_file import read_captions
-from v2t_lib.shards.format import MANIFEST_FILE, Verdict, write_manifest
 from v2t_lib.shards.pack import pack
 from v2t_lib.shards.reader import ShardDataset
+from v2t_lib.shards.verdicts import MANIFEST_FILE, Verdict, write_manifest
 from v2t_lib.views.dataset_browser import DatasetBrowser
 
 

@@ -81,7 +81,7 @@ def run_caption(args: argparse.Namespace) -> int:
     through, --table and --html write the captions as alt text: where the model is unsure, after
     a hedge."""
     if check_spark(args, "abstain", "table", "html"):
-        from v2t_lib.cluster.tasks import caption_clips
+        from v2t_lib.cluster.tables import caption_clips
 
         options = (args.files, args.model, args.beam, args.out, args.parquet)
         rows, failed = caption_clips(args.spark, *options)

@@ -85,7 +85,7 @@ def run_fetch(args: argparse.Namespace) -> int:
     """Download clips, check each and pack it. Every source gets one verdict in DIR/manifest.tsv.
     After a stop the same command continues; finished clips are not downloaded again."""
     from v2t_lib.fetching.report import PICTURE_FILE, picture
-    from v2t_lib.shards.pack import coverage
+    from v2t_lib.shards.fetch import coverage
 
     if args.report is not None:
         folder = args.report
@@ -113,7 +113,8 @@ def _options(args: argparse.Namespace) -> dict:
 
 def _fetch(args: argparse.Namespace) -> Path:
     """Fetches on this machine; the folder."""
-    from v2t_lib.shards.pack import WHOLE, fetch, part_folder
+    from v2t_lib.shards.fetch import fetch
+    from v2t_lib.shards.pack import WHOLE, part_folder
 
     captions, records = _plan(args)
     folder = part_folder(args.out, args.part)

@@ -75,7 +75,7 @@ def run_verify(args: argparse.Namespace) -> int:
     file. A row that can't be judged is reported, and the others are judged; the exit code is
     then 1."""
     if check_spark(args, "sentence", "html"):
-        from v2t_lib.cluster.tasks import verify_claims
+        from v2t_lib.cluster.tables import verify_claims
 
         options = (Path(args.source), args.model, args.out, args.parquet)
         rows, failed = verify_claims(args.spark, *options)

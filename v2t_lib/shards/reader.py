@@ -2,8 +2,7 @@
 
 import contextlib
 import dataclasses
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import keras
@@ -11,9 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from v2t_lib.errors import DataError
-from v2t_lib.shards.example import Example, decode_masks, whole_examples
+from v2t_lib.shards.example import Example, decode_masks
 from v2t_lib.shards.format import DatasetInfo
-from v2t_lib.shards.rows import drawn, one_a_caption, one_a_clip, packer
+from v2t_lib.shards.rows import drawn, one_a_caption, one_a_clip, packer, whole
 from v2t_lib.specs import CaptionSpec, ClipSpec
 from v2t_lib.text.vocabulary import Vocabulary
 
@@ -29,34 +28,6 @@ _TEXTS = tf.io.RaggedFeature(tf.string)
 SHUFFLED_AT_ONCE = 2048
 #: Clips parsed in one call: parsing them one by one takes longer for the calls than for the work.
 PARSED_AT_ONCE = 64
-
-
-@contextlib.contextmanager
-def naming_damage(folder: Path, info: DatasetInfo) -> Iterator[None]:
-    """Within it, reading a damaged shard of `folder` raises a `DataError` that names the file."""
-    try:
-        yield
-    except (tf.errors.DataLossError, tf.errors.NotFoundError) as error:
-        for shard in info.shards:
-            path = folder / shard.name
-            if not path.exists() or sum(1 for _ in whole_examples(path)) < shard.clips:
-                why = re.sub(r"\{\{.*?\}\}\s*|\s*\[Op:.*", "", str(error.message))[:200]
-                raise DataError(
-                    f"{path}: expected the {shard.clips} clips that were written. Received: {why}; "
-                    f"copy the file anew, or delete {folder} and pack again"
-                ) from None
-        raise
-
-
-def _whole(folder: Path, info: DatasetInfo, rows: Iterable) -> Iterator:
-    """Yields `rows`, read from a folder of shards; a damaged shard is named."""
-    rows = iter(rows)
-    while True:
-        with naming_damage(folder, info):
-            row = next(rows, None)
-        if row is None:
-            return
-        yield row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +99,7 @@ class ShardDataset:
             )
 
     def _whole(self, dataset: tf.data.Dataset) -> Iterator:
-        return _whole(self.folder, self.info, dataset)
+        return whole(self.folder, self.info, dataset)
 
     def sentences(self) -> Iterator[list[str]]:
         """Yields each clip's captions as models see them, normalised, in file order."""

@@ -1,10 +1,16 @@
 """What training reads: rows of clips and captions, captions as tokens, epochs, in a fixed order."""
 
-from collections.abc import Callable
+import contextlib
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from v2t_lib.errors import DataError
+from v2t_lib.shards.example import whole_examples
+from v2t_lib.shards.format import DatasetInfo
 from v2t_lib.text.vocabulary import CHARACTER, END, LOOSE, PAD, START, UNK, Vocabulary
 
 
@@ -102,3 +108,31 @@ def sum_in_order() -> None:
     """
     if not tf.config.list_physical_devices("GPU"):
         tf.config.optimizer.set_jit("autoclustering")
+
+
+@contextlib.contextmanager
+def naming_damage(folder: Path, info: DatasetInfo) -> Iterator[None]:
+    """Within it, reading a damaged shard of `folder` raises a `DataError` that names the file."""
+    try:
+        yield
+    except (tf.errors.DataLossError, tf.errors.NotFoundError) as error:
+        for shard in info.shards:
+            path = folder / shard.name
+            if not path.exists() or sum(1 for _ in whole_examples(path)) < shard.clips:
+                why = re.sub(r"\{\{.*?\}\}\s*|\s*\[Op:.*", "", str(error.message))[:200]
+                raise DataError(
+                    f"{path}: expected the {shard.clips} clips that were written. Received: {why}; "
+                    f"copy the file anew, or delete {folder} and pack again"
+                ) from None
+        raise
+
+
+def whole(folder: Path, info: DatasetInfo, rows: Iterable) -> Iterator:
+    """Yields `rows`, read from a folder of shards; a damaged shard is named."""
+    rows = iter(rows)
+    while True:
+        with naming_damage(folder, info):
+            row = next(rows, None)
+        if row is None:
+            return
+        yield row

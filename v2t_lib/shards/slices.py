@@ -1,43 +1,153 @@
-"""Slices: the unit of work of packing, fetching, parts and clusters, and of a cache of features."""
+"""A slice's two files, and what is summed up from them.
+
+A slice is some of the sources of a captions file, in its order: `00012.tfrecord` has their clips,
+and `00012.json`, written last, says that it is done and what became of each source. `dataset.json`
+is the sum of a folder's slices, `manifest.tsv` of their verdicts.
+"""
 
 import collections
 import contextlib
 import dataclasses
+import json
 import os
-import shutil
-import tempfile
-import time
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
-from v2t_lib.captions_file import Record
 from v2t_lib.errors import writing
-from v2t_lib.fetching.download import DEFAULT_POLICY, Download, Downloads, RetryPolicy
 from v2t_lib.files import replacing
-from v2t_lib.progress import Progress
-from v2t_lib.shards.example import (
-    Judged,
-    PackedClip,
-    RecordWriter,
-    StoredExample,
-    clip_example,
-)
+from v2t_lib.shards.example import RecordWriter, StoredExample
 from v2t_lib.shards.format import (
+    COUNTS,
     FORMAT,
-    SliceInfo,
-    Verdict,
+    DatasetInfo,
+    Features,
+    LeftOut,
+    Shard,
     digest_of,
-    digest_of_captions,
-    shard_name,
+    parsed,
 )
-from v2t_lib.shards.workers import Workers
+from v2t_lib.shards.verdicts import Verdict
 from v2t_lib.specs import ClipSpec
 
-CLIP_FOLDER = "clips"
-#: Slices under way at a time; one source that takes long holds up no more than these.
-OPEN_SLICES = 8
-_SUFFIXES = {"matroska": "webm", "mov": "mp4"}
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SliceInfo:
+    """The content of a slice's JSON.
+
+    Attributes:
+        number: The slice's, which its files are named after.
+        digest: Of the rows and the clip spec that it is made of.
+        clip_spec: The size of its clips; None where only originals are kept.
+        masks: Number of clips that have object masks.
+        bytes: Size of its shard, which is missing where no clip decoded.
+        verdicts: One a source, in order; none in a slice of features.
+    """
+
+    number: int
+    digest: str
+    clip_spec: ClipSpec | None
+    clips: int
+    captions: int
+    masks: int
+    bytes: int
+    verdicts: tuple[Verdict, ...] = ()
+
+    @property
+    def shard(self) -> str:
+        return shard_name(self.number)
+
+    def is_whole(self, folder: Path) -> bool:
+        """Whether its shard is there, as large as it should be."""
+        path = folder / self.shard
+        return not self.clips or (path.exists() and path.stat().st_size == self.bytes)
+
+    def save(self, folder: Path) -> None:
+        """Writes the JSON, whole or not at all, a line a verdict."""
+        value = vars(self) | {"clip_spec": self.clip_spec and dataclasses.asdict(self.clip_spec)}
+        del value["verdicts"]
+        rows = ({k: cell for k, cell in vars(v).items() if cell} for v in self.verdicts)
+        lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+        path = folder / slice_name(self.number)
+        with writing(path), replacing(path) as temporary:
+            text = json.dumps(value, indent=1).removesuffix("\n}")
+            temporary.write_text(f'{text},\n "verdicts": [\n{lines}\n]}}\n', encoding="utf-8")
+
+
+def shard_name(number: int) -> str:
+    """The name of a slice's TFRecord file."""
+    return f"{number:05d}.tfrecord"
+
+
+def slice_name(number: int) -> str:
+    """The name of a slice's JSON."""
+    return f"{number:05d}.json"
+
+
+def _slice(described: dict) -> SliceInfo:
+    spec, verdicts = described["clip_spec"], described["verdicts"]
+    blank: dict = {"split": "", "captions": ()}
+    rows = (
+        Verdict(**blank | row | {"captions": tuple(row.get("captions", ()))}) for row in verdicts
+    )
+    return SliceInfo(
+        **described | {"clip_spec": spec and ClipSpec(**spec), "verdicts": tuple(rows)}
+    )
+
+
+def slices_in(folder: str | Path) -> Iterator[SliceInfo]:
+    """Yields the slices of a folder that are done, by number, one in memory at a time.
+
+    Raises:
+        DataError: A file of that name isn't a slice's.
+    """
+    folder = Path(folder)
+    paths = folder.iterdir() if folder.is_dir() else ()
+    numbers = (re.fullmatch(r"(\d{5,})\.json", path.name) for path in paths)
+    for number in sorted(int(match[1]) for match in numbers if match):
+        yield parsed(_slice, folder / slice_name(number), "a slice's description")
+
+
+def last_verdicts(folder: str | Path) -> Iterator[Verdict]:
+    """Yields the last verdict of every source in a folder's slices."""
+    last = {row.source: one.number for one in slices_in(folder) for row in one.verdicts}
+    for one in slices_in(folder):
+        yield from (row for row in one.verdicts if last[row.source] == one.number)
+
+
+def sum_up(
+    folder: Path, spec: ClipSpec, digest: str = "", features: Features | None = None
+) -> DatasetInfo:
+    """Writes a folder's `dataset.json` if there is any clip; a source's last verdict counts.
+
+    Args:
+        folder: The folder.
+        spec: The size of the clips.
+        digest: Of what the content is made of; the slices' when left out.
+        features: Given for shards of features.
+    """
+    counts: collections.Counter[str] = collections.Counter()
+    left_out: dict[str, LeftOut] = {}
+    shards, digests = [], []
+    for one in slices_in(folder):
+        counts.update({name: getattr(one, name) for name in COUNTS})
+        digests.append([one.digest, one.clips, one.bytes])
+        shards += [Shard(one.shard, one.clips, one.bytes)] if one.clips else []
+        for row in one.verdicts:
+            left_out.pop(row.source, None)
+            if row.verdict != "ok":
+                left_out[row.source] = LeftOut(row.source, row.verdict, row.why)
+    info = DatasetInfo(
+        digest=digest or digest_of(FORMAT, spec.shape, digests),
+        clip_spec=spec,
+        **{name: counts[name] for name in COUNTS},
+        left_out=tuple(left_out.values()),
+        shards=tuple(shards),
+        features=features,
+    )
+    if info.clips:
+        info.save(folder)
+    return info
 
 
 class SliceWriter:
@@ -52,7 +162,7 @@ class SliceWriter:
         >>> for example in examples:
         ...     writer.add(example)
         >>> writer.finish(spec, digest)
-        >>> DatasetInfo.of_slices(folder, spec).save(folder)
+        >>> sum_up(folder, spec)
     """
 
     def __init__(self, folder: Path, number: int):
@@ -115,197 +225,3 @@ class SliceWriter:
             with contextlib.suppress(Exception):
                 self._file.close()
             self._temporary.unlink(missing_ok=True)
-
-
-class Slice(NamedTuple):
-    """A slice to do.
-
-    Attributes:
-        folder: Where its files go.
-        number: What they are named after.
-        records: Its sources, in order.
-        before: What earlier slices found of each, where it is tried again; then only another
-            verdict is worth a slice.
-    """
-
-    folder: Path
-    number: int
-    records: tuple[Record, ...]
-    before: tuple[str, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """How slices are done.
-
-    Attributes:
-        captions_file: What the paths of local sources are relative to.
-        out: What the paths in verdicts are relative to; kept originals go into its `clips`.
-        spec: The size of the clips in shards; None for no shards.
-        keep: Whether to keep originals.
-        policy: Connections, attempts and times of downloads.
-    """
-
-    captions_file: str | Path
-    out: Path
-    spec: ClipSpec | None
-    keep: bool = False
-    policy: RetryPolicy = DEFAULT_POLICY
-
-    def path(self, record: Record) -> Path:
-        """Where a local source lies."""
-        return Path(record.path(self.captions_file))
-
-
-class _Open:
-    """A slice under way: examples are written in the records' order, as far as they have come."""
-
-    def __init__(self, one: Slice):
-        self.slice, self.writer = one, SliceWriter(one.folder, one.number)
-        self.verdicts: dict[int, Verdict] = {}
-        self._packed: dict[int, PackedClip] = {}
-        self._written = 0
-
-    def settle(self, place: int, verdict: Verdict, packed: PackedClip | None) -> bool:
-        """Adds one source's outcome; whether it was the last."""
-        self.verdicts[place] = verdict
-        if packed is not None:
-            self._packed[place] = packed
-        while self._written in self.verdicts:
-            if (ready := self._packed.pop(self._written, None)) is not None:
-                self.writer.add(clip_example(self.slice.records[self._written], ready))
-            self._written += 1
-        return self._written == len(self.slice.records)
-
-    def finish(self, spec: ClipSpec | None) -> None:
-        """Writes the slice, unless it was tried again and nothing has changed."""
-        verdicts = tuple(self.verdicts[place] for place in range(len(self.verdicts)))
-        if self.slice.before == tuple(verdict.verdict for verdict in verdicts):
-            return self.writer.abandon()
-        rows = [(verdict.source, verdict.digest) for verdict in verdicts]
-        self.writer.finish(spec, digest_of(FORMAT, spec and spec.shape, rows), verdicts)
-
-
-class _Arrival(NamedTuple):
-    """A source whose file is there: to be decoded, or the outcome of that."""
-
-    open: _Open
-    place: int
-    path: Path
-    download: Download | None = None
-
-    @property
-    def record(self) -> Record:
-        return self.open.slice.records[self.place]
-
-
-class _Run:
-    """Does slices, several at a time, so that neither workers nor downloads wait at their ends."""
-
-    def __init__(self, task: Task, downloads: Downloads, scratch: Path, progress: Progress):
-        self._task, self._downloads, self._scratch = task, downloads, scratch
-        self._open: list[_Open] = []
-        self._decoding: collections.deque[_Arrival] = collections.deque()
-        self._progress, self._bytes, self._began = progress, 0, time.monotonic()
-        self._counts: collections.Counter[str] = collections.Counter()
-
-    def go(self, slices: Iterable[Slice], workers: Workers) -> None:
-        """Does them all."""
-        try:
-            for judged in workers.run(self._jobs(slices)):
-                if not isinstance(judged, Judged):  # the worker process died
-                    judged = Judged(dict(zip(("verdict", "why"), judged, strict=True)))
-                self._settle(self._decoding.popleft(), judged)
-        finally:
-            for one in self._open:
-                one.writer.abandon()
-
-    def _jobs(self, slices: Iterable[Slice]) -> Iterator[tuple | None]:
-        """Yields the arguments of `judge` for each clip whose file is there, None while none is."""
-        for one in slices:
-            while len(self._open) >= OPEN_SLICES:
-                yield from self._arrived()
-            self._open.append(under_way := _Open(one))
-            for place, record in enumerate(one.records):
-                if not record.remote:
-                    yield self._job(_Arrival(under_way, place, self._task.path(record)))
-                    continue
-                while self._downloads.full:
-                    yield from self._arrived()
-                path = self._scratch / f"{one.folder.name}-{one.number}-{place}"
-                self._downloads.add((under_way, place), record.source, path)
-        while self._downloads:
-            yield from self._arrived()
-
-    def _arrived(self) -> Iterator[tuple | None]:
-        for download in self._downloads.ready() if self._downloads else ():
-            one, place = download.key
-            arrival = _Arrival(one, place, download.path, download)
-            if download.error is None:
-                self._bytes += download.path.stat().st_size
-                yield self._job(arrival)
-            else:
-                facts = {"verdict": download.error.kind, "why": download.error.message}
-                self._settle(arrival, Judged(facts))
-        yield None
-
-    def _job(self, arrival: _Arrival) -> tuple:
-        self._decoding.append(arrival)
-        return str(arrival.path), self._task.spec
-
-    def _settle(self, arrival: _Arrival, judged: Judged) -> None:
-        """Notes a source's verdict and, if it was its slice's last, finishes the slice."""
-        record, one, facts = arrival.record, arrival.open, dict(judged.facts)
-        if arrival.download is not None:
-            facts |= {"final_url": arrival.download.url, "attempts": arrival.download.attempts}
-        if facts["verdict"] == "ok" and self._task.keep:
-            facts |= {"file": self._kept(arrival, judged), "captions": record.captions}
-        if arrival.download is not None:
-            arrival.path.unlink(missing_ok=True)
-        if judged.packed is not None:
-            shard = one.slice.folder / shard_name(one.slice.number)
-            facts["shard"] = shard.relative_to(self._task.out).as_posix()
-        facts["digest"] = digest_of_captions(record)
-        if one.settle(arrival.place, Verdict(record.source, record.split, **facts), judged.packed):
-            one.finish(self._task.spec)
-            self._open.remove(one)
-        self._show(facts["verdict"])
-
-    def _kept(self, arrival: _Arrival, judged: Judged) -> str:
-        """The original's path in `out`; a downloaded one is moved there."""
-        out, record = self._task.out, arrival.record
-        if arrival.download is None:
-            return os.path.relpath(arrival.path, out)
-        file = f"{CLIP_FOLDER}/{record.key}.{_SUFFIXES.get(judged.kind, judged.kind)}"
-        with writing(out / file), replacing(out / file) as temporary:
-            shutil.move(arrival.path, temporary)
-        return file
-
-    def _show(self, verdict: str) -> None:
-        self._counts[verdict] += 1
-        counts = ", ".join(f"{count} {name}" for name, count in self._counts.items())
-        rate = self._bytes / 2**20 / (time.monotonic() - self._began)
-        speed = f"{rate:.1f} MB/s, " if self._bytes else ""
-        self._progress.set_postfix_str(speed + counts, refresh=False)
-        self._progress.update()
-
-
-def do_slices(slices: Sequence[Slice], task: Task, pool: Workers, done: int = 0) -> None:
-    """Gets, decodes and writes slices; killed, it leaves whole slices and those it hadn't done.
-
-    Args:
-        slices: What to do.
-        task: How.
-        pool: Workers that run `judge`.
-        done: Sources that are done already, for the progress bar.
-
-    Raises:
-        DataError: The disk is full, or processes can't be started.
-    """
-    total = done + sum(len(one.records) for one in slices)
-    with (
-        tempfile.TemporaryDirectory(prefix="v2t-") as scratch,
-        contextlib.closing(Downloads(task.policy)) as downloads,
-        Progress(total=total, initial=done, unit="clip", desc="clips") as progress,
-    ):
-        _Run(task, downloads, Path(scratch), progress).go(slices, pool)

@@ -17,9 +17,9 @@ from v2t_lib.models.compiled import CompiledFeatures
 from v2t_lib.models.encoders.frame import FrameEncoder
 from v2t_lib.progress import Progress, log
 from v2t_lib.shards.example import Example, StoredExample, feature_example
-from v2t_lib.shards.format import DatasetInfo, Features, digest_of, is_finished, slices_in
+from v2t_lib.shards.format import Features, digest_of, is_finished
 from v2t_lib.shards.reader import ShardDataset, Shards
-from v2t_lib.shards.slices import SliceWriter
+from v2t_lib.shards.slices import SliceWriter, slices_in, sum_up
 
 BATCH = 16
 #: Clips that the principal components are fitted on.
@@ -152,9 +152,7 @@ def _computed(
                 writer.add(stored)
                 progress.update()
             writer.finish(spec, key)
-    info = DatasetInfo.of_slices(folder, spec, key, features)
-    info.save(folder)
-    return ShardDataset(folder, info)
+    return ShardDataset(folder, sum_up(folder, spec, key, features))
 
 
 def _featured(examples: Iterator[Example], model: CompiledFeatures) -> Iterator[StoredExample]:

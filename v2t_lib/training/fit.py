@@ -16,8 +16,8 @@ from v2t_lib.models.encoders.blind import BlindEncoder
 from v2t_lib.models.hosts import current
 from v2t_lib.models.saving import load
 from v2t_lib.progress import keras_verbosity
-from v2t_lib.shards.reader import ShardDataset, Shards, naming_damage
-from v2t_lib.shards.rows import Epochs
+from v2t_lib.shards.reader import ShardDataset, Shards
+from v2t_lib.shards.rows import Epochs, naming_damage
 from v2t_lib.specs import ClipSpec
 from v2t_lib.training.callbacks import EpochEnd, ResumableState
 from v2t_lib.training.checkpoints import StopSignal

@@ -11,8 +11,10 @@ import ipywidgets as widgets
 
 from v2t_lib.captions_file import Record
 from v2t_lib.shards.example import Example
-from v2t_lib.shards.format import MANIFEST_FILE, DatasetInfo, last_verdicts, read_manifest
+from v2t_lib.shards.format import DatasetInfo
 from v2t_lib.shards.reader import ShardDataset
+from v2t_lib.shards.slices import last_verdicts
+from v2t_lib.shards.verdicts import MANIFEST_FILE, read_manifest
 from v2t_lib.views.gallery import clip_picture
 from v2t_lib.views.pages import framed
 
