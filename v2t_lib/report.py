@@ -12,7 +12,6 @@ from v2t_lib.metrics.tables import figures, headline
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.shards.reader import ShardDataset, Shards
 from v2t_lib.views.curves import curves
-from v2t_lib.views.heatmap import HEAT_OPACITY
 from v2t_lib.views.inspector import cards
 from v2t_lib.views.pages import data_url, write_page
 
@@ -31,9 +30,9 @@ def worst(
 
     Args:
         captioner: The model.
-        shards: The clips that `predictions` are of.
-        predictions: What `evaluate` returned.
-        beam: The number of beams that `evaluate` scored.
+        shards: The clips that were scored.
+        predictions: What `evaluate` returned of them.
+        beam: The number of beams that it scored.
         count: How many.
     """
     places = sorted(range(len(predictions)), key=lambda place: predictions[place].cider)[:count]
@@ -47,11 +46,10 @@ def worst(
 
 
 def _cards(predictions: Sequence[Prediction]) -> list[dict]:
-    shown = [p for p in predictions if p.shown]
     return cards(
-        [p.shown for p in shown if p.shown],
-        [p.source for p in shown],
-        [" | ".join(p.references) for p in shown],
+        [p.shown for p in predictions if p.shown],
+        [p.source for p in predictions],
+        [" | ".join(p.references) for p in predictions],
     )
 
 
@@ -69,8 +67,8 @@ def save_report(
         path: The file to write.
         captioner: The model.
         shards: The clips it was scored on.
-        scores: What `evaluate` returned.
-        predictions: Likewise.
+        scores: What `evaluate` returned first.
+        predictions: What it returned second.
         run: The run whose learning curves are shown, where it has any.
     """
     history = Path(run) / "history.csv"
@@ -89,5 +87,4 @@ def save_report(
             (f"The worst {len(lowest)}, by CIDEr, with {scores['beam']} beams", _cards(lowest)),
             (f"The first {len(first)}, greedily", _cards(first)),
         ],
-        opacity=HEAT_OPACITY,
     )

@@ -6,30 +6,26 @@ import pytest
 from PIL import Image
 
 from v2t_lib.clips.decode import iter_frames
+from v2t_lib.models.caption import Caption
 from v2t_lib.views.animation import frame_durations, side_by_side, write_gif, write_mp4
 
-WORDS = ("red", "</script>", "red")
+#: Squares of one colour each that brighten from frame to frame.
+FRAMES = np.full((4, 20, 20, 3), 120, np.uint8)
+FRAMES[..., 0] += (10 * np.arange(4, dtype=np.uint8))[:, None, None]
+
+
+def drawn(words, word, width):
+    """Frames of a caption; all weight is on the upper left cell of the first half."""
+    weights = np.zeros((len(words), 2, 2, 2), "float32")
+    weights[:, 0, 0, 0] = 1.0
+    probs, seconds = np.ones(len(words)), np.arange(4) / 5
+    caption = Caption(" ".join(words), words, probs, -1.0, weights, FRAMES, seconds)
+    return side_by_side(caption, word, width)
 
 
 @pytest.fixture
-def frames():
-    """Squares of one colour each that brighten from frame to frame."""
-    made = np.full((4, 20, 20, 3), 120, np.uint8)
-    made[..., 0] += (10 * np.arange(4, dtype=np.uint8))[:, None, None]
-    return made
-
-
-@pytest.fixture
-def attention():
-    """All weight on the upper left cell of the first half."""
-    weights = np.zeros((2, 2, 2), "float32")
-    weights[0, 0, 0] = 1.0
-    return weights
-
-
-@pytest.fixture
-def pictures(frames, attention):
-    return side_by_side(frames, WORDS, attention, 0, 100)
+def pictures():
+    return drawn(("red", "</script>", "red"), 0, 100)
 
 
 WRITERS = {".gif": write_gif, ".mp4": write_mp4}
@@ -56,10 +52,10 @@ def test_a_frame_lasts_from_halfway_to_its_neighbours():
     np.testing.assert_allclose(frame_durations(np.array([7.0])), 0.2)
 
 
-def test_clip_and_heat_lie_side_by_side_above_the_caption(pictures, frames):
+def test_clip_and_heat_lie_side_by_side_above_the_caption(pictures):
     assert pictures.shape[::2] == (4, 200) and pictures.shape[1] % 2 == 0
     left, right = pictures[:, :100, :100].astype(int), pictures[:, :100, 100:].astype(int)
-    np.testing.assert_array_equal(left[:, ::5, ::5], frames)
+    np.testing.assert_array_equal(left[:, ::5, ::5], FRAMES)
     changed = np.abs(left - right).sum(-1)
     assert changed[:2, :40, :40].min() > 40 > 5 > changed[:2, 70:, 70:].max()
     assert not changed[2:].any()  # the second time step has no weight
@@ -69,9 +65,9 @@ def test_clip_and_heat_lie_side_by_side_above_the_caption(pictures, frames):
     assert marked[:, :40].any() and not marked[:, 45:].any()  # behind the first word alone
 
 
-def test_a_long_caption_goes_on_in_the_next_line(frames, attention):
+def test_a_long_caption_goes_on_in_the_next_line():
     words = ("a", "considerably", "longer", "caption", "than", "the", "others")
-    taller = side_by_side(frames, words, attention, 6, 60)
+    taller = drawn(words, 6, 60)
     marked = (taller[0] == (0xF6, 0xA8, 0)).all(-1)
     assert not marked[: 60 + 19].any() and marked[60 + 2 * 19 :].any()
 
@@ -112,13 +108,10 @@ def test_a_single_frame_is_an_animation_too(written, pictures):
     assert shown.shape == pictures[:1].shape
 
 
-def test_gifs_loop_for_ever(tmp_path, pictures):
+def test_gifs_loop_for_ever_and_videos_are_of_the_kind_that_every_browser_plays(tmp_path, pictures):
     write_gif(tmp_path / "a.gif", pictures, np.full(4, 0.2))
     with Image.open(tmp_path / "a.gif") as picture:
         assert picture.info["loop"] == 0
-
-
-def test_videos_are_of_the_kind_that_every_browser_plays(tmp_path, pictures):
     write_mp4(tmp_path / "a.MP4", pictures, np.full(4, 0.2))
     data = (tmp_path / "a.MP4").read_bytes()
     with av.open(io.BytesIO(data)) as container:

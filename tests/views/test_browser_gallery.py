@@ -6,7 +6,6 @@ import pytest
 from helpers import tiny
 from helpers.captions import example
 from helpers.clips import write_gif
-from test_browser import Visit, chromium  # noqa: F401
 
 from v2t_lib.captions_file import read_captions
 from v2t_lib.models.verifier import Calibration, VerifierState
@@ -37,13 +36,9 @@ def clips(tmp_path):
     return tmp_path
 
 
-def visit_of(chromium, clips, **options):  # noqa: F811
-    return Visit(chromium, f"file://{clips / 'page.html'}", offline=True, **options)
-
-
-def test_captions_are_corrected_with_keys_and_saved_to_train_on(chromium, clips):  # noqa: F811
-    visit = visit_of(chromium, clips)
-    page, fields = visit.page, visit.page.locator("textarea")
+def test_captions_are_corrected_with_keys_and_saved_to_train_on(visit, clips):
+    page = visit(f"file://{clips / 'page.html'}", offline=True)
+    fields = page.locator("textarea")
     assert fields.evaluate_all("all => all.map((f) => f.value)")[1] == "a </textarea>"
     save, count = page.locator("#save"), page.locator("#count")
     assert save.is_disabled() and count.inner_text() == "0 of 3 ticked"
@@ -68,13 +63,10 @@ def test_captions_are_corrected_with_keys_and_saved_to_train_on(chromium, clips)
     pack(read_captions(captions), captions, clips / "shards", tiny.CLIP, workers=1)
     packed = [example.captions for example in ShardDataset.open(clips / "shards").examples()]
     assert packed == [("red star",), ("a blue cross",)]
-    assert visit.errors == []
-    visit.close()
 
 
-def test_motion_unsure_clips_and_directions(chromium, clips):  # noqa: F811
-    visit = visit_of(chromium, clips, reduced_motion="reduce")
-    page = visit.page
+def test_motion_unsure_clips_and_directions(visit, clips):
+    page = visit(f"file://{clips / 'page.html'}", offline=True, reduced_motion="reduce")
     assert not page.locator("#play").is_checked()
     still = page.locator("article img").nth(0).get_attribute("src")
     page.locator("#play").check()
@@ -88,8 +80,5 @@ def test_motion_unsure_clips_and_directions(chromium, clips):  # noqa: F811
     script = "(field) => getComputedStyle(field).direction"
     directions = [field.evaluate(script) for field in page.locator("textarea").all()]
     assert directions == ["ltr", "ltr", "rtl"]
-    assert visit.errors == []
-    visit.close()
-    moving = visit_of(chromium, clips, reduced_motion="no-preference")
-    assert moving.page.locator("#play").is_checked()
-    moving.close()
+    page = visit(f"file://{clips / 'page.html'}", reduced_motion="no-preference")
+    assert page.locator("#play").is_checked()

@@ -1,7 +1,6 @@
 import pandas as pd
 
-from v2t_lib.views import curves as views
-from v2t_lib.views.curves import LiveCurves, curves, plot_history
+from v2t_lib.views.curves import curves, plot_history
 
 HISTORY = pd.DataFrame(
     {
@@ -36,33 +35,9 @@ def test_without_validation_clips_or_a_twin_there_are_fewer_lines():
     assert set(lines(left)) == {"training"}
 
 
-def test_a_runs_curves_come_from_its_files(tmp_path, monkeypatch):
+def test_a_runs_curves_come_from_its_files(tmp_path):
     HISTORY.to_csv(tmp_path / "history.csv", index=False)
     alone = curves(tmp_path)
     assert alone[:4] == b"\x89PNG" and alone == curves(tmp_path)
     BLIND.to_csv(tmp_path / "blind.csv", index=False)
     assert curves(tmp_path) != alone
-
-
-def test_live_curves_redraw_one_picture_and_continue_a_history(tmp_path, monkeypatch):
-    import IPython.display
-
-    shown = []
-
-    class Handle:
-        def update(self, picture):
-            shown.append(picture.data)
-
-    def display(picture, display_id):
-        shown.append(picture.data)
-        return Handle()
-
-    monkeypatch.setattr(IPython.display, "display", display)
-    monkeypatch.setattr(views, "in_notebook", lambda: True)
-    HISTORY[:1].to_csv(tmp_path / "history.csv", index=False)
-    live = LiveCurves(tmp_path)
-    live.on_train_begin()
-    for epoch in (1, 2):
-        live.on_epoch_end(epoch, HISTORY.iloc[epoch].drop("epoch").to_dict())
-    HISTORY.to_csv(tmp_path / "history.csv", index=False)
-    assert len(shown) == 2 and shown[0] != shown[1] == curves(tmp_path)

@@ -47,7 +47,7 @@ def cards(browser):
 
 
 def sources(browser):
-    return [entry.record.source for entry in browser.found]
+    return [entry.source for entry in browser.found]
 
 
 def test_pages_show_every_clip_once_with_its_own_frames(packed):
@@ -56,7 +56,7 @@ def test_pages_show_every_clip_once_with_its_own_frames(packed):
     assert browser.position.value == "1 to 8 of 12 clips" and browser.back.disabled
     for _ in range(2):
         shown = zip(browser.found[browser.page * 8 :], cards(browser), strict=False)
-        seen |= {entry.record.source: card for entry, card in shown}
+        seen |= {entry.source: card for entry, card in shown}
         browser.forward.click()
     assert browser.page == 1 and browser.forward.disabled and len(seen) == 12
     for split, folder in shards.items():
@@ -101,10 +101,23 @@ def test_clips_fetched_by_an_earlier_version_have_the_manifests_verdicts(packed,
     rows += [Verdict(second, "train", "ok", shard="train/00000.tfrecord")]
     write_manifest(tmp_path / MANIFEST_FILE, rows)
     browser = DatasetBrowser({"train": splits["train"][:3]}, {"train": tmp_path / "train"})
-    verdicts = {entry.record.source: entry.verdict for entry in browser.found}
+    verdicts = {entry.source: entry.verdict for entry in browser.found}
     assert verdicts == {first: "gone", second: "ok", third: "waiting"}
     (lost, reason), (shown, _), (waiting, _) = cards(browser)
     assert lost is None and "no longer there" in reason and shown and waiting is None
+
+
+def test_clips_packed_by_an_earlier_version_are_all_shown(packed, tmp_path):
+    splits, shards = packed
+    shutil.copytree(shards["train"], tmp_path / "train")
+    for path in (tmp_path / "train").glob("0*.json"):
+        path.unlink()
+    browser = DatasetBrowser({"train": splits["train"]}, {"train": tmp_path / "train"})
+    browser.show(1)
+    assert len(cards(browser)) == 3 and all(picture for picture, _ in cards(browser))
+    browser.show(0)
+    shown = [picture is not None for picture, _ in cards(browser)]
+    assert shown == [n != 2 for n in range(8)] and browser.found[2].why
 
 
 def test_shards_that_are_gone_are_told_in_the_widget(packed, tmp_path):

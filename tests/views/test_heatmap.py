@@ -2,16 +2,7 @@ import numpy as np
 import pytest
 
 from v2t_lib.models.caption import cell_of
-from v2t_lib.views.heatmap import bilinear, enlarge, heat_maps, overlay
-
-
-@pytest.fixture
-def attention():
-    weights = np.zeros((3, 2, 2, 2), "float32")
-    weights[0, 0, 0, 0] = 1.0
-    weights[1, 1, 1, 1] = 1.0
-    weights[2] = 1 / 8
-    return weights
+from v2t_lib.views.heatmap import bilinear, enlarge, heat_maps, heated
 
 
 @pytest.fixture
@@ -27,18 +18,20 @@ def test_a_frame_belongs_to_the_cell_its_middle_lies_in():
     assert cell_of(np.arange(3), 3, 3).tolist() == [0, 1, 2]
 
 
-def test_heat_is_where_and_when_the_attention_is(attention):
-    heat = heat_maps(attention[1], (4, 20, 20))
+def test_heat_is_where_and_when_the_attention_is():
+    attention = np.zeros((2, 2, 2), "float32")
+    attention[1, 1, 1] = 1.0
+    heat = heat_maps(attention, (4, 20, 20))
     assert heat.shape == (4, 20, 20) and heat.dtype == np.float32
     assert not heat[:2].any() and heat.max() == pytest.approx(1)
     assert (heat[2:, 15:, 15:] > 0.9).all() and (heat[2:, :5, :5] < 0.1).all()
-    np.testing.assert_allclose(heat_maps(attention[2], (4, 20, 20)), 1, rtol=1e-6)
+    np.testing.assert_allclose(heat_maps(np.full((2, 2, 2), 1 / 8), (4, 20, 20)), 1, rtol=1e-6)
 
 
-def test_overlay_leaves_cold_pixels_as_they_are(frames):
-    heat = np.zeros((4, 20, 20), "float32")
-    heat[1, 3, 4] = 1.0
-    laid = overlay(frames, heat)
+def test_cold_pixels_stay_as_they_are(frames):
+    attention = np.zeros((4, 20, 20), "float32")  # a cell a pixel
+    attention[1, 3, 4] = 0.5
+    laid = heated(frames, attention)
     changed = (laid != frames).any(-1)
     assert changed.sum() == 1 and changed[1, 3, 4]
     # Inferno's last colour, (252, 255, 164), over the frame at 65%.

@@ -3,7 +3,6 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
-from helpers import tiny
 from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
 
@@ -75,14 +74,12 @@ def test_the_first_letter_sets_the_direction(words, expected):
 
 
 def test_arabic_captions_read_from_right_to_left_everywhere():
-    frames, attention = np.full((1, 20, 20, 3), 255, np.uint8), np.zeros((1, 1, 1), "float32")
+    weights, seconds = np.full((3, 1, 1, 1), 1.0), np.arange(4)
+    frames = np.full((4, 20, 20, 3), 255, np.uint8)
+    caption = Caption(" ".join(ARABIC), ARABIC, np.ones(3), 0.0, weights, frames, seconds)
     highlighted = []
     for word in range(3):
-        shown = side_by_side(frames, ARABIC, attention, word, 100)[0, 100:].astype(int)
+        shown = side_by_side(caption, word, 100)[0, 100:].astype(int)
         highlighted.append(np.nonzero((shown == (246, 168, 0)).all(axis=-1))[1].mean())
     assert highlighted[0] > highlighted[1] > highlighted[2] and highlighted[0] > 150
-    weights = np.full((3, 1, 1, 1), 1.0)
-    caption = Caption(
-        " ".join(ARABIC), ARABIC, np.ones(3), 0.0, weights, tiny.frames(1)[0], np.arange(4)
-    )
     assert [card["direction"] for card in cards([caption])] == ["rtl"]

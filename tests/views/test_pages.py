@@ -11,10 +11,9 @@ from helpers import tiny
 from helpers.captions import claim, example
 from helpers.pages import Parsed, in_the_frame, opened
 
-from v2t_lib.captions_file import Record
 from v2t_lib.clips.decode import Clip
 from v2t_lib.search import Match
-from v2t_lib.views.dataset_browser import Entry
+from v2t_lib.shards.verdicts import Verdict
 from v2t_lib.views.evidence_page import save_evidence_page
 from v2t_lib.views.gallery import clip_picture, save_found
 from v2t_lib.views.inspector import cards, in_frame, save_page
@@ -56,15 +55,15 @@ def panel(path):
 
 def dataset(path):
     picture = clip_picture(example().frames, example().seconds, 0)
-    entry = Entry(Record("0", NASTY, (NASTY,) * 7), NASTY, "gone", NASTY)
-    shown = [{"entry": entry, "picture": one} for one in (picture, {})]
+    entry = Verdict(NASTY, NASTY, "gone", why=NASTY, captions=(NASTY,) * 7)
+    shown = [(entry, picture), (entry, None)]
     page = in_the_frame(framed("dataset.html", title="", cards=shown, most=5))
     path.write_text(page, encoding="utf-8")
 
 
 def training(path):
     values = {"captions": [(NASTY, NASTY)], "word": NASTY, "sentence": NASTY, "attention": "data:"}
-    path.write_text(rendered("training.html", curves="data:", epoch=1, **values), encoding="utf-8")
+    path.write_text(rendered("training.html", epoch=1, **values), encoding="utf-8")
 
 
 PAGES = (inspector, evidence, review, found, panel, dataset, training)

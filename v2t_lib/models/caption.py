@@ -189,13 +189,8 @@ class Caption:
         """Pictures uint8 `(T, height, 2 * width, 3)` and the seconds `(T,)` that each is shown."""
         from v2t_lib.views import animation
 
-        number, attention = -1, np.zeros(self.attention.shape[1:], np.float32)
-        if self.words or word is not None:
-            number = self._number_of(word)
-            attention = self.attention[number]
-        pictures = animation.side_by_side(
-            self.frames, self.words, attention, number, width, self.cell_shift
-        )
+        number = self._number_of(word) if self.words or word is not None else None
+        pictures = animation.side_by_side(self, number, width)
         return pictures, animation.frame_durations(self.seconds)
 
     def _number_of(self, word: int | str | None) -> int:
@@ -222,12 +217,4 @@ class Caption:
         """
         from v2t_lib.views import sheet
 
-        return sheet.sheet(
-            self.frames,
-            self.seconds,
-            self.words,
-            self.probs,
-            self.attention,
-            columns,
-            self.cell_shift,
-        )
+        return sheet.sheet(self, columns)

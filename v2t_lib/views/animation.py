@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from v2t_lib.clips.decode import sample_times
 from v2t_lib.files import replacing
+from v2t_lib.models.caption import Caption
 from v2t_lib.views.heatmap import enlarge, heated
 from v2t_lib.views.lettering import font_for, right_to_left
 from v2t_lib.views.pages import encoded
@@ -21,15 +22,8 @@ _SHORTEST = 0.02
 
 
 def frame_durations(seconds: np.ndarray) -> np.ndarray:
-    """How long each sampled frame is shown, so that the animation runs at the clip's speed.
-
-    Args:
-        seconds: `(T,)`, the times at which the frames were sampled, ascending. A frame is shown
-            from halfway since the one before it until halfway to the next.
-
-    Returns:
-        float64 `(T,)`, in seconds, at least 0.02 each.
-    """
+    """How long to show frames sampled at `seconds` `(T,)`: from halfway since the one before until
+    halfway to the next, at least 0.02 seconds."""
     if len(seconds) < 2:
         return np.full(len(seconds), 0.2)
     gaps = np.diff(seconds)
@@ -37,34 +31,26 @@ def frame_durations(seconds: np.ndarray) -> np.ndarray:
     return np.maximum(halves[:-1] + halves[1:], _SHORTEST)
 
 
-def side_by_side(
-    frames: np.ndarray,
-    words: Sequence[str],
-    attention: np.ndarray,
-    word: int,
-    width: int,
-    shift: tuple[float, float] = (0.0, 0.0),
-) -> np.ndarray:
+def side_by_side(caption: Caption, word: int | None, width: int) -> np.ndarray:
     """Draws each frame twice, plain and under a word's heat map, above the caption.
 
     Args:
-        frames: uint8 `(T, H, W, 3)`.
-        words: The caption.
-        attention: Weights `(T', h', w')` of word number `word`.
-        word: The number of the word to highlight in the caption.
+        caption: The caption.
+        word: The number of the word, which is highlighted; without one there is no heat.
         width: Most pixels across each half, if the frames aren't wider already.
-        shift: `Caption.cell_shift`.
 
     Returns:
         uint8 `(T, height, 2 * width, 3)`, both even.
     """
-    frames = enlarge(frames, width)
-    both = np.concatenate([frames, heated(frames, attention, shift)], axis=2)
-    below = _caption(words, word, both.shape[2], both.shape[1] % 2)
+    left = right = enlarge(caption.frames, width)
+    if word is not None:
+        right = heated(left, caption.attention[word], caption.cell_shift)
+    both = np.concatenate([left, right], axis=2)
+    below = _text(caption.words, word, both.shape[2], both.shape[1] % 2)
     return np.concatenate([both, np.broadcast_to(below, (len(both), *below.shape))], axis=1)
 
 
-def _caption(words: Sequence[str], highlighted: int, width: int, odd: int) -> np.ndarray:
+def _text(words: Sequence[str], highlighted: int | None, width: int, odd: int) -> np.ndarray:
     """The caption in lines of at most `width` pixels; its height is odd if `odd` is 1."""
     lines: list[tuple[str, float, int, float]] = []  # word, x, y, length
     x, y = float(_MARGIN), 4
@@ -87,53 +73,37 @@ def _caption(words: Sequence[str], highlighted: int, width: int, odd: int) -> np
 
 
 def write_gif(path: str | Path, pictures: np.ndarray, durations: np.ndarray) -> None:
-    """Writes a GIF that loops for ever.
+    """Writes a GIF of pictures uint8 `(T, H, W, 3)` that loops for ever.
 
-    Args:
-        path: A file name that ends in `.gif`.
-        pictures: uint8 `(T, H, W, 3)`.
-        durations: `(T,)`, in seconds. GIFs count hundredths: the sum is rounded, not each.
-
-    Raises:
-        ValueError: Another file name.
+    GIFs count hundredths of a second: the sum of the `durations` is rounded, not each.
     """
     _check_suffix(path, ".gif")
     ends = np.round(100 * np.cumsum(durations)).astype(int)
-    milliseconds = (10 * np.diff(ends, prepend=0)).tolist()
-    data = animated(pictures, milliseconds, "gif")
     with replacing(path) as temporary:
-        temporary.write_bytes(data)
+        temporary.write_bytes(animated(pictures, 10 * np.diff(ends, prepend=0), "gif"))
 
 
-def animated(pictures: np.ndarray, milliseconds: Sequence[int], kind: str, **options) -> bytes:
-    """An animation that loops for ever, as the bytes of a GIF or a WebP.
+def animated(pictures: np.ndarray, milliseconds: np.ndarray, kind: str, **options) -> bytes:
+    """An animation that loops for ever, as the bytes of a "gif" or a "webp".
 
     Args:
         pictures: uint8 `(T, H, W, 3)`.
-        milliseconds: How long each is shown.
-        kind: "gif" or "webp".
+        milliseconds: int `(T,)`, how long each is shown.
+        kind: The format.
         **options: Passed to Pillow.
     """
     first, *others = map(Image.fromarray, pictures)
     # Of a single picture's duration Pillow takes no list.
-    duration = list(milliseconds) if others else milliseconds[0]
+    duration = milliseconds.tolist() if others else int(milliseconds[0])
     options |= {"save_all": True, "append_images": others, "duration": duration, "loop": 0}
     return encoded(first, kind, **options)
 
 
 def write_mp4(path: str | Path, pictures: np.ndarray, durations: np.ndarray) -> None:
-    """Writes an MP4 that browsers play and stream: H.264, 4:2:0, index first.
+    """Writes an MP4 of pictures uint8 `(T, H, W, 3)`, both even, that browsers play and stream.
 
     The frame rate is constant. Frames that are shown equally long are written once each; else
     there are 50 frames a second, and each picture is repeated for as long as it is shown.
-
-    Args:
-        path: A file name that ends in `.mp4`.
-        pictures: uint8 `(T, H, W, 3)`, height and width even.
-        durations: `(T,)`, in seconds.
-
-    Raises:
-        ValueError: Another file name.
     """
     _check_suffix(path, ".mp4")
     total = float(np.sum(durations))

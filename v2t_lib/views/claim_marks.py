@@ -22,11 +22,10 @@ class Mark:
 
     Attributes:
         word: The word.
-        side: "for" or "against" the claim, by the sign of its lift; "" for a word that the model
-            doesn't know. It gives the colour, green or red.
+        side: "for" or "against" the claim, green or red; "" for a word that the model doesn't know.
         alpha: Opacity of the colour, 0 to 0.7.
-        sign: What is read without seeing colours: "+" for a word that the clip supports, "−" for
-            one it contradicts, "?" for one that the model doesn't know, "" for others.
+        sign: "+" for a word that the clip supports, "−" for one it contradicts, "?" for one that
+            the model doesn't know, "" for others.
         note: What the mark means, as the rest of a sentence about the word.
     """
 
@@ -64,18 +63,15 @@ def _times(lift: float) -> str:
     return f"{factor:.1f} times" if factor < 9.95 else f"{factor:.0f} times"
 
 
-def caption_of(found: Verification) -> Caption:
-    """A claim's caption, with frames and attention.
-
-    Raises:
-        ValueError: It has none: `verify_pairs` leaves it out.
-    """
-    if found.caption is None:
+def caption_of(shown: Caption | Verification) -> Caption:
+    """A caption itself, or a claim's; a ValueError where it was left out."""
+    caption = shown if isinstance(shown, Caption) else shown.caption
+    if caption is None:
         raise ValueError(
-            "expected a claim with its caption, as Captioner.verify gives it. Received: one "
-            "without, as verify_pairs gives it"
+            "expected a claim as Captioner.verify gives it. Received: one of verify_pairs, which "
+            "leaves the caption out"
         )
-    return found.caption
+    return caption
 
 
 def most_telling(found: Verification) -> int:
@@ -110,18 +106,15 @@ def _why_not(found: Verification) -> str:
 
 
 def certainty(found: Verification, calibration: Calibration | None) -> str:
-    """How sure the verdict is; "" where there is no probability.
-
-    Args:
-        found: A claim's verification.
-        calibration: The model's.
-    """
+    """How sure the verdict is by the model's calibration; "" where there is no probability."""
     if found.probability is None or calibration is None:
         return ""
     said = f"Probability that the claim is true: {percent(found.probability)}"
     said += ", where true and false claims are equally frequent."
     if found.verdict == CANT_TELL:
-        return said + _limits(calibration)
+        limits = [("at least", calibration.supported), ("at most", calibration.refuted)]
+        needs = " or ".join(f"{side} {percent(at)}" for side, at in limits if at is not None)
+        return f"{said} A verdict needs {needs}." if needs else said
     precision = calibration.figures.get(found.verdict, {}).get("precision")
     if precision is None:
         return said
@@ -143,12 +136,6 @@ def dependence(found: Verification) -> str:
         f"With the tenth of the clip that counted most blanked, the words' mean lift of "
         f"{found.score:+.2f} nats changes by {-drop:+.2f}; with a random tenth, by {-random:+.2f}."
     )
-
-
-def _limits(calibration: Calibration) -> str:
-    limits = [("at least", calibration.supported), ("at most", calibration.refuted)]
-    said = " or ".join(f"{side} {percent(at)}" for side, at in limits if at is not None)
-    return f" A verdict needs {said}." if said else ""
 
 
 def percent(share: float) -> str:

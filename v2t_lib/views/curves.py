@@ -1,23 +1,22 @@
-"""Plots: loss and accuracy by epoch, of a run or while it trains, and how reliable verdicts are."""
+"""Plots: loss and accuracy by epoch, and how reliable verdicts are."""
 
 import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 
 def plot_history(history: pd.DataFrame, blind: pd.DataFrame | None = None) -> Figure:
-    """Plots loss and accuracy by epoch.
+    """Plots loss and accuracy by epoch, as `curves` does.
 
     Args:
         history: The rows of `history.csv`.
-        blind: The rows of `blind.csv`, of the same decoder trained without seeing the clips. Its
-            lowest loss is drawn as a line: what the sentences alone allow.
+        blind: The rows of `blind.csv`, of the same decoder trained without the clips. Its lowest
+            loss is drawn as a line: what the sentences alone allow.
     """
     figure = Figure(figsize=(9, 3.2), dpi=80, layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -49,9 +48,8 @@ def curves(run: str | Path, history: pd.DataFrame | None = None) -> bytes:
     """
     run = Path(run)
     blind = pd.read_csv(run / "blind.csv") if (run / "blind.csv").exists() else None
-    return _png(
-        plot_history(pd.read_csv(run / "history.csv") if history is None else history, blind)
-    )
+    history = pd.read_csv(run / "history.csv") if history is None else history
+    return _png(plot_history(history, blind))
 
 
 def reliability_picture(bins: Sequence[dict[str, Any]]) -> bytes:
@@ -85,49 +83,3 @@ def _png(figure: Figure) -> bytes:
     file = io.BytesIO()
     figure.savefig(file, format="png")
     return file.getvalue()
-
-
-class LiveCurves(keras.callbacks.Callback):
-    """Shows the learning curves in a notebook cell and updates them after every epoch.
-
-    Args:
-        run: The run's directory, with `history.csv` if the run is resumed.
-    """
-
-    def __init__(self, run: str | Path):
-        super().__init__()
-        self.run = Path(run)
-        self.rows: list[dict[str, Any]] = []
-        self._displays: dict[str, Any] = {}
-
-    def on_train_begin(self, logs=None):
-        history = self.run / "history.csv"
-        if history.exists() and history.stat().st_size:
-            self.rows = pd.read_csv(history).to_dict("records")
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.rows.append({"epoch": epoch} | {k: float(v) for k, v in (logs or {}).items()})
-        if in_notebook():
-            self.show(curves(self.run, pd.DataFrame(self.rows)))
-
-    def show(self, picture: bytes) -> None:
-        """Shows the curves, a PNG."""
-        from IPython.display import Image
-
-        self.put("curves", Image(data=picture))
-
-    def put(self, name: str, shown: Any) -> None:
-        """Shows something in place of what was shown by that name before."""
-        from IPython.display import display
-
-        if name in self._displays:
-            self._displays[name].update(shown)
-        else:
-            self._displays[name] = display(shown, display_id=True)
-
-
-def in_notebook() -> bool:
-    """Whether a notebook's kernel runs this."""
-    from IPython import get_ipython
-
-    return getattr(get_ipython(), "kernel", None) is not None

@@ -10,19 +10,9 @@ from v2t_lib.models.caption import Caption, cell_of
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.verification import Verification
 from v2t_lib.models.verifier import REFUTED
-from v2t_lib.views.claim_marks import (
-    UNLIKE,
-    Mark,
-    caption_of,
-    certainty,
-    dependence,
-    headline,
-    marks,
-    most_contradicted,
-)
-from v2t_lib.views.heatmap import HEAT_OPACITY, enlarge, heated
+from v2t_lib.views.claim_marks import caption_of, dependence, most_contradicted
+from v2t_lib.views.heatmap import enlarge, heated
 from v2t_lib.views.inspector import cards
-from v2t_lib.views.lettering import right_to_left
 from v2t_lib.views.pages import data_url, encoded, write_page
 from v2t_lib.views.sheet import strip
 
@@ -41,41 +31,35 @@ def save_evidence_page(
         captioner: The model that judged them; its calibration and limits are told.
         model: The model's name.
     """
+    calibration = captioner.verifier.calibration
+    shown = cards(claims, [found.source for found in claims], calibration=calibration)
     # When the first and the last frame that the model saw lie in their clips.
     seconds = np.array([caption_of(found).seconds[[0, -1]] for found in claims])  # (claims,2)
     write_page(
         path,
         "evidence.html",
         title="Does the clip support the claim?",
-        claims=[_claim(found, captioner) for found in claims],
+        claims=[_claim(*pair) for pair in zip(claims, shown, strict=True)],
         spec=captioner.clip_spec,
         words=len(captioner.vocabulary),
         span=(seconds.min(), seconds.max()) if claims else (),
         judges_clips=all(found.unlike_training is not None for found in claims),
         model=_about(captioner, model),
         rows=[found.to_dict() for found in claims],
-        cards=cards(claims, [found.source for found in claims]),
-        opacity=HEAT_OPACITY,
+        cards=shown,
     )
 
 
-def _claim(found: Verification, captioner: Captioner) -> dict[str, Any]:
-    """One claim as the template shows it."""
-    caption, words = caption_of(found), marks(found.words)
+def _claim(found: Verification, card: dict[str, Any]) -> dict[str, Any]:
+    """What the template shows of a claim beside its card in the inspector."""
+    caption = caption_of(found)
     return {
-        "source": found.source,
-        "sentence": found.sentence,
-        "direction": "rtl" if right_to_left(caption.words) else "ltr",
-        "verdict": found.verdict,
-        "headline": headline(found),
-        "unlike": UNLIKE if found.unlike_training else "",
-        "certainty": certainty(found, captioner.verifier.calibration),
-        "marks": words,
+        "found": found,
+        "card": card,
         "evidence": _evidence(found, caption),
         "dependence": dependence(found),
-        "by_word": _by_word(caption, words),
+        "by_word": _by_word(caption, card["marks"]),
         "strip": data_url(strip(caption.frames, caption.seconds), "png"),
-        "frames": len(caption.frames),
     }
 
 
@@ -104,11 +88,11 @@ def _evidence(found: Verification, caption: Caption) -> list[dict[str, str]]:
     ]
 
 
-def _by_word(caption: Caption, words: Sequence[Mark]) -> list[dict[str, Any]]:
+def _by_word(caption: Caption, marks: Sequence[dict]) -> list[dict[str, Any]]:
     """For each word with a clear lift its frame under its heat."""
     figures = []
-    for number, mark in enumerate(words):
-        if mark.sign in ("+", "−"):
+    for number, mark in enumerate(marks):
+        if mark["sign"] in ("+", "−"):
             frame = caption.frame_of(number)
             vague = "; attention close to uniform" if caption.looked_nowhere(number) else ""
             picture = _picture(caption, frame, caption.attention[number], _SMALL)

@@ -31,7 +31,7 @@ def clip_picture(frames: np.ndarray, seconds: np.ndarray, still: int) -> dict[st
         images = [Image.fromarray(f).resize(size, Image.Resampling.BICUBIC) for f in frames]
         frames = np.stack([np.asarray(image) for image in images])
     shown = enlarge(frames, _WIDTH)
-    milliseconds = np.round(1000 * frame_durations(seconds)).astype(int).tolist()
+    milliseconds = np.round(1000 * frame_durations(seconds)).astype(int)
     return {
         "still": data_url(encoded(shown[still], "webp", quality=55), "webp"),
         "moving": data_url(animated(shown, milliseconds, "webp", quality=55), "webp"),

@@ -12,16 +12,15 @@ HEAT_OPACITY = 0.65
 def heat_maps(
     attention: np.ndarray, shape: tuple[int, int, int], shift: tuple[float, float] = (0.0, 0.0)
 ) -> np.ndarray:
-    """Resizes one word's attention weights to the size of the frames.
+    """Resizes one word's attention weights `(T', h', w')` to `(T, H, W)`, the size of the frames.
 
     Args:
-        attention: Weights `(T', h', w')`.
-        shape: `(T, H, W)` of the frames.
+        attention: The weights.
+        shape: `(T, H, W)`.
         shift: `Caption.cell_shift`.
 
     Returns:
-        float32 `(T, H, W)`, bilinear in space, constant within a time step, scaled so that the
-        cell with the highest weight is 1.
+        float32, bilinear in space, constant within a time step; the highest weight becomes 1.
     """
     frames, height, width = shape
     scaled = attention.astype(np.float32) / max(float(attention.max()), 1e-12)
@@ -41,26 +40,17 @@ def bilinear(values: np.ndarray, shape: tuple[int, int], shift=(0.0, 0.0)) -> np
     return values
 
 
-def overlay(frames: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Blends heat maps over frames, in a colour map that is safe for colour-blind readers.
-
-    Args:
-        frames: uint8 `(T, H, W, 3)`.
-        heat: `(T, H, W)`, 0 to 1; the opacity is proportional to it, at most `HEAT_OPACITY`.
-
-    Returns:
-        uint8 `(T, H, W, 3)`.
-    """
-    colours = matplotlib.colormaps["inferno"](heat)[..., :3] * 255
-    share = HEAT_OPACITY * heat[..., None]
-    return np.round(frames * (1 - share) + colours * share).astype(np.uint8)
-
-
 def heated(
     frames: np.ndarray, attention: np.ndarray, shift: tuple[float, float] = (0.0, 0.0)
 ) -> np.ndarray:
-    """Frames uint8 `(T, H, W, 3)` under the heat map of weights `(T', h', w')`."""
-    return overlay(frames, heat_maps(attention, frames.shape[:3], shift))
+    """Frames uint8 `(T, H, W, 3)` under the heat of weights `(T', h', w')`.
+
+    The colour map is safe for colour-blind readers; the opacity is proportional to the heat.
+    """
+    heat = heat_maps(attention, frames.shape[:3], shift)
+    colours = matplotlib.colormaps["inferno"](heat)[..., :3] * 255
+    share = HEAT_OPACITY * heat[..., None]
+    return np.round(frames * (1 - share) + colours * share).astype(np.uint8)
 
 
 def enlarge(frames: np.ndarray, width: int) -> np.ndarray:

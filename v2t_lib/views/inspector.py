@@ -14,12 +14,8 @@ from v2t_lib.models.verification import Verification
 from v2t_lib.models.verifier import Calibration
 from v2t_lib.views import claim_marks
 from v2t_lib.views.animation import frame_durations
-from v2t_lib.views.heatmap import HEAT_OPACITY
 from v2t_lib.views.lettering import right_to_left
 from v2t_lib.views.pages import data_url, encoded, framed, write_page
-
-#: JPEG options for frames that are narrow, and so shown enlarged with their artefacts, and others.
-_JPEG = {True: {"quality": 93, "subsampling": 0}, False: {"quality": 75, "subsampling": 2}}
 
 
 def _rounded(values: npt.ArrayLike, digits: int = 4) -> list:
@@ -28,8 +24,9 @@ def _rounded(values: npt.ArrayLike, digits: int = 4) -> list:
 
 def _film_strip(frames: np.ndarray) -> str:
     """uint8 `(T, H, W, 3)` as the URL of one JPEG, the frames below one another."""
+    # Narrow frames are shown enlarged, and their artefacts too.
+    options = {"quality": 93, "subsampling": 0} if frames.shape[2] < 128 else {"quality": 75}
     strip = frames.reshape(-1, *frames.shape[2:])
-    options = _JPEG[strip.shape[1] < 128]
     return data_url(encoded(strip, "jpeg", optimize=True, **options), "jpeg")
 
 
@@ -85,7 +82,7 @@ def cards(
     names, truths = names or [""] * len(shown), truths or [""] * len(shown)
     made = []
     for one, name, truth in zip(shown, names, truths, strict=True):
-        made.append(_caption_card(_caption_of(one), name, truth))
+        made.append(_caption_card(claim_marks.caption_of(one), name, truth))
         if isinstance(one, Verification):
             made[-1] |= {
                 "unlike": claim_marks.UNLIKE if one.unlike_training else "",
@@ -98,10 +95,6 @@ def cards(
     return made
 
 
-def _caption_of(shown: Caption | Verification) -> Caption:
-    return shown if isinstance(shown, Caption) else claim_marks.caption_of(shown)
-
-
 def save_page(
     path: str | Path,
     captions: Sequence[Caption | Verification],
@@ -109,23 +102,16 @@ def save_page(
     truths: Sequence[str] = (),
     calibration: Calibration | None = None,
 ) -> None:
-    """Writes the inspector as one HTML file that works offline.
-
-    Args:
-        path: The file to write.
-        captions: What to show; this and the others as for `cards`.
-        names: Headings.
-        truths: Reference captions.
-        calibration: The model's.
-    """
+    """Writes the inspector as one HTML file that works offline; the arguments are those of `cards`,
+    after the path."""
     title = "Video-to-Text: captions and attention"
     shown = cards(captions, names, truths, calibration)
-    write_page(path, "inspector_page.html", title=title, cards=shown, opacity=HEAT_OPACITY)
+    write_page(path, "inspector_page.html", title=title, cards=shown)
 
 
 def in_frame(cards: Sequence[dict[str, Any]]) -> str:
     """The inspector of `cards` in a frame, for the output of a notebook's cell or a widget."""
-    return framed("inspector_page.html", title="", cards=cards, opacity=HEAT_OPACITY)
+    return framed("inspector_page.html", title="", cards=cards)
 
 
 def inspect(
@@ -143,7 +129,7 @@ def inspect(
     """
     from IPython.display import display
 
-    for caption in map(_caption_of, captions):
+    for caption in map(claim_marks.caption_of, captions):
         # The text is for front ends that show no pictures.
         sheet = {
             "image/png": base64.b64encode(caption.sheet()).decode(),

@@ -2,6 +2,7 @@
 
 import base64
 import functools
+import html
 import io
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from v2t_lib.files import replacing
+from v2t_lib.views.heatmap import HEAT_OPACITY
 
 
 @functools.cache
@@ -22,6 +24,7 @@ def _templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.globals["opacity"] = HEAT_OPACITY
     made.policies["json.dumps_kwargs"] = {}  # keys in the order given
     return made
 
@@ -43,17 +46,13 @@ def framed(template: str, **values: Any) -> str:
     Its scripts run in every front end, Colab's too, and its styles and keys stay inside it. The
     page sets the frame's height.
     """
-    return rendered("frame.html", page=rendered(template, **values))
+    page = html.escape(rendered(template, **values))
+    style = "display: block; width: 100%; height: 30rem; border: 0"
+    return f'<iframe srcdoc="{page}" style="{style}"></iframe>'
 
 
 def encoded(picture: np.ndarray | Image.Image, kind: str, **options: Any) -> bytes:
-    """A picture, uint8 `(H, W, 3)` or Pillow's, as the bytes of a file of a kind, "png" say.
-
-    Args:
-        picture: What to encode.
-        kind: Pillow's name of the format.
-        **options: Passed to `Image.save`.
-    """
+    """A picture, uint8 `(H, W, 3)` or Pillow's, as a file's bytes; `options` are Pillow's."""
     image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
     file = io.BytesIO()
     image.save(file, kind, **options)

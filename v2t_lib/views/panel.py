@@ -8,7 +8,6 @@ from typing import Any
 import ipywidgets as widgets
 import numpy as np
 
-from v2t_lib.models.caption import Caption
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.saving import load
 from v2t_lib.views.inspector import cards, in_frame
@@ -36,8 +35,8 @@ class Panel(widgets.VBox):
         self.sample.observe(self._on_sample, "value")
         self.path.observe(self._on_path, "value")
         self.upload.observe(self._on_upload, "value")
-        self.go.on_click(lambda _: self.run())
-        self.check.on_click(lambda _: self.verify())
+        self.go.on_click(lambda _: self._show(self._captioned))
+        self.check.on_click(lambda _: self._show(self._verified))
         super().__init__(
             [
                 self.sample,
@@ -94,20 +93,13 @@ class Panel(widgets.VBox):
         if change["new"]:
             self._take(*uploaded(change["new"]))
 
-    def captioner(self, name: str) -> Captioner:
+    def _captioner(self, name: str) -> Captioner:
         """The model of that name, loaded when it is first chosen."""
         if not isinstance(self.models[name], Captioner):
             self._say(f"Loading {name} …")
             self.models[name] = load(self.models[name])
+        self._say("Looking at the clip …")
         return self.models[name]
-
-    def run(self) -> None:
-        """Captions the chosen clip and shows the result; errors appear in the status line."""
-        self._show(self._captioned)
-
-    def verify(self) -> None:
-        """Shows whether the chosen clip supports the claim; errors appear in the status line."""
-        self._show(self._verified)
 
     def _show(self, cards_of: Callable[[Any], list[dict]]) -> None:
         """Shows the cards that `cards_of` makes of the clip's source."""
@@ -126,33 +118,23 @@ class Panel(widgets.VBox):
             self.go.disabled = self.check.disabled = False
 
     def _captioned(self, source: Any) -> list[dict]:
-        model, other = self.model.value, self.compare.value
-        captions, names = [self._generated(model, source)], [f"caption by {model}"]
+        model, other, beam = self.model.value, self.compare.value, self.beam.value
+        captions = [self._captioner(model).caption(source, beam=beam)]
+        names = [f"caption by {model}"]
         if other == TRUTH:
-            captions.append(self._scored(model, source))
+            captions.append(self._captioner(model).explain(source, _given(self.truth)))
             names.append(f"reference scored by {model}")
         elif other != NOTHING:
-            captions.append(self._generated(other, source))
+            captions.append(self._captioner(other).caption(source, beam=beam))
             names.append(f"caption by {other}")
         return cards(captions, names)
 
     def _verified(self, source: Any) -> list[dict]:
-        claim = _given(self.claim)
-        captioner = self.captioner(self.model.value)
-        self._say("Checking the claim …")
+        claim, model = _given(self.claim), self.model.value
+        captioner = self._captioner(model)
         found = captioner.verify(source, claim)
-        names = [f"claim checked by {self.model.value}"]
-        return cards([found], names, calibration=captioner.verifier.calibration)
-
-    def _generated(self, model: str, source: Any) -> Caption:
-        captioner = self.captioner(model)
-        self._say("Captioning …")
-        return captioner.caption(source, beam=self.beam.value)
-
-    def _scored(self, model: str, source: Any) -> Caption:
-        sentence = _given(self.truth)
-        self._say("Scoring the reference …")
-        return self.captioner(model).explain(source, sentence)
+        calibration = captioner.verifier.calibration
+        return cards([found], [f"claim checked by {model}"], calibration=calibration)
 
 
 def _given(field: widgets.Text) -> str:

@@ -29,8 +29,8 @@ class AltText:
 
     Attributes:
         text: The caption; after a hedge where it is unsure.
-        surer_than: The share of the model's captions of held-out clips with a lower
-            log-probability; None for a model without calibration.
+        surer_than: The share of the captions of held-out clips with a lower log-probability; None
+            for a model without calibration.
         unsure: Whether that share is below `UNSURE`, or the clip is unlike the training data.
     """
 
@@ -72,17 +72,10 @@ class Review:
         self._pictures, self._place = pictures, place
         self._rows: list[dict] = []
         self._cards: list[dict] = []
-        self._failed: list[tuple[str, str]] = []
 
     def add(self, file: str, source: str, caption: Caption, doubt: str = "") -> None:
-        """Adds a clip.
-
-        Args:
-            file: Its name for people.
-            source: Its source in a captions file.
-            caption: Its caption.
-            doubt: Why there should be none; the page then asks for one.
-        """
+        """Adds a clip: its name for people, its source in a captions file, its caption, and why
+        there should be none, if so; the page then asks for one."""
         alt = alt_text(caption, self._calibration, self._hedge, self._unit)
         said = {} if doubt else {"alt": alt.text, "caption": caption.text}
         row = {
@@ -101,7 +94,6 @@ class Review:
     def add_error(self, file: str, error: str) -> None:
         """Adds a clip that gave no caption."""
         self._rows.append({"file": file, "note": error})
-        self._failed.append((file, error))
 
     def write_table(self, path: str | Path) -> None:
         """Writes a CSV of `COLUMNS`, a row for each clip, which spreadsheets read as UTF-8."""
@@ -119,7 +111,7 @@ class Review:
             hedge=self._hedge,
             sure=f"{1 - UNSURE:.0%}",
             calibrated=self._calibration is not None,
-            failed=self._failed,
+            failed=[row for row in self._rows if "log_prob" not in row],
             cards=self._cards,
         )
 
@@ -131,12 +123,11 @@ def _card(name: str, source: str, caption: Caption, alt: AltText, doubt: str) ->
         "no caption: not sure enough": doubt and not caption.unlike_training,
     }
     known = alt.surer_than is not None
-    still = caption.evidence_frame() if caption.words else 0
     return {
         "name": name,
         "source": source,
         "nameable": source == source.strip() and not _UNNAMEABLE.search(source),
-        "picture": clip_picture(caption.frames, caption.seconds, still),
+        "picture": clip_picture(caption.frames, caption.seconds, caption.evidence_frame()),
         "alt": "" if doubt else alt.text,
         "text": "" if doubt else caption.text,
         "unsure": alt.unsure,

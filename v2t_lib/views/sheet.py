@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
+from v2t_lib.models.caption import Caption
 from v2t_lib.views.heatmap import heated
 from v2t_lib.views.lettering import font_for
 from v2t_lib.views.pages import encoded
@@ -20,7 +21,7 @@ def strip(frames: np.ndarray, seconds: np.ndarray, height: int = 96) -> bytes:
     Args:
         frames: uint8 `(T, H, W, 3)`.
         seconds: `(T,)`, each frame's time in the clip.
-        height: Height of a frame in the picture, in pixels.
+        height: Of a frame in the picture, in pixels.
     """
     width = max(1, round(height * frames.shape[2] / frames.shape[1]))
     times = [f"{at:.2f} s" for at in seconds]
@@ -40,33 +41,19 @@ def key_frames(attention: np.ndarray, frames: int, count: int) -> list[int]:
     return [int((step + 0.5) * frames / len(times)) for step in best]
 
 
-def sheet(
-    frames: np.ndarray,
-    seconds: np.ndarray,
-    words: Sequence[str],
-    probs: np.ndarray,
-    attention: np.ndarray,
-    columns: int,
-    shift: tuple[float, float] = (0.0, 0.0),
-) -> bytes:
-    """A contact sheet as the bytes of a PNG: the key frames, then one row of heat maps a word.
-
-    Args:
-        frames: uint8 `(T, H, W, 3)`.
-        seconds: `(T,)`, each frame's time in the clip.
-        words: The caption.
-        probs: `(words,)`.
-        attention: Weights `(words, T', h', w')`.
-        columns: Most key frames to show.
-        shift: `Caption.cell_shift`.
-    """
-    shown = key_frames(attention, len(frames), columns)
-    rows = [frames[shown], *(heated(frames, weights, shift)[shown] for weights in attention)]
+def sheet(caption: Caption, columns: int) -> bytes:
+    """A contact sheet as the bytes of a PNG: at most `columns` key frames, then one row of heat
+    maps a word."""
+    frames, shift = caption.frames, caption.cell_shift
+    shown = key_frames(caption.attention, len(frames), columns)
+    heat = [heated(frames, weights, shift)[shown] for weights in caption.attention]
     height = max(1, round(_THUMBNAIL * frames.shape[1] / frames.shape[2]))
-    times = [f"{seconds[number]:.1f} s" for number in shown]
-    page = _table(rows, times, (_THUMBNAIL, height), _label_width(words))
+    times = [f"{caption.seconds[number]:.1f} s" for number in shown]
+    widths = [font_for(word, _WORD).getlength(word) for word in caption.words]
+    left = int(max([40, *widths]) + 2 * _MARGIN)
+    page = _table([frames[shown], *heat], times, (_THUMBNAIL, height), left)
     pen = ImageDraw.Draw(page)
-    for row, (word, prob) in enumerate(zip(words, probs, strict=True), start=1):
+    for row, (word, prob) in enumerate(zip(caption.words, caption.probs, strict=True), start=1):
         y = _LINE + row * (height + _GAP) + height // 2
         font, note = font_for(word, _WORD), font_for("0", _NOTE)
         pen.text((_MARGIN, y - 2), word, fill="black", font=font, anchor="ls")
@@ -78,14 +65,7 @@ def sheet(
 def _table(
     rows: Sequence[np.ndarray], times: Sequence[str], size: tuple[int, int], left: int
 ) -> Image.Image:
-    """Rows of frames uint8 `(columns, H, W, 3)`, resized to `(width, height)`, below their times.
-
-    Args:
-        rows: The frames.
-        times: What stands above each column.
-        size: Width and height of a frame in the picture.
-        left: Pixels that stay free on the left.
-    """
+    """Rows of frames `(columns, H, W, 3)` below their times; `left` pixels stay free."""
     across, down = size[0] + _GAP, size[1] + _GAP
     page_size = (left + len(times) * across, _LINE + len(rows) * down - _GAP)
     page = Image.new("RGB", page_size, "white")
@@ -99,9 +79,3 @@ def _table(
             picture = Image.fromarray(frames[column]).resize(size, resampling)
             page.paste(picture, (x, _LINE + row * down))
     return page
-
-
-def _label_width(words: Sequence[str]) -> int:
-    """Pixels that the longest word needs, margins included."""
-    widths = [font_for(word, _WORD).getlength(word) for word in words]
-    return int(max([40, *widths]) + 2 * _MARGIN)

@@ -1,16 +1,20 @@
 """The training panel: curves, captions and a word's attention, in a cell, as a model learns."""
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
-from IPython.display import HTML, Pretty
+import pandas as pd
+from IPython import get_ipython
+from IPython.display import HTML, Image, Pretty, display
 
 from v2t_lib.models.caption import Caption
 from v2t_lib.shards.example import Example
-from v2t_lib.views.curves import LiveCurves, in_notebook
+from v2t_lib.views.curves import curves
 from v2t_lib.views.pages import data_url, rendered
 from v2t_lib.views.sheet import sheet
 
@@ -20,8 +24,8 @@ _ROWS, _FRAMES = 8, 8
 _PAUSE = 1.0
 
 
-class TrainingPanel(LiveCurves):
-    """Shows a model as it trains: curves, captions of held-out clips, a word's attention.
+class TrainingPanel(keras.callbacks.Callback):
+    """Shows a model as it trains in a notebook: curves, captions of held-out clips, attention.
 
     For each clip the first reference is scored after every epoch (teacher forcing). Of all its
     words the one whose attention is sharpest now is shown, a row an epoch. Interrupting the kernel
@@ -29,7 +33,8 @@ class TrainingPanel(LiveCurves):
 
     Args:
         run: The run's directory, with `history.csv` if the run is resumed.
-        examples: Held-out clips, three say; each makes an epoch a little longer.
+        examples: Held-out clips, three say; each makes an epoch a little longer. Without any there
+            are only curves.
 
     Attributes:
         attention: The picture of a word's attention by epoch as the bytes of a PNG; None before the
@@ -37,37 +42,44 @@ class TrainingPanel(LiveCurves):
     """
 
     def __init__(self, run: str | Path, examples: Sequence[Example] = ()):
-        super().__init__(run)
-        self.examples = list(examples)
+        super().__init__()
+        self.run, self.examples = Path(run), list(examples)
+        self.rows: list[dict[str, Any]] = []
         self.attention: bytes | None = None
         self._scored: list[list[Caption]] = []  # the references by epoch
+        self._displays: dict[type, Any] = {}
         self._shown_at = 0.0
 
     def on_train_begin(self, logs=None):
-        super().on_train_begin(logs)
-        self._say("training begins")
-        if in_notebook() and "panel" not in self._displays:
-            self.put("panel", HTML(""))  # its place, above what training prints
+        history = self.run / "history.csv"
+        if history.exists() and history.stat().st_size:
+            self.rows = pd.read_csv(history).to_dict("records")
+        self._show(Pretty("training begins"))
 
     def on_train_batch_end(self, batch, logs=None):
-        if time.monotonic() - self._shown_at > _PAUSE and in_notebook():
+        if time.monotonic() - self._shown_at > _PAUSE:
             self._shown_at = time.monotonic()
-            loss = float((logs or {})["loss"])
-            done = f"step {batch + 1} of {self.params['steps']}, loss {loss:.3f}"
-            self._say(f"{done}; to stop and save, interrupt the kernel")
+            done = f"step {batch + 1} of {self.params['steps']}, loss {float(logs['loss']):.3f}"
+            self._show(Pretty(f"{done}; to stop and save, interrupt the kernel"))
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.rows.append({"epoch": epoch} | {k: float(v) for k, v in (logs or {}).items()})
+        if in_notebook():
+            self._show(Image(data=curves(self.run, pd.DataFrame(self.rows))))
+            if self.examples:
+                self._show(HTML(rendered("training.html", **self._captions())))
 
     def on_train_end(self, logs=None):
-        self._say("trained")
+        self._show(Pretty("trained"))
 
-    def _say(self, text: str) -> None:
-        if in_notebook():
-            self.put("status", Pretty(text))
-
-    def show(self, picture: bytes) -> None:
-        """Shows the curves, a PNG, with captions and attention."""
-        captions = self._captions() if self.examples else {"captions": ()}
-        page = rendered("training.html", curves=data_url(picture, "png"), **captions)
-        self.put("panel", HTML(page))
+    def _show(self, shown: Any) -> None:
+        """In a notebook, shows something in place of what was shown of that kind before."""
+        if not in_notebook():
+            return
+        if type(shown) in self._displays:
+            self._displays[type(shown)].update(shown)
+        else:
+            self._displays[type(shown)] = display(shown, display_id=True)
 
     def _captions(self) -> dict[str, Any]:
         """What the template says of captions and attention."""
@@ -89,19 +101,17 @@ class TrainingPanel(LiveCurves):
 
     def _by_epoch(self, clip: int, word: int) -> bytes:
         """The attention of one word of a clip's reference, a row an epoch, as a PNG."""
-        count, last = len(self._scored), self._scored[-1][clip]
+        count = len(self._scored)
         shown = np.linspace(0, count - 1, min(count, _ROWS)).round().astype(int)
         rows = [self._scored[n][clip] for n in shown]
         epochs = [row["epoch"] + 1 for row in self.rows[-count:]]
-        return sheet(
-            last.frames,
-            last.seconds,
-            [f"epoch {epochs[n]}" for n in shown],
-            np.array([caption.probs[word] for caption in rows]),
-            np.stack([caption.attention[word] for caption in rows]),
-            _FRAMES,
-            last.cell_shift,
+        by_epoch = dataclasses.replace(
+            rows[-1],
+            words=tuple(f"epoch {epochs[n]}" for n in shown),
+            probs=np.array([caption.probs[word] for caption in rows]),
+            attention=np.stack([caption.attention[word] for caption in rows]),
         )
+        return sheet(by_epoch, _FRAMES)
 
 
 def _sharpest(captions: Sequence[Caption]) -> tuple[int, int]:
@@ -110,3 +120,8 @@ def _sharpest(captions: Sequence[Caption]) -> tuple[int, int]:
         (n for n, c in enumerate(captions) if c.words), key=lambda n: captions[n].entropy().min()
     )
     return clip, int(captions[clip].entropy().argmin())
+
+
+def in_notebook() -> bool:
+    """Whether a notebook's kernel runs this."""
+    return getattr(get_ipython(), "kernel", None) is not None
