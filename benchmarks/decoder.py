@@ -87,12 +87,12 @@ class Writer(keras.Model):
 
     def call(self, inputs):
         memory, words = inputs
-        state, batch = self.decoder.start(memory), keras.ops.shape(memory)[0]
+        state = self.decoder.start(memory)
         if self.ends:
             state = state._replace(h=keras.ops.concatenate([state.h, words[:, None]], -1))
         if self.width == 1:
-            return greedy(self.step, state, batch, LENGTH).tokens
-        return beam(self.step, state, batch, LENGTH, self.width).tokens
+            return greedy(self.step, state, LENGTH).tokens
+        return beam(self.step, state, LENGTH, self.width).tokens
 
 
 def main():

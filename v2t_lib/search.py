@@ -1,8 +1,7 @@
 """Searching a folder of clips by a sentence: an index on disk, then a ranking by lift.
 
-The index is a folder of chunks of at most `CHUNK` clips: `00003.npz` has their files and what the
-first stage needs, `00003.npy` their features where an image network's are kept. A chunk is written
-once, whole or not at all; rows of files that have changed since are passed over.
+The index is a folder of chunks of clips, each written once, whole or not at all: `00003.npz` has
+their files and what the first stage needs, `00003.npy` the features of an image network.
 """
 
 import contextlib
@@ -32,6 +31,8 @@ from v2t_lib.progress import Progress, log
 
 #: Where the index lies in the folder, unless another place is named; and the file that marks one.
 INDEX_FOLDER, MARKER = ".v2t-search", "v2t-search.json"
+#: Changes when an older index has to be made anew.
+FORMAT = 2
 #: Clips a chunk, which is what a kill costs at most.
 CHUNK = 256
 #: Kinds of failure that another day may change: such clips are tried again each time.
@@ -39,14 +40,12 @@ PASSING = ("gone", "unreachable")
 #: Lifts are kept in 8 bits, so many steps a nat, which reach to almost 8 nats.
 STEPS = 16
 ARRAYS = ("seconds", "thumbprints", "lifts")
-_NOTHING = [np.empty((0, 0))] * 3
 #: Groups of near-duplicates that the first stage leaves to the second; and clips, at most.
 GROUPS, CLIPS = 50, 200
 #: Rows and columns of a thumbprint.
 SIDE = 8
 #: Near-duplicates are clips whose thumbprints differ by at most this share of their contrast. Of
-#: MSR-VTT's test clips two copies differ by 0.02, and the next two clips by 0.33; drawn clips of
-#: the same sentence by 0.5 or more.
+#: MSR-VTT's test clips two copies differ by 0.02, the next two clips by 0.33.
 DIFFERENCE = 0.25
 
 
@@ -57,7 +56,7 @@ class Index:
     Attributes:
         folder: The clips.
         files: Their paths relative to the folder.
-        seconds: float64 `(clips, T)`, the times at which frames were sampled.
+        seconds: float64 `(clips, T)`, the times of the frames.
         thumbprints: uint8 `(clips, F)`.
         lifts: int8 `(clips, vocabulary_size)`, see `WordLifts`, `STEPS` a nat.
         features: For each clip int8 `(T, h', w', C)` where an image network's are kept, or None.
@@ -91,23 +90,16 @@ class Match:
     near_duplicates: tuple[str, ...] = ()
 
 
-def open_index(
-    captioner: Captioner,
-    folder: str | Path,
-    place: str | Path | None = None,
-    workers: int | None = None,
-) -> Index:
+def open_index(captioner: Captioner, folder: str | Path, place: str | Path | None = None) -> Index:
     """The index of a folder, brought up to date.
 
     New and changed clips are added, those that are gone dropped. Interrupted, the next call
-    continues. A clip that can't be decoded stops nothing: it is logged when it is met, and tried
-    again once its file changes.
+    continues. A clip that can't be decoded is logged, and tried again once its file changes.
 
     Args:
         captioner: A model with its null memory. Another model's index is made anew.
         folder: The clips.
         place: The index's folder; `.v2t-search` in `folder` when left out.
-        workers: As `decode_all` has them.
 
     Raises:
         DataError: No folder of clips, or a place that is no index or can't be written.
@@ -131,7 +123,7 @@ def open_index(
         index = load(folder, place, states)
         new = {name: states[name] for name in states.keys() - {*index.files, *index.errors}}
         if new:
-            passing = _add(captioner, folder, place, dict(sorted(new.items())), workers)
+            passing = _add(captioner, folder, place, dict(sorted(new.items())))
             index = load(folder, place, states)
             index.errors.update(passing)
         return index
@@ -149,7 +141,7 @@ def _states(folder: str | Path) -> dict[str, list[int]]:
 
 def _digest(captioner: Captioner) -> str:
     """What tells a model, null memory included, from every other."""
-    digest = hashlib.sha256(json.dumps(captioner.vocabulary.words).encode())
+    digest = hashlib.sha256(json.dumps([FORMAT, captioner.vocabulary.words]).encode())
     digest.update(repr((captioner.clip_spec, captioner.caption_spec)).encode())
     for weight in captioner.get_weights() + captioner.require_null_memory().get_weights():
         digest.update(np.ascontiguousarray(weight).tobytes())
@@ -165,9 +157,7 @@ def _delete(chunk: Path) -> None:
     chunk.with_suffix(".npy").unlink(missing_ok=True)
 
 
-def _add(
-    captioner: Captioner, folder: str | Path, place: Path, new: Mapping, workers: int | None
-) -> dict[str, str]:
+def _add(captioner: Captioner, folder: str | Path, place: Path, new: Mapping) -> dict[str, str]:
     """Writes chunks of new clips, given with their states; returns errors that aren't kept."""
     word_lifts, passing = WordLifts(captioner), {}
 
@@ -177,22 +167,18 @@ def _add(
         return list(zip(batch.seconds, prints, lifts, batch.features, strict=True))
 
     paths = [os.path.join(folder, name) for name in new]
-    found = over_clips(captioner, decode_all(paths, captioner.clip_spec, workers), work)
+    found = over_clips(captioner, decode_all(paths, captioner.clip_spec), work)
     named = zip(new, Progress(found, "index", len(paths), unit="clip"), strict=True)
     number = max((int(chunk.stem) for chunk in _chunks(place)), default=-1)
     while chunk := list(islice(named, CHUNK)):
-        files, rows = [], []
-        for name, (_, result) in chunk:
-            if isinstance(result, ClipError):
-                log.warning("%s: %s", cell(shown(name)), result)
-                if result.kind in PASSING:
-                    passing[name] = str(result)
-                else:
-                    files.append((name, new[name], str(result)))
-            else:
-                files.append((name, new[name], ""))
-                rows.append(result)
+        rows = [result for _, (_, result) in chunk if not isinstance(result, ClipError)]
+        errors = {name: error for name, (_, error) in chunk if isinstance(error, ClipError)}
+        for name, error in errors.items():
+            log.warning("%s: %s", cell(shown(name)), error)
+        passing |= {name: str(e) for name, e in errors.items() if e.kind in PASSING}
+        kept = [name for name, _ in chunk if name not in passing]
         number += 1
+        files = [(name, new[name], str(errors.get(name, ""))) for name in kept]
         write_chunk(place / f"{number:05}.npz", files, rows)
     return passing
 
@@ -236,11 +222,12 @@ def load(folder: str | Path, place: Path, states: Mapping[str, list[int]]) -> In
         good = [name for name, _, error in files if not error]
         rows = [row for row, name in enumerate(good) if name in current]
         kept = path.with_suffix(".npy")
-        memory = np.load(kept, mmap_mode="r") if kept.exists() else None
+        memory = np.load(kept, mmap_mode="r") if kept.exists() else [None] * len(good)
         names += [good[row] for row in rows]
-        features += [None if memory is None else memory[row] for row in rows]
+        features += [memory[row] for row in rows]
         parts += [[array[rows] for array in arrays]] if rows else []
-    seconds, prints, lifts = map(np.concatenate, zip(*parts, strict=True)) if parts else _NOTHING
+    nothing = np.empty((len(ARRAYS), 0, 0))
+    seconds, prints, lifts = map(np.concatenate, zip(*parts, strict=True)) if parts else nothing
     return Index(folder, names, seconds, prints, lifts, features, errors)
 
 
@@ -268,16 +255,10 @@ def first_stage(captioner: Captioner, lifts: np.ndarray, sentence: str) -> np.nd
 
 
 def search(captioner: Captioner, index: Index, sentence: str, top: int = 10) -> list[Match]:
-    """Finds the clips of an index that support a sentence best, best first.
+    """Finds the `top` clips of an index that support a sentence best, best first.
 
     A first stage compares the sentence with the word lifts that the index holds. A second one ranks
-    the best by the lift a word, as `Captioner.verify` has it.
-
-    Args:
-        captioner: The model that the index was opened for.
-        index: The clips.
-        sentence: What is looked for.
-        top: How many clips to find, near-duplicates of one that is found not counted.
+    the best by the lift a word, as `Captioner.verify` has it. Near-duplicates count as one clip.
 
     Raises:
         SentenceError: As `known_words`.
@@ -345,7 +326,7 @@ def thumbprint(frames: np.ndarray) -> np.ndarray:
 
 
 def near_duplicates(thumbprints: np.ndarray, order: Sequence[int], count: int) -> list[list[int]]:
-    """At most `count` groups of clips that show almost the same, of clips in the order best first.
+    """At most `count` groups of clips that show almost the same, of clips best first.
 
     Each clip joins the first group whose best clip it resembles.
     """

@@ -27,6 +27,9 @@ TOKENS = np.array([[1, 4, 5, 6], [1, 7, 8, 9], [1, 10, 0, 0]], "int32")
 def test_call_equals_looped_step(decoder, memory, masked):
     mask = np.arange(7)[None] < np.array([[7], [3], [1]]) if masked else None
     logits, weights = decoder(TOKENS, memory, memory_mask=mask)
+    assert tuple(logits.shape) == (3, 4, 11) and tuple(weights.shape) == (3, 4, 7)
+    if masked:  # what the cells hold changes nothing
+        memory = np.where(mask[..., None], memory, 99.0).astype("float32")
     state = decoder.start(memory, mask)
     for position in range(TOKENS.shape[1]):
         step_logits, state, step_weights = decoder.step(TOKENS[:, position], state)
@@ -134,27 +137,10 @@ def test_several_beams_of_a_clip_step_as_each_would_alone(decoder, memory):
             )
 
 
-def test_building_makes_every_weight(decoder, memory):
-    decoder.build(TOKENS.shape, memory.shape)
-    embedding, attention = 11 * 5, (5 + 6) * 4 + 8 * 4 + 4 + 4
-    lstm, start = 4 * ((5 + 8) * 6 + 6 * 6 + 6), 2 * (8 * 6 + 6)
-    output = (6 * 5 + 5) + 8 * 5 + (5 * 11 + 11)
-    assert decoder.count_params() == embedding + attention + lstm + start + output
-    count = len(decoder.weights)
-    decoder(TOKENS, memory)
-    assert len(decoder.weights) == count
-
-
 def test_a_recipes_decoder_is_the_layers_own_where_it_says_nothing():
     defaults = inspect.signature(AttentionDecoder).parameters
     for name, value in dataclasses.asdict(DecoderOptions()).items():
         assert defaults[name].default == value, name
-
-
-def test_shapes_and_weights_that_sum_to_one(decoder, memory):
-    logits, weights = decoder(TOKENS, memory)
-    assert tuple(logits.shape) == (3, 4, 11) and tuple(weights.shape) == (3, 4, 7)
-    np.testing.assert_allclose(np.asarray(weights).sum(-1), 1, rtol=1e-5)
 
 
 def test_a_word_depends_on_those_before_only(decoder, memory):
@@ -163,14 +149,6 @@ def test_a_word_depends_on_those_before_only(decoder, memory):
     before, after = (np.asarray(decoder(t, memory)[0]) for t in (TOKENS, changed))
     np.testing.assert_allclose(before[:, :2], after[:, :2], rtol=1e-6)
     assert np.abs(before[:, 2:] - after[:, 2:]).max() > 1e-4
-
-
-def test_masked_cells_change_nothing(decoder, memory):
-    mask = np.arange(7)[None].repeat(3, 0) < 4
-    other = memory.copy()
-    other[:, 4:] = 99.0
-    one, two = (np.asarray(decoder(TOKENS, m, memory_mask=mask)[0]) for m in (memory, other))
-    np.testing.assert_allclose(one, two, rtol=1e-5)
 
 
 def test_dropout_in_training_only(decoder, memory):

@@ -73,7 +73,7 @@ def encoder(**options):
 
 def test_features_are_those_of_the_clips_and_made_once(shards, monkeypatch):
     frozen, asked = encoder(), []
-    whole, stop = features.CompiledFeatures.predict_on_batch, [3]
+    whole, stop = features.Compiled.predict_on_batch, [3]
 
     def predict(self, clips):
         asked.append(len(clips))
@@ -81,7 +81,7 @@ def test_features_are_those_of_the_clips_and_made_once(shards, monkeypatch):
             raise KeyboardInterrupt
         return whole(self, clips)
 
-    monkeypatch.setattr(features.CompiledFeatures, "predict_on_batch", predict)
+    monkeypatch.setattr(features.Compiled, "predict_on_batch", predict)
     with pytest.raises(KeyboardInterrupt):
         cached_features(frozen, shards)
     # Interrupted in the third shard: the two before it stay.
@@ -178,14 +178,14 @@ def test_each_data_set_and_number_of_components_has_components_of_its_own(shards
 def test_of_two_trainings_that_share_a_cache_one_computes_and_the_other_waits(
     shards, tmp_path, monkeypatch
 ):
-    one, computing, whole = encoder(components=6), [], features.CompiledFeatures.of_clips
+    one, computing, whole = encoder(components=6), [], features.of_distinct_frames
 
-    def slow(self, clips):
+    def slow(model, clips):
         computing.append(threading.get_ident())
         time.sleep(0.2)
-        return whole(self, clips)
+        return whole(model, clips)
 
-    monkeypatch.setattr(features.CompiledFeatures, "of_clips", slow)
+    monkeypatch.setattr(features, "of_distinct_frames", slow)
     with ThreadPoolExecutor(2) as pool:
         trainings = [
             pool.submit(cached_features, part, shards, tmp_path) for part in (one, like(one))
@@ -214,16 +214,16 @@ def test_features_in_the_place_of_clips_are_refused(shards):
 
 def test_frames_that_recur_are_computed_once(monkeypatch):
     frozen, seen = encoder(), []
-    whole = features.CompiledFeatures.predict_on_batch
+    whole = features.Compiled.predict_on_batch
     monkeypatch.setattr(
-        features.CompiledFeatures,
+        features.Compiled,
         "predict_on_batch",
         lambda self, frames: seen.append(len(np.unique(frames, axis=0))) or whole(self, frames),
     )
     clips = np.random.default_rng(0).integers(0, 256, (3, *SPEC.shape), dtype=np.uint8)
     clips[1] = clips[0]
     clips[2, 2] = clips[2, 0]
-    found = features.CompiledFeatures(frozen).of_clips(clips)
+    found = features.of_distinct_frames(features.Compiled(frozen.stored, frozen), clips)
     assert seen == [5]
     expected = np.stack([np.asarray(frozen.features(clip)) for clip in clips])
     np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-3)

@@ -80,7 +80,11 @@ def test_nothing_is_rounded_to_certainty():
 def test_what_the_score_depends_on_is_said_where_it_was_tried():
     found = claim({"red": 1.0})
     assert dependence(found) == ""
-    found = dataclasses.replace(found, score=1.0, rescore=lambda frames: [0.25, *[1.125] * 3])
+    found = dataclasses.replace(
+        found,
+        score=1.0,
+        verify=lambda frames: [dataclasses.replace(found, score=s) for s in (0.25, *[1.125] * 3)],
+    )
     assert dependence(found) == (
         "With the tenth of the clip that counted most blanked, the words' mean lift of +1.00 nats "
         "changes by -0.75; with a random tenth, by +0.12."

@@ -20,14 +20,8 @@ UNIFORM = 0.95
 def cell_of(position, size: int, cells: int, shift: float = 0.0):
     """The cell, of `cells`, that holds the middle of pixel or frame `position`, of `size`.
 
-    Args:
-        position: An integer, or an array of them.
-        size: Number of pixels or frames along the axis.
-        cells: Number of cells along the axis.
-        shift: See `Caption.cell_shift`.
+    `position` is an integer or an array of them, `shift` as in `Caption.cell_shift`.
     """
-    if not shift:
-        return (2 * position + 1) * cells // (2 * size)
     return np.clip(np.floor((position + 0.5) * cells / size - shift).astype(int), 0, cells - 1)
 
 
@@ -77,13 +71,9 @@ class Caption:
     def from_search(
         cls, found: "SearchResult", vocabulary: Vocabulary, grid: tuple[int, int, int], **parts
     ) -> "Caption":
-        """A search's result for one clip, in words.
+        """A search's result for one clip, its tokens `(L,)` and so on, in words.
 
-        Args:
-            found: One caption's tokens `(L,)`, their log-probabilities and so on.
-            vocabulary: The words of its tokens.
-            grid: `(T', h', w')`, the memory's cells.
-            parts: The attributes that aren't the search's.
+        `parts` are the attributes that aren't the search's.
         """
         words = tuple(vocabulary.unpack(found.tokens))
         count = len(words)
@@ -133,8 +123,10 @@ class Caption:
         return int((share.argmax() + 0.5) * len(self.frames) / len(share))
 
     def entropy(self) -> np.ndarray:
-        """float32 `(words,)`: normalised attention entropy, 0 for one of many cells, 1 for uniform;
-        so 1 where the memory has a single cell, a blind model's say."""
+        """float32 `(words,)`: normalised attention entropy, 0 for one of many cells, 1 for uniform.
+
+        It is 1 where the memory has a single cell, a blind model's say.
+        """
         cells = math.prod(self.attention.shape[1:])
         if cells == 1:
             return np.ones(len(self.words), np.float32)
@@ -145,13 +137,13 @@ class Caption:
         """Whether the word's attention is close to uniform, so that its heat map says nothing."""
         return bool(self.entropy()[word] >= UNIFORM)
 
-    def evidence_frame(self) -> int:
-        """The number of the frame with the most attention over all words.
+    def evidence_frame(self, weights: np.ndarray | None = None) -> int:
+        """The number of the frame with the most attention, by `weights` `(words,)`.
 
-        Words count by 1 minus their entropy: concentrated attention more than diffuse attention.
+        When left out they are 1 minus the words' entropy: concentrated attention counts more.
         """
-        votes = (1 - self.entropy())[:, None] * self.frame_share()
-        return int(votes.sum(axis=0).argmax())
+        weights = 1 - self.entropy() if weights is None else weights
+        return int((weights[:, None] * self.frame_share()).sum(axis=0).argmax())
 
     def sharpest_word(self) -> int:
         """The number of the word with the highest attention weight on a single cell.
@@ -210,11 +202,7 @@ class Caption:
             temporary.write_bytes(self.sheet())
 
     def sheet(self, columns: int = 4) -> bytes:
-        """A contact sheet as the bytes of a PNG: a row for each word, a column for a key frame.
-
-        Args:
-            columns: Most key frames to show.
-        """
+        """A contact sheet as a PNG: a row for each word, a column for each of a few key frames."""
         from v2t_lib.views import sheet
 
         return sheet.sheet(self, columns)

@@ -11,7 +11,7 @@ from v2t_lib.clips.decode import Clip, decode_clip
 from v2t_lib.errors import ModelError
 from v2t_lib.fetching.download import read_source
 from v2t_lib.models.caption import Caption
-from v2t_lib.models.compiled import Compiled, CompiledFeatures
+from v2t_lib.models.compiled import Compiled, of_distinct_frames
 from v2t_lib.models.decoder import AttentionDecoder
 from v2t_lib.models.devices import remainders, split
 from v2t_lib.models.encoders import registry as encoders
@@ -40,8 +40,7 @@ class Captioner(keras.Model):
         recipe: How it was built and trained, as `Recipe.to_dict` has it; None where unknown.
 
     Attributes:
-        verifier: What it carries beside the network to judge sentences, see `verify`; set once it
-            is trained. Its file holds it too.
+        verifier: What it and its file carry beside the network, to judge sentences by.
 
     Call arguments:
         inputs: `(clips, tokens)`: uint8 `(batch, T, H, W, 3)` and int32 `(batch, L)`.
@@ -99,11 +98,10 @@ class Captioner(keras.Model):
 
     def generate_from(self, memory, width: int = 1, n: int = 1) -> SearchResult:
         """As `generate`, from the clips' memory `(batch, S, D)`; `n` as in `search`."""
-        state, batch = self.decoder.start(memory), ops.shape(memory)[0]
-        length, exponent = self.caption_spec.length, self.caption_spec.length_exponent
+        step, state, spec = self.decoder.step, self.decoder.start(memory), self.caption_spec
         if width == 1:
-            return greedy(self.decoder.step, state, batch, length)
-        return beam(self.decoder.step, state, batch, length, width, exponent, n)
+            return greedy(step, state, spec.length)
+        return beam(step, state, spec.length, width, spec.length_exponent, n)
 
     @property
     def grid(self) -> tuple[int, int, int]:
@@ -149,24 +147,19 @@ class Captioner(keras.Model):
         return self.explain_frames(clip.frames[None], [text], clip.seconds[None])[0]
 
     def verify(self, source, sentence: str) -> Verification:
-        """Does a clip, a path, URL, bytes or frames, support a sentence? See `Verification`.
+        """Does a clip, a path, URL, bytes or frames, support a sentence?
 
         Raises:
             ClipError: The source gives no frames.
             ModelError: The model has no null memory.
             SentenceError: A sentence without words, or longer than the model writes.
         """
-        self.require_null_memory()
-        words_of(sentence, self.caption_spec)
         clip = self.decode(source)
-        found = self.verify_frames(clip.frames[None], [sentence], clip.seconds[None])[0]
-
-        def rescore(frames: np.ndarray) -> list[float]:
-            others = self.verify_frames(frames, [sentence] * len(frames))
-            return [float(other.score or 0) for other in others]  # its words are known
-
-        name = "" if isinstance(source, bytes | np.ndarray) else str(source)
-        return dataclasses.replace(found, source=name, rescore=rescore)
+        return dataclasses.replace(
+            self.verify_frames(clip.frames[None], [sentence], clip.seconds[None])[0],
+            source="" if isinstance(source, bytes | np.ndarray) else str(source),
+            verify=lambda frames: self.verify_frames(frames, [sentence] * len(frames)),
+        )
 
     def caption_frames(self, frames, beam: int = 1, seconds=None, memory=None) -> list[Caption]:
         """Captions a batch of decoded clips.
@@ -189,36 +182,9 @@ class Captioner(keras.Model):
         Words that the vocabulary lacks are scored as the unknown word. Arguments are those of
         `caption_frames`.
         """
-        return self._explained(frames, texts, seconds, memory)[0]
-
-    def verify_frames(
-        self, frames, sentences: Sequence[str], seconds=None, memory=None
-    ) -> list[Verification]:
-        """Judges a sentence for each clip of a batch: does the clip support it?
-
-        Arguments are those of `caption_frames`.
-
-        Raises:
-            ModelError: The model has no null memory.
-            SentenceError: A sentence without words, or longer than the model writes.
-        """
-        counts = [len(words_of(text, self.caption_spec)) for text in sentences]
-        null_memory = self.require_null_memory()
-        captions, blind = self._explained(frames, sentences, seconds, memory, null_memory)
-        rows = zip(captions, blind, sentences, counts, strict=True)
-        return [
-            verification(caption, log_probs[:count], text, self.verifier, self.vocabulary)
-            for caption, log_probs, text, count in rows
-        ]
-
-    def _explained(
-        self, frames, texts: Sequence[str], seconds, memory, null_memory=None
-    ) -> tuple[list[Caption], np.ndarray]:
-        """As `explain_frames`; and `(batch, L)` log-probabilities of the words without a clip."""
         frames, length, unit = self._checked(frames), self.caption_spec.length, self.vocabulary.unit
         memory = self.encode(frames) if memory is None else memory
-        tokens = np.stack([self.vocabulary.pack(text, length) for text in texts])  # (B,L+1)
-        found, blind = self._scored(memory, tokens[:, None], null_memory)
+        found = self._scored(memory, self._packed(texts))
         found = SearchResult(*(part[:, 0] for part in found))
         captions = self._captions(found, frames, seconds, memory)
         for row, text in enumerate(texts):  # unknown words as they were given
@@ -226,7 +192,28 @@ class Captioner(keras.Model):
             captions[row] = dataclasses.replace(
                 captions[row], words=words, text=sentence(words, unit)
             )
-        return captions, blind[:, 0]
+        return captions
+
+    def verify_frames(
+        self, frames, sentences: Sequence[str], seconds=None, memory=None
+    ) -> list[Verification]:
+        """Judges a sentence for each clip of a batch: does the clip support it?
+
+        Arguments are those of `caption_frames`, errors those of `verify`.
+        """
+        for text in sentences:
+            words_of(text, self.caption_spec)
+        blind = self._scored_blind(self._packed(sentences))[:, 0]
+        captions = self.explain_frames(frames, sentences, seconds, memory)
+        return [
+            verification(caption, log_probs, text, self.verifier, self.vocabulary)
+            for caption, log_probs, text in zip(captions, blind, sentences, strict=True)
+        ]
+
+    def _packed(self, texts: Sequence[str]) -> np.ndarray:
+        """int32 `(batch, 1, L + 1)`."""
+        length = self.caption_spec.length
+        return np.stack([self.vocabulary.pack(text, length) for text in texts])[:, None]
 
     def _captions(self, found: SearchResult, frames, seconds, memory) -> list[Caption]:
         if seconds is None:
@@ -262,9 +249,8 @@ class Captioner(keras.Model):
         frames = self._checked(frames)
         if not hasattr(self.encoder, "features"):
             return frames
-        if "features" not in self._compiled_functions:
-            self._compiled_functions["features"] = CompiledFeatures(self.encoder)
-        return self._compiled_functions["features"].of_clips(frames)
+        compiled = self._compiled_function("features", self.encoder.stored, decodes=False)
+        return of_distinct_frames(compiled, frames)
 
     def encode(self, inputs) -> np.ndarray:
         """The memory, float32 `(batch, S, D)`, of clips or of what `features` made of them."""
@@ -272,10 +258,10 @@ class Captioner(keras.Model):
         # One clip is too little for what `features` computes at a time.
         if len(inputs) > 1 and inputs.shape[1:] == self.clip_spec.shape:
             inputs = self.features(inputs)
-        encoder = self.encoder
-        return self.compiled_function(
-            "encode", lambda clips: ops.cast(encoder(clips), "float32"), decodes=False
-        ).run(inputs)
+        encode = self._compiled_function(
+            "encode", lambda clips: ops.cast(self.encoder(clips), "float32"), decodes=False
+        )
+        return encode.run(inputs)
 
     def search(self, memory, beam: int = 1, n: int = 1) -> SearchResult:
         """The tokens of captions for a batch of clips, with their log-probabilities and attention.
@@ -290,10 +276,10 @@ class Captioner(keras.Model):
             raise ValueError(
                 f"expected at least 1 beam, and no more captions. Received: beam={beam}, n={n}"
             )
-        function = self.compiled_function(
+        search = self._compiled_function(
             ("search", beam, n), lambda memory: self.generate_from(memory, beam, n)
         )
-        return SearchResult(*function.run(memory))
+        return SearchResult(*search.run(memory))
 
     def score_tokens(self, memory, tokens) -> tuple[SearchResult, np.ndarray]:
         """Scores K given sentences a clip, with the clip and without.
@@ -309,41 +295,38 @@ class Captioner(keras.Model):
         Raises:
             ModelError: The model has no null memory.
         """
-        return self._scored(memory, tokens, self.require_null_memory())
+        return self._scored(memory, tokens), self._scored_blind(tokens)
 
-    def _scored(
-        self, memory, tokens, null_memory: NullMemory | None
-    ) -> tuple[SearchResult, np.ndarray]:
-        """As `score_tokens`; without a null memory the second array is that with the clip."""
-
+    def _scored(self, memory, tokens) -> SearchResult:
         def score(inputs):
             memory, tokens = inputs
-            before, words = tokens[..., :-1], tokens[..., 1:]
-            found = forced(*self.decoder(before, memory), words)
-            if null_memory is None:
-                return found, found.log_probs
-            return found, log_probs_of(self.decoder(before, null_memory(tokens))[0], words)
+            return forced(*self.decoder(tokens[..., :-1], memory), tokens[..., 1:])
 
-        key = ("score", tokens.shape[1], id(null_memory))  # a graph for each number of sentences
-        found, blind = self.compiled_function(key, score, null_memory).run((memory, tokens))
-        return SearchResult(*found), blind
+        key = ("score", tokens.shape[1])  # a graph for each number of sentences
+        return SearchResult(*self._compiled_function(key, score).run((memory, tokens)))
 
-    def compiled_function(self, key, function, *parts, decodes: bool = True) -> Compiled:
-        """The `Compiled` function of a key, its name and all that its graph depends on.
+    def _scored_blind(self, tokens) -> np.ndarray:
+        null_memory = self.require_null_memory()
 
-        It is made at first use, of a function that uses this model and the layers in `parts`.
-        """
-        if key not in self._compiled_functions:
-            made = Compiled(function, self, *filter(None, parts), decodes=decodes)
-            self._compiled_functions[key] = made
-        return self._compiled_functions[key]
+        def score(tokens):
+            logits, _ = self.decoder(tokens[..., :-1], null_memory(tokens))
+            return log_probs_of(logits, tokens[..., 1:])
+
+        key = ("score blind", tokens.shape[1], id(null_memory))
+        return self._compiled_function(key, score, null_memory).run(tokens)
+
+    def _compiled_function(self, key, function, *parts, decodes: bool = True) -> Compiled:
+        """A function that uses this model and `parts`, made at its key's first use."""
+        functions = self._compiled_functions
+        if key not in functions:
+            functions[key] = Compiled(function, self, *parts, decodes=decodes)
+        return functions[key]
 
     def unlike_training(self, memory) -> list[bool | None]:
         """Whether each clip, by its memory, is unlike the training data; None where unknown."""
-        familiarity = self.verifier.familiarity
-        if familiarity is None:
+        if self.verifier.familiarity is None:
             return [None] * len(memory)
-        return familiarity.unlike(pooled(memory)).tolist()
+        return self.verifier.familiarity.unlike(pooled(memory)).tolist()
 
     def require_null_memory(self) -> NullMemory:
         """The null memory; a `ModelError` where there is none, as nothing can be verified then."""
@@ -355,20 +338,17 @@ class Captioner(keras.Model):
         return self.verifier.null_memory
 
     def get_config(self):
+        config = super().get_config() | {
+            "format": FORMAT,
+            "clip_spec": dataclasses.asdict(self.clip_spec),
+            "caption_spec": dataclasses.asdict(self.caption_spec),
+            "vocabulary": list(self.vocabulary.words),
+            "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "decoder": self.decoder_options,
+            "recipe": self.recipe,
+        }
         verifier = self.verifier.get_config()
-        return (
-            super().get_config()
-            | {
-                "format": FORMAT,
-                "clip_spec": dataclasses.asdict(self.clip_spec),
-                "caption_spec": dataclasses.asdict(self.caption_spec),
-                "vocabulary": list(self.vocabulary.words),
-                "encoder": keras.saving.serialize_keras_object(self.encoder),
-                "decoder": self.decoder_options,
-                "recipe": self.recipe,
-            }
-            | ({"verifier": verifier} if verifier else {})
-        )
+        return config | {"verifier": verifier} if verifier else config
 
     @classmethod
     def from_config(cls, config):

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
-from keras import layers, ops
 
 from v2t_lib.models.devices import split
 
@@ -25,10 +24,7 @@ def jit_from(count: int, many: int) -> bool:
 
 
 def filled_up(rows: Sequence | np.ndarray, size: int) -> list:
-    """The rows of a last batch, filled up to `size` with its last: others would be compiled anew.
-
-    Takes arrays too, whose rows it returns.
-    """
+    """A last batch's rows, filled up to `size` with its last: others would be compiled anew."""
     return [*rows, *[rows[-1]] * (size - len(rows))]
 
 
@@ -61,28 +57,15 @@ class Compiled(keras.Model):
         return self.predict_on_batch(split(inputs))
 
 
-class CompiledFeatures(Compiled):
-    """What a `FrameEncoder` makes of frames: `features`, or `cells_of` without the projection."""
+def of_distinct_frames(compiled: Compiled, clips: np.ndarray) -> np.ndarray:
+    """A function of frames, of clips: uint8 `(batch, T, H, W, 3)` to `(batch, T, h', w', C)`.
 
-    def __init__(self, encoder: layers.Layer, projected: bool = True):
-        def function(frames):
-            if projected:
-                return ops.cast(encoder.features(frames), encoder.feature_dtype)
-            return ops.cast(encoder.cells_of(frames), "float16")
-
-        super().__init__(function, encoder)
-        self.encoder = encoder
-
-    def of_clips(self, clips: np.ndarray) -> np.ndarray:
-        """uint8 `(batch, T, H, W, 3)` to `(batch, T, h', w', C)`.
-
-        Frames that recur, as they do in short clips and where nothing moves, are computed once.
-        """
-        frames = clips.reshape(-1, *clips.shape[2:])
-        keys = [hashlib.sha1(frame).hexdigest() for frame in frames]
-        _, first, number = np.unique(keys, return_index=True, return_inverse=True)
-        distinct = frames[first]
-        starts = range(0, len(distinct), FRAMES)
-        batches = (filled_up(distinct[start : start + FRAMES], FRAMES) for start in starts)
-        found = np.concatenate([self.run(np.stack(batch)) for batch in batches])
-        return found[number].reshape(*clips.shape[:2], *found.shape[1:])
+    Frames that recur, as they do in short clips and where nothing moves, are computed once.
+    """
+    frames = clips.reshape(-1, *clips.shape[2:])
+    keys = [hashlib.sha1(frame).hexdigest() for frame in frames]
+    _, first, number = np.unique(keys, return_index=True, return_inverse=True)
+    starts = range(0, len(first), FRAMES)
+    batches = (filled_up(frames[first[start : start + FRAMES]], FRAMES) for start in starts)
+    found = np.concatenate([compiled.run(np.stack(batch)) for batch in batches])
+    return found[number].reshape(*clips.shape[:2], *found.shape[1:])

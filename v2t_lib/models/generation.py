@@ -1,14 +1,12 @@
 """Generating captions: greedy search, beam search, sampling, and scoring given captions.
 
 The searches are loops of `keras.ops` over a batch of clips, which end once all captions have. All
-they need of a decoder is its `step`: `step(token, state) -> (logits, state, weights)`, with `state`
-a `DecoderState`.
+they need of a decoder is `step(token, state) -> (logits, state, weights)`.
 """
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 from keras import ops
 
@@ -57,13 +55,7 @@ def most_probable(log_probs, count: int = ALTERNATIVES):
 
 
 def forced(logits, weights, targets) -> SearchResult:
-    """The result of a search that is forced to generate `targets` (teacher forcing).
-
-    Args:
-        logits: `(batch, L, vocabulary_size)`.
-        weights: float32 `(batch, L, S)`.
-        targets: int32 `(batch, L)`, END included, then PAD.
-    """
+    """The result of a search that is forced to generate `targets` `(..., L)` (teacher forcing)."""
     given = log_probs_of(logits, targets)
     return SearchResult(targets, given, weights, *most_probable(allowed_log_probs(logits)))
 
@@ -76,13 +68,7 @@ def log_probs_of(logits, targets):
 
 
 def decode_loop(advance: Callable, carry: tuple, length: int, finished: Callable) -> tuple:
-    """Repeats `advance(position, carry) -> (carry, rows)` for each position of a caption.
-
-    Args:
-        advance: Predicts one token a caption. The shapes of carry and rows stay the same.
-        carry: Tensors that the first call gets.
-        length: Maximum number of tokens.
-        finished: `finished(carry)`, a bool scalar: whether the rest of the captions is padding.
+    """Repeats `advance(position, carry) -> (carry, rows)`, one token a caption, until `finished`.
 
     Returns:
         `(carry, rows)`: the last carry, and every row of all positions, `(length, ...)`, zeros
@@ -109,7 +95,7 @@ def decode_loop(advance: Callable, carry: tuple, length: int, finished: Callable
     return carry, stacked
 
 
-def greedy(step: Callable, state: DecoderState, batch: int, length: int) -> SearchResult:
+def greedy(step: Callable, state: DecoderState, length: int) -> SearchResult:
     """Chooses the most probable word at each step, until END or `length` tokens."""
 
     def advance(position, carry):
@@ -122,16 +108,15 @@ def greedy(step: Callable, state: DecoderState, batch: int, length: int) -> Sear
         done = ops.logical_or(done, ops.equal(token, END))
         return (token, done, new.h, new.c), (token, gained, weights, *most_probable(log_probs))
 
-    begin = ops.full((batch,), START, dtype="int32")
-    carry = (begin, ops.zeros((batch,), dtype="bool"), state.h, state.c)
-    _, rows = decode_loop(advance, carry, length, lambda carry: ops.all(carry[1]))
+    shape = ops.shape(state.h)[:1]
+    carry = (ops.full(shape, START, dtype="int32"), ops.zeros(shape, dtype="bool"))
+    _, rows = decode_loop(advance, (*carry, state.h, state.c), length, _all_done)
     return SearchResult(*(ops.moveaxis(row, 0, 1) for row in rows))
 
 
 def beam(
     step: Callable,
     state: DecoderState,
-    batch: int,
     length: int,
     width: int,
     length_exponent: float = 0.7,
@@ -145,8 +130,7 @@ def beam(
 
     Args:
         step: The decoder's `step`, for `width` tokens a clip.
-        state: The state before the first word, of `batch` clips.
-        batch: Number of clips.
+        state: The state before the first word.
         length: Maximum number of tokens.
         width: Number of beams.
         length_exponent: Log-probabilities are divided by their length to this power, 0 for none
@@ -157,6 +141,7 @@ def beam(
         The best caption of each clip; with `n` > 1 the `n` best, best first, `(batch, n, L)` and so
         on. A caption that was cut off at `length` comes after all finished ones.
     """
+    batch = ops.shape(state.h)[0]
     state = state.repeated(width)
 
     def advance(position, carry):
@@ -205,13 +190,9 @@ def beam(
 
 
 def _pooled(best, origin, scores, offset):
-    """The pool `(B, n)` with the best of K further captions, best first.
+    """The pool, `best` scores `(B, n)`, with the best of K further captions, best first.
 
-    Args:
-        best: float32 `(B, n)`, the scores in the pool.
-        origin: int32 `(B, n)`, where each caption ends: position times K plus its beam.
-        scores: float32 `(B, K)`, a further caption from each beam.
-        offset: The position times K.
+    `origin` says where each ends: position times K, the `offset` of the further ones, plus beam.
     """
     count, width = best.shape[1], scores.shape[1]
     beams = ops.broadcast_to(ops.arange(width, dtype="int32") + offset, ops.shape(scores))
@@ -224,9 +205,8 @@ def _backtrack(rows: tuple, end, beam) -> SearchResult:
     """Collects captions from the last token to the first, along their beams' parents.
 
     Args:
-        rows: What `beam` keeps of every position, `(L, B, K, ...)`: each beam's token after the
-            step, its log-probability and the beam before the step that it continues; of the beams
-            before the step END's log-probability, attention weights and alternatives.
+        rows: What `beam` keeps of every position, `(L, B, K, ...)`: of the beams after the step
+            tokens, log-probabilities and parents; of those before it the rest.
         end: int32 `(B, n)`, the position of each caption's END; L for one that was cut off.
         beam: int32 `(B, n)`, its beam before END, or after the last step.
     """
@@ -258,24 +238,21 @@ def _backtrack(rows: tuple, end, beam) -> SearchResult:
     )
 
 
-def sample(
-    step: Callable,
-    state: DecoderState,
-    batch: int,
-    length: int,
-    seed: keras.random.SeedGenerator,
-    count: int,
-    temperature: float = 1.0,
-):
+def sample(step: Callable, state: DecoderState, length: int, points, temperature: float = 1.0):
     """Samples `count` captions a clip, word by word, from the model's distribution.
 
-    Logits are divided by `temperature`: below 1 what is probable becomes more so.
+    Args:
+        step: The decoder's `step`, for `count` tokens a clip.
+        state: The state before the first word.
+        length: Maximum number of tokens.
+        points: float32 `(length, batch, count)`, random numbers from 0 to 1.
+        temperature: Logits are divided by it: below 1 what is probable becomes more so.
 
     Returns:
         int32 tokens `(batch, count, length)`, END included, then PAD.
     """
-    state = state.repeated(count)
-    points = keras.random.uniform((length, batch, count), seed=seed)
+    shape = ops.shape(points)[1:]
+    state = state.repeated(points.shape[2])
 
     def advance(position, carry):
         token, done, h, c = carry
@@ -288,7 +265,10 @@ def sample(
         token = ops.where(done, PAD, ops.minimum(drawn, logits.shape[-1] - 1))
         return (token, ops.logical_or(done, ops.equal(token, END)), new.h, new.c), (token,)
 
-    begin = ops.full((batch, count), START, dtype="int32")
-    carry = (begin, ops.zeros((batch, count), dtype="bool"), state.h, state.c)
-    _, (tokens,) = decode_loop(advance, carry, length, lambda carry: ops.all(carry[1]))
+    carry = (ops.full(shape, START, dtype="int32"), ops.zeros(shape, dtype="bool"))
+    _, (tokens,) = decode_loop(advance, (*carry, state.h, state.c), length, _all_done)
     return ops.moveaxis(tokens, 0, -1)
+
+
+def _all_done(carry):
+    return ops.all(carry[1])

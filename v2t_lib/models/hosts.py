@@ -1,7 +1,6 @@
 """Several hosts that train one model together, through JAX's distributed runtime.
 
-Each host runs the same program. The first one writes the files; what it has read the others get
-from it.
+Each host runs the same program; the first one writes the files.
 """
 
 import atexit
@@ -48,20 +47,18 @@ class Hosts:
         return flag if self.count == 1 else bool(_gathered(np.array([flag], np.int32)).any())
 
     def from_first(self, make: Callable[[], Any]) -> Any:
-        """What the first host makes, on all hosts; so is a V2TError of it."""
+        """What the first host makes, on all hosts; so is an error of the library."""
         if self.count == 1:
             return make()
-        made, error = None, None
+        made, failure = None, ""
         if self.first:
             try:
                 made = make()
-            except V2TError as one:
-                error = one
-        data = np.frombuffer(pickle.dumps((made, error and str(error))), np.uint8)
+            except V2TError as error:
+                failure = str(error)
+        data = np.frombuffer(pickle.dumps((made, failure)), np.uint8)
         size = int(_broadcast(np.array([data.size], np.uint32))[0])
         data = _broadcast(data if self.first else np.zeros(size, np.uint8))
-        if error is not None:
-            raise error
         made, failure = pickle.loads(data.astype(np.uint8).tobytes())
         if failure:
             raise TrainingError(f"the first host failed: {failure}")
@@ -76,19 +73,15 @@ class Hosts:
     def agree(self, about: dict) -> None:
         """Raises a DeviceError on all hosts unless each has the same, nested values by name."""
         mine = {".".join(map(str, path)): v for path, v in keras.tree.flatten_with_path(about)}
-        expected = self.from_first(lambda: mine)
-        names = sorted(mine.keys() | expected.keys())
-        other = [name for name in names if mine.get(name) != expected.get(name)]
-        if not self.any(bool(other)):
-            return
-        wanted, received = "all to be alike", "another that differs, which says in what"
-        if other:
-            wanted = f"{other[0]} {expected.get(other[0])}, as the first host (0) has"
-            received = mine.get(other[0])
-        raise DeviceError(
-            f"host {self.index}: expected {wanted}. Received: {received}; start every host with "
-            "the same files, options and versions"
-        )
+        first = self.from_first(lambda: mine)
+        names = sorted(mine.keys() | first.keys())
+        other = [f"{n} {mine.get(n)}" for n in names if mine.get(n) != first.get(n)]
+        if self.any(bool(other)):
+            received = ", ".join(other) or "the first one's, but another host has others"
+            raise DeviceError(
+                "expected the same files, options and versions on all hosts. Received: on host "
+                f"{self.index} {received}"
+            )
 
 
 _current = Hosts()
@@ -100,14 +93,12 @@ def current() -> Hosts:
 
 
 def _gathered(array: np.ndarray) -> np.ndarray:
-    """Every host's `array`, one row a host."""
     from jax.experimental.multihost_utils import process_allgather
 
     return np.asarray(process_allgather(array))
 
 
 def _broadcast(array: np.ndarray) -> np.ndarray:
-    """The first host's `array`."""
     from jax.experimental.multihost_utils import broadcast_one_to_all
 
     return np.asarray(broadcast_one_to_all(array))
@@ -128,12 +119,12 @@ def joined(
 ) -> Iterator[Hosts]:
     """Within it this process is one of several hosts; nothing on JAX may have run before.
 
-    Where the environment is one that JAX knows (SLURM, Cloud TPU, Open MPI, Kubernetes), nothing
-    has to be given. After a failure, the process ends with exit code 1 as soon as Python does:
-    JAX would wait for the other hosts, which wait for this one.
+    After a failure the process ends with exit code 1 as soon as Python does: JAX would wait for the
+    other hosts, which wait for this one.
 
     Args:
-        coordinator: `HOST:PORT`, an address of the first host and a port that is free there.
+        coordinator: `HOST:PORT`, an address of the first host and a port that is free there. It and
+            the others may be left out within a job of SLURM, Cloud TPU, Open MPI or Kubernetes.
         count: Number of hosts.
         index: This one's number, from 0.
 
@@ -168,18 +159,17 @@ def _initialize(coordinator: str | None, count: int | None, index: int | None) -
     import jax
 
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    seconds: dict[str, Any] = {
-        "initialization_timeout": JOIN_SECONDS,
-        "heartbeat_timeout_seconds": LOST_SECONDS,
-        "shutdown_timeout_seconds": DONE_SECONDS,
-    }
     try:
-        jax.distributed.initialize(coordinator, count, index, **seconds)
+        jax.distributed.initialize(
+            *(coordinator, count, index),
+            initialization_timeout=JOIN_SECONDS,
+            heartbeat_timeout_seconds=LOST_SECONDS,
+            shutdown_timeout_seconds=DONE_SECONDS,
+        )
     except ValueError as error:
         raise DeviceError(
             "expected SLURM's, Cloud TPU's, Open MPI's or Kubernetes' description of the hosts. "
-            f"Received: none that JAX finds ({error}); name --coordinator HOST:PORT, --hosts N and "
-            "--host I"
+            f"Received: {error}; name --coordinator HOST:PORT, --hosts N and --host I"
         ) from error
 
 
@@ -187,8 +177,7 @@ def not_joined(what: str) -> DeviceError:
     """The error where the hosts don't find each other in time."""
     return DeviceError(
         f"expected all hosts to join within {JOIN_SECONDS} seconds. Received: {what}; start the "
-        "same command on each, with the same --hosts and --coordinator, a port that is free on the "
-        "first host and reached from all, and a --host of its own, from 0"
+        "same command on each, with a --coordinator that all reach and a --host of its own, from 0"
     )
 
 
@@ -196,14 +185,12 @@ def lost(what: str) -> TrainingError:
     """The error on the hosts that remain when one is lost."""
     return TrainingError(
         f"expected all hosts to stay to the end. Received: {what}; look at what the other hosts "
-        "said last, then start all of them again with --resume, which goes on from the last "
-        "checkpoint"
+        "said last, then start all of them again with --resume"
     )
 
 
 def _end(seconds: float) -> None:
     time.sleep(seconds)
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()
-    os._exit(1)
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    os._exit(1)  # stderr has no buffer

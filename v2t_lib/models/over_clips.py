@@ -45,8 +45,8 @@ class Batch:
         items: What each clip belongs to, without those that fill up.
         frames: uint8 `(batch, T, H, W, 3)`.
         seconds: float64 `(batch, T)`.
-        features: What `Captioner.features` made of the frames.
-        memory: float32 `(batch, S, D)`, what `Captioner.encode` made of the features.
+        features: `Captioner.features` of the frames.
+        memory: float32 `(batch, S, D)`, `Captioner.encode` of the features.
     """
 
     items: list
@@ -61,14 +61,8 @@ def decode_all(
 ) -> Iterator[tuple[Source, Clip | ClipError]]:
     """Yields every source, a path or URL, with its decoded clip or the error, in order.
 
-    Args:
-        sources: Paths and URLs.
-        spec: The size to decode to.
-        workers: Decoding processes, 0 for none; when left out as many as there are cores, and none
-            for a few sources.
-
-    Raises:
-        DataError: The processes can't be started.
+    `workers` are decoding processes, 0 for none; when left out as many as there are cores, and none
+    for a few sources.
     """
     if workers is None:
         workers = (os.cpu_count() or 1) if len(sources) >= WORTH_WORKERS else 0
@@ -84,14 +78,14 @@ def decode_all(
 
 
 def captions(
-    captioner: Captioner, sources: Sequence[Source], beam: int = 1, workers: int | None = None
+    captioner: Captioner, sources: Sequence[Source], beam: int = 1
 ) -> Iterator[tuple[Source, Caption | ClipError]]:
-    """Yields every source with its caption or the error, in order; arguments as of `decode_all`."""
+    """Yields every source, a path or URL, with its caption or the error, in order."""
 
     def work(batch: Batch) -> list[Caption]:
         return captioner.caption_frames(batch.frames, beam, batch.seconds, batch.memory)
 
-    return over_clips(captioner, decode_all(sources, captioner.clip_spec, workers), work)
+    return over_clips(captioner, decode_all(sources, captioner.clip_spec), work)
 
 
 def over_clips(
@@ -105,8 +99,7 @@ def over_clips(
 
     Args:
         captioner: The model.
-        clips: Items, anything, each with its clip or with the error that it has in its place:
-            `decode_all` gives them for paths and URLs.
+        clips: Items, anything, each with its clip or the error in its place, as of `decode_all`.
         work: `work(batch)` returns a result a clip; those of clips that fill up are dropped.
 
     Yields:

@@ -1,12 +1,10 @@
 """Saving and loading a captioner as one `.keras` file, in safe mode.
 
-The file is a ZIP archive of `config.json`, which names classes to make, and `model.weights.h5`,
-HDF5. Both are checked here, whatever Keras would make of them; nothing else is read or unpacked.
+Its config and weights are checked here, whatever Keras would make of them; nothing else is read.
 """
 
 import json
 import os
-import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -50,7 +48,7 @@ def load(path: str | Path) -> Captioner:
 
     Raises:
         ModelError: The file is missing, is not a model, has another version's format, or asks for
-            another class or for another file.
+            another class or file.
     """
     path = Path(path)
     if not path.is_file():
@@ -58,18 +56,18 @@ def load(path: str | Path) -> Captioner:
         raise ModelError(f"expected a .keras file at {path}. Received: {received}")
     try:
         with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
-            config = _read_config(archive)
-            captioner = Captioner.from_config(_current(config, path))
-            captioner.load_weights(_extract_weights(archive, Path(folder)))
+            captioner = Captioner.from_config(_current(_read_config(archive), path))
+            weights = archive.extract(WEIGHTS, folder)
+            with h5py.File(weights, "r") as opened:
+                _check(opened, os.path.getsize(weights))
+            captioner.load_weights(weights)
         return captioner
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
-    except Exception as error:
-        # Keras and h5py raise many kinds of error for a damaged or foreign file; users need one.
-        # The first of the chain names the cause.
+    except Exception as error:  # Keras and h5py raise many kinds for a damaged or foreign file
         first: BaseException = error
-        while first.__cause__ or first.__context__:
-            first = first.__cause__ or first.__context__ or first
+        while first.__context__:  # the first of the chain names the cause
+            first = first.__context__
         reason = str(first).strip().splitlines() or [type(first).__name__]
         raise ModelError(
             f"{path}: expected a whole model file of this version. "
@@ -79,15 +77,13 @@ def load(path: str | Path) -> Captioner:
 
 def _current(config: dict, path: Path) -> dict:
     """The captioner's config, without options that only older versions had."""
-    if config.get("registered_name") != CAPTIONER:
-        name = config.get("registered_name") or config.get("class_name")
-        raise ModelError(f"expected a Video-to-Text model. Received: {name}")
-    config = config["config"]
-    if (found := config.get("format")) != FORMAT:
+    found = config.get("registered_name"), config["config"].get("format")
+    if found != (CAPTIONER, FORMAT):
         raise ModelError(
-            f"expected a model of format {FORMAT}. Received: format {found}, of another version; "
-            "use it with the v2t_lib that wrote it, or train it again"
+            f"expected a {CAPTIONER} of format {FORMAT}. Received: {found[0]}, format {found[1]}; "
+            "use a model of another version with the v2t_lib that wrote it, or train it again"
         )
+    config = config["config"]
     recipe = config.get("recipe") or {}
     for options in (config, recipe.get("training", {})):
         for name in DROPPED:
@@ -99,11 +95,7 @@ def _current(config: dict, path: Path) -> dict:
 
 
 def _read_config(archive: zipfile.ZipFile) -> dict:
-    """The config, in which no class is named but the captioner and registered encoders.
-
-    Raises:
-        ModelError: It names another class, a Lambda layer say, or is too large.
-    """
+    """The config; a ModelError where it names a class but the captioner and registered encoders."""
     size = archive.getinfo(CONFIG).file_size
     if size > MAX_CONFIG:
         raise ModelError(f"expected a config of at most {MAX_CONFIG} bytes. Received: {size}")
@@ -131,21 +123,8 @@ def _objects(value) -> Iterator[dict]:
         yield from _objects(part)
 
 
-def _extract_weights(archive: zipfile.ZipFile, folder: Path) -> Path:
-    """Unpacks the weights alone, and checks that they hold all they refer to.
-
-    Raises:
-        ModelError: They refer to other files, or to more values than the file has.
-    """
-    path = folder / WEIGHTS
-    with archive.open(WEIGHTS) as packed, open(path, "wb") as file:
-        shutil.copyfileobj(packed, file)
-    with h5py.File(path, "r") as weights:
-        _check(weights, path.stat().st_size)
-    return path
-
-
 def _check(group: h5py.Group, size: int) -> None:
+    """Raises a ModelError where weights refer to other files, or to more values than a file has."""
     for name in group:
         link = group.get(name, getlink=True)
         if not isinstance(link, h5py.HardLink):

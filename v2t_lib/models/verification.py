@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
@@ -23,8 +23,7 @@ class WordSupport:
     """What a clip says for or against one word of a sentence.
 
     Attributes:
-        word: The word.
-        lift: Its pointwise mutual information with the clip, given the words before:
+        lift: The word's pointwise mutual information with the clip, given the words before:
             `log p(word | clip, words before) - log p(word | words before)`, in nats. None for a
             word that the model doesn't know.
         instead: The model's most probable word at its position, where that is another; else None.
@@ -40,8 +39,8 @@ class Deletion:
     """How much a score depends on what the model attended to (deletion test, arXiv 1806.07421).
 
     Attributes:
-        drop: By how much the score falls once the tenth of the clip's cells with the most evidence
-            is blanked, in nats a word.
+        drop: How far the score falls, in nats a word, once the tenth of the clip's cells with the
+            most evidence is blanked.
         random: The same for a random tenth, the mean of a few.
     """
 
@@ -56,8 +55,8 @@ class Verification:
     Attributes:
         source: The clip, as it was given; "" for bytes and frames.
         sentence: The sentence, as it was given.
-        score: The mean lift of its words, in nats. The end of the sentence doesn't count, as a true
-            sentence need not say everything. None where a word is unknown.
+        score: The mean lift of its words, in nats; its end doesn't count, as a true sentence need
+            not say everything. None where a word is unknown.
         probability: That the sentence is true of the clip, if true and false ones are equally
             frequent. None for a model without calibration, a clip unlike the training data, or a
             sentence with unknown words.
@@ -66,12 +65,10 @@ class Verification:
         frame: The number of the frame with the most evidence: the attention of the words whose lift
             is positive, weighted by it.
         seconds: That frame's time in the clip.
-        unlike_training: Whether the clip is unlike the training data (out-of-distribution
-            detection); None where the model can't tell.
+        unlike_training: As `Caption` has it.
         unknown: The words that the model doesn't know.
-        caption: The sentence with its words' probabilities and attention, as `explain` gives it.
-            `verify_pairs` leaves it out.
-        rescore: Gives the sentence's scores for other frames `(batch, T, H, W, 3)`; None where many
+        caption: The sentence as `explain` gives it; None where many were verified.
+        verify: Verifies the sentence for other frames `(batch, T, H, W, 3)`; None where many
             sentences were verified at once.
     """
 
@@ -86,7 +83,7 @@ class Verification:
     unlike_training: bool | None
     unknown: tuple[str, ...]
     caption: Caption | None
-    rescore: Callable[[np.ndarray], Sequence[float]] | None = dataclasses.field(
+    verify: Callable[[np.ndarray], list["Verification"]] | None = dataclasses.field(
         default=None, repr=False, compare=False
     )
 
@@ -103,17 +100,15 @@ class Verification:
 
     @functools.cached_property
     def deletion(self) -> Deletion | None:
-        """How much the score depends on the evidence; scored when it is first asked for.
-
-        None where there is no score, caption or `rescore`.
-        """
-        if self.score is None or self.caption is None or self.rescore is None:
+        """How much the score depends on the evidence; None without score, caption or `verify`."""
+        if self.score is None or self.caption is None or self.verify is None:
             return None
         rng, evidence = np.random.default_rng(0), self.evidence()
         tenths = [evidence, *rng.random((RANDOM_TENTHS, *evidence.shape))]
         frames, shift = self.caption.frames, self.caption.cell_shift
-        first, *random = self.rescore(np.stack([blanked(frames, t, shift) for t in tenths]))
-        return Deletion(self.score - first, self.score - float(np.mean(random)))
+        found = self.verify(np.stack([blanked(frames, tenth, shift) for tenth in tenths]))
+        drops = self.score - np.array([each.score for each in found], float)
+        return Deletion(float(drops[0]), float(drops[1:].mean()))
 
     def to_dict(self) -> dict:
         """The row that `v2t verify --json` prints."""
@@ -139,7 +134,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def blanked(frames: np.ndarray, values: np.ndarray, shift=(0.0, 0.0)) -> np.ndarray:
-    """A copy of a clip with the tenth of its cells that has the highest values in its mean colour.
+    """A copy of a clip whose tenth of cells with the highest values has the clip's mean colour.
 
     Args:
         frames: uint8 `(T, H, W, 3)`.
@@ -183,12 +178,12 @@ def verification(
 
     Args:
         caption: The sentence as `explain` gives it, with probabilities given the clip.
-        blind_log_probs: `(words,)`, the words' log-probabilities without a clip.
+        blind_log_probs: `(L,)`, the log-probabilities of its words and the end without a clip.
         sentence: As it was given.
         verifier: The model's; without a calibration there is no probability.
         vocabulary: The model's.
     """
-    lifts = np.log(np.maximum(caption.probs, 1e-30)) - blind_log_probs
+    lifts = np.log(np.maximum(caption.probs, 1e-30)) - blind_log_probs[: len(caption.words)]
     unknown = tuple(word for word in caption.words if word not in vocabulary)
     words = tuple(
         WordSupport(word, float(lift), _instead(caption, number))
@@ -200,7 +195,8 @@ def verification(
     if verifier.calibration is not None and not unknown and not caption.unlike_training:
         probability = verifier.calibration.probability(lifts)
         verdict = verifier.calibration.verdict(probability)
-    frame = _evidence_frame(caption, lifts)
+    support = np.maximum(lifts, 0)
+    frame = caption.evidence_frame(support if support.any() else None)
     return Verification(
         source="",
         sentence=sentence,
@@ -222,10 +218,3 @@ def _instead(caption: Caption, word: int) -> str | None:
         if other not in SPECIALS:
             return other if probability > caption.probs[word] else None
     return None
-
-
-def _evidence_frame(caption: Caption, lifts: np.ndarray) -> int:
-    support = np.maximum(lifts, 0)
-    if not support.any():
-        return caption.evidence_frame()
-    return int((support[:, None] * caption.frame_share()).sum(axis=0).argmax())

@@ -1,7 +1,6 @@
 """What a model's file carries beside the network, to judge sentences and clips by.
 
-Three parts, fitted by `training.calibrate` once the captioner is trained: the null memory gives
-lifts, the calibration probabilities and verdicts, familiarity tells clips unlike the training data.
+`training.calibrate` fits it once the captioner is trained.
 """
 
 import dataclasses
@@ -25,21 +24,17 @@ _RENAMED = {"borne_out": "supported", "not_borne_out": "refuted"}
 
 
 class NullMemory(layers.Layer):
-    """Learnt cells that stand in for a clip's memory, the same for every clip.
+    """Learnt cells `(cells, size)` that stand in for a clip's memory, the same for every clip.
 
     With them the captioner's own decoder is a language model of its captions: how probable a word
     is before a clip is seen. They are the null condition of classifier-free guidance (arXiv
-    2207.12598), learnt once the captioner is trained.
-
-    Args:
-        cells: How many.
-        size: `D`, the size of each.
+    2207.12598).
 
     Call arguments:
         tokens: `(batch, ...)`; only its batch size counts.
 
     Returns:
-        float32 `(batch, cells, D)`.
+        float32 `(batch, cells, size)`.
     """
 
     def __init__(self, cells: int, size: int, **kwargs):
@@ -72,10 +67,9 @@ class Calibration:
         supported: The lowest probability of the verdict "supported"; None if no threshold was
             precise enough.
         refuted: The highest probability of "refuted", or None.
-        caption_log_probs: The log-probabilities of the model's own captions of held-out clips, by
-            greedy search: the quantiles 0%, 1%, ... 100%.
-        figures: How good verification is on the held-out clips, in JSON's types; see
-            `training.calibrate`.
+        caption_log_probs: Quantiles 0%, 1%, ... 100% of the log-probabilities of the model's own
+            captions, by greedy search.
+        figures: How good verification is on the held-out clips, in JSON's types.
     """
 
     weights: tuple[float, float]
@@ -132,8 +126,7 @@ class Familiarity:
         axes: float32 `(F, K)`, the first principal components.
         deviations: float32 `(K,)`, the standard deviation along each.
         residual: float32 `(1,)`, the root mean square of what the components leave.
-        threshold: The distance beyond which a clip is unlike the training data; one held-out clip
-            in a hundred exceeds it.
+        threshold: The distance that one held-out clip in a hundred exceeds.
     """
 
     mean: np.ndarray
@@ -165,10 +158,9 @@ class Familiarity:
 
     def distances(self, pooled: np.ndarray) -> np.ndarray:
         """Mahalanobis distances `(clips,)` of `(clips, F)`, about 1 for a training clip."""
-        centred, count = pooled - self.mean, len(self.deviations)
+        centred, count, tiny = pooled - self.mean, len(self.deviations), 1e-6
         along = centred @ self.axes
         rest = centred - along @ self.axes.T
-        tiny = 1e-6
         inside = ((along / (self.deviations + tiny)) ** 2).sum(axis=1)
         outside = ((rest / (self.residual + tiny)) ** 2).mean(axis=1) * count
         return np.sqrt((inside + outside) / (2 * count))
@@ -186,7 +178,7 @@ class VerifierState:
     """The parts that a model's file holds beside the network; each may be missing.
 
     Attributes:
-        null_memory: For lifts: what the decoder attends to where no clip is seen.
+        null_memory: For lifts.
         calibration: For probabilities and verdicts.
         familiarity: Tells clips that are unlike the training data.
     """

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 from v2t_lib.captions_file import Pair, without_password
-from v2t_lib.errors import ClipError, SentenceError
+from v2t_lib.errors import ClipError, DataError, V2TError
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.compiled import filled_up
 from v2t_lib.models.over_clips import BATCH, Batch, decode_all, over_clips
@@ -18,7 +18,7 @@ class PairResult:
     Attributes:
         file: The clip as the pair names it, without a URL's password.
         sentence: The claim.
-        found: Its verification, without the `caption`, whose frames would fill the memory; or None.
+        found: Its verification, or None; without `caption`, whose frames would fill the memory.
         error: Why there is none; "" where there is one.
     """
 
@@ -34,49 +34,39 @@ class PairResult:
         return self.found.to_dict()
 
 
-def verify_pairs(
-    captioner: Captioner, pairs: Sequence[Pair], workers: int | None = None
-) -> Iterator[PairResult]:
+def verify_pairs(captioner: Captioner, pairs: Sequence[Pair]) -> Iterator[PairResult]:
     """Yields the result of every pair, in order; a pair that can't be judged stops no other.
 
-    Args:
-        captioner: A model with its null memory.
-        pairs: The pairs; those of one clip are judged together, wherever they stand.
-        workers: As `decode_all` has them.
+    Those of one clip are judged together, wherever they stand.
 
     Raises:
         ModelError: The model has no null memory.
     """
     captioner.require_null_memory()
-    done: dict[int, Verification | str] = {}
+    done: dict[int, Verification | V2TError] = {}
     of_source: dict[str, list[int]] = {}
     for number, pair in enumerate(pairs):
-        if error := pair.error or _wrong_with(pair.sentence, captioner):
-            done[number] = error
-        else:
+        try:
+            if pair.error:
+                raise DataError(pair.error)
+            words_of(pair.sentence, captioner.caption_spec)
             of_source.setdefault(pair.source, []).append(number)
-    decoded = decode_all(list(of_source), captioner.clip_spec, workers)
-    clips = ((of_source[str(source)], clip) for source, clip in decoded)
+        except V2TError as error:
+            done[number] = error
+    decoded = decode_all(list(of_source), captioner.clip_spec)
+    clips = ((of_source[source], clip) for source, clip in decoded)
     results = over_clips(captioner, clips, lambda batch: _judged(captioner, batch, pairs))
     for number, pair in enumerate(pairs):
         while number not in done:
             numbers, found = next(results)
-            each = [str(found)] * len(numbers) if isinstance(found, ClipError) else found
+            each = [found] * len(numbers) if isinstance(found, ClipError) else found
             done.update(zip(numbers, each, strict=True))
         result, file = done.pop(number), without_password(pair.file)
-        if isinstance(result, str):
-            yield PairResult(file, pair.sentence, error=result)
+        if isinstance(result, V2TError):
+            yield PairResult(file, pair.sentence, error=str(result))
         else:
             result = dataclasses.replace(result, source=file, caption=None)
             yield PairResult(file, pair.sentence, result)
-
-
-def _wrong_with(sentence: str, captioner: Captioner) -> str:
-    try:
-        words_of(sentence, captioner.caption_spec)
-    except SentenceError as error:
-        return str(error)
-    return ""
 
 
 def _judged(captioner: Captioner, batch: Batch, pairs: Sequence[Pair]) -> list[list[Verification]]:

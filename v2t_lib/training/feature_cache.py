@@ -10,10 +10,11 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from keras import ops
 
 from v2t_lib.errors import DataError
 from v2t_lib.files import locked, replacing
-from v2t_lib.models.compiled import CompiledFeatures
+from v2t_lib.models.compiled import Compiled, of_distinct_frames
 from v2t_lib.models.encoders.frame import FrameEncoder
 from v2t_lib.progress import Progress, log
 from v2t_lib.shards.example import Example, StoredExample, feature_example
@@ -127,9 +128,9 @@ def _set_projection(encoder: FrameEncoder, shards: ShardDataset, roots: list[Pat
 
 
 def _fit_projection(encoder: FrameEncoder, shards: ShardDataset) -> None:
-    model, cells = CompiledFeatures(encoder, projected=False), []
+    model, cells = Compiled(lambda f: ops.cast(encoder.cells_of(f), "float16"), encoder), []
     for clips, _ in itertools.islice(shards.clip_batches(BATCH), -(-FITTED_ON // BATCH)):
-        found = model.of_clips(clips)
+        found = of_distinct_frames(model, clips)
         cells.append(found.reshape(-1, found.shape[-1]))
     encoder.projection.fit(np.concatenate(cells))
 
@@ -138,7 +139,8 @@ def _computed(
     encoder: FrameEncoder, shards: ShardDataset, folder: Path, key: str, features: Features
 ) -> ShardDataset:
     """Computes the features a slice for a shard, so that their order by seed is the clips'."""
-    model, examples, spec = CompiledFeatures(encoder), shards.examples(), shards.info.clip_spec
+    model, examples = Compiled(encoder.stored, encoder), shards.examples()
+    spec = shards.info.clip_spec
     _check_space(encoder, shards.info.clips, folder)
     done = {one.number for one in slices_in(folder) if one.digest == key and one.is_whole(folder)}
     with Progress(total=shards.info.clips, unit="clip", desc="features") as progress:
@@ -155,9 +157,9 @@ def _computed(
     return ShardDataset(folder, sum_up(folder, spec, key, features))
 
 
-def _featured(examples: Iterator[Example], model: CompiledFeatures) -> Iterator[StoredExample]:
+def _featured(examples: Iterator[Example], model: Compiled) -> Iterator[StoredExample]:
     while batch := list(itertools.islice(examples, BATCH)):
-        cells = model.of_clips(np.stack([example.frames for example in batch]))
+        cells = of_distinct_frames(model, np.stack([example.frames for example in batch]))
         for example, features in zip(batch, cells, strict=True):
             yield feature_example(example.source, example.captions, features)
 

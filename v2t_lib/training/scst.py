@@ -170,9 +170,10 @@ class Stage:
     def _sampled(self, memory):
         """Memories `(B, S, D)` to int32 tokens of sampled captions `(B, K, L)`."""
         decoder, length = self.captioner.decoder, self.captioner.caption_spec.length
-        state, batch = decoder.start(memory), ops.shape(memory)[0]
-        drawing = (self.seeds, self.options.scst_samples, self.options.scst_temperature)
-        return sample(decoder.step, state, batch, length, *drawing)
+        shape = (length, ops.shape(memory)[0], self.options.scst_samples)
+        points = keras.random.uniform(shape, seed=self.seeds)
+        temperature = self.options.scst_temperature
+        return sample(decoder.step, decoder.start(memory), length, points, temperature)
 
     def _tokens(self, sentences: Sequence[str]) -> list[list[int]]:
         length, pack = self.captioner.caption_spec.length, self.captioner.vocabulary.pack

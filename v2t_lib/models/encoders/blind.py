@@ -11,10 +11,7 @@ class BlindEncoder(layers.Layer):
     """Sees nothing: one cell of zeros for every clip, so the decoder is a language model.
 
     Its loss, the *blind* loss, is what a captioner has to beat before its captions can be said to
-    describe the clip. It takes clips `(batch, T, H, W, 3)` and returns zeros `(batch, 1, D)`.
-
-    Args:
-        memory_size: `D`.
+    describe the clip. It returns zeros `(batch, 1, memory_size)`.
     """
 
     def __init__(self, memory_size=96, **kwargs):
@@ -22,7 +19,6 @@ class BlindEncoder(layers.Layer):
         self.memory_size = memory_size
 
     def grid(self, spec: ClipSpec) -> tuple[int, int, int]:
-        """One cell: `(1, 1, 1)`."""
         return (1, 1, 1)
 
     def compute_output_shape(self, input_shape):

@@ -28,9 +28,6 @@ class ConvUnit(layers.Layer):
 
     Returns:
         `(batch, T', H', W', filters)`, each size divided by its stride and rounded up.
-
-    Raises:
-        ValueError: A residual unit that changes its input's shape.
     """
 
     def __init__(
@@ -82,11 +79,6 @@ class ConvUnit(layers.Layer):
             conv.build(shape)
             shape = conv.compute_output_shape(shape)
             norm.build(shape)
-        if self.residual and tuple(shape) != tuple(input_shape):
-            raise ValueError(
-                "expected a residual unit to keep its input's shape. "
-                f"Received: {tuple(input_shape)} in, {tuple(shape)} out"
-            )
 
     def compute_output_shape(self, input_shape):
         for conv in self.convs:
@@ -126,9 +118,7 @@ def _rotated(x):
 class Conv3DEncoder(GridEncoder):
     """3D convolutions with residual units, trained from random weights (arXiv 1512.03385).
 
-    Each stage is a strided `ConvUnit`, with batch normalisation in all stages but the first;
-    stages from `residual_from` on add a residual unit. Call arguments and result are
-    `GridEncoder`'s.
+    Each stage is a strided `ConvUnit`, with batch normalisation in all stages but the first.
 
     SAME padding of an even size pads the last side only, so that each spatial stride of 2 shifts
     cell centres by half an input pixel, up to half a cell over all stages. The last spatial stride
@@ -139,9 +129,6 @@ class Conv3DEncoder(GridEncoder):
         widths: Channels of each stage; the last is the memory's `D`.
         strides: `(time, height, width)` of each stage.
         residual_from: The first stage, counted from 0, that has a residual unit.
-
-    Raises:
-        ValueError: As many strides as widths are needed.
     """
 
     factorised = False

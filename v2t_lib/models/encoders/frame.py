@@ -22,15 +22,14 @@ class FrameEncoder(GridEncoder):
 
     Args:
         weights: What the image network starts from: `"imagenet"` for its published weights, a
-            file of weights, or `"random"`. None is random too, until something else sets them, as
-            loading does.
+            file of weights, or `"random"`. None is random too, until loading sets them.
         frozen: Keep the image network's weights as they are and train only what follows.
         width: `D`, the size of a memory cell.
         stride: Pixels a cell. 32 takes the whole network; less cuts it at its last layer of this
             stride, which gives finer cells that see less meaning.
         temporal: Frames that the convolution spans, 1 for each frame by itself.
-        components: Principal components of a frozen network's channels that are kept, as 8-bit
-            numbers; 0 keeps all channels as they are.
+        components: Principal components of a frozen network's channels that are kept, in 8 bits; 0
+            keeps all channels as they are.
 
     Call arguments:
         clips: uint8 `(batch, T, H, W, 3)`, or `(batch, T, h', w', C)` from `features`.
@@ -137,6 +136,10 @@ class FrameEncoder(GridEncoder):
         """`cells_of` frames, with the components in place of the channels where these are kept."""
         cells = self.cells_of(frames, training)
         return cells if self.projection is None else self.projection(cells)
+
+    def stored(self, frames):
+        """`features` in the type in which they are kept."""
+        return ops.cast(self.features(frames), self.feature_dtype)
 
     def call(self, clips, training=False):
         if tuple(clips.shape[1:]) != tuple(self.feature_shape):

@@ -28,8 +28,7 @@ class HubEncoder(FrameEncoder):
     whatever they were trained on; a file is a preset's folder.
 
     Args:
-        tower: The transformer's sizes, keyword arguments of its class; the published ones when
-            left out. A `.keras` file remembers them.
+        tower: The transformer's sizes, keyword arguments of its class; by default the published.
     """
 
     #: The class of the vision transformer, and of the whole model that presets hold.

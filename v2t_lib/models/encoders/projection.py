@@ -13,16 +13,13 @@ class Projection(layers.Layer):
     """Channels to their first principal components, each scaled to whole numbers -127 to 127.
 
     It learns nothing in training: `fit` sets it from a sample. Features that are kept on disk and
-    those of a clip captioned later go through the same rounding, so both are the same.
-
-    Args:
-        components: How many components are kept, `K`.
+    those of a clip captioned later go through the same rounding.
 
     Call arguments:
         cells: `(..., C)`.
 
     Returns:
-        int8 `(..., K)`; `restore` gives their values.
+        int8 `(..., components)`; `restore` gives their values.
     """
 
     def __init__(self, components, **kwargs):
@@ -48,11 +45,7 @@ class Projection(layers.Layer):
         return bool(np.any(np.asarray(self.deviation)))
 
     def fit(self, sample: np.ndarray) -> float:
-        """Sets the components from a sample of cells, `(cells, C)`.
-
-        Returns:
-            The share of the sample's variance that is kept.
-        """
+        """Sets the components from a sample `(cells, C)`; returns the share of variance kept."""
         sample = sample.astype(np.float32)
         mean = sample.mean(0)
         values, vectors = np.linalg.eigh(np.cov(sample - mean, rowvar=False))  # ascending

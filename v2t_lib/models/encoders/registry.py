@@ -28,11 +28,7 @@ def register_encoder(name: str):
 
 
 def get(name: str, **config) -> layers.Layer:
-    """The encoder called `name`, made with `config`.
-
-    Raises:
-        ValueError: No encoder has this name, or its options aren't these; the message lists them.
-    """
+    """The encoder called `name`, made with `config`; a ValueError lists names or options."""
     cls = ENCODERS[name]
     known = options(cls).keys()
     unknown = config.keys() - known - {"name", "dtype", "trainable"}
@@ -67,28 +63,19 @@ def class_of(config: dict) -> type | None:
     package, _, module = str(config.get("module")).rpartition(".")
     if package == ENCODERS.package:
         ENCODERS.import_module(module)
-    if not (found := _loaded(config)):
-        list(ENCODERS)  # imports all the others
-        found = _loaded(config)
-    return found
-
-
-def _loaded(config: dict) -> type | None:
-    name = config.get("registered_name")
-    classes = ENCODERS.found.values()
-    return next((c for c in classes if keras.saving.get_registered_name(c) == name), None)
+    name, named = config.get("registered_name"), keras.saving.get_registered_name
+    loaded = {named(cls): cls for cls in ENCODERS.found.values()}
+    if name not in loaded:  # imports all the others
+        loaded = {named(ENCODERS[encoder]): ENCODERS[encoder] for encoder in ENCODERS}
+    return loaded.get(name)
 
 
 def deserialize(config: dict) -> layers.Layer:
-    """The encoder that a model file's config describes; no class but a registered one is made.
-
-    Raises:
-        ModelError: The class isn't registered here.
-    """
+    """The encoder that a model file's config describes; no class but a registered one is made."""
     if class_of(config) is None:
         raise ModelError(
-            f"expected a registered encoder. Received: {config.get('class_name')}; if it is one "
-            "of yours, import the module that registers it first"
+            f"expected a registered encoder. Received: {config.get('class_name')!r} of "
+            f"{config.get('module')!r}; import the module that registers it first"
         )
     return keras.saving.deserialize_keras_object(config)
 
@@ -103,9 +90,7 @@ def recipe_of(encoder: layers.Layer) -> tuple[str, dict]:
 def cost(encoder: layers.Layer, spec: ClipSpec) -> dict:
     """What `encoder` makes of a clip of `spec`, and what that takes; builds the encoder.
 
-    Returns:
-        `grid` `(T', h', w')`, `memory_size` `D`, `parameters`, and `feature_bytes`: what the
-        features of a frozen image network take on disk, a clip; None for other encoders.
+    `feature_bytes` are what the features of an image network take on disk, a clip, or None.
     """
     if not encoder.built:
         encoder.build((None, *spec.shape))
