@@ -78,8 +78,7 @@ class Match:
 
     Attributes:
         file: Its path relative to the folder.
-        score: The mean lift of the sentence's words that the model knows, in nats; where it knows
-            all of them, `verification.score`.
+        score: The mean lift of the sentence's words that the model knows, in nats.
         verification: Whether the clip supports the sentence, with the evidence; without `caption`.
         near_duplicates: Files of clips that show almost the same, best first.
     """
@@ -269,25 +268,20 @@ def search(captioner: Captioner, index: Index, sentence: str, top: int = 10) -> 
     rough = first_stage(captioner, index.lifts, sentence)
     order = np.argsort(-rough, kind="stable")[:CLIPS].tolist()
     grouped = near_duplicates(index.thumbprints, order, GROUPS)
-    found = _verified(captioner, index, sentence, [clip for group in grouped for clip in group])
-    matches = []
+    matches = _verified(captioner, index, sentence, [clip for group in grouped for clip in group])
+    best = []
     for group in grouped:
-        rated = sorted(((_score(found[n]), n) for n in group if n in found), key=lambda r: -r[0])
+        rated = sorted((matches[n] for n in group if n in matches), key=lambda m: -m.score)
         if rated:
-            score, best = rated[0]
-            others = tuple(index.files[number] for _, number in rated[1:])
-            matches.append(Match(index.files[best], score, found[best], others))
-    return sorted(matches, key=lambda match: -match.score)[:top]
-
-
-def _score(found: Verification) -> float:
-    return float(np.mean([word.lift for word in found.words if word.lift is not None]))
+            others = tuple(match.file for match in rated[1:])
+            best.append(dataclasses.replace(rated[0], near_duplicates=others))
+    return sorted(best, key=lambda match: -match.score)[:top]
 
 
 def _verified(
     captioner: Captioner, index: Index, sentence: str, clips: Sequence[int]
-) -> dict[int, Verification]:
-    """The sentence's verification for each of some clips that can still be read."""
+) -> dict[int, Match]:
+    """Some clips by number, as the sentence's verification rates them, that can still be read."""
 
     def verify(frames, seconds, memory):
         return captioner.verify_frames(frames, [sentence] * len(memory), seconds, memory)
@@ -309,10 +303,12 @@ def _verified(
             log.warning("%s: %s", cell(shown(path)), result)
         else:
             found[paths[path]] = result
-    return {
-        row: dataclasses.replace(of_clip, source=index.files[row], caption=None)
-        for row, of_clip in found.items()
-    }
+    matches = {}
+    for number, rated in found.items():
+        rated = dataclasses.replace(rated, source=index.files[number], caption=None)
+        score = np.mean([word.lift for word in rated.words if word.lift is not None])
+        matches[number] = Match(rated.source, float(score), rated)
+    return matches
 
 
 def thumbprint(frames: np.ndarray) -> np.ndarray:

@@ -21,11 +21,9 @@ class EvenParts(keras.distribution.DataParallel):
     """Splits a batch evenly over the devices; one that can't be split evenly goes to each whole.
 
     On several hosts `Model.fit` gets from each the rows for its own devices.
-
-    Attributes:
-        whole: Whether each device gets every batch of `Model.fit` and the like whole.
     """
 
+    #: Whether each device gets every batch of `Model.fit` and the like whole.
     whole = False
 
     def layout(self, shape) -> keras.distribution.TensorLayout:
@@ -41,16 +39,11 @@ class EvenParts(keras.distribution.DataParallel):
 
 @contextlib.contextmanager
 def spread(count: int | None, batch_size: int) -> Iterator[None]:
-    """Within it, batches are split over the first `count` devices, or over all of all hosts.
+    """Within it, batches are split over the first `count` devices; None: over all of all hosts.
 
     Losses and weights equal those of one device but for rounding. A model that is trained within it
-    has to be created or loaded within it; its `.keras` file loads anywhere. Hosts have to create
-    models, assign variables and fit in the same order.
-
-    Args:
-        count: Number of devices: GPUs, or without any XLA's logical CPU devices. 1 changes nothing;
-            None stands for all devices of all hosts.
-        batch_size: Examples a batch, over all devices.
+    has to be created or loaded within it. Hosts have to create models, assign variables and fit in
+    the same order.
 
     Raises:
         DeviceError: Too few devices, a batch that can't be split evenly, or Keras not on JAX.
@@ -96,8 +89,8 @@ def alone() -> Iterator[None]:
 def remainders() -> Iterator[None]:
     """Within it, the last batch of a data set may be smaller than the others.
 
-    Keras uses the layout of a data set's first batch for all, and the last may not split evenly. So
-    each device gets the batches whole here; `split`, in the model, divides the work.
+    Keras uses the layout of the first batch for all. So each device gets batches whole here, and
+    `split`, in the model, divides the work.
     """
     distribution = keras.distribution.distribution()
     if isinstance(distribution, EvenParts):
@@ -110,13 +103,9 @@ def remainders() -> Iterator[None]:
 
 
 def split(batch):
-    """Splits a batch over the devices, which Keras does in `fit` but not in `predict_on_batch`.
+    """Splits a batch, arrays or tensors, over the devices; outside of `spread` it is as it was.
 
-    Args:
-        batch: `(batch, ...)`, an array or a symbolic tensor, or a structure of such.
-
-    Returns:
-        The same values; outside of `spread` the batch itself.
+    Keras does so in `fit`, but not in `predict_on_batch`.
     """
     distribution = keras.distribution.distribution()
     if not isinstance(distribution, EvenParts):

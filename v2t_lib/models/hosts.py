@@ -64,12 +64,6 @@ class Hosts:
             raise TrainingError(f"the first host failed: {failure}")
         return made
 
-    def first_before_others(self, make: Callable[[], Any]) -> Any:
-        """Each host's own `make()`; the others begin once the first has its result."""
-        made = make() if self.first else None
-        self.any(False)
-        return made if self.first else make()
-
     def agree(self, about: dict) -> None:
         """Raises a DeviceError on all hosts unless each has the same, nested values by name."""
         mine = {".".join(map(str, path)): v for path, v in keras.tree.flatten_with_path(about)}

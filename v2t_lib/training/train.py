@@ -89,9 +89,8 @@ def train(
         captioner = _started(recipe, vocabulary, old)
         # The twin first: its loss is there to compare with while the captioner trains. It looks at
         # no clip, and features are read more quickly than clips.
-        features, held_out = hosts.first_before_others(
-            lambda: [p and cached_features(captioner.encoder, p, cache, out) for p in (shards, val)]
-        )
+        features = cached_features(captioner.encoder, shards, cache, out)
+        held_out = val and cached_features(captioner.encoder, val, cache, out)
         memory_size = {"memory_size": captioner.encoder.memory_size}
         blind = dataclasses.replace(recipe, encoder="blind", encoder_options=memory_size)
         twin = _make(blind, vocabulary)
