@@ -43,9 +43,10 @@ def test_a_folder_is_searched(model, tmp_path, capsys):
 
     assert main(["search", *arguments, "--top", "1"]) == 0
     printed = capsys.readouterr()
-    score, file, details = printed.out.splitlines()[0].split("\t")
+    score, file, verdict, details = printed.out.splitlines()[0].split("\t")
+    assert verdict == "can't tell"
     assert file in named and float(score) == pytest.approx(rows[0]["score"], abs=0.006)
-    assert details.startswith("evidence at ") and "bad.gif" not in printed.err
+    assert "the model doesn't know zebra" in details and "bad.gif" not in printed.err
     assert "1 clip of the folder" in printed.err
 
 

@@ -152,19 +152,17 @@ def on_both(monkeypatch, call) -> list:
 
 
 @pytest.mark.parametrize(
-    ("theirs", "message"),
+    ("theirs", "received"),
     [
-        ({"version": "0.1", "recipe": {"seed": 1, "units": 8}, "shards": "aa"}, r"recipe.seed 0"),
-        ({"version": "0.2", "recipe": {"seed": 0, "units": 8}, "shards": "aa"}, r"version 0\.1"),
-        ({"version": "0.1", "recipe": {"seed": 0, "units": 8}, "shards": "bb"}, r"shards aa.*: bb"),
-        ({"version": "0.1", "recipe": {"seed": 0}, "shards": "aa"}, r"recipe.units 8.*: None"),
+        ({"recipe": {"seed": 1, "units": 8}, "shards": "bb"}, "recipe.seed 1, shards bb"),
+        ({"recipe": {"seed": 0}, "shards": "aa"}, "recipe.units None"),
     ],
 )
-def test_hosts_that_differ_stop_and_are_told_in_what(monkeypatch, theirs, message):
-    ours = {"version": "0.1", "recipe": {"seed": 0, "units": 8}, "shards": "aa"}
+def test_hosts_that_differ_stop_and_are_told_in_what(monkeypatch, theirs, received):
+    ours = {"recipe": {"seed": 0, "units": 8}, "shards": "aa"}
     first, second = on_both(monkeypatch, lambda host: host.agree(ours if host.first else theirs))
-    assert isinstance(first, DeviceError) and isinstance(second, DeviceError)
-    assert re.search(rf"host 1: expected {message}", str(second))
+    assert isinstance(first, DeviceError) and "host 0 the first one's" in str(first)
+    assert isinstance(second, DeviceError) and str(second).endswith(f"on host 1 {received}")
 
 
 def test_hosts_that_are_alike_agree_and_one_that_stops_stops_all(monkeypatch):
@@ -191,9 +189,9 @@ def test_what_the_first_host_reads_or_fails_with_reaches_the_others(monkeypatch)
     def damaged():
         raise ModelError("a damaged file")
 
-    first, second = on_both(monkeypatch, lambda host: host.from_first(damaged))
-    assert isinstance(first, ModelError) and isinstance(second, TrainingError)
-    assert str(second) == "the first host failed: a damaged file"
+    for error in on_both(monkeypatch, lambda host: host.from_first(damaged)):
+        assert isinstance(error, TrainingError)
+        assert str(error) == "the first host failed: a damaged file"
 
 
 @pytest.mark.parametrize(

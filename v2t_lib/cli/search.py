@@ -8,6 +8,7 @@ from pathlib import Path
 
 from v2t_lib.captions_file import cell
 from v2t_lib.cli.flags import add_json, add_model, number
+from v2t_lib.cli.verify import details
 from v2t_lib.clips.files import folder_clips
 from v2t_lib.progress import log
 
@@ -25,25 +26,14 @@ def add_search(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def _details(match) -> str:
-    """What is known of a match besides its score, in words."""
-    found = match.verification
-    parts = [f"evidence at {found.seconds:.2f} s"]
-    if found.probability is not None:
-        parts.append(f"{found.verdict}, probability {found.probability:.2f}")
-    if found.unlike_training:
-        parts.append("the clip is unlike the training data")
-    return "; ".join(parts)
-
-
 def _print(folder: str, match, as_json: bool) -> None:
-    file = os.path.join(folder, match.file)
+    file, found = os.path.join(folder, match.file), match.verification
     others = [os.path.join(folder, other) for other in match.near_duplicates]
     if as_json:
-        row = match.verification.to_dict() | {"file": file, "score": round(match.score, 4)}
+        row = found.to_dict() | {"file": file, "score": round(match.score, 4)}
         print(json.dumps(row | {"near_duplicates": others}, ensure_ascii=False), flush=True)
         return
-    print("\t".join((f"{match.score:+.2f}", cell(file), _details(match))), flush=True)
+    print(f"{match.score:+.2f}", cell(file), found.verdict, details(found), sep="\t", flush=True)
     for other in others:
         print(f"\t{cell(other)}\tnearly the same", flush=True)
 

@@ -26,7 +26,7 @@ def add_verify(parser: argparse.ArgumentParser) -> None:
     add_spark(parser, table=True)
 
 
-def _details(found) -> str:
+def details(found) -> str:
     """What the verdict rests on, in words."""
     from v2t_lib.views.claim_marks import CLEAR
 
@@ -96,7 +96,7 @@ def run_verify(args: argparse.Namespace) -> int:
         if args.json:
             print(json.dumps(row.to_dict(), ensure_ascii=False), flush=True)
         elif row.found:
-            columns = (row.file, row.found.verdict, row.sentence, _details(row.found))
+            columns = (row.file, row.found.verdict, row.sentence, details(row.found))
             print("\t".join(map(cell, columns)), flush=True)
     if captioner.verifier.calibration is None:
         log.warning(
