@@ -35,44 +35,44 @@ def test_a_search_ends_with_its_last_caption(search):
     np.testing.assert_array_equal(np.asarray(found.alternatives)[:, 4:], 0)
 
 
-# The likely first word leads nowhere: A is better at once, B in the end.
+#: The likely first word leads nowhere: A is better at once, B in the end.
 TRAP = {
     (0, START): {A: 0.55, B: 0.45},
     (1, A): {A: 0.3, B: 0.3, C: 0.3, END: 0.1},
     (1, B): {C: 0.95, END: 0.05},
     (2, None): {END: 1.0},
-    (2, C): {END: 1.0},
 }
+#: END at once has probability 0.5; three words of 0.5, 0.9, 0.9 have more of it a token.
+LONGER = {
+    (0, START): {END: 0.5, A: 0.5 - 1e-4},
+    (1, A): {B: 0.9, END: 0.1},
+    (2, B): {END: 0.9, A: 0.1},
+    **{(position, None): {END: 1.0} for position in (1, 2, 3)},
+}
+#: END at once has -0.71 nats a token. A B and A C have -0.69, and end at -1.43.
+DISPLACED = {
+    (0, START): {A: 0.508, END: 0.4916},
+    (1, A): {B: 0.498, C: 0.498, END: 0.001},
+    (2, None): {END: 0.0548},
+}
+#: END at once has -1.2 nats; A B and A C have -0.6 and -0.65 a token, and A C ends well.
+OVERTAKEN = {
+    (0, START): {A: 0.6, END: 0.3},
+    (1, A): {B: 0.5, C: 0.45},
+    (2, B): {END: 0.1},
+    (2, C): {END: 0.9},
+}
+#: C, the third of three, is the only good beginning.
+THIRD = {(0, START): {A: 0.4, B: 0.35, C: 0.25}, (1, C): {END: 1.0}, (1, None): {END: 0.1}}
+#: B is followed by B for certain and never ends; A END has a tenth of its probability.
+CUT = {(0, START): {B: 0.9, A: 0.09}, (1, A): {END: 1.0}, (1, B): {B: 1.0}, (2, B): {B: 1.0}}
+ENDLESS = {(position, None): {B: 0.6, A: 0.4} for position in range(3)}
+SPECIAL = {(i, None): {PAD: 0.4, START: 0.3, UNK: 0.15, A: 0.1, END: 0.05} for i in range(3)}
 
 
-def test_beam_finds_a_better_caption_than_greedy():
-    plain = greedy(scripted(TRAP), nothing(1), 3)
-    wide = beam(scripted(TRAP), nothing(1), 3, width=2, length_exponent=0.0)
-    assert np.asarray(plain.tokens)[0].tolist()[0] == A
-    assert np.asarray(wide.tokens)[0].tolist() == [B, C, END]
-    best = math.log(0.45 * 0.95)
-    assert float(np.asarray(wide.log_probs).sum()) == pytest.approx(best, rel=1e-3)
-    assert float(np.asarray(plain.log_probs).sum()) < best
-
-
-def test_length_exponent_lets_longer_captions_win():
-    # END at once has probability 0.5; three words of 0.5, 0.9, 0.9 have more of it a token.
-    table = {
-        (0, START): {END: 0.5, A: 0.5 - 1e-4},
-        (1, A): {B: 0.9, END: 0.1},
-        (2, B): {END: 0.9, A: 0.1},
-        (3, None): {END: 1.0},
-        (1, None): {END: 1.0},
-        (2, None): {END: 1.0},
-    }
-    for exponent, words in ((0.0, [END, PAD, PAD, PAD]), (1.0, [A, B, END, PAD])):
-        found = beam(scripted(table), nothing(1), 4, 2, length_exponent=exponent)
-        assert np.asarray(found.tokens)[0].tolist() == words
-
-
-def longer_against_shorter(tie: float) -> dict:
-    """A END, of -2 nats, which waits two steps, and B C A END: equal at the exponent `tie`."""
-    half = -(2**tie)
+def tie(exponent: float) -> dict:
+    """A END, of -2 nats, which waits two steps, and B C A END: equal at the exponent."""
+    half = -(2**exponent)
     return {
         (0, START): {A: math.exp(-1), B: math.exp(half)},
         (1, A): {END: math.exp(-1)},
@@ -83,35 +83,32 @@ def longer_against_shorter(tie: float) -> dict:
 
 
 @pytest.mark.parametrize(
-    ("tie", "options", "longer_wins"),
+    ("table", "width", "options", "expected"),
     [
-        (0.5, {"length_exponent": 0.45}, False),
-        (0.5, {"length_exponent": 0.55}, True),
-        (0.3, {}, True),
-        (1.0, {}, False),
+        (TRAP, 2, {"length_exponent": 0.0}, [B, C, END]),
+        (LONGER, 2, {"length_exponent": 0.0}, [END, PAD, PAD, PAD]),
+        (LONGER, 2, {"length_exponent": 1.0}, [A, B, END, PAD]),
+        (tie(0.5), 2, {"length_exponent": 0.45}, [A, END, PAD, PAD]),
+        (tie(0.5), 2, {"length_exponent": 0.55}, [B, C, A, END]),
+        (tie(0.3), 2, {}, [B, C, A, END]),  # by default between nothing for the length and the mean
+        (tie(1.0), 2, {}, [A, END, PAD, PAD]),
+        (DISPLACED, 2, {"length_exponent": 1.0}, [END, PAD, PAD]),
+        (OVERTAKEN, 2, {"length_exponent": 1.0}, [A, C, END]),
+        (THIRD, 3, {}, [C, END]),
+        (CUT, 2, {}, [A, END, PAD]),
+        (ENDLESS, 2, {}, [B, B, B]),
+        (SPECIAL, 2, {"length_exponent": 0.0}, [END, PAD, PAD]),
     ],
 )
-def test_beams_are_compared_by_log_probability_over_length_to_an_exponent(
-    tie, options, longer_wins
-):
-    """By default one between nothing for the length and the mean over tokens."""
-    found = beam(scripted(longer_against_shorter(tie)), nothing(1), 4, 2, **options)
-    expected = [B, C, A, END] if longer_wins else [A, END, PAD, PAD]
-    assert np.asarray(found.tokens)[0].tolist() == expected
+def test_a_beam_writes_the_caption_of_the_best_score(table, width, options, expected):
+    found = beam(scripted(table), nothing(2), len(expected), width, **options)
+    assert np.asarray(found.tokens).tolist() == [expected] * 2
 
 
-# END at once has -0.71 nats a token. A B and A C have -0.69, and end at -1.43.
-DISPLACED = {
-    (0, START): {A: 0.508, END: 0.4916},
-    (1, A): {B: 0.498, C: 0.498, END: 0.001},
-    (2, None): {END: 0.0548},
-}
-
-
-def test_a_finished_caption_is_kept_when_beams_that_seem_better_end_badly():
-    found = beam(scripted(DISPLACED), nothing(2), 3, 2, length_exponent=1.0)
-    assert np.asarray(found.tokens).tolist() == [[END, PAD, PAD]] * 2
-    np.testing.assert_allclose(np.asarray(found.log_probs).sum(1), math.log(0.4916), rtol=1e-3)
+def test_greedy_search_takes_the_likely_word_and_no_special_one():
+    for table, expected in ((TRAP, [A, A, END]), (SPECIAL, [A, A, A])):
+        found = greedy(scripted(table), nothing(1), 3)
+        assert np.asarray(found.tokens)[0].tolist() == expected
 
 
 def test_the_n_best_are_those_of_all_captions_best_first():
@@ -144,39 +141,6 @@ def test_captions_cut_short_come_after_all_finished_ones():
     table = {(0, START): {A: 0.6, B: 0.39, END: 0.01}}
     tokens = np.asarray(beam(scripted(table), nothing(1), 1, 3, n=3).tokens)[0]
     assert tokens.tolist() == [[END], [A], [B]]
-
-
-def test_a_finished_caption_gives_way_to_longer_ones_that_are_better_a_token():
-    """END at once has -1.2 nats; A B and A C have -0.6 and -0.65 a token, and A C ends well."""
-    table = {
-        (0, START): {A: 0.6, END: 0.3},
-        (1, A): {B: 0.5, C: 0.45},
-        (2, B): {END: 0.1},
-        (2, C): {END: 0.9},
-        (1, None): {END: 1.0},
-        (2, None): {END: 1.0},
-    }
-    found = beam(scripted(table), nothing(1), 3, 2, length_exponent=1.0)
-    assert np.asarray(found.tokens)[0].tolist() == [A, C, END]
-
-
-def test_beams_begin_with_different_words():
-    """C, the third of three, is the only good beginning."""
-    table = {(0, START): {A: 0.4, B: 0.35, C: 0.25}, (1, C): {END: 1.0}}
-    table |= {(1, None): {END: 0.1}}
-    found = beam(scripted(table), nothing(1), 2, 3)
-    assert np.asarray(found.tokens)[0].tolist() == [C, END]
-
-
-def test_a_caption_cut_short_never_wins_over_a_whole_one():
-    """B is followed by B for certain and never ends; A END has a tenth of its probability."""
-    table = {(0, START): {B: 0.9, A: 0.09}, (1, A): {END: 1.0}, (2, None): {END: 1.0}}
-    table |= {(position, B): {B: 1.0} for position in (1, 2)}
-    found = beam(scripted(table), nothing(1), 3, 2)
-    assert np.asarray(found.tokens)[0].tolist() == [A, END, PAD]
-    endless = {(position, None): {B: 0.6, A: 0.4} for position in range(3)}
-    found = beam(scripted(endless), nothing(1), 3, 2)
-    assert np.asarray(found.tokens)[0].tolist() == [B, B, B]
 
 
 def test_forced_words_have_their_own_probabilities_and_padding_none():
@@ -213,31 +177,6 @@ def test_a_low_temperature_draws_what_is_probable_more_often():
         assert np.mean(np.asarray(drawn)[..., 0] == A) == pytest.approx(share, abs=0.03)
 
 
-def test_specials_are_never_written():
-    table = {(i, None): {PAD: 0.4, START: 0.3, UNK: 0.15, A: 0.1, END: 0.05} for i in range(3)}
-    found = greedy(scripted(table), nothing(1), 3)
-    assert np.asarray(found.tokens)[0].tolist() == [A, A, A]
-    found = beam(scripted(table), nothing(1), 3, 2, length_exponent=0.0)
-    assert np.asarray(found.tokens)[0].tolist() == [END, PAD, PAD]
-
-
-@pytest.mark.usefixtures("eager")
-def test_width_one_equals_greedy_and_clips_do_not_mix():
-    captioner, frames = tiny.captioner(), tiny.frames(5)
-    state = captioner.decoder.start(captioner.encoder(frames))
-    one_beam = beam(captioner.decoder.step, state, captioner.caption_spec.length, 1)
-    plain = captioner.generate(frames, width=1)
-    np.testing.assert_array_equal(np.asarray(plain.tokens), np.asarray(one_beam.tokens))
-    np.testing.assert_allclose(
-        np.asarray(plain.log_probs), np.asarray(one_beam.log_probs), rtol=1e-4, atol=1e-5
-    )
-    wide = captioner.caption_frames(frames, beam=3)
-    for index in range(5):
-        alone = captioner.caption_frames(frames[index : index + 1], beam=3)[0]
-        assert alone.text == wide[index].text
-        np.testing.assert_allclose(alone.attention, wide[index].attention, rtol=1e-3, atol=1e-5)
-
-
 def test_alternatives_are_the_most_probable_tokens_and_include_the_one_written():
     for search in (greedy, lambda *a: beam(*a, width=2)):
         found = search(scripted(SENTENCE | {(1, B): {A: 0.6, C: 0.3, END: 0.1}}), nothing(1), 6)
@@ -245,6 +184,16 @@ def test_alternatives_are_the_most_probable_tokens_and_include_the_one_written()
         np.testing.assert_array_equal(np.asarray(found.alternatives)[0, 1, :3], [A, C, END])
         shares = np.exp(np.asarray(found.alternative_log_probs)[0, 1, :3])
         np.testing.assert_allclose(shares, [0.6, 0.3, 0.1], rtol=1e-3)
+
+
+@pytest.mark.usefixtures("eager")
+def test_clips_do_not_mix():
+    captioner, frames = tiny.captioner(), tiny.frames(5)
+    wide = captioner.caption_frames(frames, beam=3)
+    for index in range(5):
+        alone = captioner.caption_frames(frames[index : index + 1], beam=3)[0]
+        assert alone.text == wide[index].text
+        np.testing.assert_allclose(alone.attention, wide[index].attention, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("width", [1, 3])
