@@ -1,17 +1,14 @@
 import dataclasses
 import json
-import os
-import shutil
 from pathlib import Path
 
 import pytest
 from helpers import tiny
 from helpers.clips import corpus, write_gif
-from helpers.processes import in_this_process
 from helpers.video_corpus import video
 
 from v2t_lib.cli.main import main
-from v2t_lib.datasets.shapes import Shapes, write_shapes
+from v2t_lib.datasets.shapes import Shapes
 from v2t_lib.demo import demo
 from v2t_lib.models.saving import save
 from v2t_lib.specs import CaptionSpec
@@ -27,14 +24,7 @@ SCORES = FIGURES | {
     "pointing", "pointing_chance", "perplexity", "shuffled_loss", "distinct_captions",
     "distinct_1", "distinct_2", "mean_length", "seen_in_training", "doubts",
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("drawn")
-    with in_this_process():
-        write_shapes(folder, clips=40)
-    return folder
+SIZES = ["--frames", "4", "--size", "16"]
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +53,7 @@ def test_every_step_by_hand(tmp_path, capsys):
     assert main(["shapes", "--out", data, "--clips", "40"]) == 0
     captions = capsys.readouterr().out.strip()
     for split in ("train", "val", "test"):
-        arguments = ["--out", f"{shards}/{split}", "--frames", "4", "--size", "16", "--json"]
+        arguments = ["--out", f"{shards}/{split}", *SIZES, "--json"]
         listed = ["--split", f"{data}/{split}.txt"]
         assert main(["pack", captions, *listed, *arguments]) == 0
         assert json.loads(capsys.readouterr().out)["left_out"] == {}
@@ -88,25 +78,25 @@ def test_every_step_by_hand(tmp_path, capsys):
     assert {name: again[name] for name in FIGURES} == {name: scores[name] for name in FIGURES}
 
 
-def test_pack_goes_on_past_bad_clips_and_names_them(drawn, tmp_path, capsys):
-    folder = tmp_path / "data"
-    shutil.copytree(drawn, folder)
-    (folder / "train-00001.gif").write_text("<html>")
-    os.truncate(folder / "train-00002.gif", 1000)
-    out = str(tmp_path / "shards")
-    sizes = ["--frames", "4", "--size", "16"]
-    assert main(["pack", str(folder / "captions.tsv"), "--out", out, *sizes]) == 0
+@pytest.mark.usefixtures("in_this_process")
+def test_pack_goes_on_past_bad_clips_and_names_them(tmp_path, capsys):
+    for number in range(3):
+        write_gif(tmp_path / f"{number}.gif", number)
+    (tmp_path / "1.gif").write_text("<html>")
+    (tmp_path / "captions.tsv").write_text("".join(f"{n}.gif\ta star\n" for n in range(3)))
+    arguments = [str(tmp_path / "captions.tsv"), "--out", str(tmp_path / "shards"), *SIZES]
+    assert main(["pack", *arguments]) == 0
     printed = capsys.readouterr()
-    assert "38 clips" in printed.out and "left out 2 (1 corrupt, 1 not-a-clip)" in printed.out
-    assert "left out train-00001.gif: not-a-clip" in printed.err
-    assert "left out train-00002.gif: corrupt" in printed.err
+    assert "2 clips" in printed.out and "left out 1 (1 not-a-clip)" in printed.out
+    assert "left out 1.gif: not-a-clip" in printed.err
 
 
 @pytest.mark.usefixtures("eager")
-def test_caption_reports_a_bad_file_and_goes_on(drawn, model, tmp_path, capsys):
-    bad = tmp_path / "bad.gif"
-    bad.write_bytes(b"GIF89a")
-    files = [str(drawn / "test-00000.gif"), str(bad), str(drawn / "test-00001.gif")]
+def test_caption_reports_a_bad_file_and_goes_on(model, tmp_path, capsys):
+    for number in range(3):
+        write_gif(tmp_path / f"{number}.gif", number)
+    (tmp_path / "1.gif").write_bytes(b"GIF89a")
+    files = [str(tmp_path / f"{number}.gif") for number in range(3)]
     assert main(["caption", *files, "--model", str(model), "--json"]) == 1
     printed = capsys.readouterr()
     rows = [json.loads(line) for line in printed.out.splitlines()]
@@ -186,9 +176,8 @@ def test_caption_and_pack_take_every_format_whatever_its_name(model, tmp_path, c
     assert main(["caption", *files, "--model", str(model)]) == 0
     assert [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()] == files
     (tmp_path / "captions.tsv").write_text("".join(f"{name}\ta clip\n" for name in clips))
-    sizes = ["--frames", "4", "--size", "16", "--workers", "1", "--json"]
-    arguments = [str(tmp_path / "captions.tsv"), "--out", str(tmp_path / "shards"), *sizes]
-    assert main(["pack", *arguments]) == 0
+    arguments = [str(tmp_path / "captions.tsv"), "--out", str(tmp_path / "shards"), *SIZES]
+    assert main(["pack", *arguments, "--workers", "1", "--json"]) == 0
     packed = json.loads(capsys.readouterr().out)
     assert packed["clips"] == len(clips) and packed["left_out"] == {}
 
@@ -238,9 +227,8 @@ def test_real_clips_give_one_line_each(shared_data, model, capsys):
     assert [row["file"] for row in rows] == clips and all("caption" in row for row in rows)
 
 
-@pytest.mark.parametrize(("flags", "full"), [([], False), (["--full"], True)])
-def test_demo_takes_the_size_it_is_asked_for(flags, full, tmp_path, monkeypatch, capsys):
+def test_demo_takes_the_size_it_is_asked_for(tmp_path, monkeypatch, capsys):
     asked = []
     monkeypatch.setattr("v2t_lib.demo.demo", lambda *given: asked.append(given) or {"clips": 0})
-    assert main(["demo", "--out", str(tmp_path), "--json", *flags]) == 0
-    assert asked == [(tmp_path, 0, full)] and capsys.readouterr().out == '{"clips": 0}\n'
+    assert main(["demo", "--out", str(tmp_path), "--json", "--full"]) == 0
+    assert asked == [(tmp_path, 0, True)] and capsys.readouterr().out == '{"clips": 0}\n'

@@ -13,7 +13,8 @@ from PIL import Image
 
 from v2t_lib import evaluation
 from v2t_lib.captions_file import read_captions
-from v2t_lib.evaluation import cross_entropy, evaluate, write_predictions
+from v2t_lib.evaluation import Prediction, cross_entropy, evaluate, risk_coverage, write_predictions
+from v2t_lib.metrics import coco
 from v2t_lib.models import over_clips
 from v2t_lib.models.caption import Caption
 from v2t_lib.shards.example import DRAWN_FILE
@@ -49,6 +50,21 @@ def test_cross_entropy_counts_every_token_of_every_caption_and_none_that_fills_u
     assert tokens == sum(len(text.split()) + 1 for of_clip in captions for text in of_clip)
     some = cross_entropy(captioner, frames, memory, captions[:3])
     assert some == pytest.approx(cross_entropy(captioner, frames[:3], memory[:3], captions[:3]))
+
+
+def test_the_surest_captions_are_kept():
+    texts = {"a": "a cat", "b": "a dog", "c": "a fox", "d": "the star spins"}
+    predictions = [
+        Prediction(source, ("a dog", "a fox"), text, text, None, None, log_prob)
+        for (source, text), log_prob in zip(texts.items(), (-3.0, -1.0, -2.0, -4.0), strict=True)
+    ]
+    rows = coco.clip_statistics([t.split() for t in texts.values()], [[["a", "dog"]]] * 4)
+    by_source = dict(zip(texts, rows, strict=True))
+    found = {row["coverage"]: row for row in risk_coverage(predictions, by_source)}
+    assert list(found) == [1.0, 0.9, 0.75, 0.5, 0.25]
+    assert [row["least"] for row in found.values()] == [-4, -4, -3, -2, -1]
+    assert [found[share]["exact_match"] for share in (1.0, 0.5, 0.25)] == [0.5, 1, 1]
+    assert found[0.25]["ROUGE-L"] == 1 > found[0.5]["ROUGE-L"]
 
 
 def test_masks_and_unseen_combinations_have_their_scores(

@@ -56,10 +56,8 @@ def test_each_step_makes_what_it_needs_and_finds_what_is_there(trained, monkeypa
     examples = again.examples("test", 2)
     assert len(examples) == 2 and examples[0].frames.shape == tiny.CLIP.shape
     frames = np.stack([example.frames for example in examples])
-    texts = [
-        [c.text for c in model.caption_frames(frames)] for model in (captioner, again.captioner())
-    ]
-    assert texts[0] == texts[1]
+    one, other = (model.caption_frames(frames) for model in (captioner, again.captioner()))
+    assert [caption.text for caption in one] == [caption.text for caption in other]
     assert again.blind().grid == (1, 1, 1)
     assert set(again.shards()) == {"train", "val", "test", "unseen"}
 
@@ -99,13 +97,6 @@ def test_a_finished_run_comes_back_from_its_copy_without_any_clips(trained, tmp_
     assert other.copy != again.copy and not other.copy.exists()
 
 
-def test_examples_need_one_splits_shards_alone(tmp_path):
-    workspace = Workspace(root=tmp_path, recipe=BLIND, clips=60)
-    assert len(workspace.examples("test", 3)) == 3
-    assert [path.name for path in (workspace.home / "shards").iterdir()] == ["test"]
-    assert set(workspace.shards()) == {"train", "val", "test", "unseen"}
-
-
 def write_folder(folder, rows, **splits):
     """A captions file and split lists of the clips whose numbers are given."""
     folder.mkdir(exist_ok=True)
@@ -113,14 +104,6 @@ def write_folder(folder, rows, **splits):
     for name, numbers in splits.items():
         (folder / f"{name}.txt").write_text("".join(f"{n}.gif\n" for n in numbers))
     return folder
-
-
-def test_references_are_all_captions_repeated_ones_too(tmp_path):
-    rows = ["0.gif\ta cat\n"] * 3 + ["1.gif\ta dog\n", "2.gif\ta fox\n"]
-    folder = write_folder(tmp_path / "mine", rows, train=[1], val=[2], test=[0])
-    workspace = Workspace("my_folder", tmp_path, folder)
-    assert workspace.references() == {"0.gif": ("a cat",) * 3}
-    assert workspace.references("val") == {"2.gif": ("a fox",)}
 
 
 def test_google_drive_is_mounted_in_colab_alone(monkeypatch):
@@ -135,7 +118,7 @@ def test_google_drive_is_mounted_in_colab_alone(monkeypatch):
 
 
 def test_a_folder_of_clips_is_split_by_clip_or_as_its_lists_say(tmp_path):
-    rows = [f"{n}.gif\t{text}\n" for n in range(10) for text in ("a red star spins", "the star")]
+    rows = [f"{n}.gif\t{text}\n" for n in range(10) for text in ("a star", "the star", "a star")]
     folder = write_folder(tmp_path / "mine", rows)
     for number in range(10):
         write_gif(folder / f"{number}.gif", number)
@@ -144,8 +127,9 @@ def test_a_folder_of_clips_is_split_by_clip_or_as_its_lists_say(tmp_path):
     assert {name: len(of) for name, of in records.items()} == {"train": 8, "val": 1, "test": 1}
     assert len({r.source for clips in records.values() for r in clips}) == 10
     write_folder(folder, rows, train=range(5), val=[5], test=range(6, 10))
-    assert [r.source for r in workspace.records()["val"]] == ["5.gif"]
+    assert workspace.references("val") == {"5.gif": ("a star", "the star", "a star")}
     assert len(workspace.examples("test", 9)) == 4
+    assert [path.name for path in (workspace.home / "shards").iterdir()] == ["test"]
 
 
 @pytest.fixture
@@ -207,7 +191,7 @@ def test_a_share_of_tgif_is_the_same_share_of_every_split(tmp_path, monkeypatch)
     (folder / "tgif-v1.0.tsv").write_text("".join(f"http://h/{n}.gif\ta cat\n" for n in range(100)))
     for name, numbers in (("train", range(80)), ("val", range(80, 90)), ("test", range(90, 100))):
         (folder / f"{name}.txt").write_text("".join(f"http://h/{n}.gif\n" for n in numbers))
-    monkeypatch.setattr(tgif, "get_release", lambda out, base: (folder / "tgif-v1.0.tsv", {}))
+    monkeypatch.setattr(tgif.TGIF, "captions", lambda self, home: folder / "tgif-v1.0.tsv")
     asked = []
     monkeypatch.setattr(module, "fetch", lambda *a, **k: asked.append((a, k)))
     workspace = Workspace("tgif", tmp_path, recipe=TINY, clips=50)
@@ -256,9 +240,7 @@ def test_a_release_that_comes_whole_serves_every_clip_size(tmp_path, monkeypatch
 
 
 def test_bad_names_are_told(tmp_path):
-    with pytest.raises(
-        DataError, match=r"among msrvtt, msvd, my_folder, shapes, tgif\. Received: 'tgiff'"
-    ):
+    with pytest.raises(DataError, match=r"among msrvtt, msvd, .*, tgif\. Received: 'tgiff'"):
         Workspace("tgiff", tmp_path)
     with pytest.raises(DataError, match=r"expected `folder` to hold captions\.tsv"):
         Workspace("my_folder", tmp_path, tmp_path)

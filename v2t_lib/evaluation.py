@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,7 @@ from v2t_lib.datasets.shapes import behaviours
 from v2t_lib.files import replacing
 from v2t_lib.metrics import coco
 from v2t_lib.metrics.attention_faithfulness import PointedWord, deletion, pointed_words, pointing
-from v2t_lib.metrics.claims import risk_coverage
-from v2t_lib.metrics.corpus_scores import CorpusScores, intervals, score_corpus
+from v2t_lib.metrics.corpus_scores import CorpusScores, intervals, score_corpus, scores_of
 from v2t_lib.metrics.tables import diagnose
 from v2t_lib.metrics.texts import diversity, exact_match, exact_match_by
 from v2t_lib.models.caption import Caption
@@ -29,31 +28,22 @@ from v2t_lib.text.vocabulary import tokenise
 
 #: Clips of the deletion test, which scores each of their words twice.
 DELETION_CLIPS = 128
+#: Shares of the clips that keep their caption in `risk_coverage`.
+COVERAGES = (1.0, 0.9, 0.75, 0.5, 0.25)
 
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """What the model generated for a held-out clip.
+    """What the model generated for a held-out clip."""
 
-    Attributes:
-        source: The clip, as the captions file names it.
-        references: Its captions in the data.
-        greedy: The caption of greedy search.
-        beam: The caption of beam search.
-        behaviours: What each object of a drawn clip does; None for other clips.
-        shown: The greedy caption with frames and attention, of the first clips; else None.
-        log_prob: The log-probability of the greedy caption, by which the surest are found.
-        cider: CIDEr of the caption of beam search, by which the worst are found.
-    """
-
-    source: str
+    source: str  # the clip, as the captions file names it
     references: tuple[str, ...]
-    greedy: str
-    beam: str
-    behaviours: tuple[str, ...] | None
-    shown: Caption | None
-    log_prob: float = 0.0
-    cider: float = 0.0
+    greedy: str  # the caption of greedy search
+    beam: str  # the caption of beam search
+    behaviours: tuple[str, ...] | None  # what each object of a drawn clip does
+    shown: Caption | None  # the greedy caption with frames and attention, of the first clips
+    log_prob: float = 0.0  # of the greedy caption
+    cider: float = 0.0  # of the caption of beam search
 
 
 def cross_entropy(
@@ -64,7 +54,7 @@ def cross_entropy(
     The first captions of all clips are scored together, then the second ones, and so on.
 
     Args:
-        captioner: The model. Where it is compiled for training, it stays so.
+        captioner: The model.
         frames: uint8 `(batch, T, H, W, 3)`.
         memory: `(batch, S, D)`, what `Captioner.encode` made of frames: of these, or of others.
         captions: Of each clip; none for those at the end that fill up the batch.
@@ -101,14 +91,7 @@ def predict(
 ) -> Iterator[tuple[Example, Caption, Caption]]:
     """Yields every clip of `shards` with its greedy caption and that of `beam` beams.
 
-    Args:
-        captioner: The model.
-        shards: The clips.
-        beam: Number of beams.
-        watch: Called with every batch of clips and what the encoder made of it.
-
-    Raises:
-        DataError: The shards hold clips of another size than the model's.
+    `watch` is called with every batch of clips and what the encoder made of it.
     """
 
     def captions(batch: Batch) -> list[tuple[Caption, Caption]]:
@@ -125,22 +108,28 @@ def predict(
         yield example, *pair
 
 
-def _risk_coverage(
-    predictions: Sequence[Prediction], figures: CorpusScores, unit: str
+def risk_coverage(
+    predictions: Sequence[Prediction], rows: Mapping[str, np.ndarray], unit: str = "word"
 ) -> list[dict]:
-    """Scores of the captions that the model is surest of, for shrinking shares of the clips."""
-    rows = dict(zip(figures.sources, figures.table[:, : coco.COLUMNS], strict=True))
+    """Selective captioning: scores of the captions that the model is surest of (arXiv 1705.08500).
 
-    def scores(kept: np.ndarray) -> dict:
-        texts = [predictions[clip].beam for clip in kept]
-        references = [predictions[clip].references for clip in kept]
-        found = coco.scores(sum(rows[predictions[clip].source] for clip in kept))
-        return {
-            "exact_match": exact_match(texts, references, unit),
-            **{name: float(found[name]) for name in ("BLEU-4", "ROUGE-L", "CIDEr")},
-        }
+    Args:
+        predictions: Of all clips.
+        rows: Each clip's row of `coco.clip_statistics`, by source.
+        unit: What captions are cut into, as in `CaptionSpec`.
 
-    return risk_coverage([prediction.log_prob for prediction in predictions], scores)
+    Returns:
+        For each of `COVERAGES`, the share `coverage`, the `least` log-probability in it, and its
+        scores.
+    """
+    surest, found = sorted(predictions, key=lambda prediction: -prediction.log_prob), []
+    for coverage in COVERAGES:
+        kept = surest[: max(1, round(coverage * len(surest)))]
+        scores = coco.scores(np.sum([rows[p.source] for p in kept], axis=0))
+        match = exact_match([p.beam for p in kept], [p.references for p in kept], unit)
+        row = {"coverage": coverage, "least": kept[-1].log_prob, "exact_match": match}
+        found.append(row | {name: float(scores[name]) for name in ("BLEU-4", "ROUGE-L", "CIDEr")})
+    return found
 
 
 def _unseen(captioner: Captioner, shards: Shards) -> float:
@@ -169,7 +158,7 @@ def evaluate(
         blind: Its blind twin, for the loss of a model without the clips.
         unseen: Shards of combinations that are not in training, scored apart.
         training: The training shards, to count the captions that are copied from there.
-        beam: Number of beams of the captions that are scored.
+        beam: The beams of the captions that are scored.
         shown: How many predictions keep their frames and attention.
 
     Returns:
@@ -194,7 +183,7 @@ def evaluate(
         {p.source: p.references for p in predictions},
         unit=unit,
     )
-    cider = figures.of_clips("CIDEr")
+    cider = dict(zip(figures.sources, scores_of(figures.table)["CIDEr"].tolist(), strict=True))
     predictions = [dataclasses.replace(p, cider=cider[p.source]) for p in predictions]
     texts = [prediction.beam for prediction in predictions]
     scores = {
@@ -229,13 +218,14 @@ def _prediction(example: Example, greedy: Caption, best: Caption, shown: bool) -
 
 def _text_scores(predictions: Sequence[Prediction], figures: CorpusScores, unit: str) -> dict:
     """The scores of the captions' texts alone."""
+    rows = dict(zip(figures.sources, figures.table[:, : coco.COLUMNS], strict=True))
     greedy, texts = [p.greedy for p in predictions], [p.beam for p in predictions]
     references = [p.references for p in predictions]
     return {
         "exact_match": exact_match(greedy, references, unit),
         "exact_match_beam": exact_match(texts, references, unit),
         "exact_match_by": exact_match_by(greedy, references, [p.behaviours for p in predictions]),
-        "risk_coverage": _risk_coverage(predictions, figures, unit),
+        "risk_coverage": risk_coverage(predictions, rows, unit),
         **figures.scores(),
         "no_meteor": figures.no_meteor,
         "intervals": intervals(figures),

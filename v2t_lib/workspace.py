@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import os
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -32,11 +33,6 @@ DATA_FILE = "trained-on.txt"
 QUICK_CLIPS, SMOKE_CLIPS = 5000, 150
 
 
-def smoke() -> bool:
-    """Whether notebooks only have to show that they run: `V2T_SMOKE=1`."""
-    return os.environ.get("V2T_SMOKE") == "1"
-
-
 def device() -> str:
     """What training will run on, in words; without a GPU also what that means."""
     found = gpus()
@@ -49,11 +45,7 @@ def device() -> str:
 
 
 def drive_copies(wanted: bool) -> str:
-    """Google Drive's folder for copies of runs, which Colab mounts here; "" unless `wanted`.
-
-    Raises:
-        ValueError: This isn't Colab.
-    """
+    """Google Drive's folder for copies of runs, which Colab mounts here; "" unless `wanted`."""
     if not wanted:
         return ""
     try:
@@ -86,9 +78,6 @@ class Workspace:
         copy_to: A second directory, on a mounted drive say, that gets a copy of the run as it
             grows, and from which a run that `root` lacks is restored.
         seed: Of the drawn data and of training.
-
-    Raises:
-        DataError: No data set has this name, or `folder` lacks its captions file.
     """
 
     dataset: str = "shapes"
@@ -103,15 +92,15 @@ class Workspace:
     seed: int = 0
 
     def __post_init__(self):
-        kind = DATASETS[self.dataset]
+        kind, smoke = DATASETS[self.dataset], os.environ.get("V2T_SMOKE") == "1"
         kind(self.folder)  # refuses a folder without its captions file, before anything is made
         if self.recipe is None:
-            recipe = recipes.get("smoke" if smoke() else kind.recipe)
+            recipe = recipes.get("smoke" if smoke else kind.recipe)
             object.__setattr__(self, "recipe", recipe)
         if self.clips is None:
             usual = min(kind.usual_clips, QUICK_CLIPS) if self.quick else kind.usual_clips
             object.__setattr__(self, "clips", usual)
-        if smoke():
+        if smoke:
             object.__setattr__(self, "clips", min(self.clips or SMOKE_CLIPS, SMOKE_CLIPS))
 
     @property
@@ -203,16 +192,9 @@ class Workspace:
         shards = self.shards()
         self._check_run(overwrite)
         options = dataclasses.replace(self.recipe.training, seed=self.seed)
-        train(
-            shards["train"],
-            self.run,
-            dataclasses.replace(self.recipe, training=options),
-            val=shards["val"],
-            resume=resume,
-            overwrite=overwrite,
-            copy_to=self.copy,
-            callbacks=callbacks,
-        )
+        recipe = dataclasses.replace(self.recipe, training=options)
+        stages: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "copy_to": self.copy}
+        train(shards["train"], self.run, recipe, val=shards["val"], callbacks=callbacks, **stages)
         return load(self.run / MODEL_FILE)
 
     def _check_run(self, overwrite: bool = False) -> None:

@@ -8,7 +8,7 @@ from helpers.clips import write_gif
 from v2t_lib.captions_file import read_captions, select
 from v2t_lib.cli.main import main
 from v2t_lib.datasets import tgif
-from v2t_lib.datasets.tgif import get_release
+from v2t_lib.datasets.tgif import TGIF
 from v2t_lib.errors import DataError
 from v2t_lib.fetching import large_file
 from v2t_lib.shards.format import DatasetInfo
@@ -43,30 +43,23 @@ def test_the_figures_are_those_of_the_publication():
 
 def test_files_are_got_once(release, tmp_path):
     server, base = release
-    captions, splits = get_release(tmp_path / "out", base)
-    records = read_captions(captions)
-    assert len(records) == 12 and {n: len(select(records, p)) for n, p in splits.items()} == {
-        "train": 6,
-        "val": 3,
-        "test": 3,
-    }
+    captions = TGIF(mirror=base).captions(tmp_path / "out")
+    records, splits = read_captions(captions), TGIF().split_lists(captions)
+    sizes = {name: len(select(records, path)) for name, path in splits.items()}
+    assert len(records) == 12 and sizes == {"train": 6, "val": 3, "test": 3}
     asked = len(server.asked)
-    assert get_release(tmp_path / "out", base) == (captions, splits) and len(server.asked) == asked
+    assert TGIF(mirror=base).captions(tmp_path / "out") == captions and len(server.asked) == asked
     assert len(list((tmp_path / "out" / "tgif").iterdir())) == 4
 
 
-def test_a_changed_release_is_not_taken(release, tmp_path, monkeypatch):
-    _, base = release
+def test_a_changed_release_is_not_taken_nor_one_that_is_not_there(release, tmp_path, monkeypatch):
+    server, base = release
     monkeypatch.setitem(tgif.ROWS, "data/splits/val.txt", 10_708)
     with pytest.raises(DataError, match=r"expected 10,708 rows in .*val.txt. Received: 3; the rel"):
-        get_release(tmp_path / "out", base)
+        TGIF(mirror=base).captions(tmp_path / "out")
     assert not (tmp_path / "out" / "tgif" / "val.txt").exists()
-
-
-def test_a_release_that_is_not_there_says_so(release, tmp_path):
-    server, _ = release
     with pytest.raises(DataError, match=r"HTTP 404.*mirror"):
-        get_release(tmp_path / "out", server.url("/elsewhere/"))
+        TGIF(mirror=server.url("/elsewhere/")).captions(tmp_path / "other")
 
 
 def test_the_word_tgif_stands_for_it_all(release, tmp_path, capsys):
@@ -77,11 +70,7 @@ def test_the_word_tgif_stands_for_it_all(release, tmp_path, capsys):
     assert main([*command, "--split", "test", "--json"]) == 0
     printed = capsys.readouterr()
     assert "non-commercial research" in printed.err
-    assert json.loads(printed.out) == {
-        "have": 3,
-        "of": 3,
-        "splits": {"test": {"of": 3, "verdicts": {"ok": 3}}},
-    }
+    assert json.loads(printed.out)["splits"] == {"test": {"of": 3, "verdicts": {"ok": 3}}}
     assert main(command) == 0
     assert capsys.readouterr().out.startswith(f"{out}: you have 12 of 12\n")
     assert [DatasetInfo.load(out / name).clips for name in ("train", "val", "test")] == [6, 3, 3]

@@ -4,12 +4,7 @@ import numpy as np
 import pytest
 from helpers import tiny
 
-from v2t_lib.metrics.attention_faithfulness import (
-    deletion,
-    pointed_words,
-    pointing,
-    to_cells,
-)
+from v2t_lib.metrics.attention_faithfulness import deletion, pointed_words, pointing, to_cells
 from v2t_lib.models.caption import Caption
 
 GRID = (2, 2, 2)
@@ -62,14 +57,10 @@ def test_pointing_by_hand():
     assert scores["pointing_behaviour_chance"] == pytest.approx((4 + 2 + 2) / 8 / 3)
 
 
-def test_a_word_for_an_object_that_is_not_there_misses():
+def test_a_word_for_an_object_that_is_not_there_misses_and_without_masks_none_counts():
     caption, masks = caption_of(("red", "red"), [(0, 0, 0)] * 2), masks_of([(0, 0, 0)])
-    scores = pointing(list(pointed_words(caption, masks)))
-    assert scores["pointing"] == 0.5
-
-
-def test_no_masks_no_pointing():
-    words = list(pointed_words(caption_of(("red",), [(0, 0, 0)]), None))
+    assert pointing(list(pointed_words(caption, masks)))["pointing"] == 0.5
+    words = list(pointed_words(caption, None))
     assert words == [] and set(pointing(words).values()) == {None}
 
 

@@ -24,7 +24,5 @@ def test_the_seed_decides_the_draws_and_figures_may_be_arrays():
     draws = [bootstrap(lambda w: w, range(5), seed, resamples=9) for seed in (3, 3, 4)]
     assert draws[0].shape == (9, 5) and (draws[0] == draws[1]).all()
     assert (draws[0] != draws[2]).any()
-
-
-def test_samples_that_cannot_give_the_figure_do_not_count():
+    # Samples that can't give the figure don't count.
     assert interval(np.array([np.nan, 1.0, 1.0])) == [1, 1]

@@ -7,7 +7,6 @@ from sklearn.metrics import roc_auc_score
 
 from v2t_lib.errors import DataError
 from v2t_lib.metrics.claims import (
-    COVERAGES,
     auroc,
     aurocs,
     balance,
@@ -15,7 +14,6 @@ from v2t_lib.metrics.claims import (
     pooled_memories,
     precision_and_coverage,
     reliability,
-    risk_coverage,
     score_claims,
 )
 from v2t_lib.models.verifier import VerifierState, pooled
@@ -82,13 +80,3 @@ def test_precision_and_coverage_by_hand():
     chosen = np.array([1, 0, 1, 0, 0, 0], bool)
     assert precision_and_coverage(chosen, TRUE) == pytest.approx((2 / 3, 1 / 2))
     assert precision_and_coverage(~TRUE & TRUE, TRUE) == (None, 0)
-
-
-def test_the_surest_captions_are_kept():
-    sureness = [-3.0, -1.0, -2.0, -4.0]
-    rows = risk_coverage(sureness, lambda kept: {"kept": sorted(kept.tolist())})
-    assert [row["coverage"] for row in rows] == list(COVERAGES)
-    by_share = {row["coverage"]: row for row in rows}
-    assert by_share[1.0]["kept"] == [0, 1, 2, 3] and by_share[1.0]["least"] == -4
-    assert by_share[0.5]["kept"] == [1, 2] and by_share[0.5]["least"] == -2
-    assert by_share[0.25]["kept"] == [1]

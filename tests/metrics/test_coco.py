@@ -7,14 +7,7 @@ from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 
-from v2t_lib.metrics.coco import (
-    COLUMNS,
-    Documents,
-    cider,
-    clip_statistics,
-    rouge_l,
-    scores,
-)
+from v2t_lib.metrics.coco import COLUMNS, Documents, cider, clip_statistics, rouge_l, scores
 
 CAPTIONS = ["a cat sits", "a dog", "the bird sings"]
 REFERENCES = [["a cat sits", "the cat is here"], ["a dog runs"], ["a bird"]]

@@ -5,6 +5,7 @@ import collections
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from v2t_lib.cli.flags import (
     WrongUsage,
@@ -51,15 +52,16 @@ def _published() -> list[str]:
     return [name for name in DATASETS if DATASETS[name].fetchable]
 
 
-def _sources(args: argparse.Namespace):
-    """The captions file, and the split lists asked for, of a published data set or a file."""
+def _wanted(args: argparse.Namespace) -> tuple[Any, Any]:
+    """The records asked for, of a published data set or a file, and the captions file."""
+    from v2t_lib.captions_file import read_captions, select
     from v2t_lib.datasets.registry import DATASETS
 
     captions, lists, published = args.captions, args.split or [], _published()
     if captions in published:
         source = DATASETS[captions](mirror=args.mirror or "")
         print(source.licence, file=sys.stderr)
-        captions = source.captions(Path(args.captions) if args.spark else args.out)
+        captions = source.captions(Path(captions) if args.spark else args.out)
         splits = source.split_lists(captions)
         lists = [splits.get(name, name) for name in lists] or splits.values()
     elif not Path(captions).exists():
@@ -67,68 +69,40 @@ def _sources(args: argparse.Namespace):
             f"expected a captions file, or a data set among {', '.join(published)}. "
             f"Received: {captions!r}, which is neither"
         )
-    return captions, list(lists)
-
-
-def _plan(args: argparse.Namespace):
-    """The captions file and the records asked for."""
-    from v2t_lib.captions_file import read_captions, select
-
-    captions, lists = _sources(args)
     records = read_captions(captions)
     if lists:
         records = [record for listed in lists for record in select(records, listed)]
-    return captions, records[: args.limit]
+    return records[: args.limit], captions
 
 
 def run_fetch(args: argparse.Namespace) -> int:
     """Download clips, check each and pack it. Every source gets one verdict in DIR/manifest.tsv.
     After a stop the same command continues; finished clips are not downloaded again."""
+    from v2t_lib.fetching.download import RetryPolicy
     from v2t_lib.fetching.report import PICTURE_FILE, picture
-    from v2t_lib.shards.fetch import coverage
+    from v2t_lib.shards.fetch import coverage, fetch
+    from v2t_lib.shards.pack import WHOLE, part_folder
 
-    if args.report is not None:
-        folder = args.report
-    else:
+    folder = args.report
+    if folder is None:
         if args.out is None and args.captions in _published():
             args.out = Path(args.captions)
         on_spark = check_spark(args, "part", "workers")
         if args.out is None:
             raise WrongUsage("expected --out DIR")
+        wanted = _wanted(args)
+        policy = RetryPolicy(**given(args, DEFAULT_POLICY))
+        spec = clip_spec(args) if args.shards else None
+        options: dict[str, Any] = {"spec": spec, "keep": args.keep, "policy": policy}
         if on_spark:
-            return _say(args, args.out, _on_cluster(args))
-        folder = _fetch(args)
+            from v2t_lib.cluster.tasks import fetch_clips
+
+            return _say(args, args.out, fetch_clips(args.spark, *wanted, args.out, **options))
+        folder, part = part_folder(args.out, args.part), args.part or WHOLE
+        fetch(*wanted, folder, workers=args.workers, part=part, **options)
     counted = coverage(folder)
     picture(counted, folder / PICTURE_FILE)
     return _say(args, folder, counted)
-
-
-def _options(args: argparse.Namespace) -> dict:
-    from v2t_lib.fetching.download import RetryPolicy
-
-    policy = RetryPolicy(**given(args, DEFAULT_POLICY))
-    spec = clip_spec(args) if args.shards else None
-    return {"spec": spec, "keep": args.keep, "policy": policy}
-
-
-def _fetch(args: argparse.Namespace) -> Path:
-    """Fetches on this machine; the folder."""
-    from v2t_lib.shards.fetch import fetch
-    from v2t_lib.shards.pack import WHOLE, part_folder
-
-    captions, records = _plan(args)
-    folder = part_folder(args.out, args.part)
-    options = _options(args) | {"workers": args.workers, "part": args.part or WHOLE}
-    fetch(records, captions, folder, **options)
-    return folder
-
-
-def _on_cluster(args: argparse.Namespace) -> dict:
-    """Fetches on a cluster; the verdicts counted."""
-    from v2t_lib.cluster.tasks import fetch_clips
-
-    captions, records = _plan(args)
-    return fetch_clips(args.spark, records, captions, args.out, **_options(args))
 
 
 def _say(args: argparse.Namespace, folder, counted: dict) -> int:

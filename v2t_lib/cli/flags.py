@@ -2,6 +2,8 @@
 
 import argparse
 import dataclasses
+import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -118,9 +120,7 @@ def add_spark(parser: argparse.ArgumentParser, table: bool = False) -> None:
     """`--spark`; with `table` also where the results go, and as what."""
     group = parser.add_argument_group("Apache Spark")
     text = "run on this cluster, spark://HOST:PORT, local[2] or yarn say; DIR is then a path that "
-    text += (
-        "all machines share or a URL, s3://, gs:// or hdfs://; needs pip install 'v2t_lib[spark]'"
-    )
+    text += "all machines share or a URL, s3://, gs:// or hdfs://; needs 'v2t_lib[spark]'"
     group.add_argument("--spark", metavar="MASTER", help=text)
     if table:
         text = "with --spark: write the results there, as JSON lines"
@@ -132,10 +132,11 @@ def add_spark(parser: argparse.ArgumentParser, table: bool = False) -> None:
 def check_spark(args: argparse.Namespace, *refused: str) -> bool:
     """Whether to run on a cluster; `refused` are arguments that don't go with that."""
     if not args.spark:
-        if isinstance(args.out, str):
-            raise WrongUsage(f"expected --spark MASTER to write to a URL. Received: {args.out}")
-        if getattr(args, "parquet", False) or (hasattr(args, "parquet") and args.out):
-            raise WrongUsage("expected --spark MASTER with --out and --parquet")
+        table = hasattr(args, "parquet")  # whose --out and --parquet are for a cluster alone
+        if isinstance(args.out, str) or (table and (args.out or args.parquet)):
+            raise WrongUsage(
+                "expected --spark MASTER with --parquet, or to write to a URL or table"
+            )
         return False
     if args.out is None:
         raise WrongUsage("expected --out DIR with --spark")
@@ -148,9 +149,6 @@ def check_spark(args: argparse.Namespace, *refused: str) -> bool:
 
 def say_table(args: argparse.Namespace, name: str, rows: int, failed: int, what: str) -> int:
     """Prints where a table is and how many of its rows are errors; the exit code."""
-    import json
-    import sys
-
     table = f"{args.out}/{name}.{'parquet' if args.parquet else 'jsonl'}"
     found = {"table": table, "rows": rows, "failed": failed}
     print(json.dumps(found) if args.json else f"{table}: {rows} rows")

@@ -8,7 +8,6 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator
 
 from v2t_lib import __version__
 from v2t_lib.cli import watched
@@ -64,10 +63,11 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run)
         getattr(home, f"add_{name}")(sub)
         loud = sub.add_mutually_exclusive_group()
-        text = "say nothing but results and what failed"
-        loud.add_argument("--quiet", action="store_true", help=text)
-        text = "say more, TensorFlow's own notes included"
-        loud.add_argument("--verbose", action="store_true", help=text)
+        for flag, text in (
+            ("--quiet", "say nothing but results and what failed"),
+            ("--verbose", "say more, TensorFlow's own notes included"),
+        ):
+            loud.add_argument(flag, action="store_true", help=text)
         sub.add_argument("--debug", action="store_true", help="show where in the code errors arise")
     return parser
 
@@ -76,33 +76,21 @@ def _with_paths(argv: list[str], parser: argparse.ArgumentParser) -> list[str]:
     """The arguments, files whose names begin with a dash written so that they are no flags."""
     (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
     known = {flag for sub in commands.choices.values() for flag in sub._option_string_actions}
-
-    def written(argument: str) -> str:
-        is_file = argument.startswith("-") and argument not in known and os.path.lexists(argument)
-        return f"./{argument}" if is_file and argument != "-" else argument
-
-    return list(map(written, argv))
+    files = {a for a in argv if a[:1] == "-" != a and a not in known and os.path.lexists(a)}
+    return [f"./{argument}" if argument in files else argument for argument in argv]
 
 
-@contextlib.contextmanager
-def _loudness(args: argparse.Namespace) -> Iterator[None]:
-    """What is said besides results and failures, within it."""
-    before = log.level
+def _set_loudness(args: argparse.Namespace) -> None:
+    """Decides what is said besides results and failures."""
+    log.setLevel("CRITICAL" if args.quiet else "DEBUG" if args.verbose else "INFO")
     if args.quiet:
-        log.setLevel(logging.CRITICAL)
         warnings.simplefilter("ignore")
-    if args.verbose:
-        log.setLevel(logging.DEBUG)
-    else:
+    if not args.verbose:
         # TensorFlow's notes would bury what users need to read.
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         if args.command not in LIGHT and not getattr(args, "spark", None):
             _load_quietly()  # tasks on a cluster load what they need
-    try:
-        yield
-    finally:
-        log.setLevel(before)
 
 
 def _load_quietly() -> None:
@@ -144,12 +132,11 @@ def _say(command: str, error: BaseException) -> int:
 
 def _open_streams() -> None:
     """Opens what the shell closed (`>&-`) as nowhere, before a file takes its number."""
-    for number in range(3):
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:  # as Python has it that found it closed
             stream = open(number, "w" if number else "r", closefd=False)  # noqa: SIM115
             setattr(sys, name, stream)
@@ -168,8 +155,8 @@ def main(argv: list[str] | None = None) -> int:
     if getattr(args, "hosts", None) and not is_watched:
         return watched.watch(argv)
     try:
-        with _loudness(args):
-            code = args.run(args)
+        _set_loudness(args)
+        code = args.run(args)
         sys.stdout.flush()
         return code
     except WrongUsage as error:

@@ -13,11 +13,7 @@ from v2t_lib.errors import DataError
 @register_dataset("my_folder")
 @dataclasses.dataclass(frozen=True)
 class MyFolder(DataSet):
-    """Your clips: `captions.tsv`, and `train.txt`, `val.txt`, `test.txt` if the split is yours.
-
-    Raises:
-        DataError: The folder has no `captions.tsv`.
-    """
+    """Your clips: `captions.tsv`, and `train.txt`, `val.txt`, `test.txt` if the split is yours."""
 
     licence = "Your own clips, under whatever terms you have them"
     recipe = "folder"

@@ -8,17 +8,11 @@ from typing import NamedTuple
 
 
 class Benchmark(NamedTuple):
-    """A data set's test split, as published scores are computed on it.
+    """A data set's test split, as published scores are computed on it."""
 
-    Attributes:
-        data: The data set's name in `PUBLISHED`.
-        clips: The number of clips.
-        references: The number of captions, repeated ones included; 0 where it isn't published.
-    """
-
-    data: str
+    data: str  # the data set's name in `PUBLISHED`
     clips: int
-    references: int
+    references: int  # all captions, repeated ones included; 0 where that isn't published
 
 
 #: By the names of `datasets.registry`.
@@ -35,83 +29,55 @@ _WANG = (
     "arXiv 1803.11438"
 )
 _NAMES = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr", "METEOR")
-
-
-def _row(
-    data: str,
-    system: str,
-    year: int,
-    scores: Sequence[float | None],
-    clips: int,
-    protocol: str,
-    source: str,
-) -> dict:
-    """A published result; `scores` in the order of `_NAMES`, None where there is no figure."""
-    values = dict(zip(_NAMES, scores, strict=True))
-    row = {"data": data, "system": system, "year": year, **values}
-    return row | {"clips": clips, "protocol": protocol, "source": source}
-
-
-#: One row a system; None where the source gives no figure.
-PUBLISHED = (
-    _row(
-        "TGIF",
-        "TGIF release baseline (CNN-finetuned LSTM)",
-        2016,
+_FIELDS = ("data", "year", "clips", "system", "scores", "protocol", "source")
+_SA_LSTM = "SA-LSTM (temporal attention), Inception-v4 features"
+_ROWS = (
+    (
+        *("TGIF", 2016, 11_360, "TGIF release baseline (CNN-finetuned LSTM)"),
         (0.521, 0.330, 0.209, 0.127, 0.398, 0.316, 0.167),
-        11_360,
         _TGIF,
         "github.com/raingo/TGIF-Release, data/results-lstm-cnn-finetune-cvpr16.tsv and "
         "data/README.md; arXiv 1604.02748, table 4",
     ),
-    _row(
-        "TGIF",
-        "SmolVLM-256M distilled from LLaVA",
-        2026,
+    (
+        *("TGIF", 2026, 9999, "SmolVLM-256M distilled from LLaVA"),
         (0.468, None, None, 0.129, 0.345, 0.375, 0.212),
-        9999,
         "not TGIF's: captions not tokenised, clips that failed are left out; by our estimate CIDEr "
         "would be about 0.33 with missing clips counted",
         "self-reported: github.com/Patricijia/model-comparison-site, professors.html",
     ),
-    _row(
-        "MSVD",
-        "Temporal attention LSTM, GoogLeNet and 3D-CNN features",
-        2015,
+    (
+        *("MSVD", 2015, 670, "Temporal attention LSTM, GoogLeNet and 3D-CNN features"),
         (None, None, None, 0.4192, None, 0.5167, 0.2960),
-        670,
         _COCO,
         "Yao et al., Describing Videos by Exploiting Temporal Structure, ICCV 2015, "
         "arXiv 1502.08029",
     ),
-    _row(
-        "MSVD",
-        "SA-LSTM (temporal attention), Inception-v4 features",
-        2018,
+    (
+        *("MSVD", 2018, 670, _SA_LSTM),
         (None, None, None, 0.453, 0.642, 0.762, 0.319),
-        670,
-        _COCO,
-        _WANG,
+        *(_COCO, _WANG),
     ),
-    _row(
-        "MSR-VTT",
-        "SA-LSTM (temporal attention), Inception-v4 features",
-        2018,
+    (
+        *("MSR-VTT", 2018, 2990, _SA_LSTM),
         (None, None, None, 0.363, 0.583, 0.399, 0.255),
-        2990,
-        _COCO,
-        _WANG,
+        *(_COCO, _WANG),
     ),
 )
 
 
-def why_not_beside(dataset: str, references: Mapping[str, Sequence[str]]) -> str:
-    """Why scores against these references may not stand beside published ones; "" if they may.
+def _row(*values) -> dict:
+    row: dict = dict(zip(_FIELDS, values, strict=True))
+    return row | dict(zip(_NAMES, row.pop("scores"), strict=True))
 
-    Args:
-        dataset: The data set's name in `datasets.registry`.
-        references: Every scored clip's captions, clips without a prediction included.
-    """
+
+#: One row a system; None where the source gives no figure.
+PUBLISHED = tuple(_row(*values) for values in _ROWS)
+
+
+def why_not_beside(dataset: str, references: Mapping[str, Sequence[str]]) -> str:
+    """Why scores against these references, those of clips without a prediction included, may not
+    stand beside published ones; "" if they may."""
     if dataset not in TEST_SPLITS:
         return f"no published scores of {dataset!r} are known here"
     name, clips, captions = TEST_SPLITS[dataset]
@@ -133,15 +99,13 @@ def why_not_beside(dataset: str, references: Mapping[str, Sequence[str]]) -> str
 def beside_published(
     dataset: str, scores: Mapping[str, float | None], references: Mapping[str, Sequence[str]]
 ) -> tuple[list[dict], str]:
-    """The published rows of a data set and, if they compare with those, one's own scores.
+    """The published rows of a data set and last, if they compare with those, one's own scores; and
+    why these are left out, "" if they aren't.
 
     Args:
         dataset: The data set's name in `datasets.registry`.
         scores: One's own, under the names that `PUBLISHED` uses; others are ignored.
         references: What they were scored against, see `why_not_beside`.
-
-    Returns:
-        The rows, one's own last, and why that one is left out: "" if it isn't.
     """
     why, split = why_not_beside(dataset, references), TEST_SPLITS.get(dataset)
     rows = [row for row in PUBLISHED if split and row["data"] == split.data]

@@ -20,15 +20,6 @@ class DataSet:
         clips: How many clips to draw, for a data set that is drawn.
         seed: Of what is drawn.
         mirror: The URL, ending in a slash, that a release's files are taken from instead.
-
-    Attributes:
-        licence: What may be done with the clips, in a sentence.
-        recipe: The name of the recipe that suits it.
-        usual_clips: How many clips a workspace takes unless told otherwise; 0 for all.
-        splits: The split lists that may lie beside the captions file, each NAME.txt.
-        fetchable: Whether `v2t fetch NAME` gets it: a published release.
-        remote: Whether captions name URLs, which are fetched and packed at once; else the clips
-            lie beside the captions file.
     """
 
     folder: str | Path = ""
@@ -36,20 +27,22 @@ class DataSet:
     seed: int = 0
     mirror: str = ""
 
+    #: What may be done with the clips, in a sentence.
     licence: ClassVar[str] = ""
+    #: The name of the recipe that suits it.
     recipe: ClassVar[str] = "default"
+    #: How many clips a workspace takes unless told otherwise; 0 for all.
     usual_clips: ClassVar[int] = 0
+    #: The split lists that may lie beside the captions file, each NAME.txt.
     splits: ClassVar[tuple[str, ...]] = ("train", "val", "test")
+    #: Whether `v2t fetch NAME` gets it: a published release.
     fetchable: ClassVar[bool] = False
+    #: Whether captions name URLs; else the clips lie beside the captions file.
     remote: ClassVar[bool] = False
 
     def captions(self, home: Path) -> Path:
         """The captions file, written or downloaded into `home` where it isn't there yet, with its
-        split lists beside it.
-
-        Raises:
-            DataError: It can't be had.
-        """
+        split lists beside it; `DataError` where it can't be had."""
         raise NotImplementedError
 
     def key(self) -> str:
@@ -58,11 +51,7 @@ class DataSet:
         return ""
 
     def split_lists(self, captions: Path) -> dict[str, Path]:
-        """The split lists beside a captions file, by split; empty where there are none.
-
-        Raises:
-            DataError: Some are there and others missing.
-        """
+        """The split lists beside a captions file, by split, all or none."""
         lists = {name: captions.with_name(f"{name}.txt") for name in self.splits}
         found = {name: path for name, path in lists.items() if path.exists()}
         if found and found != lists:

@@ -20,10 +20,6 @@ from v2t_lib.progress import Progress, log
 FOLDER = "data"
 
 
-class NotAsPublished(DataError):
-    """A file of a release that is damaged, or another one than was published."""
-
-
 def unpack(archive: Path, folder: Path, place: Callable[[str], str | None]) -> list[str]:
     """Unpacks regular files of an archive, except those that are there in their full size.
 
@@ -36,8 +32,7 @@ def unpack(archive: Path, folder: Path, place: Callable[[str], str | None]) -> l
         The paths in `folder` of what the archive holds, in its order.
 
     Raises:
-        NotAsPublished: The archive is damaged.
-        DataError: The disk is full.
+        DataError: The archive is damaged, or the disk is full.
     """
     unpacked: dict[str, None] = {}
     try:
@@ -55,10 +50,14 @@ def unpack(archive: Path, folder: Path, place: Callable[[str], str | None]) -> l
                     raise
             unpacked[path] = None
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise NotAsPublished(
-            f"{archive}: expected a whole archive. Received: {type(error).__name__}: {error}"
-        ) from None
+        raise _refused(archive, "a whole archive", f"{type(error).__name__}: {error}") from None
     return list(unpacked)
+
+
+def _refused(path: Path, expected: str, received: str) -> DataError:
+    """The error of a file that is not as it was published."""
+    what = f"{path}: expected {expected}. Received: {received}"
+    return DataError(f"{what}; move it away to have it downloaded by the same command")
 
 
 def _members(archive: Path) -> Iterator[tuple[str, int, Callable[[str, Path], object]]]:
@@ -85,18 +84,14 @@ def _members(archive: Path) -> Iterator[tuple[str, int, Callable[[str, Path], ob
 
 
 class ArchiveRelease(DataSet):
-    """A published data set of one archive; a subclass says what is in it.
+    """A published data set of one archive; a subclass says what is in it."""
 
-    Attributes:
-        base: The URL, ending in a slash, that the files' names are appended to.
-        archive: The archive's name.
-        captions_name: The name of the file of captions beside it; "" where the archive has them.
-        sizes: The number of clips of each split; the splits follow one another in `order`.
-    """
-
+    #: The URL, ending in a slash, that the files' names are appended to.
     base: ClassVar[str] = ""
     archive: ClassVar[str] = ""
+    #: The name of the file of captions beside the archive; "" where that has them.
     captions_name: ClassVar[str] = ""
+    #: The number of clips of each split; the splits follow one another in `order`.
     sizes: ClassVar[dict[str, int]] = {}
     fetchable = True
 
@@ -113,37 +108,27 @@ class ArchiveRelease(DataSet):
         return clip
 
     def captions(self, home: Path) -> Path:
-        """The captions file; see `DataSet`. A file that was there before is never deleted."""
+        """The captions file; see `DataSet`. An archive that was there before is never deleted."""
         folder = Path(home) / FOLDER
         captions_file = folder / "captions.tsv"
         if captions_file.exists():
             return captions_file
-        names = [name for name in (self.captions_name, self.archive) if name]
-        downloaded = [name for name in names if not (folder / name).exists()]
-        for name in names:
+        archive = folder / self.archive
+        brought = archive.exists()
+        for name in filter(None, (self.captions_name, self.archive)):
             download_file((self.mirror or self.base) + name, folder / name)
-        wrong = self.archive
-        try:
-            clips = [p for p in unpack(folder / wrong, folder, self.place) if p.startswith("clips")]
-            if len(clips) < sum(self.sizes.values()):
-                raise self._other(folder / wrong, "clips", len(clips))
-            wrong = names[0]  # whose captions are wrong if they aren't for these clips
-            captions = self._captions(folder, clips)
-        except NotAsPublished as error:
-            if wrong not in downloaded:
-                advice = "move it away to have it downloaded"
-            else:
-                (folder / wrong).unlink()
-                advice = "it has been deleted: run the same command again to download it anew"
-            raise DataError(f"{error}; {advice}") from None
+        clips = [p for p in unpack(archive, folder, self.place) if p.startswith("clips")]
+        expected = f"{sum(self.sizes.values()):,} clips"
+        if len(clips) < sum(self.sizes.values()):
+            raise _refused(archive, f"{expected}, as published", f"{len(clips):,}")
+        captions = self._captions(folder, clips)
+        if len(captions) != sum(self.sizes.values()):
+            path = folder / (self.captions_name or self.archive)
+            raise _refused(path, f"{expected} with captions, as published", f"{len(captions):,}")
         self._write(captions_file, captions)
-        if self.archive in downloaded:
-            (folder / self.archive).unlink()
+        if not brought:
+            archive.unlink()
         return captions_file
-
-    def _other(self, path: Path, what: str, count: int) -> NotAsPublished:
-        expected = f"{sum(self.sizes.values()):,} {what}, as published"
-        return NotAsPublished(f"{path}: expected {expected}. Received: {count:,}")
 
     def _captions(self, folder: Path, clips: list[str]) -> dict[str, list[str]]:
         """The captions of every clip, in `order`."""
@@ -155,11 +140,7 @@ class ArchiveRelease(DataSet):
             log.warning(
                 f"{folder}: {len(silent)} clips without captions are left out, {silent[0]} for one"
             )
-        captions = {clip: texts for clip, texts in captions.items() if texts}
-        if len(captions) != sum(self.sizes.values()):
-            path = folder / (self.captions_name or self.archive)
-            raise self._other(path, "clips with captions", len(captions))
-        return captions
+        return {clip: texts for clip, texts in captions.items() if texts}
 
     def _write(self, captions_file: Path, captions: dict[str, list[str]]) -> None:
         """Writes split lists, and then the captions file: with it the release is complete."""
@@ -242,7 +223,8 @@ class MSRVTT(ArchiveRelease):
             annotations = json.loads((folder / "MSR_VTT.json").read_text("utf-8"))["annotations"]
             return [(f"clips/{row['image_id']}.mp4", str(row["caption"])) for row in annotations]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise NotAsPublished(
-                f"{folder / self.archive}: expected annotation/MSR_VTT.json with `annotations` of "
-                f"`image_id` and `caption`. Received: {type(error).__name__}: {error}"
+            raise _refused(
+                folder / self.archive,
+                "annotation/MSR_VTT.json with `annotations` of `image_id` and `caption`",
+                f"{type(error).__name__}: {error}",
             ) from None

@@ -48,21 +48,16 @@ def describe(things: tuple[Thing, ...], phrasing: int) -> str:
     return f"there is {named}"
 
 
-_VERBS = {way(behaviour).split()[0] for behaviour in BEHAVIOURS for way in (str, _participle)}
-
-
-_VERBS = {way(behaviour).split()[0] for behaviour in BEHAVIOURS for way in (str, _participle)}
+#: Behaviours by how captions say them.
 _SAID = {way(behaviour): behaviour for behaviour in BEHAVIOURS for way in (str, _participle)}
+_VERBS = {said.split()[0] for said in _SAID}
 
 
 def references(words: Sequence[str]) -> list[tuple[str, int] | None]:
-    """Which object each word of a caption is about.
+    """For each word its kind, "colour", "shape" or "behaviour", and its object's number, counted
+    from 0 from left to right; None for words about no object.
 
-    Returns:
-        For each word its kind, "colour", "shape" or "behaviour", and the object's number, counted
-        from 0 from left to right; None for words about no object. The n-th colour belongs to the
-        n-th object, and so do the n-th shape and the n-th verb; a direction belongs to the verb
-        before it.
+    The n-th colour, shape and verb belong to the n-th object, a direction to the verb before it.
     """
     kinds: dict[str, Container[str]] = {"colour": COLOURS, "shape": SHAPES, "behaviour": _VERBS}
     counts = dict.fromkeys(kinds, -1)
@@ -94,22 +89,11 @@ def encode_gif(pictures: np.ndarray, palette: np.ndarray, delays: list[int]) -> 
         palette: uint8 `(colours, 3)`.
         delays: `N` delays in milliseconds.
     """
-    frames = []
-    for picture in pictures:
-        frame = Image.fromarray(picture)
+    first, *others = frames = [Image.fromarray(picture) for picture in pictures]
+    for frame in frames:
         frame.putpalette(palette.astype(np.uint8).tobytes())
-        frames.append(frame)
-    file = io.BytesIO()
-    frames[0].save(
-        file,
-        "GIF",
-        save_all=True,
-        append_images=frames[1:],
-        duration=delays,
-        loop=0,
-        disposal=1,
-        optimize=True,
-    )
+    file, moving = io.BytesIO(), {"save_all": True, "append_images": others, "duration": delays}
+    first.save(file, "GIF", **moving, loop=0, disposal=1, optimize=True)
     return file.getvalue()
 
 

@@ -75,21 +75,13 @@ UNSEEN = tuple(thing for thing in THINGS if thing.unseen)
 
 @dataclasses.dataclass(frozen=True)
 class Drawing:
-    """One drawn clip.
+    """One drawn clip."""
 
-    Attributes:
-        things: The objects, from left to right.
-        pictures: uint8 `(N, H, W)`, palette indices.
-        masks: uint8 `(N, H, W)`, 0 for the background, k for the k-th object.
-        palette: uint8 `(colours, 3)`.
-        delays: The time each picture is shown, in milliseconds, `N` of them.
-    """
-
-    things: tuple[Thing, ...]
-    pictures: np.ndarray
-    masks: np.ndarray
-    palette: np.ndarray
-    delays: list[int]
+    things: tuple[Thing, ...]  # from left to right
+    pictures: np.ndarray  # uint8 (N, H, W), palette indices
+    masks: np.ndarray  # uint8 (N, H, W), 0 for the background, k for the k-th object
+    palette: np.ndarray  # uint8 (colours, 3)
+    delays: list[int]  # the time each of the N pictures is shown, in milliseconds
 
 
 def _background(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -119,26 +111,17 @@ def _background(rng: np.random.Generator, height: int, width: int) -> tuple[np.n
 
 @dataclasses.dataclass(frozen=True)
 class _Track:
-    """One object's path, in pixels and radians; `phase` is time as a fraction of the clip.
-
-    Attributes:
-        reach: How far it moves.
-        beyond: How far outside its path it starts, beyond the canvas.
-        turn: How far a spinning object turns.
-        tilt: Its angle at the start.
-        cycles: How often a blinking object blinks.
-        enters: The phase in which it appears.
-    """
+    """One object's path, in pixels and radians; `phase` is time as a fraction of the clip."""
 
     thing: Thing
     centre: tuple[float, float]
     radius: float
-    reach: float
-    beyond: float
-    turn: float
-    tilt: float
-    cycles: float
-    enters: float
+    reach: float  # how far it moves
+    beyond: float  # how far outside its path it starts, beyond the canvas
+    turn: float  # how far a spinning object turns
+    tilt: float  # its angle at the start
+    cycles: float  # how often a blinking object blinks
+    enters: float  # the phase in which it appears
 
     def at(self, phase: float) -> tuple[float, float, float, float]:
         """`(x, y, radius, angle)` in pixels and radians; radius 0 where nothing shows."""

@@ -24,31 +24,20 @@ def to_cells(mask: np.ndarray, grid: tuple[int, int, int], shift=(0.0, 0.0)) -> 
 
 
 class PointedWord(NamedTuple):
-    """How well a word's attention points at the object that the word is about.
+    """How well a word's attention points at the object that the word is about."""
 
-    Attributes:
-        behaviour: Whether it is a behaviour, rather than a colour or a shape.
-        hit: Whether the cell with the highest weight shows the object.
-        chance: The share of cells that do.
-        mass: The share of the attention on them.
-    """
-
-    behaviour: bool
-    hit: bool
-    chance: float
-    mass: float
+    behaviour: bool  # or else a colour or a shape
+    hit: bool  # the cell with the highest weight shows the object
+    chance: float  # the share of cells that do
+    mass: float  # the share of the attention on them
 
 
 def pointed_words(caption: Caption, masks: np.ndarray | None) -> Iterator[PointedWord]:
-    """Yields the words of a caption that are about an object.
+    """Yields the words of a caption that are about an object, by masks bool `(T, H, W, objects)`.
 
     For a colour or a shape the cells that count are those that show the object, each at its time. A
     behaviour takes time to show: any cell on the object's track counts. Where the caption describes
     an object that the clip doesn't have, no cell counts.
-
-    Args:
-        caption: A generated caption.
-        masks: bool `(T, H, W, objects)`, from left to right; None where the data has none.
     """
     if masks is None:
         return
@@ -61,20 +50,15 @@ def pointed_words(caption: Caption, masks: np.ndarray | None) -> Iterator[Pointe
             if behaviour:
                 shows = np.broadcast_to(shows.any(axis=0), grid)
             weights = caption.attention[word]
-            yield PointedWord(
-                behaviour, shows.flat[weights.argmax()], shows.mean(), weights[shows].sum()
-            )
+            hit, mass = shows.flat[weights.argmax()], weights[shows].sum()
+            yield PointedWord(behaviour, hit, shows.mean(), mass)
 
 
 def pointing(words: Sequence[PointedWord]) -> dict:
     """The pointing game (arXiv 1608.00507), and the share of the attention on the object.
 
-    Args:
-        words: Of all clips, from `pointed_words`.
-
-    Returns:
-        Means, in fractions: `pointing`, `pointing_chance` and `mass_on_object` of colour and shape
-        words, `pointing_behaviour` and `pointing_behaviour_chance`; None without such words.
+    Means over words, in fractions: `pointing`, `pointing_chance` and `mass_on_object` of colours
+    and shapes, `pointing_behaviour` and `pointing_behaviour_chance`; None without such words.
     """
 
     def mean(figure: str, behaviour: bool) -> float | None:
@@ -98,12 +82,6 @@ def deletion(
     For each word about a drawn object, or every word, the tenth of the cells with the most
     attention is blanked in the clip, and in another copy a random tenth; the same sentence is
     scored on both.
-
-    Args:
-        captioner: The model.
-        captions: Captions it generated.
-        seed: Of the random cells.
-        every_word: For clips whose captions `datasets.shapes` doesn't know.
 
     Returns:
         The mean `drop` of the words' probabilities, the drop for `random` cells, their paired

@@ -4,14 +4,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-RESAMPLES = 1000
-
 
 def bootstrap(
     figure: Callable[[np.ndarray], object],
     clips: Sequence[object] | np.ndarray,
     seed: int = 0,
-    resamples: int = RESAMPLES,
+    resamples: int = 1000,
 ) -> np.ndarray:
     """A figure for samples of clips drawn with replacement (Efron and Tibshirani 1993).
 
@@ -23,7 +21,7 @@ def bootstrap(
             NaN where a sample can't give it. `np.repeat(np.arange(rows), weights)` are the rows.
         clips: Each row's clip.
         seed: Of the draws.
-        resamples: How many samples.
+        resamples: The number of samples.
 
     Returns:
         float `(resamples, ...)`, for `interval`.

@@ -24,23 +24,15 @@ BATCH = 8
 CLIPS = 1000
 #: Equal parts of 0 to 1 that reliability is measured in.
 BINS = 10
-#: Shares of the clips that keep their caption in `risk_coverage`.
-COVERAGES = (1.0, 0.9, 0.75, 0.5, 0.25)
 
 
 @dataclasses.dataclass(frozen=True)
 class ScoredClaims:
-    """Claims with each word's log-probabilities.
-
-    Attributes:
-        claims: The claims.
-        seeing: For each claim float32 `(words,)`, log-probabilities given the clip.
-        blind: The same without a clip.
-    """
+    """Claims with each word's log-probabilities, float32 `(words,)` a claim."""
 
     claims: list[Claim]
-    seeing: list[np.ndarray]
-    blind: list[np.ndarray]
+    seeing: list[np.ndarray]  # given the clip
+    blind: list[np.ndarray]  # without a clip
 
     @property
     def lifts(self) -> list[np.ndarray]:
@@ -72,7 +64,7 @@ def judgeable_by(captioner: Captioner) -> Callable[[str], bool]:
 def score_claims(
     captioner: Captioner, shards: Shards, per_clip: int = 4, seed: int = 0
 ) -> ScoredClaims:
-    """Scores true sentences and foils about every clip, each clip encoded once.
+    """Scores true sentences and foils about every held-out clip, each clip encoded once.
 
     Args:
         captioner: A model with its null memory.
@@ -198,23 +190,3 @@ def precision_and_coverage(chosen: np.ndarray, right: np.ndarray) -> tuple:
         right, chosen, sample_weight=balance(right), average="binary", zero_division=math.nan
     )
     return tuple(None if math.isnan(value) else float(value) for value in found[:2])
-
-
-def risk_coverage(
-    sureness: Sequence[float], scores: Callable[[np.ndarray], dict[str, float]]
-) -> list[dict]:
-    """Selective captioning: scores of the captions that the model is surest of (arXiv 1705.08500).
-
-    Args:
-        sureness: For each clip how sure the model is of its caption; the order alone counts.
-        scores: From the numbers of some clips to the scores of their captions.
-
-    Returns:
-        For each of `COVERAGES`, the share `coverage`, the `least` sureness in it, and its scores.
-    """
-    order = np.argsort(-np.asarray(sureness), kind="stable")
-    rows = []
-    for coverage in COVERAGES:
-        kept = order[: max(1, round(coverage * len(order)))]
-        rows.append({"coverage": coverage, "least": float(sureness[kept[-1]]), **scores(kept)})
-    return rows

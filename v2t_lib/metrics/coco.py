@@ -28,19 +28,12 @@ _TINY, _SMALL = 1e-15, 1e-9  # against division by zero, with COCO's values
 
 
 class _Grams(NamedTuple):
-    """All n-grams of one length.
+    """All n-grams of one length."""
 
-    Attributes:
-        owner: int `(N,)`, each one's sentence.
-        gram: int `(N,)`, its id.
-        position: int `(N,)`, where it begins in the sentences, written one after another.
-        distinct: The number of ids.
-    """
-
-    owner: np.ndarray
-    gram: np.ndarray
-    position: np.ndarray
-    distinct: int
+    owner: np.ndarray  # int (N,), each one's sentence
+    gram: np.ndarray  # int (N,), its id
+    position: np.ndarray  # int (N,), where it begins in the sentences, written one after another
+    distinct: int  # the number of ids
 
 
 def _ngrams(sentences: Sequence[Words]) -> Iterator[_Grams]:
@@ -59,18 +52,14 @@ def _ngrams(sentences: Sequence[Words]) -> Iterator[_Grams]:
 
 
 class Documents:
-    """In how many clips of a corpus each n-gram occurs: the n-gram weights of `cider`.
-
-    Args:
-        references: Each clip's references, as words or tokens.
-    """
+    """In how many clips of a corpus each n-gram of their references occurs, for `cider`."""
 
     def __init__(self, references: Iterable[Sequence[Words]]):
         self.clips = 0
-        self._counts: Counter[tuple[Hashable, ...]] = Counter()
+        self.counts: Counter[tuple[Hashable, ...]] = Counter()
         for of_clip in references:
             self.clips += 1
-            self._counts.update(
+            self.counts.update(
                 {
                     tuple(words[start : start + n])
                     for words in of_clip
@@ -78,10 +67,6 @@ class Documents:
                     for start in range(len(words) - n + 1)
                 }
             )
-
-    def count(self, gram: tuple[Hashable, ...]) -> int:
-        """In how many clips an n-gram occurs."""
-        return self._counts.get(gram, 0)
 
 
 def _matches(
@@ -128,14 +113,32 @@ def _matches(
     return matched, np.divide(products, sizes, out=np.zeros_like(sizes), where=sizes > 0)
 
 
-def _cider(
-    cosines: np.ndarray, length: np.ndarray, lengths: np.ndarray, clip_of: np.ndarray
-) -> np.ndarray:
-    """CIDEr `(clips,)` from the sums of cosines `(references,)` and the sentences' lengths."""
+def _compare(
+    captions: Sequence[Words], references: Sequence[Sequence[Words]], corpus: Documents | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Matched n-grams `(clips, LONGEST)`, and CIDEr-D `(clips,)` with the weights of a corpus, or
+    of the references themselves if it is None."""
+    clips, flat = len(captions), [words for of_clip in references for words in of_clip]
+    clip_of = np.repeat(np.arange(clips), [len(of_clip) for of_clip in references])
+    sentences = [*captions, *flat]
+    text = [word for words in sentences for word in words]
+    matched, cosines = np.zeros((clips, LONGEST)), np.zeros(len(flat))
+    for n, grams in enumerate(_ngrams(sentences), start=1):
+        documents = None
+        if corpus:
+            first = np.zeros(grams.distinct, int)
+            first[grams.gram] = grams.position  # one of its places is enough to know the n-gram
+            known = [tuple(text[start : start + n]) for start in first.tolist()]
+            documents = np.array([corpus.counts[gram] for gram in known])
+        matched[:, n - 1], cosine = _matches(
+            grams, clip_of, clips, documents, corpus.clips if corpus else clips
+        )
+        cosines += cosine
     # The COCO scorer uses the number of bigrams as the length.
-    shift = np.maximum(0, length - 1)[clip_of] - np.maximum(0, lengths - 1)
+    bigrams = np.array([max(0, len(words) - 1) for words in sentences])
+    shift = bigrams[:clips][clip_of] - bigrams[clips:]
     penalised = cosines * np.exp(-np.square(shift) / (2 * CIDER_SIGMA**2))
-    return 10 / LONGEST * np.bincount(clip_of, penalised) / np.bincount(clip_of)
+    return matched, 10 / LONGEST * np.bincount(clip_of, penalised) / np.bincount(clip_of)
 
 
 def cider(
@@ -145,26 +148,11 @@ def cider(
 
     `clip_statistics` counts documents in the references it is given; a reward to train with must
     not depend on which clips share a batch. On one corpus the two agree.
-
-    Args:
-        captions: The words, or tokens, of each caption.
-        references: Those of each caption's references, at least one a caption.
-        documents: Of the corpus.
     """
-    flat = [words for of_caption in references for words in of_caption]
-    clip_of = np.repeat(np.arange(len(captions)), [len(of_one) for of_one in references])
-    length, lengths = (np.array([len(words) for words in of]) for of in (captions, flat))
-    text = [word for words in (*captions, *flat) for word in words]
-    cosines = np.zeros(len(flat))
-    for n, grams in enumerate(_ngrams([*captions, *flat]), start=1):
-        first = np.zeros(grams.distinct, int)
-        first[grams.gram] = grams.position  # one of its places is enough to know the n-gram
-        known = [documents.count(tuple(text[start : start + n])) for start in first.tolist()]
-        cosines += _matches(grams, clip_of, len(captions), np.array(known), documents.clips)[1]
-    return _cider(cosines, length, lengths, clip_of)
+    return _compare(captions, references, documents)[1]
 
 
-def common_length(words: Words, references: Sequence[Words]) -> list[int]:
+def _common_lengths(words: Words, references: Sequence[Words]) -> list[int]:
     """The longest common subsequence of `words` with each reference, in words.
 
     Bit-parallel: each row of the dynamic programme is one integer (Hyyrö 2004, "Bit-parallel
@@ -187,7 +175,7 @@ def rouge_l(words: Words, references: Sequence[Words]) -> float:
     """ROUGE-L: the F-score of the best precision and the best recall over the references."""
     # The COCO scorer takes an empty caption for one empty word.
     words, references = words or ("",), [reference or ("",) for reference in references]
-    common = common_length(words, references)
+    common = _common_lengths(words, references)
     precision = max(common) / len(words)
     recall = max(length / len(r) for length, r in zip(common, references, strict=True))
     if not precision or not recall:
@@ -204,33 +192,24 @@ def clip_statistics(captions: Sequence[Words], references: Sequence[Sequence[Wor
         references: The words of each clip's references, at least one reference a clip.
     """
     clips, table = len(captions), np.ones((len(captions), COLUMNS))
-    flat = [words for of_clip in references for words in of_clip]
-    clip_of = np.repeat(np.arange(clips), [len(of_clip) for of_clip in references])
-    length, lengths = (np.array([len(words) for words in of]) for of in (captions, flat))
-    cosines = np.zeros(len(flat))
-    for n, grams in enumerate(_ngrams([*captions, *flat])):
-        table[:, 1 + n], cosine = _matches(grams, clip_of, clips, None, clips)
-        table[:, 5 + n] = np.maximum(0, length - n)
-        cosines += cosine
-    table[:, 9] = length
-    # The reference closest in length; of two equally close, the shorter.
-    order = np.lexsort((lengths, abs(lengths - length[clip_of]), clip_of))
-    table[:, 10] = lengths[order][np.searchsorted(clip_of, np.arange(clips))]
+    table[:, 1:5], table[:, 12] = _compare(captions, references, None)
     pairs = Progress(zip(captions, references, strict=True), "ROUGE-L", clips, unit="clip")
-    table[:, 11] = [rouge_l(*pair) for pair in pairs]
-    table[:, 12] = _cider(cosines, length, lengths, clip_of)
+    for row, (words, of_clip) in zip(table, pairs, strict=True):
+        length = len(words)
+        row[5:9] = np.maximum(0, length - np.arange(LONGEST))
+        row[9] = length
+        # The reference closest in length; of two equally close, the shorter.
+        row[10] = min(map(len, of_clip), key=lambda other: (abs(other - length), other))
+        row[11] = rouge_l(words, of_clip)
     return table
 
 
 def scores(sums: np.ndarray) -> dict[str, np.ndarray]:
-    """BLEU-1 to BLEU-4, ROUGE-L and CIDEr.
+    """BLEU-1 to BLEU-4, ROUGE-L and CIDEr `(...)` by name, from 0 to 1, CIDEr from 0 to 10.
 
     Args:
         sums: float `(..., COLUMNS)`: sums of rows of `clip_statistics`, or the rows themselves
             for the scores of single clips.
-
-    Returns:
-        Arrays `(...)` by name, from 0 to 1, CIDEr from 0 to 10.
     """
     sums = np.asarray(sums, float)
     clips, matched, written = sums[..., 0], sums[..., 1:5], sums[..., 5:9]

@@ -21,10 +21,10 @@ from v2t_lib.text import ptb_tokenizer, vocabulary
 NAMES = (*coco.NAMES, "METEOR")
 
 
-def scores_of(sums: np.ndarray) -> dict[str, np.ndarray | None]:
-    """All scores by name, from sums of rows of `CorpusScores.table`; METEOR may be None."""
+def scores_of(sums: np.ndarray) -> dict[str, np.ndarray]:
+    """The scores by name, from sums of rows of `CorpusScores.table`; METEOR if that has it."""
     own, rest = np.split(sums, [coco.COLUMNS], axis=-1)
-    return coco.scores(own) | {"METEOR": meteor.score(rest) if rest.shape[-1] else None}
+    return coco.scores(own) | ({"METEOR": meteor.score(rest)} if rest.shape[-1] else {})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,14 +52,9 @@ class CorpusScores:
     unit: str = "word"
 
     def scores(self) -> dict[str, float | None]:
-        """The scores over all clips."""
+        """The scores over all clips; METEOR is None where it isn't available."""
         values = scores_of(self.table.sum(0))
-        return {name: None if value is None else float(value) for name, value in values.items()}
-
-    def of_clips(self, name: str) -> dict[str, float]:
-        """One score of every clip alone, by source."""
-        values = scores_of(self.table)[name]
-        return {} if values is None else dict(zip(self.sources, values.tolist(), strict=True))
+        return {name: float(values[name]) if name in values else None for name in NAMES}
 
     def available(self) -> "CorpusScores":
         """The same without the clips that have no prediction."""
@@ -79,13 +74,12 @@ class CorpusScores:
             table=np.hstack([rows, self.table[kept, coco.COLUMNS :]]),
         )
 
-    def resampled(self, seed: int = 0) -> dict[str, np.ndarray | None]:
-        """The scores of samples of the clips, see `bootstrap`: paired where the seed is the same.
+    def resampled(self) -> dict[str, np.ndarray]:
+        """The scores of samples of the clips by `bootstrap`, the same samples for equal clips.
 
         CIDEr's n-gram weights stay those of all clips.
         """
-        clips = range(len(self.sources))
-        return scores_of(bootstrap(lambda weights: weights @ self.table, clips, seed))
+        return scores_of(bootstrap(lambda weights: weights @ self.table, self.sources))
 
 
 def _tokenise(
@@ -98,12 +92,8 @@ def _tokenise(
         parts = ptb_tokenizer.words(vocabulary.cut(text))
         return tuple(part for part in parts if any(map(str.isalnum, part)))
 
-    pairs = zip(captions, references, strict=True)
-    both = [
-        (words(caption), [words(text) for text in texts])
-        for caption, texts in Progress(pairs, "words", len(captions), unit="clip")
-    ]
-    return [caption for caption, _ in both], [texts for _, texts in both]
+    each = Progress(references, "words", len(captions), unit="clip")
+    return list(map(words, captions)), [list(map(words, texts)) for texts in each]
 
 
 def score_corpus(
@@ -112,11 +102,11 @@ def score_corpus(
     with_meteor: bool = True,
     unit: str = "word",
 ) -> CorpusScores:
-    """Scores predictions on every clip that has references.
+    """Scores predictions on every clip that has references; both by source.
 
     Args:
-        predictions: Captions by source; those of clips without references don't count.
-        references: The reference captions of every clip to score, by source.
+        predictions: Captions; those of clips without references don't count.
+        references: The reference captions of every clip to score.
         with_meteor: Whether to compute METEOR, if possible here.
         unit: What captions are cut into: "word", or "character", which also cuts scripts without
             spaces, such as Chinese, instead of taking every phrase for one word.
@@ -146,11 +136,9 @@ def score_corpus(
 
 
 def intervals(scored: CorpusScores) -> dict[str, list[float] | None]:
-    """95% bootstrap intervals over clips, `[low, high]` by name."""
-    return {
-        name: None if samples is None else interval(samples)
-        for name, samples in scored.resampled().items()
-    }
+    """95% bootstrap intervals over clips, `[low, high]` by name; None without that score."""
+    samples = scored.resampled()
+    return {name: interval(samples[name]) if name in samples else None for name in NAMES}
 
 
 def difference(scored: CorpusScores, other: CorpusScores) -> dict[str, dict | None]:
@@ -160,12 +148,10 @@ def difference(scored: CorpusScores, other: CorpusScores) -> dict[str, dict | No
         By name, `{"difference": …, "interval": [low, high]}` with the paired 95% bootstrap
         interval; if it contains 0, the difference is not significant. None without that score.
     """
-    first, second = scored.scores(), other.scores()
+    first, second = (scores_of(of.table.sum(0)) for of in (scored, other))
     samples, others = scored.resampled(), other.resampled()
     found: dict[str, dict | None] = dict.fromkeys(NAMES)
-    for name in NAMES:
-        value, theirs = first[name], second[name]
-        mine, their = samples[name], others[name]
-        if value is not None and theirs is not None and mine is not None and their is not None:
-            found[name] = {"difference": value - theirs, "interval": interval(mine - their)}
+    for name in first.keys() & second.keys():
+        value = float(first[name] - second[name])
+        found[name] = {"difference": value, "interval": interval(samples[name] - others[name])}
     return found

@@ -16,25 +16,18 @@ FOILS = ("random", "similar", "swapped")
 TRUE = "true"
 #: Times that random pairs are drawn, of those that don't have a partner yet.
 _TRIES = 20
-#: Similar sentences of which one has to do as a partner.
+#: Similar sentences of each that may become its partner.
 _NEIGHBOURS = 100
 
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """A sentence that is claimed of a clip.
+    """A sentence that is claimed of a clip."""
 
-    Attributes:
-        clip: The clip's number.
-        sentence: The sentence: its words, or characters, with single spaces between.
-        kind: `TRUE`, or one of `FOILS`.
-        words: For a swapped word its kind in `WORD_KINDS`; else "".
-    """
-
-    clip: int
-    sentence: str
-    kind: str
-    words: str = ""
+    clip: int  # its number
+    sentence: str  # words, or characters, with single spaces between
+    kind: str  # `TRUE`, or one of `FOILS`
+    words: str = ""  # for a swapped word its kind in `WORD_KINDS`
 
 
 def claims(
@@ -85,12 +78,9 @@ def claims(
 def _exchanged(
     chosen: Sequence[tuple[int, str]], own: Sequence[set[str]], rng: np.random.Generator
 ) -> dict[str, dict[int, int]]:
-    """By kind of foil, the numbers of the sentences that are exchanged for each other.
+    """By kind of foil, the numbers of the sentences `(clip, text)` that are exchanged.
 
-    Args:
-        chosen: Clip and sentence.
-        own: For each clip the stems of its own captions' words.
-        rng: Of the random pairs.
+    `own` has for each clip the stems of its captions' words.
     """
     meanings = [content(text.split()) for _, text in chosen]
 
@@ -125,19 +115,16 @@ def _random_pairs(count: int, rng: np.random.Generator) -> Iterator[tuple[int, i
 def _similar_pairs(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
     """Pairs of sentences, the most similar first, by TF-IDF; some for every sentence."""
     from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.neighbors import NearestNeighbors
 
     if len(texts) < 2:
         return
     vectors = TfidfVectorizer(analyzer=str.split).fit_transform(texts)
-    found = []
-    for first in range(0, len(texts), 1000):
-        rows = (vectors[first : first + 1000] @ vectors.T).toarray()
-        near = np.argsort(-rows, axis=1, kind="stable")[:, :_NEIGHBOURS]
-        for row, others in enumerate(near.tolist()):
-            one = first + row
-            found += [(-rows[row, other], one, other) for other in others if other != one]
-    for _, one, other in sorted(found):
-        yield one, other
+    nearest = NearestNeighbors(n_neighbors=min(_NEIGHBOURS, len(texts) - 1), metric="cosine")
+    distances, others = nearest.fit(vectors).kneighbors()
+    for place in np.argsort(distances, axis=None, kind="stable"):
+        one, column = divmod(int(place), distances.shape[1])
+        yield one, int(others[one, column])
 
 
 def _swapped(

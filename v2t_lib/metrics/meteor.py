@@ -10,13 +10,12 @@ import importlib.util
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from v2t_lib.progress import Progress
+from v2t_lib.progress import log
 
 #: A row's columns, as the program prints them: lengths of caption and reference; their function
 #: words; matches by stage, kind of word and side; chunks; matched words of caption and reference.
@@ -48,37 +47,25 @@ def find_jar() -> Path:
 
 
 def _answers(command: list[str], questions: list[str]) -> list[str]:
-    """The program's answer to each line of its input.
-
-    Raises:
-        NoMeteor: It does not start, or fails; quotes what it wrote to stderr.
-    """
-    with tempfile.TemporaryFile() as asked, tempfile.TemporaryFile() as errors:
-        asked.write("".join(f"{line}\n" for line in questions).encode())
-        asked.seek(0)
-        try:
-            running = subprocess.Popen(command, stdin=asked, stdout=subprocess.PIPE, stderr=errors)
-        except OSError as error:
-            raise NoMeteor(f"{command[0]} does not start: {error.strerror}") from error
-        with running:
-            lines = Progress(running.stdout, "METEOR", total=len(questions), unit="clip")
-            answers = [line.decode() for line in lines if line.strip()]
-        if len(answers) == len(questions):
-            return answers
-        errors.seek(0)
-        notes = errors.read().decode(errors="replace").splitlines()
-        said = "; ".join(note for note in notes if not note.startswith(("\t", "Picked up")))
-        raise NoMeteor(f"the METEOR program failed; it said: {said[:300] or 'nothing'}")
+    """The program's answer to each line of its input."""
+    asked = "".join(f"{line}\n" for line in questions).encode()
+    log.info("METEOR of %d clips, in Java", len(questions))
+    try:
+        done = subprocess.run(command, input=asked, capture_output=True)
+    except OSError as error:
+        raise NoMeteor(f"{command[0]} does not start: {error.strerror}") from error
+    answers = [line for line in done.stdout.decode().splitlines() if line.strip()]
+    if len(answers) == len(questions):
+        return answers
+    notes = done.stderr.decode(errors="replace").splitlines()
+    said = "; ".join(note for note in notes if not note.startswith(("\t", "Picked up")))
+    raise NoMeteor(f"the METEOR program failed; it said: {said[:300] or 'nothing'}")
 
 
 def clip_statistics(
     captions: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]
 ) -> np.ndarray:
-    """The statistics of every clip, float `(clips, COLUMNS)`, for `score`.
-
-    Args:
-        captions: The words of each clip's caption.
-        references: The words of each clip's references.
+    """The statistics of every clip, float `(clips, COLUMNS)`, by its words and its references'.
 
     Raises:
         NoMeteor: Java or the program is missing, or it failed.
@@ -100,15 +87,7 @@ def clip_statistics(
 
 
 def score(sums: np.ndarray) -> np.ndarray:
-    """METEOR, from 0 to 1.
-
-    Args:
-        sums: float `(..., COLUMNS)`: sums of rows of `clip_statistics`, or the rows themselves
-            for the scores of single clips.
-
-    Returns:
-        An array `(...)`.
-    """
+    """METEOR `(...)`, from 0 to 1, of sums of rows of `clip_statistics` `(..., COLUMNS)`."""
     sums = np.asarray(sums, float)
     lengths, functions = sums[..., 0:2], sums[..., 2:4]  # (..., caption and reference)
     # Stages are exact, stem, synonym and paraphrase: (..., stage, content or function, side).

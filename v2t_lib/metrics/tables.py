@@ -1,11 +1,10 @@
 """Scores for people and programs: text tables, JSON, a CSV of clips, and what there is to doubt."""
 
-import csv
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
+import pandas as pd
 
 from v2t_lib.files import replacing
 from v2t_lib.metrics.corpus_scores import NAMES, CorpusScores, difference, intervals, scores_of
@@ -18,14 +17,10 @@ SMALL_GAP, CLEAR_GAP = 0.05, 0.25
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """One figure of an evaluation.
+    """One figure of an evaluation, as text with its unit, and what it says.
 
-    Attributes:
-        name: What it is.
-        value: The figure as text, with its unit.
-        meaning: What it says, in a few words.
-        mark: "good" or "poor", by a control that it stands beside; "" where nothing but another
-            model's figure on the same clips could tell.
+    `mark` is "good" or "poor", by a control that it stands beside; "" where nothing but another
+    model's figure on the same clips could tell.
     """
 
     name: str
@@ -143,27 +138,18 @@ def summary(scores: dict) -> str:
 
 
 def diagnose(scores: dict) -> list[str]:
-    """Signs that a model ignores the clips, one or more sentences each; none if all is well.
-
-    Args:
-        scores: `clips`, `loss`, `blind_loss` and `shuffled_loss` in nats a token (the last two may
-            be None), and what `diversity` returns.
-    """
-    near = [
-        f"{scores[name]:.3f} {when}"
-        for name, when in (
-            ("blind_loss", "for the same decoder when it sees nothing"),
-            ("shuffled_loss", "when it is shown other clips"),
-        )
-        if scores[name] is not None and scores[name] - scores["loss"] < SMALL_GAP
-    ]
+    """Signs in the scores that a model ignores the clips, in sentences; none if all is well."""
     doubts = []
-    if near:
-        doubts.append(
-            f"The model hardly uses the clip: its loss is {scores['loss']:.3f} nats a token, and "
-            f"{' and '.join(near)}. Train longer, or with another encoder, before you trust its "
-            "captions."
-        )
+    for name, when in (
+        ("blind_loss", "for the same decoder when it sees nothing"),
+        ("shuffled_loss", "when it is shown other clips"),
+    ):
+        if scores[name] is not None and scores[name] - scores["loss"] < SMALL_GAP:
+            doubts.append(
+                f"The model hardly uses the clip: its loss is {scores['loss']:.3f} nats a token, "
+                f"and {scores[name]:.3f} {when}. Train longer, or with another encoder, before you "
+                "trust its captions."
+            )
     distinct = round(scores["distinct_captions"] * scores["clips"])
     if scores["clips"] > 1 and (distinct == 1 or scores["distinct_captions"] < COLLAPSE_SHARE):
         doubts.append(
@@ -194,23 +180,17 @@ def score_table(result: dict) -> str:
     def span(pair: Sequence[float]) -> str:
         return f"{pair[0]:.4f} to {pair[1]:.4f}"
 
-    lines = [
-        f"{result['clips']} clips, {result['missing']} of them without a prediction, which count "
-        "as empty captions",
-        f"{'':8s} {'all':>7s}   {'95% interval':16s}   {'available only':>14s}",
-    ]
-    if "against" in result:
-        lines[-1] += f"   {'difference':>10s}   95% interval"
+    rows = {}
     for name in NAMES:
-        if result[name] is None:
-            continue
-        line = f"{name:8s} {result[name]:7.4f}   {span(result['intervals'][name])}"
-        line += f"   {result['available_only'][name]:14.4f}"
-        if "against" in result:
-            pair = result["against"][name]
-            line += f"   {pair['difference']:+10.4f}   {span(pair['interval'])}"
-        lines.append(line)
-    return "\n".join(lines)
+        if result[name] is not None:
+            rows[name] = {"all": result[name], "95% interval": span(result["intervals"][name])}
+            rows[name]["available only"] = result["available_only"][name]
+            if other := result.get("against", {}).get(name):
+                rows[name]["difference"] = f"{other['difference']:+.4f}"
+                rows[name]["its 95% interval"] = span(other["interval"])
+    count = f"{result['clips']} clips, {result['missing']} of them without a prediction"
+    table = pd.DataFrame.from_dict(rows, orient="index").to_string(float_format="%.4f")
+    return f"{count}, which count as empty captions\n{table}"
 
 
 def published_table(rows: Sequence[dict], why: str) -> str:
@@ -230,18 +210,11 @@ def write_clips(scored: CorpusScores, path: str | Path) -> None:
 
     Clips are ranked by CIDEr, then by ROUGE-L; rank 1 is the best.
     """
-    values = {name: of for name, of in scores_of(scored.table).items() if of is not None}
-    ranked = np.lexsort((-values["ROUGE-L"], -values["CIDEr"]))
-    half = (len(ranked) + 1) // 2
-    ranks = np.column_stack([np.arange(half), len(ranked) - 1 - np.arange(half)]).ravel()
-    with (
-        replacing(path) as temporary,
-        temporary.open("w", encoding="utf-8", newline="") as file,
-    ):
-        writer = csv.writer(file)
-        writer.writerow(["rank", "source", "prediction", "references", *values])
-        for rank in ranks[: len(ranked)]:
-            clip = ranked[rank]
-            texts = (scored.sources[clip], scored.captions[clip])
-            shown = (f"{of[clip]:.4f}" for of in values.values())
-            writer.writerow([rank + 1, *texts, " | ".join(scored.references[clip]), *shown])
+    texts = {"source": scored.sources, "prediction": scored.captions}
+    texts["references"] = tuple(map(" | ".join, scored.references))
+    table = pd.DataFrame(texts | scores_of(scored.table))
+    table = table.sort_values(["CIDEr", "ROUGE-L"], ascending=False, kind="stable")
+    table.insert(0, "rank", range(1, len(table) + 1))
+    order = sorted(range(len(table)), key=lambda place: min(place, len(table) - 1 - place))
+    with replacing(path) as temporary:
+        table.iloc[order].to_csv(temporary, index=False, float_format="%.4f")

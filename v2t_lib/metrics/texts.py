@@ -13,10 +13,7 @@ from v2t_lib.text.vocabulary import normalise, sentence, tokenise
 def exact_match(
     captions: Sequence[str], references: Sequence[Sequence[str]], unit: str = "word"
 ) -> float:
-    """The share of captions that equal one of their clip's references once that is normalised.
-
-    `unit` is what captions are cut into, as in `CaptionSpec`.
-    """
+    """The share of captions that equal one of their clip's references once that is normalised."""
     hits = [
         caption in (normalise(text, unit) for text in texts)
         for caption, texts in zip(captions, references, strict=True)
@@ -29,36 +26,28 @@ def exact_match_by(
     references: Sequence[Sequence[str]],
     behaviours: Sequence[Sequence[str] | None],
 ) -> dict | None:
-    """Exact match of drawn clips by their number of objects and by behaviour.
+    """Exact match of drawn clips by their number of objects and by what each object does.
 
-    Args:
-        captions: One a clip.
-        references: Each clip's.
-        behaviours: What each object of a drawn clip does; None for another clip. A clip of two
-            objects counts for the behaviours of both.
+    A clip of two objects counts for the `behaviours` of both; they are None for other clips.
 
     Returns:
         For `objects` and `behaviour`, by name, `clips` and `exact_match`; None without drawn clips.
     """
-    groups = {"objects": collections.defaultdict(list), "behaviour": collections.defaultdict(list)}
-    for clip, shown in enumerate(behaviours):
-        if shown is None:
-            continue
-        groups["objects"][str(len(shown))].append(clip)
-        for behaviour in set(shown):
-            groups["behaviour"][behaviour].append(clip)
-    if not groups["objects"]:
+    hits = {"objects": collections.defaultdict(list), "behaviour": collections.defaultdict(list)}
+    for caption, texts, shown in zip(captions, references, behaviours, strict=True):
+        if shown is not None:
+            hit = exact_match([caption], [texts])
+            hits["objects"][str(len(shown))].append(hit)
+            for behaviour in set(shown):
+                hits["behaviour"][behaviour].append(hit)
+    if not hits["objects"]:
         return None
-
-    def figures(clips: list[int]) -> dict:
-        share = exact_match(
-            [captions[clip] for clip in clips], [references[clip] for clip in clips]
-        )
-        return {"clips": len(clips), "exact_match": share}
-
     return {
-        kind: {name: figures(clips) for name, clips in sorted(parts.items())}
-        for kind, parts in groups.items()
+        kind: {
+            name: {"clips": len(of), "exact_match": float(np.mean(of))}
+            for name, of in sorted(groups.items())
+        }
+        for kind, groups in hits.items()
     }
 
 
@@ -69,18 +58,13 @@ COLLAPSE_SHARE = 0.1
 def diversity(
     captions: Sequence[str], training: Iterable[str] | None = None, unit: str = "word"
 ) -> dict:
-    """How varied captions are.
-
-    Args:
-        captions: One caption a clip.
-        training: The captions of the training data, if known.
-        unit: What captions are cut into, as in `CaptionSpec`.
+    """How varied captions are, one a clip.
 
     Returns:
         `distinct_captions`: the number of different captions divided by the number of clips;
         `distinct_1` and `distinct_2`: the same for words and word pairs (arXiv 1510.03055);
         `mean_length`: in words; `seen_in_training`: the share of captions that are identical to a
-        training caption, None if those are unknown.
+        caption of `training`, None if those are unknown.
     """
     sentences = [tokenise(caption, unit) for caption in captions]
     words = [word for of_one in sentences for word in of_one]
@@ -96,50 +80,36 @@ def diversity(
     }
 
 
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(text.split())
-
-
-def _verbs(stems: str) -> tuple[tuple[str, ...], ...]:
-    """Each verb as "walks" and as "walking"; `stems` has e.g. "walk danc-e run-n"."""
-    third, participle = [], []
-    for stem in stems.split():
-        root, _, ending = stem.partition("-")
-        third.append(f"{root}es" if ending == "e" or root.endswith(("ch", "sh")) else f"{root}s")
-        participle.append(f"{root}{ending if ending != 'e' else ''}ing")
-    return tuple(third), tuple(participle)
-
-
-#: By kind, groups of words of which each fits where another of the group stands.
-WORD_KINDS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "people": (
-        _words("man woman boy girl"),
-        _words("men women boys girls"),
-        _words("guy lady"),
-    ),
+_WORDS = {
+    "people": ("man woman boy girl", "men women boys girls", "guy lady"),
     "animals": (
-        _words("dog cat horse bird cow monkey bear lion tiger fish pig rabbit"),
-        _words("dogs cats horses birds cows monkeys bears lions tigers puppies kittens"),
+        "dog cat horse bird cow monkey bear lion tiger fish pig rabbit",
+        "dogs cats horses birds cows monkeys bears lions tigers puppies kittens",
     ),
-    "numbers": (_words("two three four five six"),),
-    "colours": ((*COLOURS, *_words("black white orange brown grey gray blonde")),),
-    "verbs": _verbs(
-        "talk sing danc-e walk run-n cook driv-e play rid-e eat sit-t stand jump swim-m cut-t "
-        "fight read writ-e paint throw kick laugh cry sleep drink fly mix pour show wash wrestl-e"
+    "numbers": ("two three four five six",),
+    "colours": (" ".join([*COLOURS, "black white orange brown grey gray blonde"]),),
+    "verbs": (
+        "talks sings dances walks runs cooks drives plays rides eats sits stands jumps swims cuts "
+        "fights reads writes paints throws kicks laughs cries sleeps drinks flies mixes pours "
+        "shows washes wrestles",
+        "talking singing dancing walking running cooking driving playing riding eating sitting "
+        "standing jumping swimming cutting fighting reading writing painting throwing kicking "
+        "laughing crying sleeping drinking flying mixing pouring showing washing wrestling",
     ),
-    "behaviours": _verbs("grow shrink spin-n blink"),
-    "shapes": (tuple(SHAPES),),
-    "directions": (tuple(MOVES),),
+    "behaviours": ("grows shrinks spins blinks", "growing shrinking spinning blinking"),
+    "shapes": (" ".join(SHAPES),),
+    "directions": (" ".join(MOVES),),
 }
+#: By kind, groups of words of which each fits where another of the group stands.
+WORD_KINDS = {kind: [group.split() for group in groups] for kind, groups in _WORDS.items()}
 
-#: Words that a sentence may have or lack without saying anything else.
-FUNCTION_WORDS = frozenset(
-    _words(
-        "a an the is are am was were be been being there this that these those it its of in on at "
-        "to for from by with and or while as then some someone something into onto over up out off "
-        "about around his her their he she they him them who which has have having do does doing s"
-    )
+_WITHOUT_MEANING = (
+    "a an the is are am was were be been being there this that these those it its of in on at to "
+    "for from by with and or while as then some someone something into onto over up out off about "
+    "around his her their he she they him them who which has have having do does doing s"
 )
+#: Words that a sentence may have or lack without saying anything else.
+FUNCTION_WORDS = frozenset(_WITHOUT_MEANING.split())
 
 
 def stem(word: str) -> str:
