@@ -13,7 +13,7 @@ from PIL import Image
 
 from v2t_lib import evaluation
 from v2t_lib.captions_file import read_captions
-from v2t_lib.evaluation import Prediction, cross_entropy, evaluate, risk_coverage, write_predictions
+from v2t_lib.evaluation import Prediction, evaluate, risk_coverage, write_predictions
 from v2t_lib.metrics import coco
 from v2t_lib.models import over_clips
 from v2t_lib.models.caption import Caption
@@ -38,18 +38,6 @@ def loss_by_hand(captioner, shards, away=0):
     frames, texts = zip(*pairs, strict=True)
     tokens = tiny.tokens(*texts)
     return float(sequence_loss(tokens[:, 1:], captioner((np.stack(frames), tokens[:, :-1]))))
-
-
-def test_cross_entropy_counts_every_token_of_every_caption_and_none_that_fills_up(several_captions):
-    captioner, examples = tiny.captioner(), list(ShardDataset.open(several_captions).examples())
-    frames = np.stack([example.frames for example in examples])
-    captions = [example.captions for example in examples]
-    memory = captioner.encode(frames)
-    nats, tokens = cross_entropy(captioner, frames, memory, captions)
-    assert nats / tokens == pytest.approx(loss_by_hand(captioner, several_captions), rel=1e-4)
-    assert tokens == sum(len(text.split()) + 1 for of_clip in captions for text in of_clip)
-    some = cross_entropy(captioner, frames, memory, captions[:3])
-    assert some == pytest.approx(cross_entropy(captioner, frames[:3], memory[:3], captions[:3]))
 
 
 def test_the_surest_captions_are_kept():
