@@ -161,6 +161,7 @@ def test_a_sheet_has_a_row_a_word_and_a_column_a_key_frame(tmp_path):
 
 def test_pixels_of_cells_by_hand():
     assert cell_of(np.arange(8), 8, 2).tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert cell_of(np.arange(5), 5, 2).tolist() == [0, 0, 1, 1, 1]
     # A quarter of a cell down: one pixel. What lies before the first centre is the first cell's.
     assert cell_of(np.arange(8), 8, 2, 0.25).tolist() == [0, 0, 0, 0, 0, 1, 1, 1]
     assert cell_of(np.arange(8), 8, 2, -0.5).tolist() == [0, 0, 1, 1, 1, 1, 1, 1]

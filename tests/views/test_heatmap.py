@@ -1,8 +1,13 @@
+"""Heat maps, and sheets of frames."""
+
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
-from v2t_lib.models.caption import cell_of
 from v2t_lib.views.heatmap import bilinear, enlarge, heat_maps, heated
+from v2t_lib.views.sheet import key_frames, strip
 
 
 @pytest.fixture
@@ -10,12 +15,6 @@ def frames():
     made = np.full((4, 20, 20, 3), 120, np.uint8)
     made[..., 0] += (10 * np.arange(4, dtype=np.uint8))[:, None, None]
     return made
-
-
-def test_a_frame_belongs_to_the_cell_its_middle_lies_in():
-    assert cell_of(np.arange(8), 8, 4).tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
-    assert cell_of(np.arange(5), 5, 2).tolist() == [0, 0, 1, 1, 1]
-    assert cell_of(np.arange(3), 3, 3).tolist() == [0, 1, 2]
 
 
 def test_heat_is_where_and_when_the_attention_is():
@@ -55,3 +54,22 @@ def test_heat_peaks_where_the_cell_looks():
     np.testing.assert_allclose(centres, [[20, 12], [22, 8]], rtol=1e-3)
     heat = heat_maps(values[None], (3, 40, 40), (0.25, -0.5))
     np.testing.assert_allclose(heat, np.stack([shifted] * 3), rtol=1e-6)
+
+
+def test_key_frames_are_the_most_attended_in_order_of_time():
+    weights = np.zeros((2, 4, 1, 1))
+    weights[:, 3], weights[:, 1], weights[:, 0] = 0.6, 0.3, 0.1
+    assert key_frames(weights, 8, 2) == [3, 7]
+    assert key_frames(weights, 8, 9) == [1, 3, 5, 7]
+
+
+def test_a_strip_shows_every_frame_below_its_time():
+    frames = np.stack([np.full((10, 20, 3), 60 * number, np.uint8) for number in range(4)])
+    with Image.open(io.BytesIO(strip(frames, np.arange(4) / 5, height=20))) as picture:
+        pixels = np.asarray(picture.convert("RGB"))
+    assert pixels.shape == (19 + 20, 4 * (40 + 4), 3)
+    for number in range(4):
+        left = number * 44
+        assert (pixels[19:, left : left + 40] == 60 * number).all()
+        assert (pixels[:19, left : left + 40] < 100).any()  # the time, in black on white
+        assert (pixels[:, left + 40 : left + 44] == 255).all()

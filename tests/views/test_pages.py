@@ -5,11 +5,10 @@ import html
 import json
 import re
 
-import numpy as np
 import pytest
 from helpers import tiny
 from helpers.captions import claim, example
-from helpers.pages import Parsed, in_the_frame, opened
+from helpers.pages import Parsed, in_the_frame
 
 from v2t_lib.clips.decode import Clip
 from v2t_lib.search import Match
@@ -100,17 +99,3 @@ def test_a_frame_holds_a_whole_page_of_its_own():
     page = in_the_frame(in_frame(cards([example()], ["one"])))
     assert page.startswith("<!doctype html>") and '"name": "one"' in page
     assert "<h1>" not in page and html.unescape(page).count("<iframe") == 0
-
-
-@pytest.mark.parametrize(
-    ("size", "shown"), [((20, 30), (180, 120)), ((400, 300), (192, 256)), ((96, 96), (192, 192))]
-)
-def test_a_clip_is_its_frame_and_the_moving_clip(size, shown):
-    frames = np.zeros((3, *size, 3), np.uint8)
-    frames[1, ..., 0] = 200
-    picture = clip_picture(frames, np.array([0.1, 0.3, 0.5]), 1)
-    still, moving = opened(picture["still"]), opened(picture["moving"])
-    assert still.size == moving.size == shown == (picture["width"], picture["height"])
-    assert moving.n_frames == 3
-    assert still.convert("RGB").getpixel((50, 50))[0] > 180
-    assert moving.convert("RGB").getpixel((50, 50))[0] < 20

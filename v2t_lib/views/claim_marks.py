@@ -76,15 +76,14 @@ def caption_of(shown: Caption | Verification) -> Caption:
 
 def most_telling(found: Verification) -> int:
     """The number of the word whose probability the clip changes most; -1 if none is known."""
-    known = [(abs(word.lift), -n) for n, word in enumerate(found.words) if word.lift is not None]
-    return -max(known)[1] if known else -1
+    lifts = [-1.0 if word.lift is None else abs(word.lift) for word in found.words]
+    return lifts.index(max(lifts)) if max(lifts) >= 0 else -1
 
 
 def most_contradicted(found: Verification) -> int:
     """The number of the word that the clip contradicts most clearly; -1 if there is none."""
-    against = [(word.lift, n) for n, word in enumerate(found.words) if word.lift is not None]
-    lift, number = min(against, default=(0, -1))
-    return number if lift <= -CLEAR else -1
+    lifts = [word.lift or 0.0 for word in found.words]
+    return lifts.index(min(lifts)) if min(lifts) <= -CLEAR else -1
 
 
 def headline(found: Verification) -> str:

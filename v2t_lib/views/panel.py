@@ -54,22 +54,20 @@ class Panel(widgets.VBox):
 
     def _make_fields(self) -> None:
         wide = {"layout": widgets.Layout(width="26rem", max_width="95%")}
+
+        def text(name: str, hint: str, **options: Any) -> widgets.Text:
+            return widgets.Text(description=name, placeholder=hint, **wide, **options)
+
         self.sample = widgets.Dropdown(options=["", *self.samples], description="sample", **wide)
-        self.path = widgets.Text(
-            description="or path", placeholder="a path or URL", continuous_update=False, **wide
-        )
+        self.path = text("or path", "a path or URL", continuous_update=False)
         self.upload = widgets.FileUpload(accept="image/*,video/*", multiple=False)
         self.model = widgets.Dropdown(options=list(self.models), description="model", **wide)
         self.beam = widgets.IntSlider(value=1, min=1, max=8, description="beams", **wide)
         self.compare = widgets.Dropdown(
             options=[NOTHING, TRUTH, *self.models], description="compare to", **wide
         )
-        self.truth = widgets.Text(
-            description="reference", placeholder="a sentence to score", **wide
-        )
-        self.claim = widgets.Text(
-            description="claim", placeholder="a sentence: does the clip support it?", **wide
-        )
+        self.truth = text("reference", "a sentence to score")
+        self.claim = text("claim", "a sentence: does the clip support it?")
         self.check = widgets.Button(description="Check claim", icon="check")
         self.go = widgets.Button(description="Caption", button_style="primary", icon="play")
 
@@ -157,8 +155,7 @@ def panel(
     Args:
         models: A captioner, or several by name; paths are loaded when they are first chosen.
         samples: Clips to choose from, by name: a path, URL, bytes or uint8 frames each.
-        truths: Reference captions of samples, by name, to score by teacher forcing and compare with
-            the model's own caption.
+        truths: Reference captions of samples, by name, to score by teacher forcing.
 
     Returns:
         The widget; the last line of a cell shows it.
