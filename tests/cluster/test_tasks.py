@@ -134,18 +134,21 @@ def test_sources_that_were_not_reachable_are_tried_again(
     assert not server.asked
 
 
-def test_clips_that_have_come_cost_none_of_the_others(here, gif, captions, tmp_path):
+@pytest.mark.parametrize("place", ["out", "memory://packed"])
+def test_clips_that_have_come_cost_none_of_the_others(here, gif, captions, tmp_path, place):
+    place = place if "://" in place else tmp_path / place
     for number in range(6):
         (tmp_path / f"{number}.gif").write_bytes(gif)
     (tmp_path / "5.gif").rename(tmp_path / "later.gif")
     path = captions([f"{number}.gif" for number in range(6)])
-    run = functools.partial(tasks.pack_clips, "local", read_captions(path), path, tmp_path / "out")
+    run = functools.partial(tasks.pack_clips, "local", read_captions(path), path, place)
     assert run(SPEC).clips == 5
     (tmp_path / "later.gif").rename(tmp_path / "5.gif")
     for number in range(5):
         (tmp_path / f"{number}.gif").unlink()
     info = run(SPEC)
-    assert info.clips == 6 and DatasetInfo.load(tmp_path / "out") == info
+    assert info.clips == 6 and run(SPEC) == info
+    assert len(here.tasks) == 3 and Storage.of(place).exists("dataset.json")
 
 
 def test_the_bytes_are_one_machines_and_strangers_files_stay(here, gif, captions, tmp_path):

@@ -32,6 +32,8 @@ from v2t_lib.shards.work import CLIP_FOLDER, Slice, Task, do_slices
 from v2t_lib.shards.workers import Workers
 from v2t_lib.specs import ClipSpec
 
+#: Times that slices are done which aren't whole afterwards.
+ROUNDS = 3
 _SLICE_NAME = re.compile(r"\d{5,}\.json")
 
 
@@ -156,16 +158,27 @@ def _do_all(
     """Does slices as `do_slices` does, each in a task of its own."""
     home, there = task.out, dataclasses.replace(task, out=Path())
     todo = [one._replace(folder=one.folder.relative_to(home)) for one in slices]
-    while todo:
+    for _ in range(ROUNDS):
         cluster.run(functools.partial(_do, __version__, out, there), todo)
-        sizes = {name: out.sizes(name) for name in {one.folder.as_posix() for one in todo}}
+        sizes = {folder: out.sizes(_name(folder)) for folder in {one.folder for one in todo}}
         if out.local is None:
             for folder, files in sizes.items():
                 for file, size in files.items():
                     if not (home / folder / file).exists():
-                        _mirror(out, home, f"{folder}/{file}", size)
+                        _mirror(out, home, _name(folder / file), size)
         # Of two tasks for one slice, one may have been ended between its two files.
-        todo = [one for one in todo if not _is_whole(one, home, sizes[one.folder.as_posix()])]
+        todo = [one for one in todo if not _is_whole(one, home, sizes[one.folder])]
+        if not todo:
+            return
+    raise ClusterError(
+        f"expected every slice to be in {out.url}. Received: {len(todo)} that aren't, after "
+        f"{ROUNDS} attempts; what is there is kept: run the same command again"
+    )
+
+
+def _name(path: Path) -> str:
+    """A relative path as a name in the output folder."""
+    return "" if path == Path() else path.as_posix()
 
 
 def _is_whole(one: Slice, home: Path, sizes: dict[str, int]) -> bool:

@@ -121,22 +121,23 @@ class Downloads:
         self._policy, self._max_bytes = policy, max_bytes
         self._client = client or Client(policy.per_host)
         self._threads = ThreadPoolExecutor(policy.connections)
-        self._waiting: list[tuple[Download, str]] = []
+        self._waiting: dict[str, collections.deque[Download]] = {}  # by host
         self._running: dict[Future, tuple[Download, str]] = {}
+        self._busy: collections.Counter[str] = collections.Counter()
         self._closed = threading.Event()
 
     def __len__(self) -> int:
-        return len(self._waiting) + len(self._running)
+        return sum(map(len, self._waiting.values())) + len(self._running)
 
     @property
     def full(self) -> bool:
         """Whether so many wait that `ready` should be asked before another is added."""
-        return len(self._waiting) >= _AHEAD
+        return len(self) - len(self._running) >= _AHEAD
 
     def add(self, key: Any, url: str, path: Path) -> None:
         """Downloads a URL to a file; what `ready` returned frees the connections for others."""
         host = "".join(url.lower().split("/")[2:3])
-        self._waiting.append((Download(key, url, path), host))
+        self._waiting.setdefault(host, collections.deque()).append(Download(key, url, path))
         self._start()
 
     def ready(self, seconds: float = 0.2) -> list[Download]:
@@ -150,13 +151,16 @@ class Downloads:
             download, _ = self._running[future]
             if monotonic() > download.end:
                 download.cut()
-        found = [self._running.pop(future)[0] for future in done]
-        self._start()
-        for future, download in zip(done, found, strict=True):
+        found = []
+        for future in done:
+            download, host = self._running.pop(future)
+            self._busy[host] -= 1
             error = future.exception()
             if error is not None and not isinstance(error, ClipError):
                 raise error
             download.error = error
+            found.append(download)
+        self._start()
         return found
 
     def close(self) -> None:
@@ -169,16 +173,16 @@ class Downloads:
 
     def _start(self) -> None:
         """Hands the threads those downloads whose host has a connection free."""
-        busy = collections.Counter(host for _, host in self._running.values())
-        total, waiting = busy.total(), []
-        for download, host in self._waiting:
-            if busy[host] >= self._policy.per_host or total >= 2 * self._policy.connections:
-                waiting.append((download, host))
-                continue
-            busy[host] += 1
-            total += 1
-            self._running[self._threads.submit(self._run, download)] = download, host
-        self._waiting = waiting
+        for host, waiting in self._waiting.items():
+            while (
+                waiting
+                and self._busy[host] < self._policy.per_host
+                and len(self._running) < 2 * self._policy.connections
+            ):
+                download = waiting.popleft()
+                self._busy[host] += 1
+                self._running[self._threads.submit(self._run, download)] = download, host
+        self._waiting = {host: waiting for host, waiting in self._waiting.items() if waiting}
 
     def _run(self, download: Download) -> None:
         """Makes attempts until one succeeds or no more are allowed; in a thread."""
