@@ -5,21 +5,24 @@ import re
 import pytest
 from helpers import tiny
 
+from v2t_lib import report
 from v2t_lib.evaluation import evaluate
-from v2t_lib.report import save_report, worst
 
 pytestmark = pytest.mark.usefixtures("eager", "no_java")
 HISTORY = "epoch,loss,sequence_accuracy\n0,2.0,0.1\n1,1.0,0.5\n"
 
 
-def test_the_worst_are_those_with_the_lowest_cider_as_beam_search_wrote_them(several_captions):
+def test_the_worst_are_those_with_the_lowest_cider_as_beam_search_wrote_them(
+    several_captions, monkeypatch
+):
     captioner = tiny.captioner()
     scores, predictions = evaluate(captioner, several_captions, beam=2, shown=0)
     ciders = [3.0, 0.5, 2.0, 0.1, 1.0]
     ranked = [
         dataclasses.replace(p, cider=value) for p, value in zip(predictions, ciders, strict=True)
     ]
-    found = worst(captioner, several_captions, ranked, scores["beam"], count=3)
+    monkeypatch.setattr(report, "WORST", 3)
+    found = report.worst(captioner, several_captions, ranked, scores["beam"])
     assert [p.source for p in found] == ["3.gif", "1.gif", "4.gif"]
     assert [p.shown.text for p in found] == [p.beam for p in found]
 
@@ -47,7 +50,7 @@ def test_the_page_holds_figures_curves_the_worst_and_the_first(several_captions,
     (tmp_path / "history.csv").write_text(HISTORY)
     for run, curves in ((tmp_path, 1), (tmp_path / "none", 0)):
         page = tmp_path / "report.html"
-        save_report(page, captioner, several_captions, scores, predictions, run)
+        report.save_report(page, captioner, several_captions, scores, predictions, run)
         text = page.read_text()
         assert text.count('class="curves"') == curves
         assert "5 held-out clips" in text and "Careful: a &lt;doubt&gt;" in text

@@ -20,22 +20,17 @@ WORST = 6
 
 
 def worst(
-    captioner: Captioner,
-    shards: Shards,
-    predictions: Sequence[Prediction],
-    beam: int,
-    count: int = WORST,
+    captioner: Captioner, shards: Shards, predictions: Sequence[Prediction], beam: int
 ) -> list[Prediction]:
-    """The predictions with the lowest CIDEr, the worst first, captioned again for their attention.
+    """The `WORST` predictions by CIDEr, the lowest first, captioned again for their attention.
 
     Args:
         captioner: The model.
         shards: The clips that were scored.
         predictions: What `evaluate` returned of them.
         beam: The number of beams that it scored.
-        count: How many.
     """
-    places = sorted(range(len(predictions)), key=lambda place: predictions[place].cider)[:count]
+    places = sorted(range(len(predictions)), key=lambda place: predictions[place].cider)[:WORST]
     examples = itertools.islice(ShardDataset.open(shards).examples(), max(places) + 1)
     clips = {place: example for place, example in enumerate(examples) if place in places}
     frames = np.stack([clips[place].frames for place in places])

@@ -91,28 +91,31 @@ def test_text_and_split_select(packed):
     assert cards(browser) == [] and browser.back.disabled and browser.forward.disabled
 
 
-def test_clips_fetched_by_an_earlier_version_have_the_manifests_verdicts(packed, tmp_path):
-    splits, shards = packed
-    shutil.copytree(shards["train"], tmp_path / "train")
-    for path in (tmp_path / "train").glob("0*.json"):
+@pytest.fixture
+def earlier(packed, tmp_path):
+    """The shards of "train" as an earlier version left them."""
+    folder = shutil.copytree(packed[1]["train"], tmp_path / "train")
+    for path in folder.glob("0*.json"):
         path.unlink()
+    return folder
+
+
+def test_clips_fetched_by_an_earlier_version_have_the_manifests_verdicts(packed, earlier):
+    splits, _ = packed
     first, second, third = (record.source for record in splits["train"][:3])
     rows = [Verdict(first, "train", "gone", why="404: no longer there")]
     rows += [Verdict(second, "train", "ok", shard="train/00000.tfrecord")]
-    write_manifest(tmp_path / MANIFEST_FILE, rows)
-    browser = DatasetBrowser({"train": splits["train"][:3]}, {"train": tmp_path / "train"})
+    write_manifest(earlier.with_name(MANIFEST_FILE), rows)
+    browser = DatasetBrowser({"train": splits["train"][:3]}, {"train": earlier})
     verdicts = {entry.source: entry.verdict for entry in browser.found}
     assert verdicts == {first: "gone", second: "ok", third: "waiting"}
     (lost, reason), (shown, _), (waiting, _) = cards(browser)
     assert lost is None and "no longer there" in reason and shown and waiting is None
 
 
-def test_clips_packed_by_an_earlier_version_are_all_shown(packed, tmp_path):
-    splits, shards = packed
-    shutil.copytree(shards["train"], tmp_path / "train")
-    for path in (tmp_path / "train").glob("0*.json"):
-        path.unlink()
-    browser = DatasetBrowser({"train": splits["train"]}, {"train": tmp_path / "train"})
+def test_clips_packed_by_an_earlier_version_are_all_shown(packed, earlier):
+    splits, _ = packed
+    browser = DatasetBrowser({"train": splits["train"]}, {"train": earlier})
     browser.show(1)
     assert len(cards(browser)) == 3 and all(picture for picture, _ in cards(browser))
     browser.show(0)

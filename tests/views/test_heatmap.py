@@ -64,12 +64,12 @@ def test_key_frames_are_the_most_attended_in_order_of_time():
 
 
 def test_a_strip_shows_every_frame_below_its_time():
-    frames = np.stack([np.full((10, 20, 3), 60 * number, np.uint8) for number in range(4)])
-    with Image.open(io.BytesIO(strip(frames, np.arange(4) / 5, height=20))) as picture:
+    frames = np.stack([np.full((12, 24, 3), 60 * number, np.uint8) for number in range(4)])
+    with Image.open(io.BytesIO(strip(frames, np.arange(4) / 5))) as picture:
         pixels = np.asarray(picture.convert("RGB"))
-    assert pixels.shape == (19 + 20, 4 * (40 + 4), 3)
+    assert pixels.shape == (19 + 96, 4 * (192 + 4), 3)
     for number in range(4):
-        left = number * 44
-        assert (pixels[19:, left : left + 40] == 60 * number).all()
-        assert (pixels[:19, left : left + 40] < 100).any()  # the time, in black on white
-        assert (pixels[:, left + 40 : left + 44] == 255).all()
+        left = number * 196
+        assert (pixels[19:, left : left + 192] == 60 * number).all()
+        assert (pixels[:19, left : left + 192] < 100).any()  # the time, in black on white
+        assert (pixels[:, left + 192 : left + 196] == 255).all()

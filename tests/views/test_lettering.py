@@ -15,25 +15,12 @@ FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 ARABIC = ("قطة", "حمراء", "تركض")
 
 
-def picture(word, font=None):
-    mask = (font or font_for(word, 15)).getmask(word)
-    return np.asarray(mask).reshape(mask.size[::-1])
-
-
 @pytest.fixture
 def fresh():
     """Fonts are looked for anew, before and after."""
     font_for.cache_clear()
     yield
     font_for.cache_clear()
-
-
-def test_letters_that_matplotlibs_font_has_are_no_boxes():
-    shown = [picture(letter) for letter in "êßñкшγάقطשł"]
-    box = picture("\uffff")
-    for number, letter in enumerate(shown):
-        assert letter.any() and letter.tobytes() != box.tobytes()
-        assert all(letter.tobytes() != other.tobytes() for other in shown[:number])
 
 
 @pytest.mark.usefixtures("fresh")
@@ -52,7 +39,7 @@ def test_other_letters_come_from_a_font_of_the_machine(monkeypatch, tmp_path):
 
     machine_has(damaged, tmp_path / "gone.ttf", FONTS / "STIXNonUni.ttf")
     assert font_for(letter, 15).path == str(FONTS / "STIXNonUni.ttf")
-    assert font_for("a", 15).path == str(FONTS / "DejaVuSans.ttf")
+    assert font_for("êкשقطγ", 15).path == str(FONTS / "DejaVuSans.ttf")
     font_for.cache_clear()
     machine_has()
     assert font_for(letter, 15).path == str(FONTS / "DejaVuSans.ttf")  # as a box

@@ -10,32 +10,22 @@ from v2t_lib.views.heatmap import heated
 from v2t_lib.views.lettering import font_for
 from v2t_lib.views.pages import encoded
 
-_THUMBNAIL, _GAP, _MARGIN = 64, 4, 5
+#: Width of a sheet's frames, height of a strip's, and what lies between them, in pixels.
+_THUMBNAIL, _STRIP, _GAP, _MARGIN = 64, 96, 4, 5
 #: Sizes of the text, and the height of a line above the pictures, in pixels.
 _WORD, _NOTE, _LINE = 15, 12, 19
 
 
-def strip(frames: np.ndarray, seconds: np.ndarray, height: int = 96) -> bytes:
-    """Frames side by side with their times above them, as the bytes of a PNG.
-
-    Args:
-        frames: uint8 `(T, H, W, 3)`.
-        seconds: `(T,)`, each frame's time in the clip.
-        height: Of a frame in the picture, in pixels.
-    """
-    width = max(1, round(height * frames.shape[2] / frames.shape[1]))
+def strip(frames: np.ndarray, seconds: np.ndarray) -> bytes:
+    """Frames uint8 `(T, H, W, 3)` side by side below their times `(T,)`, as the bytes of a PNG."""
+    width = max(1, round(_STRIP * frames.shape[2] / frames.shape[1]))
     times = [f"{at:.2f} s" for at in seconds]
-    return encoded(_table([frames], times, (width, height), 0), "png", optimize=True)
+    return encoded(_table([frames], times, (width, _STRIP), 0), "png", optimize=True)
 
 
 def key_frames(attention: np.ndarray, frames: int, count: int) -> list[int]:
-    """The frames in the middle of the `count` time steps with the most attention, in time order.
-
-    Args:
-        attention: Weights `(words, T', h', w')`.
-        frames: Number of frames, `T`.
-        count: Most frames to return.
-    """
+    """Of `frames` those in the middle of the `count` time steps with the most attention, in time
+    order, by weights `(words, T', h', w')`."""
     times = attention.sum(axis=(0, 2, 3))  # (T',)
     best = np.sort(np.argsort(-times, kind="stable")[:count])
     return [int((step + 0.5) * frames / len(times)) for step in best]
