@@ -33,38 +33,30 @@ def test_the_last_few_are_kept(tmp_path):
     assert not store.folder.exists()
 
 
-def cut(path):
-    path.write_bytes(path.read_bytes()[:-100])
+def flipped(content):
+    at = content.index(np.full(6, 2, "float32").tobytes())
+    return content[:at] + b"?" + content[at + 1 :]
 
 
-def flip(path):
-    content = bytearray(path.read_bytes())
-    content[content.index(np.full(6, 2, "float32").tobytes())] ^= 1
-    path.write_bytes(bytes(content))
-
-
-def empty(path):
-    path.write_bytes(b"")
-
-
-@pytest.mark.parametrize("damage", [cut, flip, empty])
+@pytest.mark.parametrize("damage", [lambda content: content[:-100], flipped, lambda content: b""])
 def test_a_damaged_one_falls_back_to_the_one_before(damage, tmp_path, capsys):
     store, state = saved(tmp_path), variables(0, 0)
-    damage(store.folder / "000000002.npz")
+    first, newest = (store.folder / f"00000000{step}.npz" for step in (1, 2))
+    newest.write_bytes(damage(newest.read_bytes()))
     assert store.restore(state)["step"] == 1
     np.testing.assert_array_equal(np.asarray(state[0]), np.full((2, 3), 1))
     assert "000000002.npz is damaged: trying the one before" in capsys.readouterr().err
-    cut(store.folder / "000000001.npz")
+    first.write_bytes(b"")
     with pytest.raises(ModelError, match="Received: 2 damaged"):
         store.restore(state)
 
 
 def test_those_of_other_models_orders_and_versions_are_refused(tmp_path, monkeypatch):
     store = saved(tmp_path)
-    with pytest.raises(ModelError, match=r"expected 3 variables.*Received: 2"):
+    with pytest.raises(ModelError, match=r"and 3 variables. Received: .* and 2, or of other"):
         store.restore(variables(0, 0, 0))
-    with pytest.raises(ModelError, match=r"a run with {'seed': 1}. Received: one with {'seed': 0}"):
+    with pytest.raises(ModelError, match=r"{'seed': 1}.* Received: .*{'seed': 0}"):
         Checkpoints(tmp_path / "model.keras", 3, {"seed": 1}).restore(variables(0, 0))
     monkeypatch.setattr(checkpoints, "FORMAT", 3)
-    with pytest.raises(ModelError, match=r"Received: older ones, .* can't go on; .*--start-from"):
+    with pytest.raises(ModelError, match=r"'format': 3.* Received: .*'format': 2.*--start-from"):
         store.restore(variables(0, 0))

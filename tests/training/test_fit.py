@@ -1,24 +1,22 @@
 """`fit`: what it keeps, how it stops and how it resumes; without graphs, for quick steps."""
 
+import contextlib
 import dataclasses
 import shutil
 import signal
 import types
+from unittest import mock
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
 from helpers import tiny
-from helpers.clips import write_gif
-from helpers.processes import in_this_process
 from helpers.runs import Killed, assert_same_end, eagerly
 
 import v2t_lib as v2t
-from v2t_lib.captions_file import read_captions
 from v2t_lib.errors import ModelError, TrainingError
 from v2t_lib.models.captioner import Captioner
-from v2t_lib.shards.pack import pack
 from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.specs import CaptionSpec
 from v2t_lib.training.callbacks import ResumableState, sample_captions
@@ -39,6 +37,19 @@ def short(drawn_shards, path, resume=False, val=None, callbacks=(), **options):
     return captioner
 
 
+@contextlib.contextmanager
+def at_each_step(act):
+    """Within it `act` is called with a run's state after each step, before the state knows it."""
+    whole = ResumableState.on_train_batch_end
+
+    def step(self, batch, logs=None):
+        act(self)
+        whole(self, batch, logs)
+
+    with mock.patch.object(ResumableState, "on_train_batch_end", step):
+        yield
+
+
 def script_validation(monkeypatch, *losses):
     """Validation losses, an epoch each."""
     left = iter(losses)
@@ -52,22 +63,15 @@ def test_a_log_has_a_line_an_epoch_and_no_progress_bars(drawn_shards, tmp_path, 
     assert printed.count("loss: ") == 2 and "\r" not in printed and "\b" not in printed
 
 
-def test_sample_captions_stand_beside_the_first_caption_of_their_clips(tmp_path, capsys):
-    for number in range(2):
-        write_gif(tmp_path / f"{number}.gif", number)
-    rows = [f"{n}.gif\t{text} {n}\n" for n in range(2) for text in ("first of", "second of")]
-    (tmp_path / "captions.tsv").write_text("".join(rows))
-    records = read_captions(tmp_path / "captions.tsv")
-    with in_this_process():
-        pack(records, tmp_path / "captions.tsv", tmp_path / "shards", tiny.CLIP)
+def test_sample_captions_stand_beside_the_first_caption_of_their_clips(
+    several_captions, tmp_path, capsys
+):
     options = dataclasses.replace(OPTIONS, epochs=1, batch_size=4)
+    captioner, path = tiny.captioner(caption=CaptionSpec(length=2)), tmp_path / "captioner.keras"
     with eagerly():
-        captioner = tiny.captioner(caption=CaptionSpec(length=2))
-        folder = tmp_path / "shards"
-        fit(captioner, folder, tmp_path / "captioner.keras", options, folder)
+        fit(captioner, several_captions, path, options, several_captions)
     printed = capsys.readouterr().err
-    assert "reference: first of 0" in printed and "reference: first of 1" in printed
-    assert "second" not in printed
+    assert printed.count(f"reference: {tiny.SENTENCES[0]}") == printed.count("reference:") == 3
 
 
 @pytest.mark.parametrize(("distinct", "alarm"), [(1, True), (2, False), (20, False)])
@@ -77,7 +81,7 @@ def test_the_alarm_is_for_captions_that_are_nearly_all_alike(distinct, alarm, ca
     texts = [types.SimpleNamespace(text=str(n % distinct)) for n in range(20)]
     logs = {}
     captioner = types.SimpleNamespace(caption_frames=lambda frames: texts)
-    sample_captions(captioner, clips, logs, shown=0)
+    sample_captions(captioner, clips, logs)
     assert logs == {"distinct_captions": distinct / 20}
     assert ("ALARM: 1 distinct captions for 20 clips" in capsys.readouterr().err) == alarm
 
@@ -127,18 +131,16 @@ def test_callbacks_of_keras_keep_their_state_over_epochs(drawn_shards, tmp_path,
 def test_a_resumed_epoch_counts_as_one_and_ends_nothing(drawn_shards, tmp_path, monkeypatch):
     """Killed in the middle of the first epoch: the best, of a patience that ends with the third."""
     script_validation(monkeypatch, 1.0, 2.0, 3.0, 0.5)
-    path, whole = tmp_path / "captioner.keras", ResumableState.on_train_batch_end
 
-    def killed(self, batch, logs=None):
-        if self.step == 2:
+    def kill(state):
+        if state.step == 2:
             raise Killed
-        whole(self, batch, logs)
 
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(ResumableState, "on_train_batch_end", killed)
-        short(drawn_shards, path, val=drawn_shards / "val", epochs=4)
+    path, val = tmp_path / "captioner.keras", drawn_shards / "val"
+    with at_each_step(kill), pytest.raises(Killed):
+        short(drawn_shards, path, val=val, epochs=4)
     stop = keras.callbacks.EarlyStopping("val_loss", patience=2)
-    short(drawn_shards, path, True, drawn_shards / "val", [stop], epochs=4)
+    short(drawn_shards, path, True, val, [stop], epochs=4)
     assert pd.read_csv(tmp_path / "history.csv")["val_loss"].tolist() == [1, 2, 3]
 
 
@@ -149,68 +151,57 @@ def unbroken(drawn_shards, tmp_path_factory):
     return path
 
 
-def test_a_run_killed_at_any_step_ends_like_one_that_was_not(
-    unbroken, drawn_shards, tmp_path, monkeypatch
-):
-    """Before the first checkpoint, between a step and its saving, after an epoch's end."""
-    seen, whole = [], ResumableState.on_train_batch_end
+def killed_at(drawn_shards, path, calls, **options):
+    """Runs, killed at these steps of all, then resumed to the end; the steps that were taken."""
+    seen = []
 
-    def count(self, batch, logs=None):
-        seen.append((self.epoch, self.step))
-        if len(seen) in (1, 3, 6):
+    def count(state):
+        seen.append((state.epoch, state.step))
+        if len(seen) in calls:
             raise Killed
-        whole(self, batch, logs)
 
-    monkeypatch.setattr(ResumableState, "on_train_batch_end", count)
-    for _ in range(3):
-        with pytest.raises(Killed):
-            short(drawn_shards, tmp_path / "captioner.keras", resume=True)
-    short(drawn_shards, tmp_path / "captioner.keras", resume=True)
+    with at_each_step(count):
+        for _ in calls:
+            with pytest.raises(Killed):
+                short(drawn_shards, path, resume=True, **options)
+        short(drawn_shards, path, resume=True, **options)
+    return seen
+
+
+def test_a_run_killed_at_any_step_ends_like_one_that_was_not(unbroken, drawn_shards, tmp_path):
+    """Before the first checkpoint, between a step and its saving, after an epoch's end."""
+    seen = killed_at(drawn_shards, tmp_path / "captioner.keras", (1, 3, 6))
     assert seen == [(0, 0), (0, 0), (0, 1), (0, 0), (0, 1), (0, 2), (0, 2), (1, 0), (1, 1), (1, 2)]
     assert_same_end(unbroken, tmp_path / "captioner.keras")
 
 
-def test_an_epoch_of_several_passes_is_resumed_in_each(drawn_shards, tmp_path, monkeypatch):
+def test_an_epoch_of_several_passes_is_resumed_in_each(drawn_shards, tmp_path):
     """Killed in the first pass, at its end and in the second; 3 batches a pass."""
-    for folder in ("whole", "killed"):
-        (tmp_path / folder).mkdir()
-    whole = tmp_path / "whole" / "captioner.keras"
+    whole, killed = (tmp_path / name / "captioner.keras" for name in ("whole", "killed"))
+    whole.parent.mkdir()
     short(drawn_shards, whole, epoch_steps=4)
-    seen, ended = [], ResumableState.on_train_batch_end
-
-    def count(self, batch, logs=None):
-        seen.append((self.epoch, self.step))
-        if len(seen) in (2, 6, 9):
-            raise Killed
-        ended(self, batch, logs)
-
-    monkeypatch.setattr(ResumableState, "on_train_batch_end", count)
-    path = tmp_path / "killed" / "captioner.keras"
-    for _ in range(3):
-        with pytest.raises(Killed):
-            short(drawn_shards, path, resume=True, epoch_steps=4, checkpoint_steps=3)
-    short(drawn_shards, path, resume=True, epoch_steps=4, checkpoint_steps=3)
+    seen = killed_at(drawn_shards, killed, (2, 6, 9), epoch_steps=4, checkpoint_steps=3)
     assert [step for epoch, step in seen if epoch == 0] == [0, 1, 0, 1, 2, 3, 3, 4, 5, 3, 4, 5]
     assert seen[12:] == [(1, step) for step in range(6)]
-    assert_same_end(whole, path)
+    assert_same_end(whole, killed)
 
 
-def test_ctrl_c_saves_and_says_how_to_resume(unbroken, drawn_shards, tmp_path, monkeypatch, capsys):
-    whole, handler = ResumableState.on_train_batch_end, signal.getsignal(signal.SIGINT)
+def test_ctrl_c_saves_and_says_how_to_resume(unbroken, drawn_shards, tmp_path, capsys):
+    handler, path = signal.getsignal(signal.SIGINT), tmp_path / "captioner.keras"
 
-    def interrupted(self, batch, logs=None):
-        if (self.epoch, self.step) == (1, 0):
+    def interrupt(state):
+        if (state.epoch, state.step) == (1, 0):
             signal.raise_signal(signal.SIGINT)
-        whole(self, batch, logs)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(ResumableState, "on_train_batch_end", interrupted)
-        with pytest.raises(TrainingError, match=r"epoch 2, after step 1 of 3.*--resume"):
-            short(drawn_shards, tmp_path / "captioner.keras")
+    with (
+        at_each_step(interrupt),
+        pytest.raises(TrainingError, match=r"epoch 2, after step 1 of 3.*--resume"),
+    ):
+        short(drawn_shards, path)
     assert signal.getsignal(signal.SIGINT) is handler
-    short(drawn_shards, tmp_path / "captioner.keras", resume=True)
+    short(drawn_shards, path, resume=True)
     assert "going on at epoch 2, after step 1 of 3" in capsys.readouterr().err
-    assert_same_end(unbroken, tmp_path / "captioner.keras")
+    assert_same_end(unbroken, path)
 
 
 def test_a_run_does_not_resume_with_another_batch_size(unbroken, drawn_shards, tmp_path):

@@ -19,10 +19,6 @@ def test_by_hand():
     assert float(sequence_accuracy(TRUE, LOGITS)) == pytest.approx(2 / 3)
 
 
-def test_shifting_logits_changes_nothing():
-    assert float(sequence_loss(TRUE, LOGITS + 7.5)) == pytest.approx(BY_HAND, rel=1e-5)
-
-
 @pytest.mark.parametrize("function", [sequence_loss, sequence_accuracy])
 def test_extra_padding_changes_nothing(function):
     longer = np.pad(TRUE, ((0, 1), (0, 3)))

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import threading
-import types
 from pathlib import Path
 
 import keras
@@ -33,6 +32,8 @@ def claim(folder, copy=None, stage=TRAINING, resume=False, overwrite=False):
 
 
 def test_a_second_process_is_refused_while_the_first_lives(tmp_path):
+    with pytest.raises(KeyError), locked_run(tmp_path / "run", None, TRAINING, {}, False, False):
+        raise KeyError  # gives the lock back
     command = [sys.executable, "-c", HOLD, str(tmp_path / "run")]
     another = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert another.stdout.readline() == "in\n"
@@ -45,12 +46,6 @@ def test_a_second_process_is_refused_while_the_first_lives(tmp_path):
     another.kill()
     another.communicate()
     claim(tmp_path / "run")
-
-
-def test_the_lock_goes_when_training_fails(tmp_path):
-    with pytest.raises(KeyError), locked_run(tmp_path, None, TRAINING, {}, False, False):
-        raise KeyError
-    claim(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -117,45 +112,20 @@ def run(tmp_path):
     return Run(tmp_path)
 
 
-@pytest.fixture
-def copying(monkeypatch):
-    """Each copy waits for `go`, and `begun` is set; `names` are those made."""
-    whole = run_folder.shutil.copyfile
-    steps = types.SimpleNamespace(begun=threading.Event(), go=threading.Event(), names=[])
-
-    def slow(source, target):
-        steps.begun.set()
-        assert steps.go.wait(30)
-        steps.names.append(Path(source).name)
-        whole(source, target)
-
-    monkeypatch.setattr(run_folder.shutil, "copyfile", slow)
-    return steps
-
-
-def test_the_copy_holds_what_the_run_holds_and_gives_it_back(run, tmp_path):
+def test_the_copy_holds_what_the_run_holds_and_gives_only_that_back(run, tmp_path):
+    """It may lie among others' files: on the top of a drive, say."""
     for number in (1, 2, 3):
         run.epoch(number)
     run.mirror.close()
     ours, copies = run.held()
     assert ours == copies and len(copies) == 4
-    (run.drive / ".captioner-checkpoints" / "000000009.npz.tmp").write_bytes(b"half")
-    Mirror(tmp_path / "new", run.drive).fetch()
-    found = {path.name for path in (tmp_path / "new").rglob("*.*")}
-    assert found == {"captioner.keras", "history.csv", ".captioner-checkpoints",
-                     "000000002.npz", "000000003.npz"}  # fmt: skip
-
-
-def test_only_the_runs_own_files_are_fetched(run, tmp_path):
-    """The copy may lie among others' files: on the top of a drive, say."""
-    run.epoch(1)
-    run.mirror.close()
-    for name in ("photos/holiday.jpg", "thesis.docx", ".captioner-checkpoints/notes.npz"):
+    for name in ("photos/holiday.jpg", ".captioner-checkpoints/notes.npz", "thesis.docx",
+                 ".captioner-checkpoints/000000009.npz.tmp"):  # fmt: skip
         (run.drive / name).parent.mkdir(exist_ok=True)
         (run.drive / name).write_bytes(b"mine")
     Mirror(tmp_path / "new", run.drive).fetch()
     found = {path.name for path in (tmp_path / "new").rglob("*") if path.is_file()}
-    assert found == {"captioner.keras", "history.csv", "000000001.npz"}
+    assert found == {"captioner.keras", "history.csv", "000000002.npz", "000000003.npz"}
 
 
 def test_a_copy_that_is_further_replaces_the_model_too(run, tmp_path):
@@ -195,25 +165,27 @@ def test_a_kill_between_copies_never_leaves_a_checkpoint_whose_model_is_older(
         assert model >= int(kept[-1].stem)
 
 
-def test_a_slow_drive_holds_up_no_step_and_gets_only_the_newest(run, copying):
+def test_a_slow_drive_holds_up_no_step_and_gets_only_the_newest_once(run, monkeypatch):
+    whole, names = run_folder.shutil.copyfile, []
+    begun, go = threading.Event(), threading.Event()
+
+    def slow(source, target):
+        begun.set()
+        assert go.wait(30)
+        names.append(Path(source).name)
+        whole(source, target)
+
+    monkeypatch.setattr(run_folder.shutil, "copyfile", slow)
     run.epoch(1)
-    assert copying.begun.wait(30)
+    assert begun.wait(30)
     for number in (2, 3, 4):
         run.epoch(number)
     assert not run.drive.exists() or not list(run.drive.rglob("*.npz"))
-    copying.go.set()
+    go.set()
     run.mirror.close()
     ours, copies = run.held()
-    assert ours == copies and "000000002.npz" not in copying.names
-
-
-def test_what_has_not_changed_is_copied_once(run, copying):
-    copying.go.set()
-    run.epoch(1)
-    run.mirror.close()
-    run.mirror = Mirror(run.folder, run.drive)
-    run.mirror.fetch()
-    assert sorted(copying.names) == ["000000001.npz", "captioner.keras", "history.csv"]
+    assert ours == copies and "000000002.npz" not in names
+    assert all(names.count(f"00000000{number}.npz") == 1 for number in (3, 4))
 
 
 def test_a_drive_that_is_away_is_told_and_gets_all_once_it_is_back(run, capsys):

@@ -65,7 +65,7 @@ def recipe_from(args: argparse.Namespace) -> Recipe:
 
 
 def _shared_options(options: dict, encoder: str) -> dict:
-    """Those of one image network for another; other encoders have options of their own."""
+    """Those of one image network that another takes too."""
     from v2t_lib.models.encoders import registry
 
     known = registry.options(registry.ENCODERS[encoder])

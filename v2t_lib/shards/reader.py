@@ -115,7 +115,7 @@ class ShardDataset:
         captions = captions_per_clip * self.info.clips or self.info.captions
         if captions < batch_size:
             raise DataError(
-                f"{self.folder}: expected at least one batch of {batch_size} captions. "
+                f"{self.folder}: expected at least one batch of {batch_size} captions or clips. "
                 f"Received: {captions}; ask for smaller batches"
             )
         return captions // batch_size

@@ -57,13 +57,9 @@ class LanguageModel(keras.Model):
 def fit_null_memory(
     captioner: Captioner, captions: list[str], start: np.ndarray, seed: int = 0
 ) -> NullMemory:
-    """The null memory under which the decoder gives captions their highest likelihood.
+    """The null memory under which the decoder, which stays as it is, finds captions likeliest.
 
-    Args:
-        captioner: A trained model; it stays as it is.
-        captions: Captions like those it was trained on.
-        start: float `(D,)`, the initial cells but for noise: the mean of clips' memory cells.
-        seed: Of the noise and the order of the captions.
+    The cells begin, but for noise, with `start`, `(D,)`: the mean of clips' memory cells.
     """
     rng, length = np.random.default_rng(seed), captioner.caption_spec.length
     memory = NullMemory(NULL_CELLS, len(start))
@@ -115,7 +111,7 @@ def fit_calibration(scored: claims.ScoredClaims, seed: int = 0) -> Calibration:
 def _thresholds(probabilities: np.ndarray, true: np.ndarray) -> tuple[float | None, float | None]:
     """The probabilities beyond which a share of `PRECISION` of the claims is true, and false.
 
-    With a margin for chance: the lower end of Wilson's 80% interval has to reach it.
+    The lower end of Wilson's 80% interval has to reach it, a margin for chance.
     """
     weights, ends = claims.balance(true), []
     for sign, right in ((-1, true), (1, ~true)):
@@ -137,7 +133,6 @@ def _wilson(share: np.ndarray, count: np.ndarray, z: float = 1.2816) -> np.ndarr
 def _figures(
     scored: claims.ScoredClaims, held_out: np.ndarray, fitted: Calibration, seed: int
 ) -> dict:
-    """What `Calibration.figures` holds."""
     known = ~np.isnan(held_out)
     probabilities, true = held_out[known], scored.true[known]
     kinds = np.array([claim.kind for claim in scored.claims])
@@ -228,7 +223,6 @@ def calibrate(
 def _opened(
     captioner: Captioner, shards: Shards, cache: str | Path | None, fallback: Path | None
 ) -> ShardDataset:
-    """Shards of the model's clip size, as features where it has a frozen image network."""
     shards = ShardDataset.open(shards, captioner.clip_spec)
     if shards.info.features:
         return shards

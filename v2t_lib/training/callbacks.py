@@ -14,7 +14,7 @@ from v2t_lib.models.hosts import current
 from v2t_lib.models.saving import save
 from v2t_lib.progress import log
 from v2t_lib.shards.example import Example
-from v2t_lib.training.checkpoints import Checkpoints, StopSignal
+from v2t_lib.training.checkpoints import Checkpoints, StopSignal, stopped
 from v2t_lib.training.feature_cache import frozen_variables
 from v2t_lib.training.optimizer import swap_averages
 from v2t_lib.training.recipe import TrainingOptions
@@ -22,16 +22,14 @@ from v2t_lib.training.run_folder import Mirror, history_of, write_history
 
 
 def _state(model: Captioner) -> list:
-    """Every variable that training changes: weights, random states, the optimiser's."""
+    """Every variable that training changes: all but those of a frozen image network."""
     frozen = {id(variable) for variable in frozen_variables(model.encoder)}
     changing = [variable for variable in model.variables if id(variable) not in frozen]
     return [*changing, *model.optimizer.variables]
 
 
-def sample_captions(
-    captioner: Captioner, examples: Sequence[Example], logs: dict, shown: int = 3
-) -> None:
-    """Captions a few clips, prints some, and warns when the captions are all alike.
+def sample_captions(captioner: Captioner, examples: Sequence[Example], logs: dict) -> None:
+    """Captions a few clips, prints three, and warns when the captions are all alike.
 
     Adds `distinct_captions` to the logs: the number of different captions, per clip.
     """
@@ -39,7 +37,7 @@ def sample_captions(
     texts = [caption.text for caption in captioner.caption_frames(frames)]
     distinct = len(set(texts))
     logs["distinct_captions"] = distinct / len(texts)
-    for text, example in list(zip(texts, examples, strict=True))[:shown]:
+    for text, example in list(zip(texts, examples, strict=True))[:3]:
         log.info("  %s   | reference: %s", text or "(nothing)", example.captions[0])
     if distinct / len(texts) < COLLAPSE_SHARE:
         log.warning(
@@ -49,33 +47,23 @@ def sample_captions(
 
 
 class EpochEnd(keras.callbacks.Callback):
-    """At the end of each epoch captions clips, and saves a model whose loss is the lowest so far.
+    """At an epoch's end captions `examples`, and saves the model if its loss is the lowest so far.
 
     The first callback of a run. With `ema` the averages take the weights' place for evaluation, and
     from the end of an epoch until `ResumableState` restores the weights. Of several hosts the first
-    one samples and saves, with a model of its own: the one that is trained works only if all hosts
-    take part.
-
-    Args:
-        captioner: What samples and is saved; gets the weights where another model is trained.
-        path: The `.keras` file.
-        state: The run's state.
-        monitor: The loss's name in the logs.
-        examples: The clips to caption, if any.
+    one samples and saves, with `captioner`: the model that is trained needs all hosts.
     """
 
     def __init__(
         self,
         captioner: Captioner,
-        path: Path,
         state: "ResumableState",
         monitor: str,
         examples: Sequence[Example],
     ):
         super().__init__()
-        self.captioner, self.path, self.state = captioner, path, state
+        self.captioner, self.state = captioner, state
         self.monitor, self.examples = monitor, examples
-        self.best = min((row[monitor] for row in state.rows), default=float("inf"))
 
     def _swap(self, logs=None) -> None:
         if self.state.options.ema:
@@ -103,18 +91,14 @@ class EpochEnd(keras.callbacks.Callback):
                 f"expected {self.monitor} to be finite. Received: {value} after epoch {epoch + 1}; "
                 "lower the learning rate, or train in float32"
             )
-        if value < self.best:
-            self.best = value
-            save(self.captioner, self.path)
+        if all(value < row[self.monitor] for row in self.state.rows):
+            save(self.captioner, self.state.path)
 
 
 class ResumableState(keras.callbacks.Callback):
     """Saves what a run needs to be resumed at the step where it was stopped; the last callback.
 
-    Weights, optimiser, schedule, random states, the epoch's running means and the history are
-    saved every `checkpoint_steps` steps and at the end of each epoch. The weights of a frozen image
-    network, which stay as they are, are not. Of several hosts the first one saves; all of them stop
-    after the same step.
+    Of several hosts the first one saves; all of them stop after the same step.
 
     Args:
         path: The model's file.
@@ -126,8 +110,7 @@ class ResumableState(keras.callbacks.Callback):
         mirror: Copies the run after each checkpoint.
 
     Attributes:
-        epoch: The epoch in progress, counted from 0.
-        step: Steps done in it.
+        epoch, step: The epoch in progress, from 0, and the steps done in it.
         rows: The history so far.
     """
 
@@ -151,10 +134,7 @@ class ResumableState(keras.callbacks.Callback):
         self._cut_short = False
 
     def begin(self, model: Captioner, resume: bool) -> None:
-        """Restores the compiled model and this callback from the newest checkpoint, if any.
-
-        Without `resume` an older run's history and checkpoints are deleted.
-        """
+        """Goes on from the newest checkpoint, if any; without `resume` deletes an older run's."""
         if not resume:
             if current().first:
                 history_of(self.path).unlink(missing_ok=True)
@@ -176,23 +156,19 @@ class ResumableState(keras.callbacks.Callback):
     def _position(self) -> str:
         return f"epoch {self.epoch + 1}, after step {self.step} of {self.steps}"
 
-    def _save(self) -> None:
+    def _save(self, stop: bool) -> None:
+        """Saves the run, and ends it if it is to `stop`."""
         if keras.backend.backend() == "jax":
             self.model.jax_state_sync()  # within an epoch JAX's state is outside the variables
-        if not current().first:
-            return
-        if not self.step:
-            write_history(self.path, self.rows)
-        means = [float(v) for v in self.model.metrics_variables] if self.step else None
-        about = {"epoch": self.epoch, "step": self.step, "rows": self.rows, "means": means}
-        self.checkpoints.save(_state(self.model), self.epoch * self.steps + self.step, about)
-        self.mirror.put()
-
-    def _stopped(self) -> TrainingError:
-        return TrainingError(
-            f"stopped at {self._position}; everything is saved: the same command with --resume "
-            "goes on from there"
-        )
+        if current().first:
+            if not self.step:
+                write_history(self.path, self.rows)
+            means = [float(v) for v in self.model.metrics_variables] if self.step else None
+            about = {"epoch": self.epoch, "step": self.step, "rows": self.rows, "means": means}
+            self.checkpoints.save(_state(self.model), self.epoch * self.steps + self.step, about)
+            self.mirror.put()
+        if stop:
+            raise stopped(self._position)
 
     def on_epoch_begin(self, epoch, logs=None):
         if self._means is not None:
@@ -216,9 +192,7 @@ class ResumableState(keras.callbacks.Callback):
             self.model.stop_training = self._cut_short = True
         asked = current().any(self.stop.received)
         if asked or (self.step % self.options.checkpoint_steps == 0 and self.step < self.steps):
-            self._save()
-        if asked:
-            raise self._stopped()
+            self._save(asked)
 
     def keep_training(self) -> None:
         """Goes on after a resumed epoch; called at an epoch's end before all other callbacks."""
@@ -230,9 +204,7 @@ class ResumableState(keras.callbacks.Callback):
             swap_averages(self.model)  # back to the weights
         self.rows.append({"epoch": epoch} | {name: float(v) for name, v in (logs or {}).items()})
         self.epoch, self.step = epoch + 1, 0
-        self._save()
-        if current().any(self.stop.received):
-            raise self._stopped()
+        self._save(current().any(self.stop.received))
 
 
 def _build_metrics(model: Captioner) -> None:

@@ -1,8 +1,4 @@
-"""Checkpoints of a run, and the request to stop, at which one is written.
-
-A checkpoint is one `.npz` file, whose members have checksums: the variables that training changes,
-random states included, and `about`, JSON with the rest of the run's state.
-"""
+"""Checkpoints of a run, `.npz` files whose members have checksums, and the request to stop."""
 
 import contextlib
 import json
@@ -17,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from v2t_lib.errors import ModelError
+from v2t_lib.errors import ModelError, TrainingError
 from v2t_lib.files import replacing
 from v2t_lib.models.hosts import current
 from v2t_lib.progress import log
@@ -25,8 +21,7 @@ from v2t_lib.training.run_folder import checkpoints_in, checkpoints_of
 
 #: Changes when older checkpoints can't be resumed from.
 FORMAT = 2
-#: Seconds within which a second signal is the same request: a job scheduler asks every process, and
-#: the one that watches this one passes its own signal on.
+#: Seconds within which a second signal is the same request: job schedulers ask every process.
 SAME_REQUEST_SECONDS = 1
 
 
@@ -43,7 +38,6 @@ class Checkpoints:
         self.folder, self.keep, self.run = checkpoints_of(model), keep, run
 
     def clear(self) -> None:
-        """Deletes them all."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def save(self, variables: Sequence, step: int, about: dict) -> None:
@@ -57,12 +51,7 @@ class Checkpoints:
             old.unlink()
 
     def restore(self, variables: Sequence) -> dict | None:
-        """Sets the variables from the newest checkpoint that isn't damaged.
-
-        Of several hosts the first one reads it, and the others get it from there.
-
-        Returns:
-            The checkpoint's `about`; None without a checkpoint.
+        """Sets the variables from the newest whole checkpoint; its `about`, or None without one.
 
         Raises:
             ModelError: All are damaged, of another version, or of a run with other options.
@@ -85,24 +74,16 @@ class Checkpoints:
         if read is None:
             return None, []
         note, arrays = read
-        if note.get("format") != FORMAT:
+        state, sizes = note.pop("state", None), [array.shape for array in arrays]
+        expected, variables = {"format": FORMAT, "run": self.run}, (len(shapes), len(sizes))
+        if note != expected or sizes != shapes:
             raise ModelError(
-                f"{self.folder}: expected checkpoints of this version. Received: older ones, from "
-                "which --resume can't go on; begin anew in another folder, with --start-from "
-                "(start_from=) and the model of this run"
+                f"{self.folder}: expected a run with {expected} and {variables[0]} variables. "
+                f"Received: one with {note} and {variables[1]}, or of other shapes; --resume "
+                "needs the options and the version that the run began with; else begin anew in "
+                "another folder, with --start-from (start_from=) and this run's model"
             )
-        if note["run"] != self.run:
-            raise ModelError(
-                f"{self.folder}: expected a run with {self.run}. Received: one with "
-                f"{note['run']}; --resume needs these to stay as they were"
-            )
-        if [array.shape for array in arrays] != shapes:
-            raise ModelError(
-                f"{self.folder}: expected {len(shapes)} variables, as the options make them. "
-                f"Received: {len(arrays)} of other shapes; --resume goes on with the options the "
-                "run began with"
-            )
-        return note["state"], arrays
+        return state, arrays
 
     @staticmethod
     def _read(path: Path) -> tuple[dict, list[np.ndarray]] | None:
@@ -112,6 +93,13 @@ class Checkpoints:
             return json.loads(str(parts["about"])), [parts[name] for name in names]
         log.warning("  %s is damaged: trying the one before", path)
         return None
+
+
+def stopped(at: str) -> TrainingError:
+    """The error that ends a run whose user wants it to stop."""
+    return TrainingError(
+        f"stopped at {at}; everything is saved: the same command with --resume goes on from there"
+    )
 
 
 class StopSignal:

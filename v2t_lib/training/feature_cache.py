@@ -29,7 +29,7 @@ _COMPONENTS = ("mean", "axes", "deviation")
 
 
 def frozen_variables(encoder: keras.layers.Layer) -> list:
-    """Those of a frozen image network; its projection, fitted to clips, is not among them."""
+    """Those of a frozen image network, without its projection, which is fitted to clips."""
     return encoder.backbone.variables if getattr(encoder, "frozen", False) else []
 
 
@@ -51,19 +51,17 @@ def cached_features(
 
     A folder of features is named after all that they depend on: image network, weights, components
     and data set. Of two processes that need the same ones, one computes them and the other waits.
-    Interrupted, the next call continues after the last whole slice. Principal components are fitted
-    on the first clips of the first shards that an encoder is called with, the training shards, and
-    kept beside the features.
+    Interrupted, the next call continues after the last whole slice.
 
     Args:
-        encoder: A built encoder; its projection is set here if it isn't fitted yet.
+        encoder: A built encoder; its principal components are fitted to the first clips unless
+            they are fitted already, and kept beside the features.
         shards: Clips of the size that the encoder was built for.
         cache: Where the folders are made; in `shards` when left out.
         fallback: Where they are made for shards that lie where nothing can be written.
 
     Returns:
-        Shards of features; `shards` themselves for an encoder without a frozen image network,
-        whose features change as it trains.
+        Shards of features; `shards` themselves for an encoder without a frozen image network.
 
     Raises:
         DataError: `shards` hold features, or the disk has no room for more.
@@ -76,11 +74,9 @@ def cached_features(
             f"{shards.folder}: expected shards of clips. Received: features of "
             f"{shards.info.features.network}; name the folder that they were computed from"
         )
-    root = Path(cache) if cache else shards.folder
-    if cache is None and fallback and not os.access(root, os.W_OK):
-        roots = [root, fallback]
-    else:
-        roots = [root]
+    roots = [Path(cache or shards.folder)]
+    if not cache and fallback and not os.access(shards.folder, os.W_OK):
+        roots.append(fallback)
     if encoder.projection is not None and not encoder.projection.fitted:
         _set_projection(encoder, shards, roots)
     weights = encoder.projection.get_weights() if encoder.projection is not None else []

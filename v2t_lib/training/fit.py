@@ -31,12 +31,7 @@ SAMPLE_CLIPS = 32
 
 
 class _Order:
-    """The batches of each epoch, whole passes over the captions: at least `epoch_steps` batches.
-
-    Attributes:
-        passes: Passes an epoch.
-        steps: Batches an epoch.
-    """
+    """The batches of each epoch, whole passes over the captions: at least `epoch_steps` batches."""
 
     def __init__(self, shards: ShardDataset, captioner: Captioner, options: TrainingOptions):
         self.shards, self.captioner, self.options = shards, captioner, options
@@ -90,11 +85,9 @@ def fit(
 
     The best epoch is that of the lowest validation loss, without `val` of the lowest training loss.
     Beside `path` are written a history (`.csv`, one row an epoch) and a hidden folder with the
-    last checkpoints, which `resume` starts from. On the CPU a run that was killed and resumed ends
-    with the same weights and history, bit for bit, as one that was not.
-
-    Of several hosts each trains on its share of every batch. The first one writes all files; the
-    others need none of them. Losses are those of one host but for rounding.
+    last checkpoints. On the CPU a run that was killed and resumed ends with the same weights and
+    history, bit for bit, as one that was not. Of several hosts each trains on its share of every
+    batch, and the first one writes all files.
 
     Args:
         captioner: The model; it is compiled here.
@@ -126,7 +119,10 @@ def fit(
         state = ResumableState(path, options, about, order.steps, order.clips_of, stop, mirror)
         state.begin(model, resume)
         monitor = "loss" if val is None else "val_loss"
-        end = EpochEnd(captioner, path, state, monitor, _samples(captioner, clips))
+        samples: list = []
+        if clips and not isinstance(captioner.encoder, BlindEncoder):  # whose captions are alike
+            samples = list(itertools.islice(clips.examples(), SAMPLE_CLIPS))
+        end = EpochEnd(captioner, state, monitor, samples)
         with _explaining(options, captioner.clip_spec, [shards, *filter(None, [val])]):
             model.fit(
                 Epochs(lambda: order.batches(state.epoch, state.step), order.steps),
@@ -155,13 +151,6 @@ def _trained(captioner: Captioner, options: TrainingOptions) -> Iterator[Caption
         for variable, value in zip(model.variables, captioner.variables, strict=True):
             variable.assign(np.asarray(value))
         yield model
-
-
-def _samples(captioner: Captioner, val: ShardDataset | None) -> list:
-    """The clips to caption at an epoch's end; none for a blind model, whose captions are alike."""
-    if val is None or isinstance(captioner.encoder, BlindEncoder):
-        return []
-    return list(itertools.islice(val.examples(), SAMPLE_CLIPS))
 
 
 @contextlib.contextmanager

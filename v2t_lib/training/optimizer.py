@@ -15,10 +15,9 @@ from v2t_lib.training.recipe import TrainingOptions
 
 
 class ScheduledAdamW(keras.optimizers.AdamW):
-    """AdamW whose learning rate follows a schedule until it is set.
+    """AdamW whose learning rate follows a schedule until it is set, by `ReduceLROnPlateau` say.
 
-    Keras's optimisers raise when something sets the rate of a schedule, as `ReduceLROnPlateau`
-    does. Here `optimizer.learning_rate = x` ends the schedule: the rate stays `x`.
+    Keras's own optimisers raise when something sets the rate of a schedule.
     """
 
     def __init__(self, *args, **options):
@@ -41,10 +40,7 @@ class ScheduledAdamW(keras.optimizers.AdamW):
 def compile_for_training(captioner: Captioner, options: TrainingOptions, steps: int) -> None:
     """Compiles with AdamW, linear warm-up, cosine decay and gradients clipped by global norm.
 
-    Args:
-        captioner: The model.
-        options: Learning rate, weight decay, label smoothing and so on.
-        steps: Steps of the whole training, over which the schedule runs.
+    The schedule runs over `steps`, those of the whole training.
     """
     warmup = max(1, round(options.warmup_share * steps))
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -81,8 +77,7 @@ def compile_for_training(captioner: Captioner, options: TrainingOptions, steps: 
 def swap_averages(model: Captioner) -> None:
     """Exchanges weights and the optimiser's moving averages of them; a second call restores both.
 
-    Keras's `SwapEMAWeights` swaps by adding and subtracting, which loses digits; a resumed run
-    would no longer be bit-exact.
+    Keras's `SwapEMAWeights` adds and subtracts, which loses digits that bit-exact resume needs.
     """
     optimizer: Any = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     averages = optimizer._model_variables_moving_average  # no public name

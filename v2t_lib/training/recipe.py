@@ -103,16 +103,8 @@ class TrainingOptions(Options):
 class Recipe(Options):
     """What the model sees, how it is built and how it is trained.
 
-    Attributes:
-        clip: What clips are decoded to; `train` takes the shards' instead.
-        caption: Caption length, and the vocabulary's minimum count.
-        encoder: A registered encoder's name: `v2t encoders` lists them.
-        encoder_options: The encoder's keyword arguments, values as in JSON; lists become tuples.
-        decoder: Sizes and dropout of the decoder.
-        training: How to train.
-
-    Raises:
-        ValueError: A part of another type, or encoder options that JSON can't hold.
+    `train` takes the shards' clip size. `encoder_options` are the encoder's keyword arguments,
+    values as in JSON; lists become tuples. A part of another type raises `ValueError`.
     """
 
     clip: ClipSpec = dataclasses.field(default_factory=ClipSpec)

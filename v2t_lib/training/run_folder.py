@@ -33,19 +33,17 @@ _DATA = (TRAINING.data, SELF_CRITICAL.data)
 
 
 def history_of(model: Path) -> Path:
-    """The history beside a model's file: `.csv`, one row an epoch."""
     return model.with_name("history.csv" if model.name == MODEL_FILE else f"{model.stem}.csv")
 
 
 def write_history(model: Path, rows: Sequence[dict]) -> None:
-    """Writes the history, whole or not at all; nothing without a row, as it has no columns then."""
+    """Writes the history; nothing without a row, as it has no columns then."""
     if rows:
         with replacing(history_of(model)) as temporary:
             pd.DataFrame(rows).to_csv(temporary, index=False)
 
 
 def checkpoints_of(model: Path) -> Path:
-    """The folder of checkpoints beside a model's file."""
     return model.with_name(f".{model.stem}-checkpoints")
 
 
@@ -55,14 +53,10 @@ def checkpoints_in(folder: Path) -> list[Path]:
 
 
 class Mirror:
-    """Copies a run's own files to a second folder as the run grows, in the background.
+    """Copies a run's own files from `source` to `target`, if any, as it grows, in the background.
 
     A model is copied before the checkpoints written after it. So the copy never holds a checkpoint
     whose best epoch its model file lacks, wherever a kill ends it.
-
-    Args:
-        source: The run's folder.
-        target: Where to; None copies nothing.
     """
 
     def __init__(self, source: Path, target: Path | None = None):
@@ -154,14 +148,7 @@ def locked_run(
         copy: The copy's folder, or None; with `resume` the run is fetched from there.
         stage: What is trained.
         data: What it reads, data sets by name; one that resumes has to read the same.
-        resume: Whether it continues what is there.
-        overwrite: Whether what is there of the stage is deleted.
-
-    Raises:
-        DataError: Another process trains into a folder.
-        TrainingError: A folder has models that are neither to be continued nor overwritten, or
-            the run began with other shards.
-        ValueError: `resume` and `overwrite`, or one folder twice.
+        resume, overwrite: Whether what is there of the stage is continued, or deleted.
     """
     if resume and overwrite:
         raise ValueError("expected resume or overwrite, not both. Received: both")
@@ -200,7 +187,6 @@ def _make_room(folder: Path, stage: Stage, resume: bool, overwrite: bool) -> Non
 
 
 def digests(data: Mapping[str, ShardDataset | None]) -> dict[str, str | None]:
-    """The digest of each of a training's data sets."""
     return {name: shards.info.digest if shards else None for name, shards in data.items()}
 
 

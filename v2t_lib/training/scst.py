@@ -7,10 +7,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from v2t_lib.errors import DataError, TrainingError
+from v2t_lib.errors import TrainingError
 from v2t_lib.metrics.coco import Documents, cider
 from v2t_lib.models.captioner import Captioner
-from v2t_lib.models.compiled import JIT_COMPILE, MANY_STEPS, Compiled, jit_from
+from v2t_lib.models.compiled import MANY_STEPS, Compiled, jit_from
 from v2t_lib.models.generation import sample
 from v2t_lib.models.saving import load, save
 from v2t_lib.models.verifier import VerifierState
@@ -19,7 +19,7 @@ from v2t_lib.shards.reader import ShardDataset, Shards
 from v2t_lib.shards.rows import sum_in_order
 from v2t_lib.text.vocabulary import PAD, START
 from v2t_lib.training.calibrate import calibrated
-from v2t_lib.training.checkpoints import Checkpoints, StopSignal
+from v2t_lib.training.checkpoints import Checkpoints, StopSignal, stopped
 from v2t_lib.training.feature_cache import cached_features
 from v2t_lib.training.losses import sentence_loss
 from v2t_lib.training.recipe import TrainingOptions
@@ -52,8 +52,7 @@ def train_scst(
     Self-critical sequence training (arXiv 1612.00563): captions are sampled for each clip. The
     probability of each is raised or lowered in proportion to how much its CIDEr-D exceeds the mean
     of the clip's other samples (arXiv 2003.09971). The encoder and `captioner.keras` stay as they
-    are. At a `scst_temperature` of 1, a model trained with label smoothing samples captions far
-    worse than its best ones.
+    are.
 
     Args:
         run: The folder of a trained captioner.
@@ -62,10 +61,7 @@ def train_scst(
         val: Validation shards, to calibrate verification anew and to choose the best epoch, the
             model before the stage included; the training shards choose when left out.
         options: Batch size, learning rate, of which a tenth is used, seed and checkpoints.
-        resume: Continue the stage in `run`; on the CPU it ends as if it had not been stopped.
-        copy_to: A second folder that gets a copy as the stage goes on.
-        cache: Where features of a frozen image network are kept; beside the shards by default.
-        overwrite: Delete the stage that `run` or `copy_to` has.
+        resume, copy_to, cache, overwrite: As for `train`, of the stage alone.
 
     Returns:
         The captioner of the best epoch.
@@ -73,16 +69,11 @@ def train_scst(
     Raises:
         DataError: Too few clips for a batch, or another process trains into `run` or `copy_to`.
         ModelError: No captioner in `run`, or a stage that began with other options.
-        TrainingError: `run` or `copy_to` has a stage, without `resume` or `overwrite`; `resume`
-            with other shards; interrupted; or the loss is not finite.
+        TrainingError: As for `train`.
     """
     shards, val = ShardDataset.open(shards), None if val is None else ShardDataset.open(val)
     options, run = options or TrainingOptions(), Path(run)
-    if (clips := shards.info.clips) < (batch := options.batch_size):
-        raise DataError(
-            f"{shards.folder}: expected at least one batch of {batch} clips. Received: {clips}; "
-            "ask for smaller batches"
-        )
+    shards.steps(options.batch_size, captions_per_clip=1)  # raises before anything is overwritten
     data = {"training shards": shards, "validation shards": val}
     with locked_run(run, copy_to, SELF_CRITICAL, data, resume, overwrite) as mirror:
         captioner = load(run / MODEL_FILE)
@@ -99,22 +90,14 @@ def train_scst(
 class Policy(keras.Model):
     """The decoder alone, on memories that stay fixed; without dropout, as samples have none."""
 
-    def __init__(
-        self,
-        captioner: Captioner,
-        learning_rate: float,
-        clip_norm: float,
-        temperature: float = 1.0,
-        jit_compile: bool = JIT_COMPILE,
-    ):
+    def __init__(self, captioner: Captioner, options: TrainingOptions, jit_compile: bool):
         super().__init__(dtype=captioner.dtype_policy)
-        self.decoder, self.temperature = captioner.decoder, temperature
+        self.decoder, self.temperature = captioner.decoder, options.scst_temperature
         sum_in_order()
-        self.compile(
-            keras.optimizers.Adam(learning_rate, global_clipnorm=clip_norm),
-            loss=sentence_loss,
-            jit_compile=jit_compile,
-        )
+        rate = RATE_SHARE * options.learning_rate
+        optimizer = keras.optimizers.Adam(rate, global_clipnorm=options.clip_norm)
+        self.compile(optimizer, sentence_loss, jit_compile=jit_compile)
+        optimizer.build(self.trainable_variables)
 
     def call(self, inputs):
         return self.decoder(*inputs, training=False)[0] / self.temperature
@@ -124,13 +107,6 @@ class Stage:
     """The models of self-critical training, and how far they have come.
 
     The reward is CIDEr-D with the training captions' n-gram weights; END is a word, to be learnt.
-
-    Args:
-        captioner: The model; its decoder is trained.
-        shards: Training shards.
-        options: How to train.
-        path: Where the best model is saved.
-        mirror: Copies it.
 
     Attributes:
         progress: Steps `done`; `sums` over the epoch, of samples' rewards and of clips; `rows` of
@@ -148,15 +124,13 @@ class Stage:
         self.captioner, self.shards, self.options = captioner, shards, options
         self.path, self.mirror = path, mirror
         self.documents = Documents(map(self._tokens, shards.sentences()))
-        self.steps = steps = shards.info.clips // options.batch_size
+        self.steps = steps = shards.steps(options.batch_size, captions_per_clip=1)
         # From the first batch on: with another compiler a resumed stage would round differently.
         jit = jit_from(steps, MANY_STEPS)
         self.seeds = keras.random.SeedGenerator(options.seed)
         self.sample = Compiled(self._sampled, captioner, self.seeds, jit_compile=jit)
         self.search = Compiled(captioner.generate_from, captioner, jit_compile=jit)
-        rate, temperature = RATE_SHARE * options.learning_rate, options.scst_temperature
-        self.policy = Policy(captioner, rate, options.clip_norm, temperature, jit)
-        self.policy.optimizer.build(self.policy.trainable_variables)
+        self.policy = Policy(captioner, options, jit)
         run = {"seed": options.seed, "batch_size": options.batch_size, "steps": steps}
         self.checkpoints = Checkpoints(path, options.keep_checkpoints, run)
         self.progress: dict = {"done": 0, "sums": [0.0, 0.0], "rows": []}
@@ -207,10 +181,7 @@ class Stage:
                     elif stop.received or progress["done"] % options.checkpoint_steps == 0:
                         self._save()
                     if stop.received:
-                        raise TrainingError(
-                            f"stopped after batch {progress['done']} of the self-critical stage; "
-                            "everything is saved: the same command with --resume goes on from there"
-                        )
+                        raise stopped(f"batch {progress['done']} of the self-critical stage")
 
     def step(self, clips: np.ndarray, references: Sequence[Sequence[str]]) -> None:
         """Trains on one batch: `(B, ...)` clips or features, and each clip's captions."""

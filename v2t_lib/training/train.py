@@ -48,7 +48,7 @@ def train(
         shards: Training shards, which set the model's clip size; the vocabulary is made from their
             captions alone.
         out: The run's folder.
-        recipe: How the model is built and trained; every option's default when left out.
+        recipe: How the model is built and trained; `Recipe()` when left out.
         val: Validation shards, to choose the best epoch and to calibrate `Captioner.verify`; when
             left out, the training loss chooses, and sentences can't be verified.
         resume: Continue the run in `out`.
@@ -68,8 +68,8 @@ def train(
         ValueError: No encoder has the recipe's name or options.
         DataError: Shards of another clip size, too few captions for a batch, a vocabulary without
             a word, or another process that trains into `out` or `copy_to`.
-        TrainingError: `out` or `copy_to` has a run, without `resume` or `overwrite`; `resume` with
-            other shards; interrupted; or the loss is not finite.
+        TrainingError: A run is in the way, or was begun with other shards; interrupted; out of
+            memory; or the loss is not finite.
     """
     shards = ShardDataset.open(shards)
     spec = shards.info.clip_spec
@@ -151,8 +151,7 @@ def _with_words(
 def _built_as(recipe: Recipe, old: Captioner) -> Recipe:
     """The recipe with encoder and decoder of an older model; dropout and training stay.
 
-    Characters stay characters; they may also follow words, as scripts with spaces have the same
-    tokens either way.
+    Characters stay characters; they may also follow words.
     """
     name, options = encoders.recipe_of(old.encoder)
     decoder = old.decoder_options | {"dropout": recipe.decoder.dropout}

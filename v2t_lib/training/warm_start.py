@@ -14,32 +14,24 @@ def grow(known: Vocabulary, captions: Vocabulary) -> Vocabulary:
 
 
 def warm_start(captioner: Captioner, old: Captioner) -> None:
-    """Copies an older captioner's weights into a new one.
+    """Copies an older captioner's weights into a new one, whose vocabulary `grow` has made.
 
-    The new one's vocabulary begins with the older one's words, as `grow` makes it; its further
-    words keep their initial embedding and output weights.
-
-    Raises:
-        ModelError: The two are built differently.
+    The new words keep their initial embedding and output weights. Raises a ModelError if the two
+    are built differently.
     """
-    known = len(old.vocabulary)
-    rows = {id(captioner.decoder.embedding.embeddings)}
-    columns = {id(weight) for weight in captioner.decoder.vocabulary.weights}
-    if len(captioner.weights) != len(old.weights):
+    known, decoder = len(old.vocabulary), captioner.decoder
+    parts = {id(decoder.embedding.embeddings): np.s_[:known]}
+    parts |= {id(weight): np.s_[..., :known] for weight in decoder.vocabulary.weights}
+    values = [np.array(weight) for weight in captioner.weights]
+    pairs = zip(captioner.weights, values, strict=True)
+    known_parts = [value[parts.get(id(weight), np.s_[...])] for weight, value in pairs]
+    expected, received = [part.shape for part in known_parts], [w.shape for w in old.weights]
+    if expected != [tuple(shape) for shape in received]:
         raise ModelError(
-            f"expected a model with {len(captioner.weights)} weights to begin with. "
-            f"Received: one with {len(old.weights)}; ask for its encoder and sizes"
+            f"expected a model with {len(expected)} weights to begin with, of the shapes that the "
+            f"options make. Received: one with {len(received)}, or of other shapes; ask for its "
+            "encoder and sizes"
         )
-    for weight, learnt in zip(captioner.weights, old.weights, strict=True):
-        value = np.asarray(learnt)
-        if id(weight) in rows | columns:
-            axis = 0 if id(weight) in rows else -1
-            grown = np.array(weight)
-            np.moveaxis(grown, axis, 0)[:known] = np.moveaxis(value, axis, 0)
-            value = grown
-        if value.shape != tuple(weight.shape):
-            raise ModelError(
-                f"expected {weight.path} of shape {tuple(weight.shape)} to begin with. "
-                f"Received: {value.shape}; ask for the encoder and sizes of the older model"
-            )
-        weight.assign(value)
+    for part, learnt in zip(known_parts, old.weights, strict=True):
+        part[...] = learnt
+    captioner.set_weights(values)

@@ -8,11 +8,7 @@ register_recipe = RECIPES.register
 
 
 def get(name: str) -> Recipe:
-    """The recipe called `name`.
-
-    Raises:
-        ValueError: No recipe has this name.
-    """
+    """The recipe called `name`; ValueError if there is none."""
     return RECIPES[name]()
 
 
