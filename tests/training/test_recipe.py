@@ -22,10 +22,6 @@ def test_each_says_what_it_is_for_and_comes_back_from_json(name):
     encoders.get(recipe.encoder, **recipe.encoder_options)
 
 
-def test_the_default_is_every_options_default():
-    assert recipes.get("default") == Recipe()
-
-
 def test_unknown_names_are_told_with_those_there_are():
     with pytest.raises(ValueError, match=r"a recipe among default, .*tgif\. Received: 'shape'"):
         recipes.get("shape")

@@ -92,6 +92,18 @@ def test_a_huge_gradient_is_cut_to_the_norm():
         np.testing.assert_allclose(cut, whole, rtol=1e-4, atol=1e-6)
 
 
+def test_batches_hold_every_clip_once_with_all_its_captions(shards):
+    shards = ShardDataset.open(shards)
+    first, second = (list(shards.clip_batches(3, seed=0, epoch=epoch)) for epoch in (0, 1))
+    assert [clips.shape for clips, _ in first] == [(3, *tiny.CLIP.shape)] * 2
+    assert [texts for _, texts in first] != [texts for _, texts in second]
+    texts = [texts for _, batch in shards.clip_batches(3) for texts in batch]
+    assert texts == [[tiny.SENTENCES[number % 3]] for number in range(8)]
+    ((clips, sentences),) = shards.clip_batches(3, seed=0, epoch=0, skip=1)
+    np.testing.assert_array_equal(clips, first[1][0])
+    assert sentences == first[1][1]
+
+
 OPTIONS = TrainingOptions(batch_size=2, learning_rate=1e-2, checkpoint_steps=2)
 
 
