@@ -20,7 +20,7 @@ def warm_start(captioner: Captioner, old: Captioner) -> None:
     are built differently.
     """
     known, decoder = len(old.vocabulary), captioner.decoder
-    parts = {id(decoder.embedding.embeddings): np.s_[:known]}
+    parts: dict = {id(decoder.embedding.embeddings): np.s_[:known]}
     parts |= {id(weight): np.s_[..., :known] for weight in decoder.vocabulary.weights}
     values = [np.array(weight) for weight in captioner.weights]
     pairs = zip(captioner.weights, values, strict=True)
