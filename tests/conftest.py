@@ -105,6 +105,12 @@ def _pack(folder, captions_of):
 
 
 @pytest.fixture(scope="session")
+def packed():
+    """`packed(folder, captions of each clip)` packs clips of `tiny.CLIP`."""
+    return _pack
+
+
+@pytest.fixture(scope="session")
 def shards(tmp_path_factory):
     """Shards of eight clips of `tiny.CLIP`, one caption each; not to be written to."""
     from helpers import tiny

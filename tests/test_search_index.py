@@ -18,7 +18,6 @@ from v2t_lib.fetching import download
 from v2t_lib.models import over_clips
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.encoders import registry as encoders
-from v2t_lib.models.verifier import VerifierState
 from v2t_lib.search import SIDE, near_duplicates, open_index, search, thumbprint
 
 pytestmark = pytest.mark.usefixtures("eager", "in_this_process")
@@ -40,14 +39,9 @@ def decoded(monkeypatch):
     return paths
 
 
-def with_null_memory(captioner):
-    captioner.verifier = VerifierState(tiny.null_memory(captioner))
-    return captioner
-
-
 @pytest.fixture
 def captioner():
-    return with_null_memory(tiny.captioner())
+    return tiny.judge()
 
 
 @pytest.fixture
@@ -175,9 +169,7 @@ def test_kept_features_need_no_clips(folder, monkeypatch):
     monkeypatch.setattr(encoders.ENCODERS["mobilenet_v3_small"], "make_network", make)
     options = {"weights": None, "width": 8, "frozen": True, "components": 4, "stride": 8}
     encoder = encoders.get("mobilenet_v3_small", **options)
-    model = with_null_memory(
-        Captioner(tiny.CLIP, tiny.CAPTION, tiny.VOCABULARY, encoder, tiny.DECODER)
-    )
+    model = tiny.judge(Captioner(tiny.CLIP, tiny.CAPTION, tiny.VOCABULARY, encoder, tiny.DECODER))
     encoder.projection.fit(np.random.default_rng(0).normal(size=(50, 6)) * 100)
     index = open_index(model, folder)
     scores = {name: model.verify(folder / name, "a star").score for name in index.files}
@@ -208,7 +200,7 @@ def test_what_cannot_be_searched_is_refused_and_stays(captioner, folder, tmp_pat
 
 def test_another_model_indexes_anew(captioner, folder, decoded):
     open_index(captioner, folder)
-    other = with_null_memory(tiny.captioner())
+    other = tiny.judge()
     other.decoder.output_h.bias.assign_add(np.ones(tiny.DECODER["embedding_size"]))
     decoded.clear()
     assert len(open_index(other, folder).files) == 4 and len(decoded) == 5

@@ -8,16 +8,13 @@ from helpers.clips import write_gif
 
 from v2t_lib.cli.main import main
 from v2t_lib.models.saving import save
-from v2t_lib.models.verifier import VerifierState
 
 pytestmark = pytest.mark.usefixtures("eager", "in_this_process")
 
 
 @pytest.fixture
 def model(tmp_path):
-    captioner = tiny.captioner()
-    captioner.verifier = VerifierState(tiny.null_memory(captioner))
-    save(captioner, tmp_path / "m.keras")
+    save(tiny.judge(), tmp_path / "m.keras")
     return str(tmp_path / "m.keras")
 
 

@@ -9,7 +9,6 @@ from helpers.clips import write_gif
 
 from v2t_lib.cli.main import main
 from v2t_lib.models.saving import save
-from v2t_lib.models.verifier import VerifierState
 
 pytestmark = pytest.mark.usefixtures("eager")
 
@@ -20,9 +19,7 @@ KEYS = {"file", "sentence", "score", "match", "probability", "verdict", "frame",
 
 @pytest.fixture
 def model(tmp_path):
-    captioner = tiny.captioner()
-    captioner.verifier = VerifierState(tiny.null_memory(captioner))
-    save(captioner, tmp_path / "m.keras")
+    save(tiny.judge(), tmp_path / "m.keras")
     write_gif(tmp_path / "a.gif", 0)
     return str(tmp_path / "m.keras")
 

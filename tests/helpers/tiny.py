@@ -4,7 +4,7 @@ import numpy as np
 
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.encoders import registry as encoders
-from v2t_lib.models.verifier import NULL_CELLS, NullMemory
+from v2t_lib.models.verifier import NULL_CELLS, NullMemory, VerifierState
 from v2t_lib.specs import CaptionSpec, ClipSpec
 from v2t_lib.text.vocabulary import Vocabulary
 
@@ -33,6 +33,13 @@ def null_memory(captioner: Captioner) -> NullMemory:
     memory = NullMemory(NULL_CELLS, captioner.encoder.memory_size)
     memory.values.assign(np.random.default_rng(0).standard_normal(memory.values.shape))
     return memory
+
+
+def judge(model: Captioner | None = None) -> Captioner:
+    """A captioner with a null memory, so that it can verify sentences."""
+    model = model or captioner()
+    model.verifier = VerifierState(null_memory(model))
+    return model
 
 
 def frames(count: int, seed: int = 0) -> np.ndarray:

@@ -5,18 +5,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import tiny
-from helpers.clips import write_gif
-from helpers.processes import in_this_process
 from helpers.runs import Killed, assert_same_end
 
-from v2t_lib.captions_file import read_captions
 from v2t_lib.cli.main import main
 from v2t_lib.errors import DeviceError
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.devices import split, spread
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.models.saving import load
-from v2t_lib.shards.pack import pack
 from v2t_lib.specs import CaptionSpec
 from v2t_lib.training.callbacks import ResumableState
 from v2t_lib.training.fit import fit
@@ -32,16 +28,9 @@ DECODER = tiny.DECODER | {"dropout": 0.2}
 
 
 @pytest.fixture(scope="module")
-def shards(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    for number in range(CLIPS):
-        write_gif(folder / f"{number}.gif", number)
-    rows = [f"{number}.gif\t{tiny.SENTENCES[number % 3]}\n" for number in range(CLIPS)]
-    (folder / "captions.tsv").write_text("".join(rows))
-    records = read_captions(folder / "captions.tsv")
-    with in_this_process():
-        pack(records, folder / "captions.tsv", folder / "shards", tiny.CLIP)
-    return folder / "shards"
+def shards(packed, tmp_path_factory):
+    captions = [[tiny.SENTENCES[number % 3]] for number in range(CLIPS)]
+    return packed(tmp_path_factory.mktemp("data"), captions)
 
 
 def run(shards, folder, count, resume=False):

@@ -40,9 +40,7 @@ def scripted(self, tokens, memory, memory_mask=None, training=False):
 def captioner():
     """It knows "red" and "blue"."""
     encoder = encoders.get("conv3d", **tiny.ENCODER)
-    captioner = Captioner(tiny.CLIP, tiny.CAPTION, WORDS, encoder, tiny.DECODER)
-    captioner.verifier = VerifierState(tiny.null_memory(captioner))
-    return captioner
+    return tiny.judge(Captioner(tiny.CLIP, tiny.CAPTION, WORDS, encoder, tiny.DECODER))
 
 
 def test_lifts_by_hand(captioner, monkeypatch):

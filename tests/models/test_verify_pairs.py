@@ -8,7 +8,6 @@ from helpers.clips import write_gif
 from v2t_lib.captions_file import read_pairs
 from v2t_lib.models import verify_pairs as module
 from v2t_lib.models.over_clips import decode_all
-from v2t_lib.models.verifier import VerifierState
 from v2t_lib.models.verify_pairs import verify_pairs
 
 pytestmark = pytest.mark.usefixtures("eager")
@@ -30,9 +29,7 @@ none.gif\ta cross blinks
 
 @pytest.fixture
 def captioner():
-    captioner = tiny.captioner()
-    captioner.verifier = VerifierState(tiny.null_memory(captioner))
-    return captioner
+    return tiny.judge()
 
 
 @pytest.fixture

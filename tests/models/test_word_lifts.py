@@ -6,16 +6,14 @@ import pytest
 from helpers import tiny
 
 from v2t_lib.models.decoder import AttentionDecoder
-from v2t_lib.models.verifier import NULL_CELLS, VerifierState
+from v2t_lib.models.verifier import NULL_CELLS
 from v2t_lib.models.word_lifts import CONTEXTS, WordLifts, _blind_captions
 from v2t_lib.text.vocabulary import END, PAD, SPECIALS, START, UNK
 
 
 @pytest.fixture
 def captioner():
-    captioner = tiny.captioner()
-    captioner.verifier = VerifierState(tiny.null_memory(captioner))
-    return captioner
+    return tiny.judge()
 
 
 @pytest.mark.usefixtures("eager")
