@@ -74,20 +74,6 @@ def test_a_huge_gradient_is_cut_to_the_norm_over_all_weights():
         assert np.asarray(weights[n]).flat[0] == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
-def test_the_average_of_the_weights_moves_by_its_momentum():
-    captioner = compiled(4, learning_rate=0.1, warmup_share=0.25, ema=0.75)
-    weights = captioner.trainable_variables
-    number = [w.path.endswith("/v") for w in weights].index(True)
-    seen = []
-    for _ in range(3):
-        captioner.optimizer.apply([keras.ops.ones(w.shape) for w in weights], weights)
-        seen.append(np.asarray(weights[number]).copy())
-    average = 0.75 * (0.75 * seen[0] + 0.25 * seen[1]) + 0.25 * seen[2]
-    ours = captioner.optimizer._model_variables_moving_average[number]
-    np.testing.assert_allclose(np.asarray(ours), average, rtol=1e-5)
-    assert not compiled(4).optimizer.use_ema
-
-
 def test_the_loss_is_smoothed_as_asked():
     logits = np.random.default_rng(0).normal(size=(3, 5, len(tiny.VOCABULARY))).astype("float32")
     for smoothing in (0.0, 0.3):
