@@ -1,5 +1,7 @@
 """Captions whose attention is known, and claims whose lifts are."""
 
+import dataclasses
+
 import numpy as np
 
 from v2t_lib.models.caption import Caption
@@ -41,7 +43,9 @@ CALIBRATION = Calibration(
 )
 
 
-def claim(lifts: dict, verdict=CANT_TELL, probability=None, **options) -> Verification:
+def claim(
+    lifts: dict, verdict=CANT_TELL, probability=None, unlike_training=False, **options
+) -> Verification:
     """A claim about `clip.gif` by its words' lifts, None for an unknown word; frame 2 is evidence.
 
     Where a lift is negative, the model expects "blue".
@@ -56,8 +60,8 @@ def claim(lifts: dict, verdict=CANT_TELL, probability=None, **options) -> Verifi
         "source": "clip.gif",
         "sentence": " ".join(lifts),
         "score": None if unknown else float(np.mean(known)),
-        "unlike_training": False,
-        "caption": example(tuple(lifts)),
+        "unlike_training": unlike_training,
+        "caption": dataclasses.replace(example(tuple(lifts)), unlike_training=unlike_training),
     }
     return Verification(
         probability=probability,

@@ -7,7 +7,6 @@ from helpers.captions import CALIBRATION, claim
 
 from v2t_lib.views.claim_marks import (
     certainty,
-    dependence,
     headline,
     marks,
     most_contradicted,
@@ -69,17 +68,3 @@ def test_how_often_such_verdicts_are_right_is_told():
 def test_nothing_is_rounded_to_certainty():
     assert [percent(p) for p in (0, 0.004, 0.5, 0.996, 1)] == [
         "0%", "under 1%", "50%", "over 99%", "100%"]  # fmt: skip
-
-
-def test_what_the_score_depends_on_is_said_where_it_was_tried():
-    found = claim({"red": 1.0})
-    assert dependence(found) == ""
-    found = dataclasses.replace(
-        found,
-        score=1.0,
-        verify=lambda frames: [dataclasses.replace(found, score=s) for s in (0.25, *[1.125] * 3)],
-    )
-    assert dependence(found) == (
-        "With the tenth of the clip that counted most blanked, the words' mean lift of +1.00 nats "
-        "changes by -0.75; with a random tenth, by +0.12."
-    )

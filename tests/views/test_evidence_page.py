@@ -60,7 +60,7 @@ def test_it_says_what_was_found_and_how_sure_it_is(tmp_path, captioner):
         "expected calibration error 0.025",
     ):
         assert said in text, said
-    assert "unlike the training data" not in text
+    assert "⚠ The clip is unlike the training data.</p>" not in text
     marks = re.findall(r'data-side="(\w*)" data-sign="(.?)" style="--alpha: ([\d.]+)"', text)
     assert marks[:3] == [("for", "", "0.02"), ("for", "+", "0.47"), ("against", "−", "0.70")]
 
@@ -70,11 +70,19 @@ def test_pictures_show_heat_where_the_words_attend(tmp_path, captioner):
     lifts = {"red": 0.1, "star": 2.0, "a": 0.1}
     found = dataclasses.replace(claim(lifts, "supported", 0.9), frame=1)
     text = page_of(tmp_path, captioner, found)
+    assert "tenth" not in text
     heat, plain = pictures(text, "evidence")
     assert heat.shape == (480, 480, 3) and np.abs(plain - 120).max() < 4
     assert heat[40, -40].max() > 180 and np.abs(heat[-40, 40] - 120).max() < 40
     (star,) = pictures(text, "by-word")
     assert star[10, -10].max() > 180 and np.abs(star[-10, 10] - 120).max() < 4
+
+
+def test_what_the_score_depends_on_is_said_where_it_was_tried(tmp_path, captioner):
+    blanked = [claim({"red": lift}) for lift in (0.25, *[1.125] * 3)]
+    text = page_of(tmp_path, captioner, claim({"red": 1.0}, verify=lambda frames: blanked))
+    said = "mean lift of +1.00 nats changes by -0.75; with a random tenth, by +0.12."
+    assert said in " ".join(text.split())
 
 
 def test_each_claim_reads_in_its_own_direction(tmp_path, captioner):
@@ -86,7 +94,7 @@ def test_each_claim_reads_in_its_own_direction(tmp_path, captioner):
 
 def test_unlike_clips_and_missing_calibration_are_told(tmp_path, captioner):
     text = page_of(tmp_path, captioner, claim({"red": 1.0}, unlike_training=True))
-    assert "⚠ The clip is unlike the training data." in text
+    assert "⚠ The clip is unlike the training data.</p>" in text
     text = page_of(tmp_path, tiny.captioner(), claim({"red": 0.1}, unlike_training=None))
     assert "`v2t calibrate MODEL SHARDS`" in text and "; not calibrated; v2t" in text
     assert "can't tell whether the clip is like" in html.unescape(text).lower()

@@ -62,7 +62,7 @@ def test_claims_are_cards_with_marks_and_verdict():
     assert first["unlike"] and first["evidence"] == 2
     assert [mark["sign"] for mark in first["marks"]] == ["", "+", "−"] and first["chosen"] == 2
     assert first["headline"] == "Refuted by the clip." and "100% were false" in first["certainty"]
-    assert second["marks"] is None and not second["unlike"] and "headline" not in second
+    assert second["marks"] is None and second["unlike"] is False and "headline" not in second
     (without,) = cards([found])
     assert without["certainty"] == ""
 

@@ -13,7 +13,6 @@ from v2t_lib.models.verifier import CANT_TELL, SUPPORTED, Calibration
 CLEAR = 0.5
 #: The lift from which on a mark's colour grows no stronger, in nats: 20 times as likely.
 STRONGEST = 3.0
-UNLIKE = "The clip is unlike the training data."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,17 +122,6 @@ def certainty(found: Verification, calibration: Calibration | None) -> str:
     return (
         f"{said} Of the held-out claims with this verdict {percent(precision)} were {right} "
         f"(measured on {counts['true']:,} true and {false:,} false ones)."
-    )
-
-
-def dependence(found: Verification) -> str:
-    """What blanking the evidence does to the score; "" where that wasn't tried."""
-    if found.deletion is None:
-        return ""
-    drop, random = found.deletion.drop, found.deletion.random
-    return (
-        f"With the tenth of the clip that counted most blanked, the words' mean lift of "
-        f"{found.score:+.2f} nats changes by {-drop:+.2f}; with a random tenth, by {-random:+.2f}."
     )
 
 

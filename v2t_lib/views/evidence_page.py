@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
+import v2t_lib
 from v2t_lib.models.caption import Caption, cell_of
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.verification import Verification
 from v2t_lib.models.verifier import REFUTED
-from v2t_lib.views.claim_marks import caption_of, dependence, most_contradicted
+from v2t_lib.views.claim_marks import caption_of, most_contradicted
 from v2t_lib.views.heatmap import enlarge, heated
 from v2t_lib.views.inspector import cards
 from v2t_lib.views.pages import data_url, encoded, write_page
@@ -44,7 +45,9 @@ def save_evidence_page(
         words=len(captioner.vocabulary),
         span=(seconds.min(), seconds.max()) if claims else (),
         judges_clips=all(found.unlike_training is not None for found in claims),
-        model=_about(captioner, model),
+        model=model,
+        calibration=calibration,
+        version=v2t_lib.__version__,
         rows=[found.to_dict() for found in claims],
         cards=shown,
     )
@@ -57,7 +60,6 @@ def _claim(found: Verification, card: dict[str, Any]) -> dict[str, Any]:
         "found": found,
         "card": card,
         "evidence": _evidence(found, caption),
-        "dependence": dependence(found),
         "by_word": _by_word(caption, card["marks"]),
         "strip": data_url(strip(caption.frames, caption.seconds), "png"),
     }
@@ -108,13 +110,3 @@ def _picture(caption: Caption, frame: int, attention: np.ndarray | None, width: 
         step = cell_of(np.array([frame]), len(caption.frames), len(attention))
         pictures = heated(pictures, attention[step], caption.cell_shift)
     return data_url(encoded(pictures[0], "jpeg", quality=88), "jpeg")
-
-
-def _about(captioner: Captioner, model: str) -> str:
-    from v2t_lib import __version__
-
-    calibration = captioner.verifier.calibration
-    error = calibration.figures.get("calibration_error") if calibration else None
-    told = "not calibrated" if calibration is None else "calibrated on held-out clips"
-    told += f", expected calibration error {error:.3f}" if error is not None else ""
-    return f"{model}; {told}; v2t {__version__}"

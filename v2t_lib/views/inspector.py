@@ -58,7 +58,7 @@ def _caption_card(caption: Caption, name: str, truth: str) -> dict[str, Any]:
         "entropy": _rounded(caption.entropy()),
         "nowhere": [caption.looked_nowhere(word) for word in range(len(caption.words))],
         "evidence": caption.evidence_frame(),
-        "unlike": claim_marks.UNLIKE if caption.unlike_training else "",
+        "unlike": bool(caption.unlike_training),
         "chosen": caption.sharpest_word() if caption.words else -1,
         "marks": None,
     }
@@ -85,7 +85,6 @@ def cards(
         made.append(_caption_card(claim_marks.caption_of(one), name, truth))
         if isinstance(one, Verification):
             made[-1] |= {
-                "unlike": claim_marks.UNLIKE if one.unlike_training else "",
                 "evidence": one.frame,
                 "chosen": claim_marks.most_telling(one),
                 "headline": claim_marks.headline(one),
