@@ -17,7 +17,8 @@ from PIL import Image
 from timing import medians
 
 from v2t_lib.captions_file import read_captions
-from v2t_lib.fetching.download import DEFAULT_POLICY, Downloads
+from v2t_lib.fetching.download import Downloads
+from v2t_lib.fetching.http import DEFAULT_POLICY
 from v2t_lib.shards.fetch import fetch
 from v2t_lib.shards.pack import pack
 from v2t_lib.specs import ClipSpec

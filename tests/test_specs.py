@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from v2t_lib.fetching.download import RetryPolicy
+from v2t_lib.fetching.http import RetryPolicy
 from v2t_lib.options import Options, option
 from v2t_lib.specs import CaptionSpec, ClipSpec
 from v2t_lib.training.recipe import DecoderOptions, Recipe, TrainingOptions

@@ -19,7 +19,7 @@ from v2t_lib.captions_file import read_captions, select
 from v2t_lib.cli.main import main
 from v2t_lib.cluster import session
 from v2t_lib.errors import DataError
-from v2t_lib.fetching.download import RetryPolicy
+from v2t_lib.fetching.http import RetryPolicy
 from v2t_lib.models.saving import save
 from v2t_lib.models.verifier import VerifierState
 from v2t_lib.shards.example import whole_examples

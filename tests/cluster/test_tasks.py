@@ -16,7 +16,7 @@ from v2t_lib.captions_file import read_captions
 from v2t_lib.cluster import tables, tasks
 from v2t_lib.cluster.storage import Storage
 from v2t_lib.errors import ClusterError, DataError
-from v2t_lib.fetching.download import RetryPolicy
+from v2t_lib.fetching.http import RetryPolicy
 from v2t_lib.shards.fetch import fetch
 from v2t_lib.shards.format import DatasetInfo
 from v2t_lib.shards.pack import pack

@@ -14,7 +14,8 @@ from v2t_lib.datasets import shapes_drawing as things
 from v2t_lib.datasets.shapes import behaviours, describe, encode_gif, references
 from v2t_lib.datasets.shapes_drawing import BEHAVIOURS, Thing, draw
 from v2t_lib.errors import DataError
-from v2t_lib.shards.example import DRAWN_FILE, packed
+from v2t_lib.shards.example import packed
+from v2t_lib.shards.masks import DRAWN_FILE
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ import pytest
 from helpers import scripted_server as scripted
 
 from v2t_lib.errors import ClipError, DataError
-from v2t_lib.fetching.download import Download, Downloads, RetryPolicy, read_source
-from v2t_lib.fetching.http import Client
+from v2t_lib.fetching.download import Download, Downloads, read_source
+from v2t_lib.fetching.http import Client, RetryPolicy
 
 DATA = bytes(range(256)) * 8
 QUICK = RetryPolicy(connections=8, per_host=8, pause=0.02, total_timeout=5.0)

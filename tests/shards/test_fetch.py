@@ -23,7 +23,7 @@ from PIL import Image
 from v2t_lib.captions_file import read_captions, select
 from v2t_lib.cli.main import main
 from v2t_lib.errors import DataError
-from v2t_lib.fetching.download import RetryPolicy
+from v2t_lib.fetching.http import RetryPolicy
 from v2t_lib.shards.example import judge
 from v2t_lib.shards.fetch import coverage, fetch
 from v2t_lib.shards.reader import ShardDataset

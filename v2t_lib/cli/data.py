@@ -21,7 +21,7 @@ from v2t_lib.cli.flags import (
     place,
 )
 from v2t_lib.errors import DataError
-from v2t_lib.fetching.download import DEFAULT_POLICY
+from v2t_lib.fetching.http import DEFAULT_POLICY
 
 
 def add_fetch(parser: argparse.ArgumentParser) -> None:
@@ -78,7 +78,7 @@ def _wanted(args: argparse.Namespace) -> tuple[Any, Any]:
 def run_fetch(args: argparse.Namespace) -> int:
     """Download clips, check each and pack it. Every source gets one verdict in DIR/manifest.tsv.
     After a stop the same command continues; finished clips are not downloaded again."""
-    from v2t_lib.fetching.download import RetryPolicy
+    from v2t_lib.fetching.http import RetryPolicy
     from v2t_lib.fetching.report import PICTURE_FILE, picture
     from v2t_lib.shards.fetch import coverage, fetch
     from v2t_lib.shards.pack import WHOLE, part_folder

@@ -20,7 +20,7 @@ from v2t_lib.captions_file import Record
 from v2t_lib.cluster.session import Cluster, session
 from v2t_lib.cluster.storage import Storage
 from v2t_lib.errors import ClusterError
-from v2t_lib.fetching.download import RetryPolicy
+from v2t_lib.fetching.http import RetryPolicy
 from v2t_lib.shards.example import judge
 from v2t_lib.shards.fetch import NO_SPLIT, SETTINGS_FILE, coverage, fetch
 from v2t_lib.shards.format import DATASET_FILE, DatasetInfo

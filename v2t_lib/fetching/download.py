@@ -25,8 +25,7 @@ from v2t_lib.clips.decode import Clip, decode_clip
 from v2t_lib.clips.files import read_clip
 from v2t_lib.clips.problems import MAX_BYTES
 from v2t_lib.errors import ClipError, writing
-from v2t_lib.fetching.http import THREAD, Client
-from v2t_lib.options import Options, option
+from v2t_lib.fetching.http import DEFAULT_POLICY, THREAD, Client, RetryPolicy
 from v2t_lib.specs import ClipSpec
 
 MAX_REDIRECTS = 10
@@ -35,27 +34,6 @@ PASSING_STATUSES = (408, 425, 429, *range(500, 600))
 _KINDS = {404: "gone", 410: "gone", 401: "forbidden", 403: "forbidden", 451: "forbidden"}
 #: Downloads that wait, among which to find some whose host has a connection free.
 _AHEAD = 256
-
-
-@dataclasses.dataclass(frozen=True)
-class RetryPolicy(Options):
-    """How many connections servers get, how often a source is tried, and for how long."""
-
-    connections: int = option(32, "downloads at a time", "downloads", at_least=1)
-    per_host: int = option(8, "of them from one host", "downloads", at_least=1)
-    attempts: int = option(5, "requests for one source, redirects not counted", "times", at_least=1)
-    total_timeout: float = option(
-        600.0,
-        "longest time for all attempts at a source and the pauses between",
-        "seconds",
-        above=0,
-    )
-    pause: float = option(
-        1.0, "pause before the second attempt, doubled for each further one", "seconds", at_least=0
-    )
-
-
-DEFAULT_POLICY = RetryPolicy()
 
 
 @dataclasses.dataclass(eq=False)

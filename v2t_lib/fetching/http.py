@@ -1,5 +1,6 @@
-"""urllib3's connections, with the environment's proxies and certificates that every system has."""
+"""Connections to servers: urllib3's pools, the environment's proxies, and how patient we are."""
 
+import dataclasses
 import functools
 import ssl
 import threading
@@ -13,8 +14,30 @@ import urllib3
 from urllib3.util import make_headers, parse_url
 
 from v2t_lib import __version__
+from v2t_lib.options import Options, option
 
 _HEADERS = {"User-Agent": f"v2t/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
+
+
+@dataclasses.dataclass(frozen=True)
+class RetryPolicy(Options):
+    """How many connections servers get, how often a source is tried, and for how long."""
+
+    connections: int = option(32, "downloads at a time", "downloads", at_least=1)
+    per_host: int = option(8, "of them from one host", "downloads", at_least=1)
+    attempts: int = option(5, "requests for one source, redirects not counted", "times", at_least=1)
+    total_timeout: float = option(
+        600.0,
+        "longest time for all attempts at a source and the pauses between",
+        "seconds",
+        above=0,
+    )
+    pause: float = option(
+        1.0, "pause before the second attempt, doubled for each further one", "seconds", at_least=0
+    )
+
+
+DEFAULT_POLICY = RetryPolicy()
 #: Has the `download` that a thread is at, if any.
 THREAD = threading.local()
 

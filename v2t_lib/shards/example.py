@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import hashlib
 import io
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -20,18 +19,14 @@ import numpy as np
 from PIL import Image
 
 from v2t_lib.captions_file import Record
-from v2t_lib.clips.decode import Clip, decode_clip, iter_frames, sample_times
+from v2t_lib.clips.decode import Clip, decode_clip
 from v2t_lib.clips.files import read_clip
 from v2t_lib.errors import ClipError, disk_error
+from v2t_lib.shards.masks import read_masks
 from v2t_lib.specs import ClipSpec
 from v2t_lib.text.vocabulary import normalise
 
 JPEG_QUALITY = 92
-MASK_FOLDER = "masks"
-#: A file in the folder of masks that says that they are those of drawn clips.
-DRAWN_FILE = "drawn-by-v2t.txt"
-#: Masks in folders from before that file was written; their colours tell them from other pictures.
-_DRAWN_NAME = re.compile(r"(test|unseen)-\d{5}\.gif")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,33 +82,6 @@ def encode_strip(frames: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def _masks(clip: Path, spec: ClipSpec) -> bytes:
-    """The masks of a drawn clip as bits of `(T, H, W, 3)`; none of another, or damaged ones.
-
-    A mask GIF's red, green and blue are objects 1 to 3.
-    """
-    path = clip.parent / MASK_FOLDER / clip.name
-    marked = path.with_name(DRAWN_FILE).is_file()
-    if not path.is_file() or not (marked or _DRAWN_NAME.fullmatch(path.name)):
-        return b""
-    try:
-        frames, durations = zip(*iter_frames(read_clip(path)), strict=True)
-    except ClipError:
-        return b""
-    if not (marked or all(map(_has_mask_colours, frames))):
-        return b""
-    wanted, _ = sample_times(durations, spec.frames)
-    size, box = (spec.width, spec.height), Image.Resampling.BOX
-    masks = [np.asarray(Image.fromarray(frames[n]).resize(size, box)) > 0 for n in wanted]
-    return np.packbits(np.stack(masks)).tobytes()
-
-
-def _has_mask_colours(frame: np.ndarray) -> bool:
-    """Whether every pixel is black, red or green."""
-    red, green, blue = np.moveaxis(frame, -1, 0)
-    return bool(np.isin(frame, (0, 255)).all() and not blue.any() and not (red & green).any())
-
-
 def packed(clip: Clip, spec: ClipSpec, path: str | None = None) -> PackedClip:
     """What a shard holds of a clip.
 
@@ -122,7 +90,7 @@ def packed(clip: Clip, spec: ClipSpec, path: str | None = None) -> PackedClip:
         spec: The size it was decoded to.
         path: Its file, if it has one: beside a drawn clip may be masks. Damaged ones are left out.
     """
-    masks = _masks(Path(path), spec) if path else b""
+    masks = read_masks(Path(path), spec) if path else b""
     return PackedClip(encode_strip(clip.frames), clip.seconds.tolist(), masks)
 
 
@@ -159,12 +127,6 @@ def judge(path: str, spec: ClipSpec | None) -> Judged:
     facts |= {"frames": shown.frames, "seconds": round(shown.seconds, 3)}
     facts |= {"width": shown.width, "height": shown.height}
     return Judged({"verdict": "ok"} | facts, shown.kind, content)
-
-
-def decode_masks(masks: bytes, spec: ClipSpec) -> np.ndarray:
-    """The bits of `PackedClip.masks` to bool `(T, H, W, 3)`."""
-    bits = np.unpackbits(np.frombuffer(masks, np.uint8), count=int(np.prod(spec.shape)))
-    return bits.astype(bool).reshape(spec.shape)
 
 
 def load_tensorflow():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from v2t_lib.captions_file import Record
 from v2t_lib.errors import DataError, writing
-from v2t_lib.fetching.download import DEFAULT_POLICY, RetryPolicy
+from v2t_lib.fetching.http import DEFAULT_POLICY, RetryPolicy
 from v2t_lib.fetching.report import tally
 from v2t_lib.files import locked, replacing, write_json
 from v2t_lib.shards.format import DatasetInfo
@@ -113,7 +113,8 @@ def _save_settings(
 ) -> None:
     sources = _settings(out)
     for split, of in splits.items():
-        sources[split] = max(sum(map(len, cut(of, part).values())), len(folders[split]))
+        if of:
+            sources[split] = max(sum(map(len, cut(of, part).values())), len(folders[split]))
     with writing(out / SETTINGS_FILE):
         write_json(out / SETTINGS_FILE, {"sources": sources})
 

@@ -10,8 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from v2t_lib.errors import DataError
-from v2t_lib.shards.example import Example, decode_masks
+from v2t_lib.shards.example import Example
 from v2t_lib.shards.format import DatasetInfo
+from v2t_lib.shards.masks import decode_masks
 from v2t_lib.shards.rows import drawn, one_a_caption, one_a_clip, packer, whole
 from v2t_lib.specs import CaptionSpec, ClipSpec
 from v2t_lib.text.vocabulary import Vocabulary

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from v2t_lib.captions_file import Record
 from v2t_lib.errors import writing
-from v2t_lib.fetching.download import DEFAULT_POLICY, Download, Downloads, RetryPolicy
+from v2t_lib.fetching.download import Download, Downloads
+from v2t_lib.fetching.http import DEFAULT_POLICY, RetryPolicy
 from v2t_lib.files import replacing
 from v2t_lib.progress import Progress
 from v2t_lib.shards.example import Judged, PackedClip, clip_example, judge

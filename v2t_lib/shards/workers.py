@@ -15,8 +15,6 @@ from v2t_lib.errors import DataError
 
 #: Seconds after which the decoding of one clip is given up.
 DECODING_SECONDS = 600
-#: Times that a pool may break down one after the other, before the clip at hand is given up.
-BREAKDOWNS = 3
 
 
 def _is_there() -> bool:
@@ -76,7 +74,7 @@ class Workers:
 
     def __init__(self, count: int, decode: Callable):
         self._count, self._decode = count, decode
-        self._pool, self._breakdowns = start_pool(count), 0
+        self._pool = start_pool(count)
 
     def run(self, jobs: Iterable[tuple | None]) -> Iterator[Any]:
         """Yields results in the order of `jobs`, of which only a few are queued at a time.
@@ -97,15 +95,10 @@ class Workers:
             try:
                 result = self._result(waiting[0][1])
             except BrokenProcessPool:
-                self._breakdowns += 1
-                if self._breakdowns == BREAKDOWNS:
-                    yield _died()
-                    waiting.popleft()
                 self.close()
                 self._pool = start_pool(self._count)
                 waiting = collections.deque((job, self._schedule(job)) for job, _ in waiting)
             else:
-                self._breakdowns = 0
                 waiting.popleft()
                 yield result
 
@@ -125,7 +118,7 @@ class Workers:
         except BrokenProcessPool:
             raise
         except ProcessExpired:
-            return _died()
+            return "corrupt", "expected a clip to decode. Received: its decoder process died"
         except FutureTimeoutError:
             why = f"within {DECODING_SECONDS} s. Received: nothing; it was given up"
             return "unreachable", f"expected a clip to decode {why}"
@@ -138,7 +131,3 @@ class Workers:
         """Ends the workers."""
         self._pool.stop()
         self._pool.join()
-
-
-def _died() -> tuple[str, str]:
-    return "corrupt", "expected a clip to decode. Received: its decoder process died"
