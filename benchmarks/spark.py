@@ -98,7 +98,7 @@ def drive(rows: int) -> None:
             for number in range(rows):
                 file.write(f"https://127.0.0.1/clips/{number:08d}.gif\ta caption of {number}\n")
 
-        def do(slices, task, done):
+        def do(slices, task, done, workers):
             """What tasks leave whose sources are all gone."""
             for one in slices:
                 gone = (Verdict(r.source, "", "gone", digest="0" * 16) for r in one.records)
