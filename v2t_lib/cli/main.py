@@ -154,6 +154,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if getattr(args, "hosts", None) and not is_watched:
         return watched.watch(argv)
+    level = log.level
     try:
         _set_loudness(args)
         code = args.run(args)
@@ -174,6 +175,8 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"v2t {args.command}: stopped", file=sys.stderr)
         return 1
+    finally:
+        log.setLevel(level)
 
 
 if __name__ == "__main__":
