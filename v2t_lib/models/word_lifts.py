@@ -43,10 +43,8 @@ class WordLifts:
         def occurrences(memory):
             tokens = ops.repeat(before[None], ops.shape(memory)[0], axis=0)  # (B,K,L)
             logits, _ = captioner.decoder(tokens, memory)
-            probabilities = ops.softmax(ops.cast(logits, "float32"))
-            return (
-                ops.sum(probabilities * ops.convert_to_tensor(real), axis=(1, 2)) / CONTEXTS
-            )  # (B,V)
+            probabilities = ops.softmax(ops.cast(logits, "float32")) * ops.convert_to_tensor(real)
+            return ops.sum(probabilities, axis=(1, 2)) / CONTEXTS  # (B,V)
 
         self._blind = ops.convert_to_numpy(occurrences(null))
         self._occurrences = Compiled(occurrences, captioner, decodes=True)
