@@ -31,8 +31,8 @@ _ESCAPES = str.maketrans({"\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 def cell(text: str) -> str:
-    """A text as one column of a printed row: tabs and line ends are escaped."""
-    return text.translate(_ESCAPES)
+    """A text as one column of a printed row: tabs, line ends and what UTF-8 lacks are escaped."""
+    return text.translate(_ESCAPES).encode(errors="backslashreplace").decode()
 
 
 def without_password(source: str) -> str:
