@@ -47,7 +47,7 @@ if any("multiprocessing" in word for word in sys.orig_argv):
 
 PACK = """
 from v2t_lib.captions_file import read_captions
-from {pack} import pack
+from v2t_lib.shards.pack import pack
 from v2t_lib.specs import ClipSpec
 
 captions = read_captions("drawn/captions.tsv")[:{clips}]
@@ -80,7 +80,6 @@ captioner.{call}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--files", action="store_true", help="print the files' names")
-    parser.add_argument("--pack", default="v2t_lib.shards.slices", help="the module of `pack`")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -105,14 +104,14 @@ def main() -> None:
 
         draw = "from v2t_lib.datasets.shapes import write_shapes\n"
         run(draw + 'if __name__ == "__main__":\n    write_shapes("drawn", 24, workers=1)')
-        run(PACK.format(pack=args.pack, clips=24, out="shards"))
+        run(PACK.format(clips=24, out="shards"))
         run(TRAIN.format(end="pass", run="run"))
         clip = "drawn/test-00000.gif"
         walks = {
             "training step": TRAIN.format(end="os._exit(0)", run="again"),
             "caption": CAPTION.format(call=f"caption({clip!r})"),
             "verify": CAPTION.format(call=f"verify({clip!r}, 'a red star spins')"),
-            "packed GIF": PACK.format(pack=args.pack, clips=1, out="one"),
+            "packed GIF": PACK.format(clips=1, out="one"),
         }
         for name, code in walks.items():
             names = run(code)
