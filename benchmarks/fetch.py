@@ -4,6 +4,7 @@ Downloading alone beside `curl --parallel`, from the same local server to files;
 decoding beside packing the same clips from local files, on two cores that also serve.
 """
 
+import contextlib
 import functools
 import http.server
 import multiprocessing
@@ -19,8 +20,7 @@ from timing import medians
 from v2t_lib.captions_file import read_captions
 from v2t_lib.fetching.download import Downloads
 from v2t_lib.fetching.http import DEFAULT_POLICY
-from v2t_lib.shards.fetch import fetch
-from v2t_lib.shards.pack import pack
+from v2t_lib.shards.pack import fetch, pack
 from v2t_lib.specs import ClipSpec
 
 CLIPS, DISTINCT, WORKERS = 160, 8, 2
@@ -83,14 +83,13 @@ def fresh(base: Path):
 
 
 def plain(urls: list[str], make) -> None:
-    folder = make()
-    downloads, coming = Downloads(), enumerate(urls)
-    while (item := next(coming, None)) or len(downloads):
-        if item:
-            downloads.add(item[0], item[1], folder / f"{item[0]}.gif")
-        if item is None or downloads.full:
-            assert not any(download.error for download in downloads.ready())
-    downloads.close()
+    folder, downloads = make(), Downloads()
+    with contextlib.closing(downloads):
+        coming = [
+            downloads.submit(url, downloads.get, url, folder / f"{number}.gif")
+            for number, url in enumerate(urls)
+        ]
+        assert not any(download.result().error for download in coming)
     assert len(list(folder.glob("*.gif"))) == len(urls)
 
 

@@ -13,7 +13,7 @@ from helpers.runs import Killed
 from PIL import Image
 
 from v2t_lib import search as module
-from v2t_lib.errors import DataError, ModelError, SentenceError
+from v2t_lib.errors import ClipError, DataError, ModelError, SentenceError
 from v2t_lib.fetching import download
 from v2t_lib.models import over_clips
 from v2t_lib.models.captioner import Captioner
@@ -99,7 +99,7 @@ def test_a_kill_midway_costs_one_chunk(captioner, folder, tmp_path, decoded, mon
 
 def test_what_another_day_may_mend_is_tried_again(captioner, folder, monkeypatch):
     def unreachable(path, spec):
-        return "unreachable", "expected memory. Received: none"
+        return ClipError("unreachable", "expected memory. Received: none")
 
     with monkeypatch.context() as patch:
         patch.setattr(over_clips, "decode_source", unreachable)

@@ -17,9 +17,8 @@ from v2t_lib.models.devices import gpus
 from v2t_lib.models.saving import load
 from v2t_lib.progress import log
 from v2t_lib.shards.example import Example
-from v2t_lib.shards.fetch import fetch
 from v2t_lib.shards.format import is_finished
-from v2t_lib.shards.pack import pack, warn_of_newer
+from v2t_lib.shards.pack import fetch, pack, warn_of_newer
 from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.training.recipe import Recipe
 from v2t_lib.training.recipes import registry as recipes

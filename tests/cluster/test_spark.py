@@ -23,9 +23,8 @@ from v2t_lib.fetching.http import RetryPolicy
 from v2t_lib.models.saving import save
 from v2t_lib.models.verifier import VerifierState
 from v2t_lib.shards.example import whole_examples
-from v2t_lib.shards.fetch import fetch
 from v2t_lib.shards.format import DatasetInfo
-from v2t_lib.shards.pack import pack
+from v2t_lib.shards.pack import fetch, pack
 from v2t_lib.shards.verdicts import read_manifest
 from v2t_lib.specs import ClipSpec
 

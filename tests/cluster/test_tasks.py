@@ -17,9 +17,8 @@ from v2t_lib.cluster import tables, tasks
 from v2t_lib.cluster.storage import Storage
 from v2t_lib.errors import ClusterError, DataError
 from v2t_lib.fetching.http import RetryPolicy
-from v2t_lib.shards.fetch import fetch
 from v2t_lib.shards.format import DatasetInfo
-from v2t_lib.shards.pack import pack
+from v2t_lib.shards.pack import fetch, pack
 from v2t_lib.shards.verdicts import read_manifest
 from v2t_lib.shards.work import Slice, Task
 from v2t_lib.specs import ClipSpec

@@ -6,7 +6,7 @@ import ssl
 import time
 import zlib
 from base64 import b64encode
-from collections.abc import Iterator
+from concurrent.futures import CancelledError, Future
 from pathlib import Path
 
 import pytest
@@ -27,37 +27,38 @@ def server():
         yield server
 
 
-def done(downloads: Downloads) -> Iterator[Download]:
-    """Each download, as it is done."""
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """No file may have more than 50,000 bytes."""
+    monkeypatch.setattr("v2t_lib.fetching.download.MAX_BYTES", 50_000)
+
+
+def started(folder, urls, policy=QUICK) -> tuple[Downloads, list[Future]]:
+    downloads = Downloads(policy, Client(connect_timeout=1, read_timeout=0.5))
+    return downloads, [
+        downloads.submit(url, downloads.get, url, folder / f"clip-{number}")
+        for number, url in enumerate(urls)
+    ]
+
+
+def got(folder, urls, policy=QUICK) -> list[Download]:
+    """Every source's download."""
+    downloads, coming = started(folder, urls, policy)
     with contextlib.closing(downloads):
-        while len(downloads):
-            yield from downloads.ready()
-
-
-def started(folder, urls, policy=QUICK, max_bytes=50_000) -> Downloads:
-    client = Client(connect_timeout=1, read_timeout=0.5)
-    downloads = Downloads(policy, client, max_bytes)
-    for number, url in enumerate(urls):
-        downloads.add(number, url, folder / f"clip-{number}")
-    return downloads
-
-
-def got(folder, urls, policy=QUICK) -> dict[int, Download]:
-    """Every source's download, by its number."""
-    return {download.key: download for download in done(started(folder, urls, policy))}
+        return [download.result() for download in coming]
 
 
 def one(folder, url, policy=QUICK) -> Download:
-    return got(folder, [url], policy)[0]
+    (found,) = got(folder, [url], policy)
+    return found
 
 
 def test_every_source_comes_once(server, tmp_path):
     urls = [server.script(f"/{n}", scripted.body(DATA + bytes([n]))) for n in range(60)]
     found = got(tmp_path, urls)
-    assert sorted(found) == list(range(60))
-    for number, download in found.items():
+    for number, download in enumerate(found):
         assert download.error is None and download.attempts == 1
-        assert download.path.read_bytes() == DATA + bytes([number])
+        assert (tmp_path / f"clip-{number}").read_bytes() == DATA + bytes([number])
     assert all(server.times(f"/{n}") == 1 for n in range(60))
 
 
@@ -75,7 +76,7 @@ def test_every_source_comes_once(server, tmp_path):
 )
 def test_every_way_of_sending_arrives(server, tmp_path, answer):
     download = one(tmp_path, server.script("/a", answer))
-    assert download.error is None and download.path.read_bytes() == DATA
+    assert download.error is None and (tmp_path / "clip-0").read_bytes() == DATA
     headers = server.asked[0][1]
     assert headers["Accept-Encoding"] == "identity" and headers["User-Agent"].startswith("v2t/")
 
@@ -100,7 +101,7 @@ def test_what_can_change_is_tried_again(server, tmp_path, bad):
     url = server.script("/a", bad, bad, scripted.body(DATA))
     download = one(tmp_path, url)
     assert download.error is None and download.attempts == 3
-    assert download.path.read_bytes() == DATA
+    assert (tmp_path / "clip-0").read_bytes() == DATA
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ def test_what_can_change_is_tried_again(server, tmp_path, bad):
 def test_what_cannot_is_not(server, tmp_path, code, kind):
     download = one(tmp_path, server.script("/a", scripted.status(code)))
     assert download.error.kind == kind and f"HTTP {code}" in str(download.error)
-    assert server.times("/a") == 1 and not download.path.exists()
+    assert server.times("/a") == 1 and not (tmp_path / "clip-0").exists()
 
 
 def test_an_empty_body_is_no_clip(server, tmp_path):
@@ -187,9 +188,10 @@ def test_a_slow_host_does_not_hold_up_another(tmp_path):
     with scripted.serving() as slow, scripted.serving() as quick:
         urls = [slow.script(f"/{n}", scripted.hang(1)) for n in range(4)]
         urls += [quick.script(f"/{n}", scripted.body(DATA)) for n in range(8)]
-        policy = RetryPolicy(connections=4, per_host=2, attempts=1)
-        ended = [download.key for download in done(started(tmp_path, urls, policy))]
-        assert sorted(ended[:8]) == list(range(4, 12))
+        downloads, coming = started(tmp_path, urls, RetryPolicy(connections=4, per_host=2))
+        with contextlib.closing(downloads):
+            assert all(download.result().error is None for download in coming[4:])
+            assert not any(download.done() for download in coming[:4])
 
 
 def test_redirects_lead_on_but_not_in_circles_nor_to_files(server, tmp_path):
@@ -205,7 +207,7 @@ def test_redirects_lead_on_but_not_in_circles_nor_to_files(server, tmp_path):
     server.script("/b", scripted.status(307, Location=server.url("/there")))
     found = got(tmp_path, urls)
     assert found[0].error is None and found[0].url == server.url("/there")
-    assert found[0].attempts == 1 and found[0].path.read_bytes() == DATA
+    assert found[0].attempts == 1 and (tmp_path / "clip-0").read_bytes() == DATA
     assert found[1].error.kind == "unreachable" and server.times("/loop") == 11
     assert "expected at most 10 redirects" in str(found[1].error)
     for number in (2, 3):
@@ -243,7 +245,7 @@ def test_too_much_is_refused_while_it_comes(server, tmp_path, answer):
     start = time.monotonic()
     download = one(tmp_path, server.script("/a", answer))
     assert download.error.kind == "too-big" and "50,000 bytes" in str(download.error)
-    assert download.path.stat().st_size <= 50_000 and time.monotonic() - start < 1
+    assert (tmp_path / "clip-0").stat().st_size <= 50_000 and time.monotonic() - start < 1
 
 
 def test_a_server_nobody_vouches_for_is_not_trusted(server, tmp_path):
@@ -261,7 +263,7 @@ def test_proxies_of_the_environment_are_used(server, tmp_path, monkeypatch):
     server.script("http://clips.example/a", scripted.body(DATA))
     urls = ["http://you:secret@clips.example/a", "http://elsewhere.example:1/a"]
     found = got(tmp_path, urls, ONCE)
-    assert found[0].path.read_bytes() == DATA and found[1].error.kind == "unreachable"
+    assert (tmp_path / "clip-0").read_bytes() == DATA and found[1].error.kind == "unreachable"
     ((path, headers),) = server.asked
     headers = {name.lower(): value for name, value in headers.items()}
     assert path == "http://clips.example/a"
@@ -289,22 +291,28 @@ def test_connections_and_nothing_else_are_kept(server, tmp_path):
     assert "Cookie" not in server.asked[2][1]
 
 
-def test_what_nobody_takes_stops_the_network(server, tmp_path):
-    urls = [server.script(f"/{n}", scripted.body(DATA)) for n in range(60)]
-    downloads = started(tmp_path, urls, RetryPolicy(connections=3, per_host=3))
-    time.sleep(0.3)
-    assert 3 <= len(server.asked) <= 6
-    assert len(list(done(downloads))) == 60
-
-
-def test_closing_ends_what_is_under_way(server, tmp_path):
-    downloads = started(tmp_path, [server.script("/a", scripted.drip(DATA, 0.01))])
-    while not server.asked:
+def test_closing_ends_what_is_under_way_and_what_waits(server, tmp_path):
+    """Also what is only about to ask, after a pause."""
+    urls = [server.script("/a", scripted.drip(DATA, 0.01))]
+    urls += [server.script("/b", scripted.status(429, Retry_After="60"))] * 20
+    downloads, coming = started(tmp_path, urls, RetryPolicy(connections=2, per_host=2))
+    while len(server.asked) < 2:
         time.sleep(0.01)
     start = time.monotonic()
     downloads.close()
-    downloads._threads.shutdown(wait=True)
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 1 and len(server.asked) == 2
+    assert all(isinstance(download.exception(), CancelledError) for download in coming[:2])
+    assert all(download.cancelled() for download in coming[2:])
+
+
+def test_hosts_by_the_hundred_share_threads(server, tmp_path, monkeypatch):
+    monkeypatch.setattr("v2t_lib.fetching.download.MOST_LANES", 3)
+    monkeypatch.setenv("http_proxy", server.url(""))
+    urls = [f"http://{number}.example/a" for number in range(20)]
+    for url in urls:
+        server.script(url, scripted.body(DATA))
+    assert not any(download.error for download in got(tmp_path, urls))
+    assert len({path for path, _ in server.asked}) == 20
 
 
 def test_a_full_disk_ends_it_all(server, tmp_path, disk_of):

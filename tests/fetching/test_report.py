@@ -7,9 +7,9 @@ from PIL import Image
 from v2t_lib.cli.main import main
 from v2t_lib.errors import VERDICTS, DataError
 from v2t_lib.fetching.report import picture, table
-from v2t_lib.shards.fetch import coverage
+from v2t_lib.shards.pack import coverage
 from v2t_lib.shards.slices import SliceWriter
-from v2t_lib.shards.verdicts import Verdict, write_manifest
+from v2t_lib.shards.verdicts import Verdict
 
 
 def folder_of(path, sources: dict[str, int], verdicts: dict[str, dict[str, int]]):
@@ -70,13 +70,6 @@ def test_parts_count_together(tmp_path):
 def test_a_folder_without_a_fetch_is_refused(tmp_path):
     with pytest.raises(DataError, match="a directory that `v2t fetch` wrote"):
         coverage(tmp_path)
-
-
-def test_a_folder_of_an_earlier_version_is_counted_by_its_manifest(tmp_path):
-    rows = [Verdict("a", "", "ok"), Verdict("b", "", "gone")]
-    write_manifest(tmp_path / "manifest.tsv", rows)
-    (tmp_path / "fetch.json").write_text(json.dumps({"keep": True, "sources": {"": 3}}))
-    assert coverage(tmp_path)["splits"]["all"]["verdicts"] == {"ok": 1, "gone": 1, "waiting": 1}
 
 
 def test_the_command_prints_and_draws(fetched, capsys):

@@ -25,7 +25,7 @@ from v2t_lib.cli.main import main
 from v2t_lib.errors import DataError
 from v2t_lib.fetching.http import RetryPolicy
 from v2t_lib.shards.example import judge
-from v2t_lib.shards.fetch import coverage, fetch
+from v2t_lib.shards.pack import coverage, fetch
 from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.shards.slices import slices_in
 from v2t_lib.shards.verdicts import Verdict, read_manifest
@@ -67,7 +67,7 @@ def worker():
 def scratch(tmp_path, monkeypatch, worker):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    monkeypatch.setattr("v2t_lib.shards.work.Workers", lambda count, decode: worker)
+    monkeypatch.setattr("v2t_lib.shards.work.Workers", lambda count, function: worker)
 
 
 def captions(folder: Path, sources) -> Path:
@@ -149,6 +149,7 @@ def test_every_source_gets_its_verdict(server, gifs, tmp_path):
     assert left_out == {s: v for s, (v, _) in expected.items() if v != "ok"}
     assert (tmp_path / "here.gif").exists()
     assert not list(tmp_path.glob("v2t-*")) and not (out / "clips").exists()
+    assert fetched(path, out).keys() == rows.keys()  # reads them all, whatever their form
 
 
 def test_only_what_can_change_is_asked_for_again(server, gifs, tmp_path):
@@ -280,7 +281,7 @@ def test_splits_lie_apart_and_a_source_in_two_is_refused(server, gifs, tmp_path)
     with pytest.raises(DataError, match="every source in one split only"):
         fetch(twice, path, tmp_path / "other")
     (tmp_path / "val.txt").write_text(f"{urls[0]}\n")
-    with pytest.raises(DataError, match="now in val, which an earlier run has in another"):
+    with pytest.raises(DataError, match=r"/0\.gif' in val and, now or in an earlier run, in train"):
         fetch(select(records, tmp_path / "val.txt"), path, out, spec=SPEC)
 
 

@@ -15,7 +15,6 @@ from v2t_lib.cli.main import main
 from v2t_lib.clips.decode import decode_clip
 from v2t_lib.errors import DataError
 from v2t_lib.shards import slices
-from v2t_lib.shards.example import RecordWriter
 from v2t_lib.shards.format import DATASET_FILE, DatasetInfo
 from v2t_lib.shards.masks import DRAWN_FILE
 from v2t_lib.shards.pack import pack
@@ -139,7 +138,7 @@ def test_nothing_that_decodes_is_an_error(folder):
         packed(folder)
 
 
-@pytest.mark.parametrize("kill", range(1, 20))
+@pytest.mark.parametrize("kill", range(1, 25))
 def test_killed_at_whatever_step_it_ends_as_one_that_never_was(folder, small, monkeypatch, kill):
     """Before and after every step that leaves something on the disk."""
     whole = packed(folder, "whole")
@@ -147,7 +146,7 @@ def test_killed_at_whatever_step_it_ends_as_one_that_never_was(folder, small, mo
 
     def killed(step):
         def stepping(*args, **options):
-            if next(steps) == kill:
+            if next(steps) >= kill:
                 raise KeyboardInterrupt
             return step(*args, **options)
 
@@ -155,14 +154,14 @@ def test_killed_at_whatever_step_it_ends_as_one_that_never_was(folder, small, mo
 
     with monkeypatch.context() as patch:
         for home, name in (
-            (RecordWriter, "write"),
-            (RecordWriter, "close"),
+            (slices.SliceWriter, "add"),
             (slices.os, "fsync"),
+            (slices.os, "replace"),
             (SliceInfo, "save"),
             (DatasetInfo, "save"),
         ):
             patch.setattr(home, name, killed(getattr(home, name)))
-        patch.setattr(slices.SliceWriter, "abandon", lambda self: None)  # a kill can't tidy up
+        patch.setattr(slices.SliceWriter, "close", lambda self: None)  # a kill can't tidy up
         with pytest.raises(KeyboardInterrupt):
             packed(folder)
     with pytest.raises(DataError, match="run `v2t pack`"):

@@ -16,8 +16,7 @@ from helpers.project import ROOT
 from v2t_lib.captions_file import read_captions
 from v2t_lib.errors import DataError
 from v2t_lib.shards import workers
-from v2t_lib.shards.fetch import fetch
-from v2t_lib.shards.pack import pack
+from v2t_lib.shards.pack import fetch, pack
 from v2t_lib.shards.verdicts import read_manifest
 from v2t_lib.shards.workers import Workers
 from v2t_lib.specs import ClipSpec
@@ -27,22 +26,22 @@ SPEC = ClipSpec(2, 8, 8)
 
 def results(*jobs, count=2):
     with contextlib.closing(Workers(count, odd)) as crew:
-        return list(crew.run([(job,) for job in jobs]))
+        return list(crew.map([(job,) for job in jobs]))
 
 
 def test_an_error_of_any_kind_costs_one_clip():
     first, bug, memory, last = results("a", "bug", "memory", "b")
     assert (first, last) == ("A", "B")
-    assert bug[0] == "corrupt" and "KeyError" in bug[1]
-    assert memory[0] == "unreachable" and "MemoryError" in memory[1]
+    assert bug.kind == "corrupt" and "KeyError" in bug.message
+    assert memory.kind == "unreachable" and "MemoryError" in memory.message
 
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_decoder_that_hangs_is_ended(count, monkeypatch):
     monkeypatch.setattr(workers, "DECODING_SECONDS", 2)
     first, hung, *rest = results("a", "hangs", "b", "bug", "c", count=count)
-    assert (first, rest[0], rest[2]) == ("A", "B", "C") and rest[1][0] == "corrupt"
-    assert hung == (
+    assert (first, rest[0], rest[2]) == ("A", "B", "C") and rest[1].kind == "corrupt"
+    assert hung.args == (
         "unreachable",
         "expected a clip to decode within 2 s. Received: nothing; it was given up",
     )
@@ -50,7 +49,7 @@ def test_a_decoder_that_hangs_is_ended(count, monkeypatch):
 
 def test_a_worker_that_dies_costs_one_clip():
     found = results(*"abcde", "dies", *"fghijk")
-    assert found.pop(5) == (
+    assert found.pop(5).args == (
         "corrupt",
         "expected a clip to decode. Received: its decoder process died",
     )
@@ -83,9 +82,9 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path):
 
 def test_a_worker_that_is_ended_between_two_jobs_costs_none():
     with contextlib.closing(Workers(1, odd)) as crew:
-        assert list(crew.run([("a",)])) == ["A"]
+        assert list(crew.map([("a",)])) == ["A"]
         os.kill(crew._pool.schedule(os.getpid).result(), signal.SIGKILL)
-        assert list(crew.run([("b",), ("c",)])) == ["B", "C"]
+        assert list(crew.map([("b",), ("c",)])) == ["B", "C"]
 
 
 @pytest.fixture
@@ -109,7 +108,7 @@ from v2t_lib."""
     "call",
     [
         "shards.pack import pack; pack(records, {0!r}, 'shards', spec, workers=1)",
-        "shards.fetch import fetch; fetch(records, {0!r}, 'fetched', spec=spec, workers=1)",
+        "shards.pack import fetch; fetch(records, {0!r}, 'fetched', spec=spec, workers=1)",
         "datasets.shapes import write_shapes; write_shapes('drawn', 5, workers=1)",
     ],
 )

@@ -80,8 +80,7 @@ def run_fetch(args: argparse.Namespace) -> int:
     After a stop the same command continues; finished clips are not downloaded again."""
     from v2t_lib.fetching.http import RetryPolicy
     from v2t_lib.fetching.report import PICTURE_FILE, picture
-    from v2t_lib.shards.fetch import coverage, fetch
-    from v2t_lib.shards.pack import WHOLE, part_folder
+    from v2t_lib.shards.pack import WHOLE, coverage, fetch, part_folder
 
     folder = args.report
     if folder is None:

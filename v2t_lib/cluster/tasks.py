@@ -22,9 +22,8 @@ from v2t_lib.cluster.storage import Storage
 from v2t_lib.errors import ClusterError
 from v2t_lib.fetching.http import RetryPolicy
 from v2t_lib.shards.example import judge
-from v2t_lib.shards.fetch import NO_SPLIT, SETTINGS_FILE, coverage, fetch
 from v2t_lib.shards.format import DATASET_FILE, DatasetInfo
-from v2t_lib.shards.pack import pack
+from v2t_lib.shards.pack import NO_SPLIT, SETTINGS_FILE, coverage, fetch, pack
 from v2t_lib.shards.plan import check_ours
 from v2t_lib.shards.slices import shard_name, slice_name
 from v2t_lib.shards.verdicts import MANIFEST_FILE

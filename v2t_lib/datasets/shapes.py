@@ -15,7 +15,7 @@ from PIL import Image
 
 from v2t_lib.datasets.registry import DataSet, register_dataset
 from v2t_lib.datasets.shapes_drawing import BEHAVIOURS, COLOURS, MOVES, SHAPES, Thing, draw
-from v2t_lib.errors import DataError
+from v2t_lib.errors import ClipError, DataError
 from v2t_lib.files import replacing
 from v2t_lib.progress import Progress
 from v2t_lib.shards.masks import DRAWN_FILE, MASK_FOLDER
@@ -130,11 +130,11 @@ def _draw_all(jobs: list[tuple], clips: int, workers: int) -> list[tuple[str, st
         contextlib.closing(Workers(workers, _draw_files)) as pool,
         Progress(total=clips, unit="clip", desc="draw") as progress,
     ):
-        for rows in pool.run(jobs):
-            if isinstance(rows, tuple):
+        for rows in pool.map(jobs):
+            if isinstance(rows, ClipError):
                 raise DataError(
                     "expected the processes that draw to finish. Received: "
-                    f"{rows[1].partition('Received: ')[2]}; take fewer (workers=1)"
+                    f"{rows.message.partition('Received: ')[2]}; take fewer (workers=1)"
                 )
             captions += rows
             progress.update(len({source for source, _ in rows}))

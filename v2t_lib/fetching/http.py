@@ -1,22 +1,32 @@
 """Connections to servers: urllib3's pools, the environment's proxies, and how patient we are."""
 
+import contextlib
 import dataclasses
 import functools
+import socket
 import ssl
 import threading
+import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import CancelledError
 from typing import Any
 from urllib.parse import unquote
 
 import certifi
 import urllib3
+from urllib3.exceptions import HTTPError, InvalidHeader, MaxRetryError, ResponseError
 from urllib3.util import make_headers, parse_url
 
 from v2t_lib import __version__
 from v2t_lib.options import Options, option
 
 _HEADERS = {"User-Agent": f"v2t/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
+MAX_REDIRECTS = 10
+#: urllib3 follows redirects. Attempts are counted by its callers, whose body may fail too.
+_REDIRECTS = urllib3.Retry(None, connect=False, read=False, other=0, redirect=MAX_REDIRECTS)
+#: Statuses that another request may not meet.
+_PASSING = (408, 425, 429, *range(500, 600))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,20 +48,23 @@ class RetryPolicy(Options):
 
 
 DEFAULT_POLICY = RetryPolicy()
-#: Has the `download` that a thread is at, if any.
-THREAD = threading.local()
 
 
-def _watched(pool: type) -> type:
-    """A pool class whose connections tell the thread's download their socket."""
+class Passing(HTTPError):
+    """A status that another request, `after` so many seconds, may not meet."""
 
-    class Connection(pool.ConnectionCls):  # type: ignore[name-defined]
-        def getresponse(self):
-            if hasattr(THREAD, "download"):
-                THREAD.download.sock = self.sock
-            return super().getresponse()
+    def __init__(self, response: urllib3.BaseHTTPResponse):
+        super().__init__(f"HTTP {response.status}")
+        self.after = 0.0
+        with contextlib.suppress(InvalidHeader):
+            self.after = _REDIRECTS.get_retry_after(response) or 0.0
 
-    return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
+
+def drop(response: urllib3.BaseHTTPResponse) -> None:
+    """Closes a response; reads a short body first, so that the connection can be used again."""
+    if (response.length_remaining or 2**20) < 2**20:
+        response.drain_conn()
+    response.close()
 
 
 @functools.cache
@@ -63,12 +76,15 @@ def _trusted() -> ssl.SSLContext:
 
 
 class Client:
-    """urllib3's pools of connections, through the environment's proxies.
+    """urllib3's pools of connections, through the environment's proxies, cut off at deadlines.
 
     Args:
         connections: Kept open for one host.
         connect_timeout: In seconds.
         read_timeout: Seconds in which a server sends nothing.
+
+    Attributes:
+        closed: Set once `close` has been called.
     """
 
     def __init__(
@@ -86,30 +102,86 @@ class Client:
                 self._pools[scheme] = manager
         for pools in self._pools.values():
             classes = pools.pool_classes_by_scheme.items()
-            pools.pool_classes_by_scheme = {scheme: _watched(pool) for scheme, pool in classes}
+            pools.pool_classes_by_scheme = {scheme: self._watched(pool) for scheme, pool in classes}
+        self.closed = threading.Event()
+        self._ends: dict[int, float] = {}  # by thread
+        self._sockets: dict[int, socket.socket] = {}
+        threading.Thread(target=self._watch, daemon=True).start()
 
-    def get(
-        self, url: str, retries: urllib3.Retry, headers: Mapping[str, str] | None = None
-    ) -> urllib3.BaseHTTPResponse:
-        """Requests a URL; the body is still to be read, and the response to be closed.
+    def _watched(self, pool: type) -> type:
+        """A pool class whose connections tell which socket a thread is at."""
+        client = self
+
+        class Connection(pool.ConnectionCls):  # type: ignore[name-defined]
+            def getresponse(self):
+                client._sockets[threading.get_ident()] = self.sock
+                if client.closed.is_set():
+                    client._cut(threading.get_ident())
+                return super().getresponse()
+
+        return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
+
+    def _watch(self) -> None:
+        """Cuts off what lasts too long; in a thread of its own."""
+        while not self.closed.wait(0.1):
+            for thread, end in list(self._ends.items()):
+                if time.monotonic() > end:
+                    self._cut(thread)
+
+    def _cut(self, thread: int) -> None:
+        if (sock := self._sockets.get(thread)) is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def get(self, url: str, headers: Mapping[str, str] | None = None) -> urllib3.BaseHTTPResponse:
+        """Requests a URL, and follows redirects; the response is to be read, and closed.
 
         Raises:
-            ValueError: Not an http or https URL.
-            HTTPError: urllib3's, where `retries` allow no more.
+            ValueError: Another request would end the same way: the URL's form, or its redirects.
+            HTTPError: Another request may succeed; a `Passing` says when.
+            CancelledError: The client is closed.
         """
-        parts = parse_url(url)
-        login = make_headers(basic_auth=unquote(parts.auth)) if parts.auth else {}
-        scheme = parts.scheme or ""
-        direct = scheme not in self._pools or urllib.request.proxy_bypass(parts.host or "")
-        return self._pools["" if direct else scheme].request(
-            "GET",
-            parts._replace(auth=None, fragment=None).url,
-            headers={**_HEADERS, **login, **(headers or {})},
-            retries=retries,
-            preload_content=False,
-        )
+        if self.closed.is_set():
+            raise CancelledError
+        try:
+            parts = parse_url(url)
+            login = make_headers(basic_auth=unquote(parts.auth)) if parts.auth else {}
+            scheme = parts.scheme or ""
+            direct = scheme not in self._pools or urllib.request.proxy_bypass(parts.host or "")
+            response = self._pools["" if direct else scheme].request(
+                "GET",
+                parts._replace(auth=None, fragment=None).url,
+                headers={**_HEADERS, **login, **(headers or {})},
+                retries=_REDIRECTS,
+                preload_content=False,
+            )
+        except MaxRetryError as error:
+            if isinstance(error.reason, ResponseError):
+                why = f"expected at most {MAX_REDIRECTS} redirects. Received: more"
+                raise ValueError(why) from None
+            raise (error.reason or error) from None
+        except ValueError as error:
+            raise ValueError(f"expected an http or https URL. Received: {error}") from None
+        if response.status in _PASSING:
+            drop(response)
+            raise Passing(response)
+        return response
+
+    @contextlib.contextmanager
+    def until(self, end: float) -> Iterator[None]:
+        """Within it, a request of this thread that lasts beyond `end`, of `monotonic`, fails."""
+        thread = threading.get_ident()
+        self._ends[thread] = end
+        try:
+            yield
+        finally:
+            del self._ends[thread]
+            self._sockets.pop(thread, None)
 
     def close(self) -> None:
-        """Closes the connections that no request uses."""
+        """Ends the requests under way, and closes all connections."""
+        self.closed.set()
+        for thread in list(self._sockets):
+            self._cut(thread)
         for pools in self._pools.values():
             pools.clear()

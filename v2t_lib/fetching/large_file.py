@@ -11,7 +11,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from v2t_lib.errors import DataError, writing
-from v2t_lib.fetching.download import PASSING_STATUSES, Client
+from v2t_lib.fetching.http import Client
 from v2t_lib.progress import Progress
 
 #: Requests that may fail, one after the other, without bringing any more of the file.
@@ -61,42 +61,41 @@ def _download(url: str, path: Path) -> Path:
         while True:
             before = _size(_begun(path))
             try:
-                return _request(client, url, path, progress)
+                if (part := _request(client, url, path, progress)) is not None:
+                    return part
             except (HTTPError, ValueError) as error:
                 failed = 0 if _size(_begun(path)) > before else failed + 1
                 if failed == ATTEMPTS or isinstance(error, ValueError):
-                    raise _failure(url, path, str(error)[:300]) from None
+                    raise DataError(
+                        f"expected to download {url}. Received: {str(error)[:300]}; "
+                        f"{_size(_begun(path)):,} bytes are there: run the same command again to "
+                        "continue, or name a mirror of the files"
+                    ) from None
                 time.sleep(PAUSE * 2**failed / 2 if failed else 0)
 
 
-def _failure(url: str, path: Path, why: str) -> DataError:
-    return DataError(
-        f"expected to download {url}. Received: {why}; {_size(_begun(path)):,} bytes are there: "
-        "run the same command again to continue, or name a mirror of the files"
-    )
-
-
-def _request(client: Client, url: str, path: Path, progress: Progress) -> Path:
+def _request(client: Client, url: str, path: Path, progress: Progress) -> Path | None:
     """Requests what is missing of a file, and appends it to the partial file.
+
+    Returns:
+        The whole file; None if the partial one was of another version, and has been deleted.
 
     Raises:
         HTTPError: Another request may bring more.
-        DataError: None will, or the disk is full.
+        ValueError: None will.
+        DataError: The disk is full.
     """
     begun = _begun(path)
     headers = {"Range": f"bytes={_size(begun)}-"} if begun else {}
-    retries = urllib3.Retry(None, connect=0, read=0, other=0, redirect=10)
-    with contextlib.closing(client.get(url, retries, headers)) as response:
+    with contextlib.closing(client.get(url, headers)) as response:
         status, part = response.status, _part(path, response)
         goes_on = begun is not None and status == 206 and part == begun
         if begun is not None and not goes_on and status in (200, 206, 416):
-            begun.unlink()  # it is of another version
+            begun.unlink()
             if status != 200:
-                return _request(client, url, path, progress)
-        if status in PASSING_STATUSES:
-            raise HTTPError(f"HTTP {status}")
+                return None
         if status not in (200, 206):
-            raise _failure(url, path, f"HTTP {status}")
+            raise ValueError(f"HTTP {status}")
         with writing(part), open(part, "ab" if goes_on else "wb") as file:
             progress.n = file.tell()
             progress.total = progress.n + (response.length_remaining or 0) or None

@@ -70,11 +70,10 @@ def decode_all(
     with contextlib.ExitStack() as stack:
         if workers:
             processes = Workers(min(workers, len(sources)), decode_source)
-            decoded = stack.enter_context(contextlib.closing(processes)).run(jobs)
+            decoded = stack.enter_context(contextlib.closing(processes)).map(jobs)
         else:
             decoded = itertools.starmap(decode_source, jobs)
-        for source, clip in zip(sources, decoded, strict=True):
-            yield source, clip if isinstance(clip, Clip) else ClipError(*clip)
+        yield from zip(sources, decoded, strict=True)
 
 
 def captions(

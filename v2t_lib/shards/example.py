@@ -13,7 +13,7 @@ import hashlib
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -45,11 +45,6 @@ class StoredExample(NamedTuple):
     source: str
     captions: int
     masked: bool
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """What it adds to the counts of a shard."""
-        return {"clips": 1, "captions": self.captions, "masks": int(self.masked)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,8 +89,7 @@ def packed(clip: Clip, spec: ClipSpec, path: str | None = None) -> PackedClip:
     return PackedClip(encode_strip(clip.frames), clip.seconds.tolist(), masks)
 
 
-@dataclasses.dataclass(frozen=True)
-class Judged:
+class Judged(NamedTuple):
     """What a clip's file turned out to be.
 
     Attributes:
@@ -108,6 +102,11 @@ class Judged:
     facts: dict
     kind: str = ""
     packed: PackedClip | None = None
+
+    @classmethod
+    def of(cls, error: ClipError, **facts) -> "Judged":
+        """Of a clip that gives no frames."""
+        return cls({"verdict": error.kind, "why": error.message} | facts)
 
 
 def judge(path: str, spec: ClipSpec | None) -> Judged:
@@ -122,7 +121,7 @@ def judge(path: str, spec: ClipSpec | None) -> Judged:
         clip = decode_clip(data, spec or ClipSpec())
         content = packed(clip, spec, path) if spec else None
     except ClipError as error:
-        return Judged({"verdict": error.kind, "why": error.message} | facts)
+        return Judged.of(error, **facts)
     shown = clip.original
     facts |= {"frames": shown.frames, "seconds": round(shown.seconds, 3)}
     facts |= {"width": shown.width, "height": shown.height}
@@ -140,6 +139,16 @@ def load_tensorflow():
     import tensorflow as tf
 
     return tf
+
+
+@contextlib.contextmanager
+def writing_records(path: Path) -> Iterator[Any]:
+    """Yields TensorFlow's module to write a TFRecord file with; a full disk is a `DataError`."""
+    tf = load_tensorflow()
+    try:
+        yield tf
+    except tf.errors.OpError as error:
+        raise disk_error(path, error.message) from None
 
 
 def _stored(source: str, captions: Sequence[str], /, **columns: list) -> StoredExample:
@@ -174,42 +183,6 @@ def clip_example(record: Record, packed: PackedClip) -> StoredExample:
 def feature_example(source: str, captions: Sequence[str], features: np.ndarray) -> StoredExample:
     """A clip's features, as they are, with its captions."""
     return _stored(source, captions, features=[features.tobytes()])
-
-
-class RecordWriter:
-    """A TFRecord file being written: a kill loses nothing that `write` has returned from.
-
-    Args:
-        path: The file; one that is there is overwritten.
-    """
-
-    def __init__(self, path: Path):
-        tf = load_tensorflow()
-        self._path, self._error = path, tf.errors.OpError
-        with self._writing():
-            self._writer = tf.io.TFRecordWriter(str(path))
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except self._error as error:
-            raise disk_error(self._path, error.message) from None
-
-    def write(self, serialised: bytes) -> None:
-        """Adds an example and hands it to the operating system.
-
-        Raises:
-            DataError: The disk is full.
-        """
-        with self._writing():
-            self._writer.write(serialised)
-            self._writer.flush()
-
-    def close(self) -> None:
-        """Closes the file."""
-        with self._writing():
-            self._writer.close()
 
 
 def whole_examples(path: Path) -> Iterator[StoredExample]:

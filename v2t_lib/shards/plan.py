@@ -2,7 +2,7 @@
 
 import itertools
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -18,8 +18,6 @@ from v2t_lib.specs import ClipSpec
 
 #: Sources in a slice, at most.
 SOURCES = 256
-
-
 #: Not one of several parts.
 WHOLE = (1, 1)
 
@@ -36,22 +34,15 @@ class _Known(NamedTuple):
     number: int  # of the last slice that has it
     verdict: str
     digest: bytes
-    file: str
-    elsewhere: bool  # redirected to another host
     lost: bool  # its slice's shard is missing or cut off
-
-
-def _elsewhere(verdict: Verdict) -> bool:
-    return bool(verdict.final_url) and (
-        urlsplit(verdict.final_url).hostname != urlsplit(verdict.source).hostname
-    )
+    again: bool  # another download may give something else
 
 
 class Folder:
     """What is done of a folder of slices.
 
     Args:
-        folder: The folder; it need not be there.
+        folder: The folder; it need not be there. Originals are named relative to the one it is in.
         spec: The size of the clips in it, None for originals alone.
 
     Raises:
@@ -59,7 +50,7 @@ class Folder:
     """
 
     def __init__(self, folder: Path, spec: ClipSpec | None):
-        self.folder, self._used = folder, set[int]()
+        self.folder, self._spec, self._used = folder, spec, set[int]()
         self._known: dict[str, _Known] = {}
         for one in slices_in(folder):
             if one.clip_spec != spec:
@@ -71,13 +62,9 @@ class Folder:
             lost = not one.is_whole(folder)
             self._used.add(one.number)
             for row in one.verdicts:
+                digest, verdict = bytes.fromhex(row.digest), sys.intern(row.verdict)
                 self._known[row.source] = _Known(
-                    one.number,
-                    sys.intern(row.verdict),
-                    bytes.fromhex(row.digest),
-                    row.file,
-                    _elsewhere(row),
-                    lost,
+                    one.number, verdict, digest, lost, self._may_differ(row)
                 )
         if not self._used and (folder / DATASET_FILE).exists():
             raise DataError(
@@ -85,11 +72,21 @@ class Folder:
                 "earlier version; train on it as it is, or name another folder to pack anew"
             )
 
+    def _may_differ(self, row: Verdict) -> bool:
+        """Whether another download may give something else than the verdict says."""
+        if row.verdict == "ok":  # an original that is lost
+            path = self.folder.parent / row.file
+            return self._spec is None and not (path.exists() and path.stat().st_size)
+        if row.verdict == "not-a-clip" and row.final_url:
+            # A page on another host in place of a clip may be one that asks to sign in.
+            return urlsplit(row.source).hostname != urlsplit(row.final_url).hostname
+        return row.verdict == "unreachable"
+
     def __len__(self) -> int:
         return len(self._known)
 
-    def __contains__(self, source: object) -> bool:
-        return source in self._known
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
 
     def check(self, records: Sequence[Record], some: bool) -> None:
         """Refuses records that the folder's clips don't belong to.
@@ -103,18 +100,17 @@ class Folder:
         """
         asked = {record.source: record for record in records}
         others = [source for source in self._known if source not in asked]
-        more = any(source not in self._known for source in asked)
-        if others and (more or not some):
+        if others and not (some and asked.keys() <= self._known.keys()):
             raise DataError(
                 f"{self.folder}: expected sources that the folder was begun with. Received: others "
                 f"than {len(others)} of them, {others[0]!r} for one; name another folder"
             )
         changed = [
             source
-            for source, record in asked.items()
-            if (known := self._known.get(source))
-            and known.verdict == "ok"
-            and known.digest.hex() != digest_of_captions(record)
+            for source, known in self._known.items()
+            if known.verdict == "ok"
+            and source in asked
+            and known.digest.hex() != digest_of_captions(asked[source])
         ]
         if changed:
             raise DataError(
@@ -126,55 +122,47 @@ class Folder:
     def plan(self, records: Sequence[Record], task: Task, part: tuple[int, int]) -> list[Slice]:
         """The slices that are to do, of one part of them.
 
-        Slices without any file yet are done under their own number. What may have come meanwhile
-        and what was added to the captions file goes into slices of further numbers.
+        Slices without any file yet are done under their own number, and so are those whose shard
+        is lost. What may have come meanwhile and what was added to the captions file goes into
+        slices of further numbers.
 
         Args:
             records: All that is asked for.
             task: How slices are done.
             part: See `cut`.
         """
-        todo, added = [], []
+        todo: dict[int, list[Record]] = {}
+        added, again = [], []
         for number, of in cut(records, part).items():
-            fresh = tuple(r for r in of if r.source not in self._known)
-            if fresh == of and number not in self._used:
-                todo.append(Slice(self.folder, number, fresh))
+            fresh = [record for record in of if record.source not in self._known]
+            if len(fresh) == len(of) and number not in self._used:
+                todo[number] = fresh
             else:
                 added += fresh
-        redo: dict[int, list[Record]] = {}
-        again = []
         for record in records:
-            known = self._known.get(record.source)
-            if known is not None and known.lost:
-                redo.setdefault(known.number, []).append(record)
-            elif known is not None and self._may_come(record, known, task):
+            if (known := self._known.get(record.source)) is None:
+                continue
+            if known.lost:
+                todo.setdefault(known.number, []).append(record)
+            elif known.again if record.remote else _has_come(known, task.path(record)):
                 again.append(record)
-        todo += [Slice(self.folder, number, tuple(of)) for number, of in redo.items()]
+        slices = [Slice(self.folder, number, tuple(of)) for number, of in todo.items()]
         free = max(-(-len(records) // SOURCES), *(n + 1 for n in self._used), 0)
         numbers = (n for n in itertools.count(free) if n % part[1] == part[0] - 1)
         for of in cut(again).values():
             before = tuple(self._known[record.source].verdict for record in of)
-            todo.append(Slice(self.folder, next(numbers), of, before))
-        todo += [Slice(self.folder, next(numbers), of) for of in cut(added).values()]
-        for one in todo:
-            self._check_free(one)
-        return todo
+            slices.append(Slice(self.folder, next(numbers), of, before))
+        slices += [Slice(self.folder, next(numbers), of) for of in cut(added).values()]
+        for one in slices:
+            path = self.folder / shard_name(one.number)
+            if one.number not in self._used and path.exists():
+                check_ours(path, one.records)
+        return slices
 
-    def _may_come(self, record: Record, known: _Known, task: Task) -> bool:
-        """Whether a source that gave nothing is worth another try, or its original is gone."""
-        if not record.remote:
-            return known.verdict in ("gone", "unreachable") and task.path(record).exists()
-        if known.verdict == "ok":
-            path = task.out / known.file
-            return task.spec is None and not (path.exists() and path.stat().st_size)
-        # A page on another host in place of a clip may be one that asks to sign in.
-        return known.verdict == "unreachable" or (known.verdict == "not-a-clip" and known.elsewhere)
 
-    def _check_free(self, one: Slice) -> None:
-        """Refuses to overwrite a shard that isn't ours."""
-        path = self.folder / shard_name(one.number)
-        if one.number not in self._used and path.exists():
-            check_ours(path, one.records)
+def _has_come(known: _Known, path: Path) -> bool:
+    """Whether a local clip that was missing is there."""
+    return known.verdict in ("gone", "unreachable") and path.exists()
 
 
 def check_ours(path: Path, records: Iterable[Record]) -> None:

@@ -13,10 +13,11 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from v2t_lib.errors import writing
 from v2t_lib.files import replacing
-from v2t_lib.shards.example import RecordWriter, StoredExample
+from v2t_lib.shards.example import StoredExample, writing_records
 from v2t_lib.shards.format import (
     COUNTS,
     FORMAT,
@@ -85,13 +86,10 @@ def slice_name(number: int) -> str:
 
 
 def _slice(described: dict) -> SliceInfo:
-    spec, verdicts = described["clip_spec"], described["verdicts"]
-    blank: dict = {"split": "", "captions": ()}
-    rows = (
-        Verdict(**blank | row | {"captions": tuple(row.get("captions", ()))}) for row in verdicts
-    )
+    spec, rows = described["clip_spec"], described["verdicts"]
+    verdicts = (Verdict(**row | {"captions": tuple(row.get("captions", ()))}) for row in rows)
     return SliceInfo(
-        **described | {"clip_spec": spec and ClipSpec(**spec), "verdicts": tuple(rows)}
+        **described | {"clip_spec": spec and ClipSpec(**spec), "verdicts": tuple(verdicts)}
     )
 
 
@@ -158,21 +156,18 @@ class SliceWriter:
         number: The slice's.
 
     Example:
-        >>> writer = SliceWriter(folder, 12)
-        >>> for example in examples:
-        ...     writer.add(example)
-        >>> writer.finish(spec, digest)
+        >>> with contextlib.closing(SliceWriter(folder, 12)) as writer:
+        ...     for example in examples:
+        ...         writer.add(example)
+        ...     writer.finish(spec, digest)
         >>> sum_up(folder, spec)
     """
 
     def __init__(self, folder: Path, number: int):
         self._folder, self._number = folder, number
-        self._counts: collections.Counter[str] = collections.Counter()
-        self._file: RecordWriter | None = None
-
-    @property
-    def _temporary(self) -> Path:
-        return self._folder / f"{shard_name(self._number)}.tmp"
+        self._temporary = folder / f"{shard_name(number)}.tmp"
+        self._counts = dict.fromkeys(("clips", "captions", "masks"), 0)
+        self._file: Any = None
 
     def add(self, example: StoredExample) -> None:
         """Adds an example to the shard.
@@ -180,12 +175,14 @@ class SliceWriter:
         Raises:
             DataError: The disk is full.
         """
-        if self._file is None:
-            with writing(self._folder):
+        with writing(self._folder), writing_records(self._temporary) as tf:
+            if self._file is None:
                 self._folder.mkdir(parents=True, exist_ok=True)
-            self._file = RecordWriter(self._temporary)
-        self._file.write(example.serialised)
-        self._counts.update(example.counts)
+                self._file = tf.io.TFRecordWriter(str(self._temporary))
+            self._file.write(example.serialised)
+        self._counts["clips"] += 1
+        self._counts["captions"] += example.captions
+        self._counts["masks"] += example.masked
 
     def finish(
         self, spec: ClipSpec | None, digest: str, verdicts: tuple[Verdict, ...] = ()
@@ -199,28 +196,25 @@ class SliceWriter:
         """
         size, path = 0, self._folder / shard_name(self._number)
         if self._file is not None:
-            self._file.close()
-            with writing(path):
+            with writing(path), writing_records(path):
+                self._file.close()
                 with open(self._temporary, "rb+") as file:
                     os.fsync(file.fileno())
                 os.replace(self._temporary, path)
                 size = path.stat().st_size
-        counts = {name: self._counts[name] for name in ("clips", "captions", "masks")}
         info = SliceInfo(
             number=self._number,
             digest=digest,
             clip_spec=spec,
             bytes=size,
             verdicts=verdicts,
-            **counts,
+            **self._counts,
         )
-        with writing(self._folder):
-            self._folder.mkdir(parents=True, exist_ok=True)
         info.save(self._folder)
         return info
 
-    def abandon(self) -> None:
-        """Drops what was added, if the slice isn't finished."""
+    def close(self) -> None:
+        """Drops what was added, unless the slice is finished."""
         if self._file is not None:
             with contextlib.suppress(Exception):
                 self._file.close()

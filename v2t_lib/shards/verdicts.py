@@ -42,8 +42,8 @@ class Verdict:
     """
 
     source: str
-    split: str
-    verdict: str
+    split: str = ""
+    verdict: str = ""
     bytes: int = 0
     sha256: str = ""
     frames: int = 0

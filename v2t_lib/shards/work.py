@@ -1,4 +1,4 @@
-"""Doing slices: bytes by downloads in threads, decoding in processes, and one loop that writes."""
+"""Doing slices: threads get the bytes, processes decode them, a thread a slice writes."""
 
 import collections
 import contextlib
@@ -6,14 +6,16 @@ import dataclasses
 import os
 import shutil
 import tempfile
+import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from v2t_lib.captions_file import Record
-from v2t_lib.errors import writing
-from v2t_lib.fetching.download import Download, Downloads
+from v2t_lib.errors import ClipError, writing
+from v2t_lib.fetching.download import Downloads
 from v2t_lib.fetching.http import DEFAULT_POLICY, RetryPolicy
 from v2t_lib.files import replacing
 from v2t_lib.progress import Progress
@@ -25,8 +27,9 @@ from v2t_lib.shards.workers import Workers
 from v2t_lib.specs import ClipSpec
 
 CLIP_FOLDER = "clips"
-#: Slices under way at a time; one source that takes long holds up no more than these.
-OPEN_SLICES = 8
+#: Slices under way at a time: of local clips enough that workers never wait, of downloads more, as
+#: a slow one holds up its slice.
+OPEN_LOCAL, OPEN_REMOTE = 2, 8
 _SUFFIXES = {"matroska": "webm", "mov": "mp4"}
 
 
@@ -70,137 +73,95 @@ class Task:
         return Path(record.path(self.captions_file))
 
 
-class _Open:
-    """A slice under way: examples are written in the records' order, as far as they have come."""
-
-    def __init__(self, one: Slice):
-        self.slice, self.writer = one, SliceWriter(one.folder, one.number)
-        self.verdicts: dict[int, Verdict] = {}
-        self._packed: dict[int, PackedClip] = {}
-        self._written = 0
-
-    def settle(self, place: int, verdict: Verdict, packed: PackedClip | None) -> bool:
-        """Adds one source's outcome; whether it was the last."""
-        self.verdicts[place] = verdict
-        if packed is not None:
-            self._packed[place] = packed
-        while self._written in self.verdicts:
-            if (ready := self._packed.pop(self._written, None)) is not None:
-                self.writer.add(clip_example(self.slice.records[self._written], ready))
-            self._written += 1
-        return self._written == len(self.slice.records)
-
-    def finish(self, spec: ClipSpec | None) -> None:
-        """Writes the slice, unless it was tried again and nothing has changed."""
-        verdicts = tuple(self.verdicts[place] for place in range(len(self.verdicts)))
-        if self.slice.before == tuple(verdict.verdict for verdict in verdicts):
-            return self.writer.abandon()
-        rows = [(verdict.source, verdict.digest) for verdict in verdicts]
-        self.writer.finish(spec, digest_of(FORMAT, spec and spec.shape, rows), verdicts)
-
-
-class _Arrival(NamedTuple):
-    """A source whose file is there: to be decoded, or the outcome of that."""
-
-    open: _Open
-    place: int
-    path: Path
-    download: Download | None = None
-
-    @property
-    def record(self) -> Record:
-        return self.open.slice.records[self.place]
-
-
 class _Run:
-    """Does slices, several at a time, so that neither workers nor downloads wait at their ends."""
+    """What the slices under way share: threads, workers, a folder for downloads, the progress."""
 
-    def __init__(self, task: Task, downloads: Downloads, scratch: Path, progress: Progress):
-        self._task, self._downloads, self._scratch = task, downloads, scratch
-        self._open: list[_Open] = []
-        self._decoding: collections.deque[_Arrival] = collections.deque()
-        self._progress, self._bytes, self._began = progress, 0, time.monotonic()
-        self._counts: collections.Counter[str] = collections.Counter()
+    def __init__(self, task: Task, pool: Workers, scratch: Path, progress: Progress):
+        self.task, self._pool, self._scratch = task, pool, scratch
+        self.downloads = Downloads(task.policy, more=2 * pool.count)
+        self.error: BaseException | None = None
+        self._progress, self._lock = progress, threading.Lock()
+        self._counts, self._bytes = collections.Counter[str](), 0
+        self._began = time.monotonic()
 
-    def go(self, slices: Iterable[Slice], workers: Workers) -> None:
-        """Does them all."""
+    def outcome(self, one: Slice, record: Record) -> tuple[Verdict, PackedClip | None]:
+        """A source's verdict, and what goes into the shard; called in a thread of the downloads."""
+        path: Path = self.task.path(record)
+        facts: dict[str, Any] = {}
         try:
-            for judged in workers.run(self._jobs(slices)):
-                if not isinstance(judged, Judged):  # the worker process died
-                    judged = Judged(dict(zip(("verdict", "why"), judged, strict=True)))
-                self._settle(self._decoding.popleft(), judged)
-        finally:
-            for one in self._open:
-                one.writer.abandon()
-
-    def _jobs(self, slices: Iterable[Slice]) -> Iterator[tuple | None]:
-        """Yields the arguments of `judge` for each clip whose file is there, None while none is."""
-        for one in slices:
-            while len(self._open) >= OPEN_SLICES:
-                yield from self._arrived()
-            self._open.append(under_way := _Open(one))
-            for place, record in enumerate(one.records):
-                if not record.remote:
-                    yield self._job(_Arrival(under_way, place, self._task.path(record)))
-                    continue
-                while self._downloads.full:
-                    yield from self._arrived()
-                path = self._scratch / f"{one.folder.name}-{one.number}-{place}"
-                self._downloads.add((under_way, place), record.source, path)
-        while self._downloads:
-            yield from self._arrived()
-
-    def _arrived(self) -> Iterator[tuple | None]:
-        for download in self._downloads.ready() if self._downloads else ():
-            one, place = download.key
-            arrival = _Arrival(one, place, download.path, download)
-            if download.error is None:
-                self._bytes += download.path.stat().st_size
-                yield self._job(arrival)
+            if record.remote:
+                path = self._scratch / record.key
+                url, attempts, error = self.downloads.get(record.source, path)
+                facts = {"final_url": url, "attempts": attempts}
+                judged = Judged.of(error) if error else self._judged(path)
             else:
-                facts = {"verdict": download.error.kind, "why": download.error.message}
-                self._settle(arrival, Judged(facts))
-        yield None
-
-    def _job(self, arrival: _Arrival) -> tuple:
-        self._decoding.append(arrival)
-        return str(arrival.path), self._task.spec
-
-    def _settle(self, arrival: _Arrival, judged: Judged) -> None:
-        """Notes a source's verdict and, if it was its slice's last, finishes the slice."""
-        record, one, facts = arrival.record, arrival.open, dict(judged.facts)
-        if arrival.download is not None:
-            facts |= {"final_url": arrival.download.url, "attempts": arrival.download.attempts}
-        if facts["verdict"] == "ok" and self._task.keep:
-            facts |= {"file": self._kept(arrival, judged), "captions": record.captions}
-        if arrival.download is not None:
-            arrival.path.unlink(missing_ok=True)
+                judged = self._judged(path)
+            facts |= judged.facts | {"digest": digest_of_captions(record)}
+            if facts["verdict"] == "ok" and self.task.keep:
+                facts |= {"file": self._kept(record, path, judged), "captions": record.captions}
+        except BaseException as error:
+            self.stop(error)
+            raise
+        finally:
+            if record.remote:
+                path.unlink(missing_ok=True)
         if judged.packed is not None:
-            shard = one.slice.folder / shard_name(one.slice.number)
-            facts["shard"] = shard.relative_to(self._task.out).as_posix()
-        facts["digest"] = digest_of_captions(record)
-        if one.settle(arrival.place, Verdict(record.source, record.split, **facts), judged.packed):
-            one.finish(self._task.spec)
-            self._open.remove(one)
-        self._show(facts["verdict"])
+            shard = one.folder / shard_name(one.number)
+            facts["shard"] = shard.relative_to(self.task.out).as_posix()
+        self._show(facts["verdict"], facts.get("bytes", 0) if record.remote else 0)
+        return Verdict(record.source, record.split, **facts), judged.packed
 
-    def _kept(self, arrival: _Arrival, judged: Judged) -> str:
+    def _judged(self, path: Path) -> Judged:
+        try:
+            return self._pool.call(str(path), self.task.spec)
+        except ClipError as error:  # its worker died or hung
+            return Judged.of(error)
+
+    def _kept(self, record: Record, path: Path, judged: Judged) -> str:
         """The original's path in `out`; a downloaded one is moved there."""
-        out, record = self._task.out, arrival.record
-        if arrival.download is None:
-            return os.path.relpath(arrival.path, out)
+        out = self.task.out
+        if not record.remote:
+            return os.path.relpath(path, out)
         file = f"{CLIP_FOLDER}/{record.key}.{_SUFFIXES.get(judged.kind, judged.kind)}"
         with writing(out / file), replacing(out / file) as temporary:
-            shutil.move(arrival.path, temporary)
+            shutil.move(path, temporary)
         return file
 
-    def _show(self, verdict: str) -> None:
-        self._counts[verdict] += 1
-        counts = ", ".join(f"{count} {name}" for name, count in self._counts.items())
-        rate = self._bytes / 2**20 / (time.monotonic() - self._began)
-        speed = f"{rate:.1f} MB/s, " if self._bytes else ""
-        self._progress.set_postfix_str(speed + counts, refresh=False)
-        self._progress.update()
+    def _show(self, verdict: str, size: int) -> None:
+        with self._lock:
+            self._counts[verdict] += 1
+            self._bytes += size
+            rate = self._bytes / 2**20 / (time.monotonic() - self._began)
+            speed = f"{rate:.1f} MB/s, " if self._bytes else ""
+            counts = ", ".join(f"{count} {name}" for name, count in self._counts.items())
+            self._progress.set_postfix_str(speed + counts, refresh=False)
+            self._progress.update()
+
+    def stop(self, error: BaseException) -> None:
+        """Ends what is under way; the first error is the reason."""
+        self.error = self.error or error
+        self.downloads.stop()
+        self._pool.cancel()
+
+
+def do_slice(one: Slice, run: _Run) -> None:
+    """Gets and decodes a slice's sources, writes its shard, in order, as they come, then its JSON.
+
+    A slice that was tried again and in which nothing has changed isn't written.
+    """
+    coming = collections.deque(
+        run.downloads.submit(record.source, run.outcome, one, record) for record in one.records
+    )
+    verdicts, spec = [], run.task.spec
+    with contextlib.closing(SliceWriter(one.folder, one.number)) as writer:
+        for record in one.records:
+            verdict, packed = coming.popleft().result()
+            verdicts.append(verdict)
+            if packed is not None:
+                writer.add(clip_example(record, packed))
+        if one.before != tuple(verdict.verdict for verdict in verdicts):
+            rows = [(verdict.source, verdict.digest) for verdict in verdicts]
+            writer.finish(spec, digest_of(FORMAT, spec and spec.shape, rows), tuple(verdicts))
 
 
 def do_slices(
@@ -223,11 +184,20 @@ def do_slices(
         DataError: The disk is full, or processes can't be started.
     """
     total = done + sum(len(one.records) for one in slices)
+    remote = any(record.remote for one in slices for record in one.records)
     with contextlib.ExitStack() as stack:
         if pool is None:
             pool = Workers(workers or os.cpu_count() or 1, judge)
             stack.enter_context(contextlib.closing(pool))
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="v2t-")))
-        downloads = stack.enter_context(contextlib.closing(Downloads(task.policy)))
         bar = stack.enter_context(Progress(total=total, initial=done, unit="clip", desc="clips"))
-        _Run(task, downloads, scratch, bar).go(slices, pool)
+        run = _Run(task, pool, scratch, bar)
+        stack.enter_context(contextlib.closing(run.downloads))
+        threads = stack.enter_context(ThreadPoolExecutor(OPEN_REMOTE if remote else OPEN_LOCAL))
+        try:
+            for future in as_completed([threads.submit(do_slice, one, run) for one in slices]):
+                future.result()
+        except BaseException as error:
+            run.stop(error)
+            threads.shutdown(wait=False, cancel_futures=True)
+            raise run.error or error from None

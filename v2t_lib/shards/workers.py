@@ -2,16 +2,18 @@
 Keras."""
 
 import collections
+import contextlib
 import multiprocessing
+import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from v2t_lib.errors import DataError
+from v2t_lib.errors import ClipError, DataError
 
 #: Seconds after which the decoding of one clip is given up.
 DECODING_SECONDS = 600
@@ -58,74 +60,81 @@ def require_main_guard() -> None:
 
 
 class Workers:
-    """Processes that run jobs; one that dies, hangs or raises whatever error costs only its job.
-
-    Errors of the environment are never recorded as a verdict on a clip: such a result is
-    "unreachable", which another run tries again.
+    """Processes that run a function; one that dies, hangs or raises whatever error costs one job.
 
     Args:
         count: How many.
-        decode: What they run: the arguments of a job to a result, or to `(kind, why)` for a clip
-            that gives no frames.
+        function: What they run.
 
     Raises:
         DataError: The processes can't be started.
     """
 
-    def __init__(self, count: int, decode: Callable):
-        self._count, self._decode = count, decode
-        self._pool = start_pool(count)
+    def __init__(self, count: int, function: Callable):
+        self.count, self._function = count, function
+        self._pool, self._lock = start_pool(count), threading.Lock()
+        self._waiting: set[Future] = set()
 
-    def run(self, jobs: Iterable[tuple | None]) -> Iterator[Any]:
-        """Yields results in the order of `jobs`, of which only a few are queued at a time.
+    def call(self, *args) -> Any:
+        """The function's result; from any thread.
 
-        A job of None means that no job is ready yet: results that are due come first.
+        Raises:
+            ClipError: "unreachable" where the machine is at fault, for another run to try again.
+            CancelledError: `cancel` was called meanwhile.
         """
-        coming, more = iter(jobs), True
-        waiting: collections.deque[tuple[tuple, Future]] = collections.deque()
-        while waiting or more:
-            while more and len(waiting) < 8 * self._count:
-                job = next(coming, ())
-                more = job != ()
-                if not job:
-                    break
-                waiting.append((job, self._schedule(job)))
-            if not waiting:
-                continue
+        return self._result(args, self._schedule(args))
+
+    def map(self, jobs: Iterable[tuple]) -> Iterator[Any]:
+        """Yields results, or `ClipError`s, in the order of `jobs`; a few are queued at a time."""
+        queue: collections.deque[tuple[tuple, Future]] = collections.deque()
+        coming = iter(jobs)
+        while True:
+            while len(queue) < 8 * self.count and (job := next(coming, None)) is not None:
+                queue.append((job, self._schedule(job)))
+            if not queue:
+                return
             try:
-                result = self._result(waiting[0][1])
-            except BrokenProcessPool:
-                self.close()
-                self._pool = start_pool(self._count)
-                waiting = collections.deque((job, self._schedule(job)) for job, _ in waiting)
-            else:
-                waiting.popleft()
-                yield result
+                yield self._result(*queue.popleft())
+            except ClipError as error:
+                yield error
 
     def _schedule(self, job: tuple) -> Future:
-        try:
-            return self._pool.schedule(self._decode, args=job, timeout=DECODING_SECONDS)
-        except RuntimeError:  # the pool has broken down meanwhile
-            broken: Future = Future()
-            broken.set_exception(BrokenProcessPool())
-            return broken
+        with self._lock:
+            try:
+                future = self._pool.schedule(self._function, job, timeout=DECODING_SECONDS)
+            except RuntimeError:  # the pool has broken down
+                self.close()
+                for waiting in list(self._waiting):
+                    with contextlib.suppress(InvalidStateError):
+                        waiting.set_exception(BrokenProcessPool())
+                self._pool = start_pool(self.count)
+                future = self._pool.schedule(self._function, job, timeout=DECODING_SECONDS)
+            self._waiting.add(future)
+        future.add_done_callback(self._waiting.discard)
+        return future
 
-    @staticmethod
-    def _result(future: Future) -> Any:
-        """A job's result; an error that its function didn't expect becomes one, too."""
+    def _result(self, job: tuple, future: Future) -> Any:
+        """A job's result; an error that its function didn't expect becomes a `ClipError`."""
         try:
             return future.result()
         except BrokenProcessPool:
+            return self.call(*job)
+        except (ClipError, CancelledError):
             raise
         except ProcessExpired:
-            return "corrupt", "expected a clip to decode. Received: its decoder process died"
+            kind, why = "corrupt", ". Received: its decoder process died"
         except FutureTimeoutError:
-            why = f"within {DECODING_SECONDS} s. Received: nothing; it was given up"
-            return "unreachable", f"expected a clip to decode {why}"
+            why = f" within {DECODING_SECONDS} s. Received: nothing; it was given up"
+            kind = "unreachable"
         except Exception as error:
             kind = "unreachable" if isinstance(error, OSError | MemoryError) else "corrupt"
-            what = f"{type(error).__name__}: {error}"
-            return kind, f"expected a clip to decode. Received: {what}"
+            why = f". Received: {type(error).__name__}: {error}"
+        raise ClipError(kind, f"expected a clip to decode{why}")
+
+    def cancel(self) -> None:
+        """Ends the jobs under way, and those that wait."""
+        for future in list(self._waiting):
+            future.cancel()
 
     def close(self) -> None:
         """Ends the workers."""
