@@ -109,6 +109,8 @@ def test_local_sources_lie_beside_the_captions_file_and_urls_stay(tmp_path):
     assert local.path(path) == str(tmp_path / "a" / "b.gif")
     assert absolute.path(path) == "/abs/c.gif"
     assert remote.path(path) == "HTTPS://example.org//d.gif"
+    for piped in ("/dev/stdin", "/dev/fd/63", "/proc/self/fd/3"):  # beside nothing
+        assert local.path(piped) == "b.gif"
     assert [local.remote, absolute.remote, remote.remote] == [False, False, True]
 
 

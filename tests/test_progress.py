@@ -2,9 +2,12 @@
 
 import io
 import logging
+import subprocess
 import sys
+import textwrap
 
 import pytest
+from helpers.project import ROOT
 
 from v2t_lib import progress
 from v2t_lib.cli.main import COMMANDS, main
@@ -32,6 +35,49 @@ def test_a_bar_is_for_terminals_and_a_log_gets_a_line_now_and_then(monkeypatch):
     lines = progressed(monkeypatch, io.StringIO())
     assert "\r" not in lines and 1 <= lines.count("\n") <= 3 and lines.startswith("work: ")
     assert progressed(monkeypatch, io.StringIO(), seconds=30) == ""
+
+
+class Logger:
+    """What some programs put in the place of stderr."""
+
+    def __init__(self):
+        self.written = ""
+
+    def write(self, text):
+        self.written += text
+
+    def flush(self):
+        pass
+
+
+def closed():
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+@pytest.mark.parametrize("stream", [None, Logger(), closed()])
+def test_any_standard_error_will_do_or_none(stream, monkeypatch):
+    monkeypatch.setattr(progress, "LOG_SECONDS", 0)
+    for name in ("stderr", "stdout"):
+        monkeypatch.setattr(sys, name, stream)
+    log.info("told")
+    assert list(Progress(range(3), "work")) == [0, 1, 2]
+    assert keras_verbosity() == (0 if stream is None else 2)
+    if isinstance(stream, Logger):
+        assert stream.written.startswith("told\n") and "work: " in stream.written
+
+
+def test_a_bar_leaves_the_program_around_as_it_was():
+    """Neither a thread, nor the way in which it starts processes."""
+    code = """
+        import multiprocessing, sys, threading
+        from v2t_lib.progress import Progress
+        list(Progress(range(3)))
+        print(threading.active_count(), multiprocessing.get_start_method(allow_none=True))"""
+    run = [sys.executable, "-c", textwrap.dedent(code)]
+    printed = subprocess.run(run, capture_output=True, text=True, cwd=ROOT, check=True).stdout
+    assert printed == "1 None\n"
 
 
 def test_messages_go_through_logging(monkeypatch, capsys):

@@ -41,7 +41,9 @@ if TYPE_CHECKING:  # what `_HOMES` and `_MODULES` say, as type checkers and edit
 
 # TensorFlow takes this as it starts, so import `v2t_lib` before it. By default only the newest CPUs
 # get oneDNN; on one that has AVX2 and no more, a training step takes a quarter of the time with it.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+# `os.environ`, which belongs to the program around, stays as it was.
+if "tensorflow" not in sys.modules and "TF_ENABLE_ONEDNN_OPTS" not in os.environ:
+    os.putenv("TF_ENABLE_ONEDNN_OPTS", "1")
 
 __version__ = "0.1.0"
 

@@ -51,8 +51,10 @@ def plain(source: str) -> str:
 
 
 def located(source: str, file: str | Path) -> str:
-    """What to open: the URL, or the path resolved against the folder of the file that names it."""
-    return source if is_url(source) else str(Path(file).parent / source)
+    """What to open: the URL, or the path resolved against the folder of the file that names it;
+    against the current one if that is standard input, or bash's `<(...)`."""
+    piped = Path(file).parts[1:2] in (("dev",), ("proc",))
+    return source if is_url(source) else str(Path("" if piped else Path(file).parent) / source)
 
 
 def _lines(path: str | Path) -> Iterator[str]:

@@ -48,7 +48,11 @@ class ModelError(V2TError):
 
 
 class TrainingError(V2TError):
-    """Training that ended early: interrupted, or because the loss is not finite."""
+    """Training that ended early: interrupted, by the number `signal`, or 0: it couldn't go on."""
+
+    def __init__(self, message: str, signal: int = 0):
+        super().__init__(message)
+        self.signal = signal
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -7,6 +7,7 @@ level, and `logging.getLogger("v2t_lib")` does the same from Python.
 import functools
 import logging
 import sys
+import threading
 
 from tqdm import tqdm
 
@@ -15,7 +16,7 @@ LOG_SECONDS = 30
 
 
 class _Stderr(logging.StreamHandler):
-    """Writes to what is `sys.stderr` at the time."""
+    """Writes to what is `sys.stderr` at the time, if it is open."""
 
     def __init__(self):
         logging.Handler.__init__(self)
@@ -23,6 +24,10 @@ class _Stderr(logging.StreamHandler):
     @property
     def stream(self):
         return sys.stderr
+
+    def emit(self, record):
+        if not getattr(sys.stderr, "closed", sys.stderr is None):
+            super().emit(record)
 
 
 log = logging.getLogger("v2t_lib")
@@ -32,6 +37,14 @@ if not log.handlers:
     log.propagate = False
 
 
+def on_terminal(stream) -> bool:
+    """Whether a stream is a terminal; None, a logger's or a closed one isn't."""
+    try:
+        return stream.isatty()
+    except (AttributeError, ValueError):
+        return False
+
+
 @functools.lru_cache(maxsize=1000)
 def warn_once(message: str) -> None:
     """Logs a warning about a file, once for all the times that it is read."""
@@ -39,14 +52,21 @@ def warn_once(message: str) -> None:
 
 
 class Progress(tqdm):
-    """A progress bar on a terminal; elsewhere, in a log file say, a line every half a minute."""
+    """A progress bar on a terminal; elsewhere, in a log file say, a line every half a minute.
+
+    tqdm's own lock would settle how the program around starts processes, and its thread stay.
+    """
+
+    _lock = threading.RLock()
+    monitor_interval = 0
 
     def __init__(self, *args, **options):
-        self._bar = sys.stderr.isatty()
+        self._bar = on_terminal(sys.stderr)
         if not self._bar:
             options |= {"mininterval": LOG_SECONDS, "maxinterval": LOG_SECONDS, "miniters": 1,
                         "delay": LOG_SECONDS}  # fmt: skip
-        super().__init__(*args, **options, disable=log.level > logging.INFO)
+        silent = log.level > logging.INFO or sys.stderr is None
+        super().__init__(*args, **options, disable=silent)
 
     def close(self):
         if not self.disable and not self._bar:
@@ -56,19 +76,18 @@ class Progress(tqdm):
 
     @staticmethod
     def status_printer(file):
-        if file.isatty():
+        if on_terminal(file):
             return tqdm.status_printer(file)
 
         def print_line(status: str) -> None:
             if status.strip():
-                file.write(f"{status}\n")
-                file.flush()
+                print(status, file=file, flush=True)
 
         return print_line
 
 
 def keras_verbosity() -> int:
     """Keras's `verbose`: a progress bar on a terminal, else a line an epoch; nothing if quiet."""
-    if log.level > logging.INFO:
+    if log.level > logging.INFO or sys.stdout is None:  # where Keras writes
         return 0
-    return 1 if sys.stderr.isatty() else 2
+    return 1 if on_terminal(sys.stdout) else 2

@@ -65,5 +65,5 @@ def test_what_was_captioned_before_ctrl_c_is_kept(model, tmp_path, monkeypatch, 
     monkeypatch.setattr(over_clips, "_encoded", stopped)
     monkeypatch.setattr(over_clips, "BATCH", 1)
     table = tmp_path / "out.csv"
-    assert main(["caption", str(tmp_path), "--model", model, "--table", str(table)]) == 1
+    assert main(["caption", str(tmp_path), "--model", model, "--table", str(table)]) == 130
     assert len(table.read_text(encoding="utf-8-sig").splitlines()) == 2

@@ -6,8 +6,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+from subprocess import PIPE
 
 import pytest
 from helpers import tiny
@@ -33,7 +35,6 @@ def failing(monkeypatch):
 
     def fail(error):
         def run(args):
-            """Fails."""
             raise error
 
         monkeypatch.setattr(caption_command, "run_caption", run)
@@ -47,6 +48,7 @@ SYSTEM = (
     (IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), "a", None, "b"), "write b. "),
     (ModuleNotFoundError("No module named 'torch'", name="torch"), "KERAS_BACKEND, which is torch"),
     (MemoryError(), "enough memory. Received: less"),
+    (ValueError("Unable to import backend : cntk"), "jax, torch. .*cntk; set KERAS_"),
     (RuntimeError("CUDA out of memory. Tried to allocate"), "smaller batches, fewer beams"),
 )
 
@@ -73,11 +75,59 @@ def replaced(*lines: str) -> str:
 
 def test_a_reader_that_has_read_enough_ends_it_quietly():
     code = replaced("return [print('x' * 1000) for _ in range(10_000)] and 0")
+    script = f'{sys.executable} -c "$1" | head -1 > /dev/null; exit ${{PIPESTATUS[0]}}'
     run = subprocess.run(
-        ["bash", "-c", f"{sys.executable} -c \"$1\" | head -1 > /dev/null", "-", code],
-        capture_output=True, text=True, cwd=ROOT,
-    )  # fmt: skip
-    assert run.stderr == ""
+        ["bash", "-c", script, "-", code], capture_output=True, text=True, cwd=ROOT
+    )
+    assert (run.stderr, run.returncode) == ("", 128 + signal.SIGPIPE)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_program_that_is_interrupted_ends_as_one(number, ignored, tmp_path):
+    code = replaced(
+        "import time",
+        f"try: print('begun', flush=True); time.sleep({1 if ignored else 60})",
+        f"finally: open({str(tmp_path / 'closed')!r}, 'w').write('closed')",
+        "return 0",
+    ).replace("main.main(['recipes'])", "main.main()")
+    first = [f"trap '' {number.name}"] if ignored else []
+    command = ["bash", "-c", "; ".join([*first, 'exec "$0" -c "$1" recipes']), sys.executable, code]
+    with subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(number)
+        said = process.stderr.read()
+    assert (tmp_path / "closed").exists()
+    assert (process.returncode, said) == (
+        (0, "") if ignored else (-number, "v2t recipes: stopped\n")
+    )
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["recipes"], ["recipes", "--help"]])
+def test_python_without_docstrings_runs_every_module(arguments):
+    run = subprocess.run(
+        [sys.executable, "-OO", "-m", "v2t_lib", *arguments], capture_output=True, cwd=ROOT
+    )
+    assert run.returncode == 0 and run.stdout and not run.stderr
+
+
+def test_home_folders_and_standard_input_are_named_as_in_a_shell(monkeypatch, tmp_path, capsys):
+    given = []
+
+    def run(args):
+        given.append(args)
+        return 0
+
+    monkeypatch.setattr(caption_command, "run_caption", run)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    command = ["caption", "-", "~/a.gif", "~", "--model=~/m.keras", "--hedge", "~", "--html=~/p"]
+    assert main(command) == 0
+    (args,) = given
+    assert args.files == ["/dev/stdin", f"{tmp_path}/a.gif", "~"] and args.hedge == "~"
+    assert (args.model, args.html) == (tmp_path / "m.keras", tmp_path / "p")
+    with pytest.raises(SystemExit):
+        main(["caption", "a.gif", "--model", "m.keras", "--table", "-"])
+    assert "expected a path for --table. Received: -" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("no_java")

@@ -186,19 +186,20 @@ def test_an_epoch_of_several_passes_is_resumed_in_each(drawn_shards, tmp_path):
     assert_same_end(whole, killed)
 
 
-def test_ctrl_c_saves_and_says_how_to_resume(unbroken, drawn_shards, tmp_path, capsys):
-    handler, path = signal.getsignal(signal.SIGINT), tmp_path / "captioner.keras"
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_saves_and_says_how_to_resume(number, unbroken, drawn_shards, tmp_path, capsys):
+    handler, path = signal.getsignal(number), tmp_path / "captioner.keras"
 
     def interrupt(state):
         if (state.epoch, state.step) == (1, 0):
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
 
     with (
         at_each_step(interrupt),
-        pytest.raises(TrainingError, match=r"epoch 2, after step 1 of 3.*--resume"),
+        pytest.raises(TrainingError, match=r"epoch 2, after step 1 of 3.*--resume") as stopped,
     ):
         short(drawn_shards, path)
-    assert signal.getsignal(signal.SIGINT) is handler
+    assert signal.getsignal(number) is handler and stopped.value.signal == number
     short(drawn_shards, path, resume=True)
     assert "going on at epoch 2, after step 1 of 3" in capsys.readouterr().err
     assert_same_end(unbroken, path)

@@ -17,6 +17,11 @@ class WrongUsage(Exception):
     """Arguments that don't fit together; `main` exits with 2."""
 
 
+def about(thing) -> str:
+    """The first paragraph of a docstring, on one line; "" under `python -OO`, which strips them."""
+    return " ".join((thing.__doc__ or "").partition("\n\n")[0].split())
+
+
 def number(at_least: int) -> Callable[[str], int]:
     """An argument's type: whole numbers from `at_least` on."""
     return _parser_of(Option(at_least, "", "", at_least=at_least))

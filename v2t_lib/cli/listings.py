@@ -5,7 +5,7 @@ import json
 import shlex
 import textwrap
 
-from v2t_lib.cli.flags import add_clip_size, add_json, clip_spec
+from v2t_lib.cli.flags import about, add_clip_size, add_json, clip_spec
 from v2t_lib.cli.train import flags_of
 from v2t_lib.errors import ModelError
 from v2t_lib.training.recipes import registry as recipes
@@ -29,8 +29,7 @@ def run_encoders(args: argparse.Namespace) -> int:
             row = encoders.cost(encoders.get(name), spec)
         except ModelError as error:
             row = {"missing": str(error)}
-        about = {"help": cls.__doc__.split("\n\n")[0]}
-        rows[name] = about | row | {"options": encoders.options(cls)}
+        rows[name] = {"help": about(cls)} | row | {"options": encoders.options(cls)}
     if args.json:
         print(json.dumps(rows))
         return 0
@@ -60,14 +59,14 @@ def run_recipes(args: argparse.Namespace) -> int:
     """List the recipes that `v2t train` starts from. Each comes with the clips it is made for and
     the flags that stand for it: those that make it of the default recipe."""
     found = {name: recipes.get(name) for name in recipes.RECIPES}
-    about = {name: recipes.RECIPES[name].__doc__ for name in found}
+    helps = {name: about(recipes.RECIPES[name]) for name in found}
     if args.json:
-        rows = {name: {"help": about[name], **recipe.to_dict()} for name, recipe in found.items()}
+        rows = {name: {"help": helps[name], **recipe.to_dict()} for name, recipe in found.items()}
         print(json.dumps(rows))
         return 0
     for name, recipe in found.items():
         clip = f"{recipe.clip.frames} frames of {recipe.clip.height}x{recipe.clip.width}"
-        print(f"{name:12s} {clip:22s} {about[name]}")
+        print(f"{name:12s} {clip:22s} {helps[name]}")
         flags = shlex.join(flags_of(recipe, found["default"]))
         if flags:
             print(textwrap.fill(flags, 96, initial_indent="  ", subsequent_indent="  ",

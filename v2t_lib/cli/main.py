@@ -6,12 +6,15 @@ import importlib
 import io
 import logging
 import os
+import re
+import signal
 import sys
 import warnings
+from pathlib import Path
 
 from v2t_lib import __version__
-from v2t_lib.cli import watched
-from v2t_lib.cli.flags import WrongUsage
+from v2t_lib.cli import signals, watched
+from v2t_lib.cli.flags import WrongUsage, about
 from v2t_lib.errors import V2TError, advice, out_of_memory
 from v2t_lib.progress import log
 
@@ -25,6 +28,8 @@ COMMANDS = {
 }  # fmt: skip
 #: The commands that need neither TensorFlow nor Keras.
 LIGHT = {"shapes", "score", "recipes"}
+#: What Keras may compute with.
+BACKENDS = ("tensorflow", "jax", "torch")
 EPILOG = """\
 from nothing to captions, one step at a time:
   v2t shapes --out data --clips 6400
@@ -57,9 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     for name, module in COMMANDS.items():
         home = importlib.import_module(f"v2t_lib.cli.{module}")
         run = getattr(home, f"run_{name}")
-        about = " ".join(run.__doc__.split())
-        summary = about[0].lower() + about[1 : about.index(".")]
-        sub = commands.add_parser(name, help=summary, description=about)
+        description = about(run)
+        summary = description[:1].lower() + description[1:].partition(".")[0]
+        sub = commands.add_parser(name, help=summary, description=description)
         sub.set_defaults(run=run)
         getattr(home, f"add_{name}")(sub)
         loud = sub.add_mutually_exclusive_group()
@@ -72,16 +77,42 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    return commands.choices
+
+
 def _with_paths(argv: list[str], parser: argparse.ArgumentParser) -> list[str]:
     """The arguments, files whose names begin with a dash written so that they are no flags."""
-    (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
-    known = {flag for sub in commands.choices.values() for flag in sub._option_string_actions}
+    known = {flag for sub in _commands(parser).values() for flag in sub._option_string_actions}
     files = {a for a in argv if a[:1] == "-" != a and a not in known and os.path.lexists(a)}
     return [f"./{argument}" if argument in files else argument for argument in argv]
 
 
+def _name_files(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Fills in home folders, which a shell does not in `--out=~/x`; `-` is standard input where a
+    command reads."""
+    actions = _commands(parser)[args.command]._actions
+    read = {action.dest for action in actions if not action.option_strings} | {"split"}
+
+    def named(name, value):
+        if isinstance(value, list):
+            return [named(name, one) for one in value]
+        if (value == "-" and name in read) or value == Path("-"):
+            if name not in read:
+                raise WrongUsage(f"expected a path for --{name.replace('_', '-')}. Received: -")
+            return type(value)("/dev/stdin")
+        if isinstance(value, str | Path) and re.match("~[^/]*/", str(value)):
+            return type(value)(os.path.expanduser(value))
+        return value
+
+    for name, value in vars(args).items():
+        setattr(args, name, named(name, value))
+
+
 def _set_loudness(args: argparse.Namespace) -> None:
     """Decides what is said besides results and failures."""
+    os.environ["MPLBACKEND"] = "agg"  # whatever the notebook around draws with
     log.setLevel("CRITICAL" if args.quiet else "DEBUG" if args.verbose else "INFO")
     if args.quiet:
         warnings.simplefilter("ignore")
@@ -102,7 +133,7 @@ def _load_quietly() -> None:
         os.dup2(nowhere, 2)
         for package in ("keras", "tensorflow"):
             # One that is missing is told later, by what needs it.
-            with contextlib.suppress(ImportError):
+            with contextlib.suppress(ImportError, ValueError):
                 importlib.import_module(package)
     finally:
         os.dup2(kept, 2)
@@ -110,24 +141,27 @@ def _load_quietly() -> None:
         os.close(nowhere)
 
 
-def _say(command: str, error: BaseException) -> int:
-    """Prints an error as a sentence; returns the exit code."""
+def _say(command: str, error: BaseException) -> None:
+    """Prints an error as a sentence."""
     if isinstance(error, OSError):
         path = error.filename2 or error.filename
         what = error.strerror or str(error)
         place = str(path).removesuffix(".tmp") if path else "a file"
         text = f"expected to read or write {place}. Received: {what}; {advice(what)}"
-    elif isinstance(error, ModuleNotFoundError):
+    elif isinstance(error, ImportError):
         backend = os.environ.get("KERAS_BACKEND")
         way = f"or unset KERAS_BACKEND, which is {backend}" if backend else "then try again"
+        if error.name in BACKENDS and not backend:  # as ~/.keras/keras.json has it
+            way = f"or name another backend of Keras: KERAS_BACKEND={BACKENDS[0]}"
         text = f"expected the package {error.name}. Received: {error}; install it, {way}"
+    elif "Unable to import backend" in str(error):  # as Keras says it
+        text = f"expected Keras on {', '.join(BACKENDS)}. Received: {error}; set KERAS_BACKEND"
     elif out_of_memory(error):
         text = "expected enough memory. Received: less; ask for smaller batches, fewer beams or "
         text += "fewer processes"
     else:
         text = str(error)
     print(f"v2t {command}: {text}", file=sys.stderr)
-    return 1
 
 
 def _open_streams() -> None:
@@ -142,20 +176,15 @@ def _open_streams() -> None:
             setattr(sys, name, stream)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs one command; 0 done, 1 something failed, 2 wrong usage."""
-    _open_streams()
-    is_watched = watched.take_over()
+def _run(argv: list[str] | None, is_watched: bool) -> int:
     parser = _parser()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a name that it has no characters for is escaped
-            stream.reconfigure(errors="backslashreplace")
     argv = _with_paths(sys.argv[1:] if argv is None else argv, parser)
-    args = parser.parse_args(argv)
-    if getattr(args, "hosts", None) and not is_watched:
-        return watched.watch(argv)
-    level = log.level
+    args, level = argparse.Namespace(command=None, debug=False), log.level
     try:
+        parser.parse_args(argv, args)
+        _name_files(args, parser)
+        if getattr(args, "hosts", None) and not is_watched:
+            return watched.watch(argv)
         _set_loudness(args)
         code = args.run(args)
         sys.stdout.flush()
@@ -166,17 +195,36 @@ def main(argv: list[str] | None = None) -> int:
         # Whoever read our output has read enough. Python would complain once more as it ends.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return signals.BY_SIGNAL + signals.SIGPIPE
     except Exception as error:
-        expected = isinstance(error, V2TError | ValueError | OSError | ModuleNotFoundError)
+        expected = isinstance(error, V2TError | ValueError | OSError | ImportError)
         if args.debug or not (expected or out_of_memory(error)):
             raise
-        return _say(args.command, error)
-    except KeyboardInterrupt:
+        _say(args.command, error)
+        number = getattr(error, "signal", 0)
+        return signals.BY_SIGNAL + number if number else 1
+    except KeyboardInterrupt as error:
         print(f"v2t {args.command}: stopped", file=sys.stderr)
-        return 1
+        return signals.BY_SIGNAL + getattr(error, "number", signal.SIGINT)
     finally:
         log.setLevel(level)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command; 0 done, 1 something failed, 2 wrong usage, 128 + N ended by signal N.
+
+    As the program, without `argv`, it ends by that signal itself.
+    """
+    _open_streams()
+    is_watched = watched.take_over()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that it has no characters for is escaped
+            stream.reconfigure(errors="backslashreplace")
+    with signals.as_interrupts():
+        code = _run(argv, is_watched)
+    if argv is None and not is_watched and code > signals.BY_SIGNAL and os.name == "posix":
+        signals.end_by(code - signals.BY_SIGNAL)
+    return code
 
 
 if __name__ == "__main__":

@@ -64,14 +64,16 @@ def run_evaluate(args: argparse.Namespace) -> int:
         training=args.training,
         beam=args.beam,
     )
-    _print_scores(args, scores, {p.source: p.references for p in predictions}, summary)
-    if args.out:
-        write_predictions(predictions, args.out)
-    if args.html:
-        from v2t_lib.report import save_report  # with matplotlib
+    try:
+        _print_scores(args, scores, {p.source: p.references for p in predictions}, summary)
+    finally:  # also where nobody reads on: `| head -1`
+        if args.out:
+            write_predictions(predictions, args.out)
+        if args.html:
+            from v2t_lib.report import save_report  # with matplotlib
 
-        run = args.model.parent
-        save_report(args.html, captioner, args.shards, scores, predictions, run)
+            run = args.model.parent
+            save_report(args.html, captioner, args.shards, scores, predictions, run)
     return 0
 
 
@@ -118,7 +120,9 @@ def run_score(args: argparse.Namespace) -> int:
 
     scored = count(args.predictions)
     result = report(scored, count(args.against) if args.against else None)
-    _print_scores(args, result, references, score_table)
-    if args.per_clip:
-        write_clips(scored, args.per_clip)
+    try:
+        _print_scores(args, result, references, score_table)
+    finally:
+        if args.per_clip:
+            write_clips(scored, args.per_clip)
     return 0

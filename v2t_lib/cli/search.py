@@ -58,12 +58,14 @@ def run_search(args: argparse.Namespace) -> int:
         clips = "clip" if len(index.errors) == 1 else "clips"
         print(f"{len(index.errors)} {clips} of the folder can't be searched", file=sys.stderr)
     matches = search(captioner, index, args.sentence, args.top)
-    for match in matches:
-        _print(args.folder, match, args.json)
-    if args.html and matches:
-        paths = [os.path.join(args.folder, match.file) for match in matches]
-        save_found(args.html, args.sentence, matches, list(map(captioner.decode, paths)))
-        log.info("%s: written", args.html)
+    try:
+        for match in matches:
+            _print(args.folder, match, args.json)
+    finally:  # also where nobody reads on: `| head -1`
+        if args.html and matches:
+            paths = [os.path.join(args.folder, match.file) for match in matches]
+            save_found(args.html, args.sentence, matches, list(map(captioner.decode, paths)))
+            log.info("%s: written", args.html)
     if not matches:
         print(f"no clip of {args.folder} can be searched", file=sys.stderr)
     return 0 if matches else 1

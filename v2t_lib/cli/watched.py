@@ -12,6 +12,8 @@ import sys
 import tempfile
 import threading
 
+from v2t_lib.cli.signals import REQUESTS
+
 #: Tells the watched process the numbers of three open files: the real stdout and stderr, and a pipe
 #: that closes when the watching process ends.
 WATCHED = "V2T_WATCHED"
@@ -33,7 +35,7 @@ def watch(argv: list[str]) -> int:
         )
         for number in files:
             os.close(number)
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, *REQUESTS):
             signal.signal(number, lambda number, _: child.send_signal(number))
         code = child.wait()
         os.close(ours)

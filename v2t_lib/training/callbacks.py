@@ -168,7 +168,7 @@ class ResumableState(keras.callbacks.Callback):
             self.checkpoints.save(_state(self.model), self.epoch * self.steps + self.step, about)
             self.mirror.put()
         if stop:
-            raise stopped(self._position)
+            raise stopped(self._position, self.stop.received)
 
     def on_epoch_begin(self, epoch, logs=None):
         if self._means is not None:
@@ -190,7 +190,7 @@ class ResumableState(keras.callbacks.Callback):
             # A resumed epoch has fewer batches than Keras expects. This ends it, no matter that its
             # data would: TensorFlow executes parts of a step that finds no data.
             self.model.stop_training = self._cut_short = True
-        asked = current().any(self.stop.received)
+        asked = current().any(bool(self.stop.received))
         if asked or (self.step % self.options.checkpoint_steps == 0 and self.step < self.steps):
             self._save(asked)
 
@@ -204,7 +204,7 @@ class ResumableState(keras.callbacks.Callback):
             swap_averages(self.model)  # back to the weights
         self.rows.append({"epoch": epoch} | {name: float(v) for name, v in (logs or {}).items()})
         self.epoch, self.step = epoch + 1, 0
-        self._save(current().any(self.stop.received))
+        self._save(current().any(bool(self.stop.received)))
 
 
 def _build_metrics(model: Captioner) -> None:

@@ -95,31 +95,36 @@ class Checkpoints:
         return None
 
 
-def stopped(at: str) -> TrainingError:
-    """The error that ends a run whose user wants it to stop."""
+def stopped(at: str, number: int) -> TrainingError:
+    """The error that ends a run whose user wants it to stop, by the signal `number`."""
     return TrainingError(
-        f"stopped at {at}; everything is saved: the same command with --resume goes on from there"
+        f"stopped at {at}; everything is saved: the same command with --resume goes on from there",
+        number,
     )
 
 
 class StopSignal:
-    """Within it, SIGINT and SIGTERM only set `received`; a second one interrupts at once."""
+    """Within it, SIGINT, SIGTERM and SIGHUP, where it isn't ignored (nohup), only set `received` to
+    their number; a second one interrupts at once."""
 
     def __init__(self):
-        self.received, self._since = False, 0.0
+        self.received, self._since = 0, 0.0
 
     def _handle(self, number, frame):
         if self.received and time.monotonic() - self._since > SAME_REQUEST_SECONDS:
             raise KeyboardInterrupt
         if self.received:
             return
-        self.received, self._since = True, time.monotonic()
+        self.received, self._since = number, time.monotonic()
         log.warning("\n  stopping after this step; once more to stop at once")
 
     def __enter__(self):
         # Only Python's main thread may install signal handlers.
         in_main_thread = threading.current_thread() is threading.main_thread()
-        signals = (signal.SIGINT, signal.SIGTERM) if in_main_thread else ()
+        signals = [signal.SIGINT, signal.SIGTERM] if in_main_thread else []
+        hangup = getattr(signal, "SIGHUP", None)  # Windows has none
+        if signals and hangup and signal.getsignal(hangup) != signal.SIG_IGN:
+            signals.append(hangup)
         self._before = {number: signal.signal(number, self._handle) for number in signals}
         return self
 

@@ -181,7 +181,8 @@ class Stage:
                     elif stop.received or progress["done"] % options.checkpoint_steps == 0:
                         self._save()
                     if stop.received:
-                        raise stopped(f"batch {progress['done']} of the self-critical stage")
+                        at = f"batch {progress['done']} of the self-critical stage"
+                        raise stopped(at, stop.received)
 
     def step(self, clips: np.ndarray, references: Sequence[Sequence[str]]) -> None:
         """Trains on one batch: `(B, ...)` clips or features, and each clip's captions."""
