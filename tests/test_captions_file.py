@@ -64,10 +64,15 @@ def test_repeated_rows_count_once_and_are_counted_or_are_kept(tmp_path, capsys):
         ("a\tx\na.gif only\n", ("row 2", "1 column in", "a.gif only")),
         ("a\tx\n\na\tx\ty\n", ("row 3", "3 columns", "a | x | y")),
         ("a\t \u00a0\n", ("row 1", "a blank caption")),
-        ("a\tx\n\t\n", ("row 2", "a blank source")),
+        ("a\tx\n\tx\n", ("row 2", "a blank source")),
+        ("a,b\n", ("row 1", "1 column (columns are parted by tabs, not by commas)")),
+        ("sep=;\na;b\n", ("row 1", "tabs, not by semicolons")),
+        ("a.gif    x\n", ("row 1", "tabs, not by spaces")),
+        ('a\t"x\ny"\n', ("row 2", "the quoted cell before it has a line end")),
+        (b"PK\x03\x04\x14", ("a workbook, or another archive", "save it as text with tabs")),
         (" \n\r\n", ("an empty file",)),
         (b"a\tx\nb\tcaf\xe9\n", ("row 2", "0xe9 at byte 5 of the row", "save the file as UTF-8")),
-        ("a\tx\n".encode("utf-16"), ("row 1", "0xff at byte 0 of", "save the file as UTF-8")),
+        ("a\tx\n".encode("utf-16")[:-1], ("expected text in utf-16", "truncated data")),
         ("a\tx\n".encode("utf-16-le"), ("row 1", "0x00 at byte 1 of", "save the file as UTF-8")),
     ],
 )
@@ -222,7 +227,8 @@ def test_sources_that_are_the_same_file_are_one(tmp_path):
     assert [record.key for record in select([zero, summer], split)] == [zero.key, summer.key]
     predicted = read_predictions(write(tmp_path, f"./clips/0.gif\ta\n{nfd}\tb\nclips/0.gif\tc\n"))
     assert predicted == {"clips/0.gif": "a", nfc: "b"}
-    two = read_captions(write(tmp_path, "https://a.org/x//y\ta\nhttps://a.org/x/y\ta\n"))
+    two = "https://a.org/x//é\ta\nhttps://a.org/x/é\ta\nHTTPS://A.org/x/e\u0301\tb\n"
+    two = read_captions(write(tmp_path, two))
     assert len(two) == 2
 
 
@@ -233,9 +239,23 @@ def test_a_clip_that_is_trained_on_is_not_held_out():
         check_apart({"train": [first, second], "val": [third], "test": [third, first]})
 
 
+@pytest.mark.parametrize("ends", ["\r\n", "\r", "\t\t\r\n", "\r\n\t\r\n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
+def test_what_spreadsheets_write_is_read(tmp_path, ends, encoding):
+    rows = ('"c, é.gif"\ta star', 'b.gif\t"a ""red"" star, é"', 'd.gif\t"a" star', 'e.gif\t"a"')
+    text = "".join(row + ends for row in rows)
+    path = write(tmp_path, ("\ufeff" * (encoding == "utf-16-be") + text).encode(encoding))
+    assert [(record.source, *record.captions) for record in read_captions(path)] == [
+        ("c, é.gif", "a star"),
+        ("b.gif", 'a "red" star, é'),
+        ("d.gif", '"a" star'),
+        ("e.gif", '"a"'),
+    ]
+
+
 def test_a_device_without_an_end_is_refused(tmp_path):
-    with pytest.raises(DataError, match="row 1: expected at most 1,048,576 bytes"):
+    with pytest.raises(DataError, match="row 1: expected at most 1,048,576 characters"):
         read_captions("/dev/zero")
-    (tmp_path / "captions.tsv").write_text("0.gif\t" + "é" * (1 << 19))  # six bytes over
+    (tmp_path / "captions.tsv").write_text("0.gif\t" + "é" * (1 << 20))
     with pytest.raises(DataError, match="row 1: expected at most"):
         read_captions(tmp_path / "captions.tsv")

@@ -1,5 +1,7 @@
 import contextlib
+import csv
 import errno
+import io
 import subprocess
 import sys
 import threading
@@ -9,7 +11,7 @@ import pytest
 from helpers.project import ROOT
 
 from v2t_lib.errors import DataError
-from v2t_lib.files import locked, replacing
+from v2t_lib.files import locked, replacing, write_table
 
 
 def test_a_file_takes_its_name_when_it_is_whole_and_stays_after_an_error(tmp_path):
@@ -40,6 +42,17 @@ def _held_by_another(folder):
         assert process.stdout.readline() == "held\n"
         yield process
         process.stdin.close()
+
+
+def test_a_table_runs_nothing_in_a_spreadsheet_and_has_excels_mark(tmp_path):
+    texts = ["=1+1", "+1.gif", "-4wsu.avi", "@SUM(1)", "\tx", "\rx", "＝1", "a=b", "é, ü", "\udcff"]
+    write_table(tmp_path / "t.csv", {"text": texts, "score": [-0.123456, None, 1, *[0.5] * 7]})
+    data = (tmp_path / "t.csv").read_bytes()
+    assert data.startswith(
+        b"\xef\xbb\xbftext,score\r\n'=1+1,-0.1235\r\n'+1.gif,\r\n'-4wsu.avi,1\r\n"
+    )
+    cells = [row[0] for row in csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""))][1:]
+    assert cells == [*(f"'{text}" for text in texts[:7]), "a=b", "é, ü", "\\udcff"]
 
 
 def test_a_folder_that_another_process_writes_is_refused_or_waited_for(tmp_path):

@@ -1,4 +1,4 @@
-"""Captions files, split lists and files of claims, all UTF-8 TSV.
+"""Captions files, split lists and files of claims: TSV in UTF-8, or in UTF-16 as Excel writes it.
 
 A captions file is `source<TAB>caption`, one caption a row; a source is a URL or a path relative to
 the file, and may recur. A header is recognised and skipped. A split list has one source a line;
@@ -8,6 +8,7 @@ what follows a tab is ignored. All readers raise `DataError`, which names file a
 import codecs
 import dataclasses
 import hashlib
+import io
 import itertools
 import posixpath
 import re
@@ -24,8 +25,16 @@ _CAPTION_NAME = (
     r"(generated)?(caption|sentence|text|description|label|title|annotation|comment|reference|"
     r"prediction|claim)+s?"
 )
-#: In bytes. What has longer ones is no text: a device without an end, say.
+#: In characters. What has longer ones is no text: a device without an end, say.
 LONGEST_ROW = 1 << 20
+#: Bytes that aren't UTF-8, as Python reads them, and a character that no text has.
+_NO_TEXT = re.compile("[\0\udc80-\udcff]")
+#: How .xlsx, .ods and .xls begin.
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+#: What makes a spreadsheet put a cell in quotation marks.
+_QUOTED = re.compile('[",;]')
+#: What parts the columns of other files than TSV.
+_SEPARATORS = {";": "semicolons", ",": "commas", "  ": "spaces"}
 #: Characters that would end a column or a row, as they are printed.
 _ESCAPES = str.maketrans({"\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
@@ -46,8 +55,12 @@ def is_url(source: str) -> bool:
 
 
 def plain(source: str) -> str:
-    """The spelling of a source by which it is compared: `./a//b.gif` is `a/b.gif`, NFD is NFC."""
-    return source if is_url(source) else posixpath.normpath(unicodedata.normalize("NFC", source))
+    """The spelling of a source by which it is compared: `./a//b.gif` is `a/b.gif`, NFD is NFC, and
+    a URL's scheme and host are in lower case."""
+    source = unicodedata.normalize("NFC", source)
+    if is_url(source):
+        return re.sub("^[^:]+://[^/?#]*", lambda match: match[0].lower(), source)
+    return posixpath.normpath(source)
 
 
 def located(source: str, file: str | Path) -> str:
@@ -57,42 +70,61 @@ def located(source: str, file: str | Path) -> str:
     return source if is_url(source) else str(Path("" if piped else Path(file).parent) / source)
 
 
+def _encoding(start: bytes, path: str | Path) -> str:
+    """What a text file that begins so is written in: UTF-8, or Excel's "Unicode text"."""
+    if start.startswith(_WORKBOOKS):
+        raise DataError(
+            f"{path}: expected text. Received: a workbook, or another archive; in the spreadsheet, "
+            'save it as text with tabs ("Unicode Text" in Excel)'
+        )
+    return "utf-16" if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+
+
 def _lines(path: str | Path) -> Iterator[str]:
+    """Yields the lines of a text file without their ends, which may be those of an old Mac."""
     try:
         with open(path, "rb") as file:
+            encoding = _encoding(file.peek(8), path)
             # Not splitlines, which also splits at characters that a caption may hold.
-            lines = iter(lambda: file.readline(LONGEST_ROW + 1), b"")
-            for number, line in enumerate(lines, start=1):
-                if len(line) > LONGEST_ROW:
+            text = io.TextIOWrapper(file, encoding, errors="surrogateescape")
+            for number, line in enumerate(_short_lines(text, path), start=1):
+                if wrong := _NO_TEXT.search(line):
+                    before = line[: wrong.start()].encode(errors="surrogateescape")
+                    what = f"0x{ord(wrong[0]) & 0xFF:02x} at byte {len(before)} of the row"
                     raise DataError(
-                        f"{path}, row {number}: expected at most {LONGEST_ROW:,} bytes. Received: "
-                        "more; is this a text file?"
+                        f"{path}, row {number}: expected UTF-8 text. Received: {what}; save the "
+                        "file as UTF-8 and try again"
                     )
-                line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
-                try:
-                    text, wrong = line.decode(), line.find(b"\0")
-                except UnicodeDecodeError as error:
-                    wrong = error.start
-                if wrong >= 0:
-                    raise DataError(
-                        f"{path}, row {number}: expected UTF-8 text. Received: 0x{line[wrong]:02x} "
-                        f"at byte {wrong} of the row; save the file as UTF-8 and try again"
-                    )
-                yield text.removesuffix("\n")
+                yield line.removesuffix("\n")
+    except UnicodeError as error:
+        raise DataError(f"{path}: expected text in {encoding}. Received: {error}") from None
     except OSError as error:
         raise DataError(f"expected a text file at {path}. Received: {error.strerror}") from error
+
+
+def _short_lines(text: io.TextIOWrapper, path: str | Path) -> Iterator[str]:
+    lines = iter(lambda: text.readline(LONGEST_ROW + 1), "")
+    for number, line in enumerate(lines, start=1):
+        if len(line) > LONGEST_ROW:
+            raise DataError(
+                f"{path}, row {number}: expected at most {LONGEST_ROW:,} characters. Received: "
+                "more; is this a text file?"
+            )
+        yield line
 
 
 def _rows(path: str | Path) -> Iterator[tuple[int, list[str]]]:
     """Yields the rows of a TSV file, one by one, as row numbers from 1 and columns.
 
-    Empty lines are skipped, and so is a header row, with a warning.
+    Empty lines and empty columns at the end are skipped, and so is a header row, with a warning.
     """
     first = True
     for number, line in enumerate(_lines(path), start=1):
-        if not line.strip(" \r"):
+        if not line.strip():
             continue
-        columns = [column.strip() for column in line.split("\t")]
+        columns = [_unquoted(column.strip()) for column in line.split("\t")]
+        while len(columns) > 2 and not columns[-1]:
+            del columns[-1]
         if first and _is_header(columns):
             what = f"{' | '.join(columns)!r}"
             warn_once(f"{path}, row {number}: taken for a header and skipped: {what}")
@@ -103,6 +135,13 @@ def _rows(path: str | Path) -> Iterator[tuple[int, list[str]]]:
         raise DataError(f"{path}: expected at least one row. Received: an empty file")
 
 
+def _unquoted(column: str) -> str:
+    """A cell without the quotation marks that spreadsheets put around commas and marks."""
+    inside = column[1:-1].replace('""', "")
+    quoted = column[:1] + column[-1:] == '""' and '"' not in inside
+    return column[1:-1].replace('""', '"') if quoted and _QUOTED.search(column[1:-1]) else column
+
+
 def _is_header(columns: Sequence[str]) -> bool:
     source, *captions = (re.sub(r"[\s_#-]", "", column.lower()) for column in columns)
     known = len(captions) == 1 and re.fullmatch(_CAPTION_NAME, captions[0])
@@ -111,8 +150,11 @@ def _is_header(columns: Sequence[str]) -> bool:
 
 def _fault(columns: Sequence[str], blank: bool) -> str:
     """What is wrong with a row that should have two columns; "" if nothing is."""
+    if len(columns) == 1:
+        parts = (what for sign, what in _SEPARATORS.items() if sign in columns[0])
+        return "1 column" + next((f" (columns are parted by tabs, not by {p})" for p in parts), "")
     if len(columns) != 2:
-        return f"{len(columns)} column{'s' * (len(columns) != 1)}"
+        return f"{len(columns)} columns"
     if not columns[0]:
         return "a blank source"
     return "" if columns[1] or blank else "a blank caption"
@@ -120,12 +162,15 @@ def _fault(columns: Sequence[str], blank: bool) -> str:
 
 def _captions(path: str | Path, blank: bool = False) -> Iterator[tuple[int, str, str]]:
     """Yields row number, source and caption of every row; captions may be `blank`."""
+    unclosed = False
     for number, columns in _rows(path):
         if fault := _fault(columns, blank):
+            why = "; the quoted cell before it has a line end: take that out" if unclosed else ""
             raise DataError(
                 f"{path}, row {number}: expected `source<TAB>caption`. "
-                f"Received: {fault} in {' | '.join(columns)[:120]!r}"
+                f"Received: {fault} in {' | '.join(columns)[:120]!r}{why}"
             )
+        unclosed = columns[1].startswith('"') and columns[1].count('"') % 2 == 1
         yield number, columns[0], columns[1]
 
 
@@ -165,7 +210,7 @@ def read_captions(path: str | Path, keep_repeats: bool = False) -> list[Record]:
     """Reads a captions file: one record a source, in order of first appearance.
 
     Identical rows count once, with a warning; with `keep_repeats` they all count, as references do
-    in scores. Quotation marks are ordinary characters.
+    in scores. Quotation marks are ordinary characters, but for those of spreadsheets (`_unquoted`).
     """
     found: dict[str, tuple[str, list[str]]] = {}
     for _, source, caption in _captions(path):

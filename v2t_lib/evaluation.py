@@ -197,7 +197,7 @@ def evaluate(
         "deletion": deletion(captioner, first, every_word=predictions[0].behaviours is None),
         **diversity(texts, ShardDataset.open(training).captions() if training else None, unit),
     }
-    return scores | {"doubts": diagnose(scores)}, predictions
+    return scores | {"doubts": [*diagnose(scores), *figures.doubts()]}, predictions
 
 
 def _prediction(example: Example, greedy: Caption, best: Caption, shown: bool) -> Prediction:

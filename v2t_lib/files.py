@@ -1,9 +1,10 @@
 """Atomic writes, which replace a file as a whole or not at all, and the lock of a folder."""
 
 import contextlib
+import csv
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from v2t_lib.errors import DataError, disk_error, writing
@@ -32,6 +33,24 @@ def write_json(path: str | Path, value: dict) -> None:
     text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_table(path: str | Path, columns: Mapping[str, Sequence]) -> None:
+    """Writes a CSV for spreadsheets: UTF-8 with the mark that Excel needs, numbers with four
+    decimals, and an apostrophe before a text that would run as a formula."""
+
+    def safe(value):
+        if isinstance(value, str):
+            return f"'{value}" if value.startswith(tuple("=+-@\t\r\n＝＋－＠")) else value
+        return round(float(value), 4) if isinstance(value, float) else value
+
+    with (
+        replacing(path) as temporary,
+        open(temporary, "w", encoding="utf-8-sig", errors="backslashreplace", newline="") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(map(safe, row) for row in zip(*columns.values(), strict=True))
 
 
 #: What `locked` leaves in a folder.

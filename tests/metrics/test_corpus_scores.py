@@ -1,5 +1,6 @@
 import random
 import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,35 @@ def test_a_missing_prediction_is_an_empty_caption_and_counted():
     # What is over the others only is what there'd be without the clip.
     alone = report(score_corpus(missing, {k: v for k, v in REFERENCES.items() if k != "a.gif"}))
     assert {name: result["available_only"][name] for name in NAMES} == {n: alone[n] for n in NAMES}
+
+
+@pytest.mark.parametrize(
+    ("captions", "says"),
+    [
+        (["a red star spins"], ["CIDEr of one clip is 0 whatever"]),
+        (["a red star spins"] * 12, ["CIDEr of 12 clips whose words are the same is 0"]),
+        (["a star", "a red dot"], ["CIDEr of 2 clips says little", "BLEU-4 is 0 whatever"]),
+        (["!!!", "...", "star"], ["CIDEr of 3 clips says little", "BLEU-4 is 0 whatever"]),
+        ([f"the star {n} is red" for n in range(12)], []),
+    ],
+)
+def test_figures_that_say_nothing_of_these_clips_are_named(captions, says):
+    references = {f"{n}.gif": [text] for n, text in enumerate(captions)}
+    for predicted in (dict(zip(references, captions, strict=True)), {"0.gif": "nothing"}):
+        result = report(score_corpus(predicted, references))
+        found = [doubt for doubt in result["doubts"] if not doubt.startswith("Available only")]
+        assert len(found) == len(says)
+        assert all(map(str.startswith, found, says))
+    if len(captions) > 1:
+        assert any(d.startswith("Available only: CIDEr of one clip") for d in result["doubts"])
+
+
+def test_names_and_words_in_another_form_are_the_same():
+    nfd, nfc = (unicodedata.normalize(form, "café.gif") for form in ("NFD", "NFC"))
+    captions = {"İ": "İki ADAM un cafe\u0301 ﬁsh", "i": "iki adam un café fish"}
+    for mine, theirs in ((nfd, f"./{nfc}"), ("HTTPS://A.org/é", "https://a.org/e\u0301")):
+        scored = score_corpus({mine: captions["İ"]}, {theirs: [captions["i"]]})
+        assert scored.scores()["BLEU-4"] == pytest.approx(1) and not scored.missing.any()
 
 
 def test_perfect_predictions():

@@ -89,7 +89,7 @@ def test_the_table_of_clips_has_best_and_worst_first(tmp_path):
     predictions = {"0.gif": "nothing", "1.gif": references["1.gif"][0]}
     write_clips(score_corpus(predictions, references), tmp_path / "new" / "clips.csv")
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["clips.csv"]
-    with (tmp_path / "new" / "clips.csv").open(encoding="utf-8", newline="") as file:
+    with (tmp_path / "new" / "clips.csv").open(encoding="utf-8-sig", newline="") as file:
         found = list(csv.DictReader(file))
     assert [row["rank"] for row in found] == ["1", "5", "2", "4", "3"]
     assert found[0]["source"] == "1.gif" and float(found[0]["ROUGE-L"]) == 1

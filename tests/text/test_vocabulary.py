@@ -1,6 +1,7 @@
 import doctest
 import pickle
 import random
+import unicodedata
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from v2t_lib.captions_file import read_captions
 from v2t_lib.errors import ModelError
 from v2t_lib.text import vocabulary as module
+from v2t_lib.text.ptb_tokenizer import words
 from v2t_lib.text.vocabulary import (
     END,
     PAD,
@@ -17,6 +19,7 @@ from v2t_lib.text.vocabulary import (
     Vocabulary,
     cut,
     normalise,
+    one_form,
     sentence,
     tokenise,
 )
@@ -62,6 +65,35 @@ CAPTIONS = ["A cat, it's tiny.", "a dog and a CAT", "the dog's t-shirt"]
 def test_captions_to_words(caption, words):
     assert normalise(caption) == words
     assert tokenise(caption) == words.split()
+
+
+FORMS = [
+    ("İki ADAM İstanbul'da", "iki adam istanbul'da"),
+    ("I\u0307ki i\u0307nsan", "iki insan"),
+    ("un cafe\u0301 a\u0300 l'e\u0301te\u0301", "un café à l'été"),
+    ("mo\u0323\u0302t con cho\u0301", "một con chó"),
+    (unicodedata.normalize("NFD", "고양이"), "고양이"),
+    ("ﬁsh ﬂies", "fish flies"),
+    ("ｒｅｄ dog", "red dog"),
+    ("ｶﾞﾗｽ", "ガラス"),
+    ("r\u200ded do\u200cg", "red dog"),
+    ("foot\u00adball \ufeffa", "football a"),
+    ("كلـــب ﻻ", "كلب لا"),
+    ("ΣΚΥΛΟΣ", "σκυλος"),
+]
+
+
+@pytest.mark.parametrize(("text", "same"), FORMS)
+def test_a_word_in_another_form_is_the_same_word(text, same):
+    """For the model and for the scorers."""
+    assert tokenise(text) == tokenise(same) == same.split()
+    assert words(one_form(text)) == words(one_form(same))
+    vocabulary = Vocabulary.from_captions([same])
+    assert vocabulary.coverage([text])[0] == 1
+
+
+def test_sigma_ends_a_word_in_one_form():
+    assert tokenise("ΣΚΥΛΟΣ.ΓΑΤΑ σκυλοσ") == ["σκυλος", "γατα", "σκυλος"]
 
 
 def test_thai_and_lao_stay_as_they_are_written():

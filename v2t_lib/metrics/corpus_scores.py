@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from v2t_lib.captions_file import plain
 from v2t_lib.errors import DataError
 from v2t_lib.metrics import coco, meteor
 from v2t_lib.metrics.bootstrap import bootstrap, interval
@@ -19,6 +20,8 @@ from v2t_lib.progress import Progress
 from v2t_lib.text import ptb_tokenizer, vocabulary
 
 NAMES = (*coco.NAMES, "METEOR")
+#: Too few to know which words are rare, as CIDEr has to.
+FEW_CLIPS = 10
 
 
 def scores_of(sums: np.ndarray) -> dict[str, np.ndarray]:
@@ -56,6 +59,29 @@ class CorpusScores:
         values = scores_of(self.table.sum(0))
         return {name: float(values[name]) if name in values else None for name in NAMES}
 
+    def doubts(self) -> list[str]:
+        """What scores of these clips can't say whatever is predicted, in sentences.
+
+        CIDEr weighs words by how few of the clips have them, so that words that all have are worth
+        nothing; BLEU-4 counts runs of four words.
+        """
+        found, clips, sums = [], len(self.sources), self.table.sum(0)
+        if clips >= FEW_CLIPS and coco.scores(sums[: coco.COLUMNS])["CIDEr"] and sums[4]:
+            return []
+        firsts = [texts[0] for texts in self.references]
+        best = coco.clip_statistics(*_tokenise(firsts, self.references, self.unit)).sum(0)
+        if not coco.scores(best)["CIDEr"]:
+            what = "of one clip" if clips == 1 else f"of {clips} clips whose words are the same"
+            found.append(
+                f"CIDEr {what} is 0 whatever is predicted, as it weighs words by how few of the "
+                "clips have them."
+            )
+        elif clips < FEW_CLIPS:
+            found.append(f"CIDEr of {clips} clips says little: which words are rare is unknown.")
+        if not best[4]:
+            found.append("BLEU-4 is 0 whatever is predicted: no first reference has four words.")
+        return found
+
     def available(self) -> "CorpusScores":
         """The same without the clips that have no prediction."""
         if not self.missing.any():
@@ -86,6 +112,7 @@ def _tokenise(
     captions: Sequence[str], references: Sequence[Sequence[str]], unit: str
 ) -> tuple[list, list]:
     def words(text: str) -> tuple[str, ...]:
+        text = vocabulary.one_form(text)
         if unit == "word":
             return ptb_tokenizer.words(text)
         # The Penn Treebank's list of punctuation has none of these scripts' own.
@@ -105,7 +132,8 @@ def score_corpus(
     """Scores predictions on every clip that has references; both by source.
 
     Args:
-        predictions: Captions; those of clips without references don't count.
+        predictions: Captions; those of clips without references don't count. Sources are compared
+            as `captions_file.plain` spells them, texts as `vocabulary.one_form` does.
         references: The reference captions of every clip to score.
         with_meteor: Whether to compute METEOR, if possible here.
         unit: What captions are cut into: "word", or "character", which also cuts scripts without
@@ -114,14 +142,17 @@ def score_corpus(
     Raises:
         DataError: No prediction is for a clip that has references.
     """
-    if not predictions.keys() & references.keys():
+    first = reversed(list(predictions.items()))  # what is first counts
+    predictions = {plain(source): text for source, text in first}
+    names = set(map(plain, references))
+    if not predictions.keys() & names:
         raise DataError(
             f"expected predictions for the {len(references)} clips with references. Received: "
             f"{len(predictions)} for others, {min(predictions, default='')!r} for one; write "
             "sources alike in both files"
         )
     sources = tuple(sorted(references))
-    captions = tuple(predictions.get(source, "") for source in sources)
+    captions = tuple(predictions.get(plain(source), "") for source in sources)
     texts = tuple(references[source] for source in sources)
     words = _tokenise(captions, texts, unit)
     table, no_meteor = coco.clip_statistics(*words), "not asked for"
@@ -130,8 +161,8 @@ def score_corpus(
             table, no_meteor = np.hstack([table, meteor.clip_statistics(*words)]), None
         except meteor.NoMeteor as reason:
             no_meteor = str(reason)
-    missing = np.array([source not in predictions for source in sources])
-    others = tuple(sorted(predictions.keys() - references.keys()))
+    missing = np.array([plain(source) not in predictions for source in sources])
+    others = tuple(sorted(predictions.keys() - names))
     return CorpusScores(sources, captions, texts, missing, table, no_meteor, others, unit)
 
 

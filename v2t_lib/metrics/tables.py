@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from v2t_lib.files import replacing
+from v2t_lib.files import write_table
 from v2t_lib.metrics.corpus_scores import NAMES, CorpusScores, difference, intervals, scores_of
 from v2t_lib.metrics.texts import COLLAPSE_SHARE
 
@@ -161,7 +161,9 @@ def diagnose(scores: dict) -> list[str]:
 
 def report(scored: CorpusScores, against: CorpusScores | None = None) -> dict:
     """What `v2t score --json` prints."""
-    available = scored.available()
+    available, doubts = scored.available(), scored.doubts()
+    if scored.missing.any():
+        doubts += [f"Available only: {doubt}" for doubt in available.doubts()]
     result = {
         **scored.scores(),
         "no_meteor": scored.no_meteor,
@@ -170,6 +172,7 @@ def report(scored: CorpusScores, against: CorpusScores | None = None) -> dict:
         "without_references": len(scored.without_references),
         "available_only": {**available.scores(), "clips": len(available.sources)},
         "intervals": intervals(scored),
+        "doubts": doubts,
     }
     return result | ({"against": difference(scored, against)} if against else {})
 
@@ -190,7 +193,8 @@ def score_table(result: dict) -> str:
                 rows[name]["its 95% interval"] = span(other["interval"])
     count = f"{result['clips']} clips, {result['missing']} of them without a prediction"
     table = pd.DataFrame.from_dict(rows, orient="index").to_string(float_format="%.4f")
-    return f"{count}, which count as empty captions\n{table}"
+    doubts = [f"Careful: {doubt}" for doubt in result["doubts"]]
+    return "\n".join([f"{count}, which count as empty captions", table, *doubts])
 
 
 def published_table(rows: Sequence[dict], why: str) -> str:
@@ -208,7 +212,7 @@ def published_table(rows: Sequence[dict], why: str) -> str:
 def write_clips(scored: CorpusScores, path: str | Path) -> None:
     """Writes a CSV with a row a clip: the best, the worst, the second best, the second worst, ...
 
-    Clips are ranked by CIDEr, then by ROUGE-L; rank 1 is the best.
+    Clips are ranked by CIDEr, then by ROUGE-L; rank 1 is the best. See `files.write_table`.
     """
     texts = {"source": scored.sources, "prediction": scored.captions}
     texts["references"] = tuple(map(" | ".join, scored.references))
@@ -216,5 +220,4 @@ def write_clips(scored: CorpusScores, path: str | Path) -> None:
     table = table.sort_values(["CIDEr", "ROUGE-L"], ascending=False, kind="stable")
     table.insert(0, "rank", range(1, len(table) + 1))
     order = sorted(range(len(table)), key=lambda place: min(place, len(table) - 1 - place))
-    with replacing(path) as temporary:
-        table.iloc[order].to_csv(temporary, index=False, float_format="%.4f")
+    write_table(path, table.iloc[order].to_dict("list"))

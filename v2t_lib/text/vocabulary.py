@@ -53,6 +53,12 @@ _INVISIBLE = re.compile(
 # A word begins with a letter or digit; it may hold apostrophes and hyphens (don't, t-shirt), but
 # not at its ends.
 _WORD = re.compile(r"\w[^\s'-]*(?:['-]\w[^\s'-]*)*")
+# Ligatures, full and half widths and the like: other forms of letters that have their own.
+_PRESENTED = re.compile("[\ufb00-\ufdff\ufe30-\uffef]+")
+# Lower case has no dotted I: Turkish "İ" is "i". At a word's end sigma has a form of its own.
+# Arabic's tatweel only stretches a word.
+_DOTTED, _TATWEEL = re.compile("İ|[iI]\u0307"), "\u0640"
+_FINAL_SIGMA = re.compile(r"(?<=\w)σ(?!\w)")
 # An ending parted from its word, as in "dog 's" and "does n't".
 _PARTED = re.compile(r"(?<=\w)\s+(?=(?:'(?:s|re|ve|ll|d|m)|n't)(?![\w']))")
 
@@ -88,6 +94,14 @@ def cut(text: str) -> str:
     return _CHARACTER.sub(r" \g<0> ", text)
 
 
+def one_form(text: str) -> str:
+    """The text as the scorers get it: letters that can be written in several ways, with composed or
+    loose accents, as ligatures or between zero-width joiners, are written in one."""
+    text = unicodedata.normalize("NFC", _INVISIBLE.sub("", text))
+    text = _PRESENTED.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
+    return _DOTTED.sub("i", text).replace(_TATWEEL, "")
+
+
 def tokenise(text: str, unit: str = "word") -> list[str]:
     """The words of a caption: lower case, straight apostrophes, no punctuation.
 
@@ -99,8 +113,9 @@ def tokenise(text: str, unit: str = "word") -> list[str]:
     text = _ENTITY.sub(lambda match: html.unescape(f"&{match[1]}"), text)
     text = _MARKER.sub(" ", _PICTURE.sub(" ", text)).replace("\u200b", " ")
     # The compatibility form of an acute accent is a space and a combining accent: no apostrophe.
-    text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text).replace("´", "'")).lower()
-    text = unicodedata.normalize("NFC", text).translate(_STRAIGHT)
+    text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text).replace("´", "'"))
+    text = _DOTTED.sub("i", text.replace(_TATWEEL, "")).lower()
+    text = _FINAL_SIGMA.sub("ς", unicodedata.normalize("NFC", text)).translate(_STRAIGHT)
     # Thai's and Lao's vowel AM, which the compatibility form takes apart, as it is written.
     text = text.replace("\u0e4d\u0e32", "\u0e33").replace("\u0ecd\u0eb2", "\u0eb3")
     words = _WORD.findall(_PARTED.sub("", text).translate(_WORD_CHARACTERS))

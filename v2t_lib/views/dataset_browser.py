@@ -13,6 +13,7 @@ from v2t_lib.shards.example import Example
 from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.shards.slices import last_verdicts
 from v2t_lib.shards.verdicts import MANIFEST_FILE, Verdict, read_manifest
+from v2t_lib.text.vocabulary import one_form
 from v2t_lib.views.gallery import clip_picture
 from v2t_lib.views.pages import framed
 
@@ -39,7 +40,7 @@ def _entries(records: Sequence[Record], split: str, folder: str | Path) -> Itera
 def _matches(entry: Verdict, text: str) -> bool:
     """Whether the source, a caption or the reason has `text`, in capitals or not."""
     searched = (entry.source, *entry.captions, entry.why)
-    return any(text.lower() in one.lower() for one in searched)
+    return any(one_form(text).lower() in one_form(one).lower() for one in searched)
 
 
 def _read(folder: str | Path, wanted: Mapping[str, str]) -> Iterator[Example]:

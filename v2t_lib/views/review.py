@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from v2t_lib.files import replacing
+from v2t_lib.files import write_table
 from v2t_lib.models.caption import Caption
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.verifier import Calibration
@@ -96,10 +95,8 @@ class Review:
         self._rows.append({"file": file, "note": error})
 
     def write_table(self, path: str | Path) -> None:
-        """Writes a CSV of `COLUMNS`, a row for each clip, which spreadsheets read as UTF-8."""
-        table = pd.DataFrame(self._rows, columns=COLUMNS)
-        with replacing(path) as temporary:
-            table.to_csv(temporary, index=False, encoding="utf-8-sig", errors="backslashreplace")
+        """Writes a CSV of `COLUMNS`, a row for each clip; see `files.write_table`."""
+        write_table(path, {name: [row.get(name) for row in self._rows] for name in COLUMNS})
 
     def write_page(self, path: str | Path) -> None:
         """Writes the page; it works offline and holds all it shows."""
