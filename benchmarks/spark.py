@@ -47,7 +47,7 @@ def packing_seconds(folder: Path, captions: Path, workers: int) -> float:
         for number in range(2):  # the first one loads TensorFlow
             out = Storage.of(folder / f"packed-{workers}-{number}")
             application.check(out)
-            do, begun = functools.partial(tasks._do_all, application, out), time.monotonic()
+            do, begun = functools.partial(tasks._do_slices, application, out), time.monotonic()
             pack(read_captions(captions), captions, out.local, SPEC, do=do)
             seconds.append(time.monotonic() - begun)
         return seconds[-1]

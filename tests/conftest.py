@@ -85,6 +85,38 @@ def shared_data() -> Path:
     return folder
 
 
+def _saved(folder, captioner) -> str:
+    from v2t_lib.models.saving import save
+
+    save(captioner, folder / "m.keras")
+    return str(folder / "m.keras")
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory) -> str:
+    """The file of a small model; not to be written to."""
+    from helpers import tiny
+
+    return _saved(tmp_path_factory.mktemp("model"), tiny.captioner())
+
+
+@pytest.fixture(scope="session")
+def judge(tmp_path_factory) -> str:
+    """The file of one that verifies sentences; not to be written to."""
+    from helpers import tiny
+
+    return _saved(tmp_path_factory.mktemp("judge"), tiny.judge())
+
+
+@pytest.fixture
+def server():
+    """A server on this machine that answers as it is told, see `helpers.scripted_server`."""
+    from helpers import scripted_server
+
+    with scripted_server.serving() as server:
+        yield server
+
+
 def _pack(folder, captions_of):
     from helpers import tiny
     from helpers.clips import write_gif

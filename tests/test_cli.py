@@ -10,7 +10,6 @@ from helpers.video_corpus import video
 from v2t_lib.cli.main import main
 from v2t_lib.datasets.shapes import Shapes
 from v2t_lib.demo import demo
-from v2t_lib.models.saving import save
 from v2t_lib.specs import CaptionSpec
 from v2t_lib.training.recipe import TrainingOptions
 from v2t_lib.training.recipes import registry as recipes
@@ -25,13 +24,6 @@ SCORES = FIGURES | {
     "distinct_1", "distinct_2", "mean_length", "seen_in_training", "doubts",
 }  # fmt: skip
 SIZES = ["--frames", "4", "--size", "16"]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("model") / "m.keras"
-    save(tiny.captioner(), path)
-    return path
 
 
 def test_help_teaches_and_wrong_usage_is_two(capsys):
@@ -57,7 +49,7 @@ def test_every_step_by_hand(tmp_path, capsys):
         listed = ["--split", f"{data}/{split}.txt"]
         assert main(["pack", captions, *listed, *arguments]) == 0
         assert json.loads(capsys.readouterr().out)["left_out"] == {}
-    sizes = ["--batch", "16", "--epochs", "2", "--length", "4", "--units", "24"]
+    sizes = ["--batch", "16", "--epochs", "1", "--length", "4", "--units", "24"]
     for name, value in tiny.ENCODER.items():
         sizes += ["--encoder-option", f"{name}={json.dumps(value)}"]
     assert main(["train", f"{shards}/train", "--val", f"{shards}/val", "--out", run, *sizes]) == 0

@@ -3,19 +3,11 @@
 import csv
 
 import pytest
-from helpers import tiny
 from helpers.clips import write_gif
 
 from v2t_lib.cli.main import main
-from v2t_lib.models.saving import save
 
 pytestmark = pytest.mark.usefixtures("eager")
-
-
-@pytest.fixture
-def model(tmp_path):
-    save(tiny.captioner(), tmp_path / "m.keras")
-    return str(tmp_path / "m.keras")
 
 
 def test_a_folder_becomes_a_table_and_a_page(model, tmp_path, capsys):

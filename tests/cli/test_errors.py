@@ -12,21 +12,12 @@ import sys
 from subprocess import PIPE
 
 import pytest
-from helpers import tiny
 from helpers.clips import write_gif
 from helpers.project import ROOT
 
 from v2t_lib.cli import caption as caption_command
 from v2t_lib.cli.main import main
 from v2t_lib.errors import ClipError
-from v2t_lib.models.saving import save
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("model") / "m.keras"
-    save(tiny.captioner(), path)
-    return path
 
 
 @pytest.fixture

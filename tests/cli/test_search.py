@@ -3,28 +3,20 @@
 import json
 
 import pytest
-from helpers import tiny
 from helpers.clips import write_gif
 
 from v2t_lib.cli.main import main
-from v2t_lib.models.saving import save
 
 pytestmark = pytest.mark.usefixtures("eager", "in_this_process")
 
 
-@pytest.fixture
-def model(tmp_path):
-    save(tiny.judge(), tmp_path / "m.keras")
-    return str(tmp_path / "m.keras")
-
-
-def test_a_folder_is_searched(model, tmp_path, capsys):
+def test_a_folder_is_searched(judge, tmp_path, capsys):
     clips = tmp_path / "clips"
     clips.mkdir()
     for name, seed in (("a.gif", 0), ("b.gif", 1), ("copy.gif", 0)):
         write_gif(clips / name, seed)
     (clips / "bad.gif").write_bytes(b"GIF89a")
-    arguments = [str(clips), "A red zebra.", "--model", model]
+    arguments = [str(clips), "A red zebra.", "--model", judge]
     assert main(["search", *arguments, "--json"]) == 0
     printed = capsys.readouterr()
     rows = list(map(json.loads, printed.out.splitlines()))
@@ -47,15 +39,13 @@ def test_a_folder_is_searched(model, tmp_path, capsys):
     assert "1 clip of the folder" in printed.err
 
 
-def test_what_cannot_be_searched_says_so_and_makes_no_index(model, tmp_path, capsys):
+def test_what_cannot_be_searched_says_so_and_makes_no_index(judge, model, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
-    assert main(["search", str(tmp_path / "empty"), "a cross", "--model", model]) == 1
+    assert main(["search", str(tmp_path / "empty"), "a cross", "--model", judge]) == 1
     assert "expected clips in" in capsys.readouterr().err
     write_gif(tmp_path / "a.gif", 0)
-    save(tiny.captioner(), tmp_path / "old.keras")
-    old = ["search", str(tmp_path), "a cross", "--model", str(tmp_path / "old.keras")]
-    assert main(old) == 1
+    assert main(["search", str(tmp_path), "a cross", "--model", model]) == 1
     assert "add it with `v2t calibrate MODEL SHARDS`" in capsys.readouterr().err
-    assert main(["search", str(tmp_path), "zebra", "--model", model]) == 1
+    assert main(["search", str(tmp_path), "zebra", "--model", judge]) == 1
     assert "a word that the model knows" in capsys.readouterr().err
     assert not list(tmp_path.rglob(".v2t-search"))

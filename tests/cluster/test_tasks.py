@@ -11,9 +11,8 @@ from helpers import scripted_server as scripted
 from helpers.clips import write_gif
 from helpers.shards import sources_in
 
-from v2t_lib import __version__
 from v2t_lib.captions_file import read_captions
-from v2t_lib.cluster import tables, tasks
+from v2t_lib.cluster import session, tables, tasks
 from v2t_lib.cluster.storage import Storage
 from v2t_lib.errors import ClusterError, DataError
 from v2t_lib.fetching.http import RetryPolicy
@@ -62,12 +61,6 @@ def here(monkeypatch):
 
 
 @pytest.fixture
-def server():
-    with scripted.serving() as server:
-        yield server
-
-
-@pytest.fixture
 def gif(tmp_path) -> bytes:
     write_gif(tmp_path / "here.gif", 1, count=3)
     return (tmp_path / "here.gif").read_bytes()
@@ -100,11 +93,8 @@ def test_sources_that_were_not_reachable_are_tried_again(
 
     def down() -> Path:
         """The output folder on this machine."""
-        home = tmp_path / f"down-{len(list(tmp_path.iterdir()))}"
-        out = Storage.of(place)
-        for folder in ("", "all", "clips"):
-            for name in out.sizes(folder):
-                out.get(f"{folder}/{name}".lstrip("/"), home / folder / name)
+        home, out = tmp_path / f"down-{len(list(tmp_path.iterdir()))}", Storage.of(place)
+        out.get(out.sizes(), home)
         return home
 
     verdicts = run()["splits"]["all"]["verdicts"]
@@ -164,43 +154,59 @@ def test_the_bytes_are_one_machines_and_strangers_files_stay(here, gif, captions
     for file in (tmp_path / "single").glob("*[0-9t].[jt]*"):
         assert (out / file.name).read_bytes() == file.read_bytes()
     assert all((out / name).read_text() == "mine" for name in strangers)
-    assert not (out / "_spark").exists()
+    assert not list(out.glob(".v2t-*[0-9a-f]"))
 
 
-def test_a_slice_that_was_lost_is_done_again_and_late_attempts_do_no_harm(
-    here, gif, captions, tmp_path
+@pytest.mark.parametrize("place", ["out", "memory://lost"])
+def test_half_a_slice_is_done_again_and_a_strangers_shard_stays(
+    here, gif, captions, tmp_path, place
 ):
+    out = Storage.of(place if "://" in place else tmp_path / place)
     path = captions(["here.gif"])
-    out, records = Storage.of(tmp_path / "out"), read_captions(path)
-    run = functools.partial(tasks.pack_clips, "local", records, path, tmp_path / "out", SPEC)
+    records = read_captions(path)
+    run = functools.partial(tasks.pack_clips, "local", records, path, out.url, SPEC)
     info = run()
-    task, one = Task(path, Path(), SPEC), Slice(Path(), 0, tuple(records))
-    tasks._do(__version__, out, task, one)
+    tasks._put(
+        out,
+        functools.partial(tasks._do_slice, Task(path, Path(), SPEC)),
+        Slice(Path(), 0, tuple(records)),
+    )
     assert run() == info and len(here.tasks) == 1
-    (tmp_path / "out" / "00000.tfrecord").unlink()
+
+    def lose(*names: str) -> None:
+        with out._files() as (files, root):
+            files.rm([f"{root}/{name}" for name in names])
+
+    lose("00000.tfrecord")
     assert run() == info and len(here.tasks) == 2
-    (tmp_path / "out" / "00000.json").unlink()
-    (tmp_path / "out" / "00000.tfrecord").write_bytes(b"somebody else's")
+    lose("00000.json", "dataset.json")  # as a kill does in the first run
+    assert run() == info and len(here.tasks) == 3
+    lose("00000.json", "dataset.json")
+    (tmp_path / "x").write_bytes(b"somebody else's")
+    out.put(tmp_path / "x", "00000.tfrecord")
     with pytest.raises(DataError, match="that wasn't written here"):
-        tasks._do(__version__, out, task, one)
-    with pytest.raises(ClusterError, match=r"expected v2t_lib 9\.9 on every worker"):
-        tasks._do("9.9", out, task, one)
+        run()
 
 
 def test_a_task_that_was_ended_between_its_two_files_is_done_again(
     here, gif, captions, tmp_path, monkeypatch
 ):
-    path, do, count = captions(["here.gif"]), tasks._do, []
+    path, put, count = captions(["here.gif"]), tasks._put, []
 
-    def cut_off(version, out, task, one):
-        do(version, out, task, one)
+    def cut_off(out, make, one):
+        put(out, make, one)
         count.append(one)
         if len(count) == 1:
             (tmp_path / "out" / "00000.tfrecord").write_bytes(b"another's")
 
-    monkeypatch.setattr(tasks, "_do", cut_off)
+    monkeypatch.setattr(tasks, "_put", cut_off)
     info = tasks.pack_clips("local", read_captions(path), path, tmp_path / "out", SPEC)
     assert len(count) == 2 and DatasetInfo.load(tmp_path / "out") == info
+
+
+def test_a_worker_of_another_version_is_refused():
+    with pytest.raises(ClusterError, match=r"expected v2t_lib 9\.9 on every worker"):
+        session._task("9.9", print, 0)
 
 
 def test_tables_keep_their_rows_and_repeat_only_what_was_unreachable(here, tmp_path):
@@ -229,17 +235,18 @@ def test_a_file_appears_whole_and_an_object_store_gets_no_folders(tmp_path):
     (tmp_path / "x").write_bytes(b"1")
     out = Storage.of("memory://out/deep")
     out.put(tmp_path / "x", "a/b.bin")
-    assert out.sizes("a") == {"b.bin": 1} and out.sizes("none") == {}
+    assert out.sizes() == {"a/b.bin": 1} and Storage.of("memory://none").sizes() == {}
+    out.probe()
     out.tidy()
     assert fsspec.filesystem("memory").find("/out") == ["/out/deep/a/b.bin"]
     assert out.exists("a/b.bin") and not out.exists("a/c.bin")
 
 
 def test_a_policys_connections_are_shared_by_the_tasks(here, captions, tmp_path, gif, monkeypatch):
-    seen, do = [], tasks._do
+    seen, do = [], tasks._do_slice
     monkeypatch.setattr(
-        tasks, "_do", lambda version, out, task, one: seen.append(task.policy.per_host)
-        or do(version, out, task, one)
+        tasks, "_do_slice", lambda task, one, folder: seen.append(task.policy.per_host)
+        or do(task, one, folder)
     )  # fmt: skip
     path = captions(["here.gif"])
     for per_host in (8, 1):

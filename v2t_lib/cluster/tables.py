@@ -1,4 +1,4 @@
-"""Captions and verdicts of many clips as one table, each slice of its rows made by a task."""
+"""Captions and verdicts of many clips as one table, each 256 of its rows made by a task."""
 
 import contextlib
 import dataclasses
@@ -6,18 +6,17 @@ import functools
 import hashlib
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-from v2t_lib import __version__
 from v2t_lib.captions_file import Pair, is_url, read_pairs, without_password
 from v2t_lib.clips.files import clips_in
-from v2t_lib.cluster.storage import Storage
-from v2t_lib.cluster.tasks import check_version, cluster_for, scratch_folder
-from v2t_lib.errors import ClusterError, DataError, V2TError
+from v2t_lib.cluster.tasks import cluster_for, do_all
+from v2t_lib.errors import ClipError, DataError
 from v2t_lib.files import locked
+from v2t_lib.shards.format import digest_of
 
 #: Rows a task.
 ROWS = 256
@@ -40,7 +39,7 @@ def caption_clips(
         The number of clips, and of those without a caption.
 
     Raises:
-        ClusterError: See `session`, `Cluster.check` and `Cluster.run`.
+        ClusterError: See `session`, `Cluster.check` and `do_all`.
         DataError: A list can't be read, or the folder has another table.
     """
     rows = [{"file": name, "source": _absolute(name)} for name in clips_in(*files)]
@@ -54,18 +53,10 @@ def verify_claims(
     """Verifies pairs into the table `verdicts` in a folder, with the rows of `v2t verify --json`.
 
     Args:
-        master: The cluster, see `session`.
-        pairs: A TSV as `read_pairs` takes it.
-        model: The model's file.
-        place: The output folder: a shared path or a URL.
-        parquet: Whether the table is a Parquet file, rather than one of JSON lines.
+        pairs: A TSV as `read_pairs` takes it; else as `caption_clips`, and so are errors.
 
     Returns:
         The number of pairs, and of those not judged.
-
-    Raises:
-        ClusterError: See `session`, `Cluster.check` and `Cluster.run`.
-        DataError: The pairs can't be read, or the folder has another table.
     """
     rows = [
         dataclasses.asdict(pair) | {"source": _absolute(pair.source)} for pair in read_pairs(pairs)
@@ -89,21 +80,31 @@ def _captioner(model: str):
     return load(SparkFiles.get(model))
 
 
-def _captions(model: str, beam: int, rows: Sequence[dict]) -> Iterator[dict]:
-    captioner = _captioner(model)
-    for row in rows:
+def _captions(model: str, beam: int, rows: Sequence[dict]) -> Iterable[dict]:
+    from v2t_lib.models.over_clips import captions
+
+    found = captions(_captioner(model), [row["source"] for row in rows], beam, workers=1)
+    for row, (_, caption) in zip(rows, found, strict=True):
         file = without_password(row["file"])
-        try:
-            yield captioner.caption(row["source"], beam=beam).to_dict(file)
-        except V2TError as error:
-            yield {"file": file, "error": str(error)}
+        if isinstance(caption, ClipError):
+            yield {"file": file, "error": str(caption)}
+        else:
+            yield caption.to_dict(file)
 
 
-def _verdicts(model: str, rows: Sequence[dict]) -> Iterator[dict]:
+def _verdicts(model: str, rows: Sequence[dict]) -> Iterable[dict]:
     from v2t_lib.models.verify_pairs import verify_pairs
 
-    results = verify_pairs(_captioner(model), [Pair(**row) for row in rows])
-    yield from (result.to_dict() for result in results)
+    results = verify_pairs(_captioner(model), [Pair(**row) for row in rows], workers=1)
+    return (result.to_dict() for result in results)
+
+
+def _part(work: Callable, item: tuple[str, list[dict]], folder: Path) -> None:
+    """Runs on a worker: writes a part of the table."""
+    name, rows = item
+    (folder / name).parent.mkdir()
+    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in work(rows))
+    (folder / name).write_text("".join(lines), encoding="utf-8", newline="\n")
 
 
 def _tabulate(
@@ -116,99 +117,71 @@ def _tabulate(
     place: str | Path,
     parquet: bool,
 ) -> tuple[int, int]:
-    """Writes a table of what `work` makes of rows, a task for each 256 of them."""
-    schema, table = (
-        _schema(name) if parquet else None,
-        f"{name}.{'parquet' if parquet else 'jsonl'}",
-    )
-    digest = hashlib.sha256(json.dumps([rows, options]).encode() + _read(model)).hexdigest()
-    folder = f"{name}-{digest[:12]}"
+    """Writes a table of what `work` makes of rows: its parts, and then their sum."""
+    schema = _schema(name) if parquet else None
+    table = f"{name}.{'parquet' if parquet else 'jsonl'}"
+    folder = f"{name}-{digest_of(rows, options, _digest(model))[:12]}"
+    numbers = range(-(-len(rows) // ROWS))
+    parts = {f"{folder}/{n:05d}.jsonl": rows[n * ROWS : (n + 1) * ROWS] for n in numbers}
     with cluster_for(master, place) as (cluster, out), contextlib.ExitStack() as stack:
         if out.local:
             stack.enter_context(locked(out.local))
-        there = out.sizes(folder)
-        if not there and out.exists(table):
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="v2t-")))
+        sizes = out.sizes()
+        there = [part for part in parts if part in sizes]
+        if table in sizes and not there:
             raise DataError(
                 f"{out.url}: expected a table of the same clips, model and options. Received: one "
                 "of others; name another folder (--out)"
             )
-        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="v2t-")))
-        cuts = {f"{n:05d}.jsonl": rows[n * ROWS : (n + 1) * ROWS] for n in _cuts(rows)}
-        found = {part: _part(out, home, f"{folder}/{part}") for part in cuts if part in there}
-        tasks = [
-            (f"{folder}/{part}", cut)
-            for part, cut in cuts.items()
-            if part not in found or any(_passing(line) for line in found[part])
-        ]
+        out.get(there, home)
+        # Clips that weren't reachable are worth another try.
+        kept = {part for part in there if _count(home / part, '"error": "unreachable:') == 0}
         cluster.send(model)
-        cluster.run(functools.partial(_write_part, __version__, out, work), tasks)
-        failed = 0
-        with _table(home / table, schema) as write:
-            for part in cuts:
-                lines = _part(out, home, f"{folder}/{part}")
-                failed += sum("error" in json.loads(line) for line in lines)
-                write(lines)
+        todo = [item for item in parts.items() if item[0] not in kept]
+        do_all(cluster, out, functools.partial(_part, work), todo, lambda items: _left(out, items))
+        out.get(parts, home)
+        lines = home / f"{name}.jsonl"
+        with open(lines, "wb") as whole:
+            for part in parts:
+                with open(home / part, "rb") as file:
+                    shutil.copyfileobj(file, whole)
+        if parquet:
+            _write_parquet(lines, home / table, schema)
         out.put(home / table, table)
-    return len(rows), failed
+        return len(rows), sum(_count(home / part, '"error": "') for part in parts)
 
 
-def _cuts(rows: list[dict]) -> range:
-    return range(-(-len(rows) // ROWS))
-
-
-def _read(model: Path) -> bytes:
+def _digest(model: Path) -> str:
     try:
-        return model.read_bytes()
+        return hashlib.sha256(model.read_bytes()).hexdigest()
     except OSError as error:
         raise DataError(f"expected a model at {model}. Received: {error.strerror}") from None
 
 
-def _part(out: Storage, home: Path, name: str) -> list[str]:
-    """The lines of a part of the table."""
-    out.get(name, home / "part")
-    return (home / "part").read_text("utf-8").split("\n")[:-1]
+def _left(out, items: Sequence[tuple[str, list[dict]]]) -> list:
+    there = out.sizes()
+    return [item for item in items if item[0] not in there]
 
 
-def _passing(line: str) -> bool:
-    """Whether a row's clip wasn't reachable, and is worth another try."""
-    return json.loads(line).get("error", "").startswith("unreachable:")
+def _count(path: Path, what: str) -> int:
+    """How often this is in a file; a sentence can't hold it, as JSON escapes quotation marks."""
+    return path.read_text("utf-8").count(what)
 
 
-def _write_part(version: str, out: Storage, work: Callable, item: tuple[str, list[dict]]) -> None:
-    """Runs on a worker: makes a part of the table."""
-    check_version(version)
-    name, rows = item
-    with scratch_folder() as scratch:
-        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in work(rows))
-        (scratch / "part").write_text("".join(lines), encoding="utf-8", newline="\n")
-        out.put(scratch / "part", name)
+def _write_parquet(lines: Path, path: Path, schema) -> None:
+    """Writes a table of JSON lines as Parquet."""
+    from pyarrow import json, parquet
 
-
-@contextlib.contextmanager
-def _table(path: Path, schema: Any) -> Iterator[Callable[[list[str]], object]]:
-    """A function that appends rows, given as lines of JSON."""
-    if schema is None:
-        with open(path, "w", encoding="utf-8", newline="\n") as file:
-            yield lambda lines: file.writelines(f"{line}\n" for line in lines)
-        return
-    import pyarrow
-    from pyarrow.parquet import ParquetWriter
-
-    with ParquetWriter(path, schema) as writer:
-        yield lambda lines: writer.write_table(
-            pyarrow.Table.from_pylist(list(map(json.loads, lines)), schema)
-        )
+    read = json.ReadOptions(block_size=2**24)  # more than any line
+    table = json.read_json(lines, read, json.ParseOptions(explicit_schema=schema))
+    parquet.write_table(table, path)
 
 
 def _schema(name: str):
     """The columns of a Parquet table, those of the rows that the commands print."""
-    try:
-        import pyarrow as pa
-    except ImportError as error:
-        raise ClusterError(
-            f"expected the package pyarrow for Parquet. Received: {error}; pip install "
-            "'v2t_lib[spark]'"
-        ) from None
+    import pyarrow as pa
+
     text, number, whole = pa.string(), pa.float64(), pa.int64()
     where = [("frame", whole), ("seconds", number)]
     if name == "captions":

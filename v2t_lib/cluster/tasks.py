@@ -8,38 +8,28 @@ does no harm, and a second run has only what is missing to do.
 import contextlib
 import dataclasses
 import functools
-import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from v2t_lib import __version__
 from v2t_lib.captions_file import Record
 from v2t_lib.cluster.session import Cluster, session
 from v2t_lib.cluster.storage import Storage
 from v2t_lib.errors import ClusterError
 from v2t_lib.fetching.http import RetryPolicy
 from v2t_lib.shards.example import judge
-from v2t_lib.shards.format import DATASET_FILE, DatasetInfo
-from v2t_lib.shards.pack import NO_SPLIT, SETTINGS_FILE, coverage, fetch, pack
-from v2t_lib.shards.plan import check_ours
-from v2t_lib.shards.slices import shard_name, slice_name
-from v2t_lib.shards.verdicts import MANIFEST_FILE
-from v2t_lib.shards.work import CLIP_FOLDER, Slice, Task, do_slices
+from v2t_lib.shards.format import DatasetInfo
+from v2t_lib.shards.pack import SETTINGS_FILE, coverage, fetch, pack
+from v2t_lib.shards.slices import slice_name, slices_in
 from v2t_lib.shards.workers import Workers
 from v2t_lib.specs import ClipSpec
 
-#: Times that slices are done which aren't whole afterwards.
+#: Times that tasks are run whose files aren't there afterwards.
 ROUNDS = 3
-_SLICE_NAME = re.compile(r"\d{5,}\.json")
-
-
-def check_version(version: str) -> None:
-    """Refuses to run on a worker with another version than the driver's."""
-    if version != __version__:
-        raise ClusterError(f"expected v2t_lib {version} on every worker. Received: {__version__}")
+_OF_A_SLICE = re.compile(r"(.*/)?\d{5,}\.(json|tfrecord)")
 
 
 @contextlib.contextmanager
@@ -54,6 +44,48 @@ def cluster_for(master: str, place: str | Path) -> Iterator[tuple[Cluster, Stora
     finally:
         with contextlib.suppress(ClusterError):
             out.tidy()
+
+
+def do_all(
+    cluster: Cluster,
+    out: Storage,
+    make: Callable,
+    items: Sequence,
+    left: Callable[[Sequence], list],
+) -> None:
+    """Makes the files of items, each in a task of its own, until none is left.
+
+    Args:
+        cluster: Runs the tasks.
+        out: Where the files go.
+        make: `make(item, folder)` runs on a worker and writes the item's files into a folder.
+        items: What to make.
+        left: Those of the items whose files aren't all in `out`.
+
+    Raises:
+        ClusterError: See `Cluster.run`; or some are still left after several rounds.
+    """
+    for _ in range(ROUNDS):
+        if not items:
+            return
+        cluster.run(functools.partial(_put, out, make), items)
+        items = left(items)
+    if items:
+        raise ClusterError(
+            f"expected the files of every task to be in {out.url}. Received: {len(items)} tasks "
+            f"without, after {ROUNDS} attempts; run the same command again, which keeps the others"
+        )
+
+
+def _put(out: Storage, make: Callable, item: Any) -> None:
+    """Runs on a worker: puts an item's files, JSON last. Its folder is in Spark's own, which is
+    deleted even if the task is killed."""
+    home = os.environ.get("SPARK_LOCAL_DIRS", "").split(",")[0]
+    with tempfile.TemporaryDirectory(prefix="v2t-", dir=home or None) as folder:
+        make(item, Path(folder))
+        files = [path for path in Path(folder).rglob("*") if path.is_file()]
+        for path in sorted(files, key=lambda path: path.suffix == ".json"):
+            out.put(path, path.relative_to(folder).as_posix())
 
 
 def pack_clips(
@@ -73,11 +105,11 @@ def pack_clips(
         spec: The size to decode to.
 
     Raises:
-        ClusterError: See `session`, `Cluster.check` and `Cluster.run`.
+        ClusterError: See `session`, `Cluster.check` and `do_all`.
         DataError: As `pack`.
     """
-    with cluster_for(master, place) as (cluster, out), _folder(out, [""]) as folder:
-        do = functools.partial(_do_all, cluster, out)
+    with cluster_for(master, place) as (cluster, out), _folder(out) as folder:
+        do = functools.partial(_do_slices, cluster, out)
         return pack(records, os.path.abspath(captions), folder, spec, do=do)
 
 
@@ -98,55 +130,18 @@ def fetch_clips(
         The verdicts counted, as `coverage` does.
 
     Raises:
-        ClusterError: See `session`, `Cluster.check` and `Cluster.run`.
+        ClusterError: See `session`, `Cluster.check` and `do_all`.
         DataError: As `fetch`.
     """
-    splits = {record.split or NO_SPLIT for record in records}
-    with cluster_for(master, place) as (cluster, out), _folder(out, ["", *splits]) as folder:
-        do = functools.partial(_do_all, cluster, out)
+    with cluster_for(master, place) as (cluster, out), _folder(out) as folder:
+        do = functools.partial(_do_slices, cluster, out)
         policy = dataclasses.replace(policy, per_host=max(1, policy.per_host // cluster.slots))
         captions = os.path.abspath(captions)
         fetch(records, captions, folder, spec=spec, keep=keep, policy=policy, do=do)
         return coverage(folder)
 
 
-@contextlib.contextmanager
-def _folder(out: Storage, names: Iterable[str]) -> Iterator[Path]:
-    """The output folder as a path: itself, or a local one in its place, which has what describes
-    the slices, and empty files of the same sizes for all others."""
-    if out.local is not None:
-        yield out.local
-        return
-    with tempfile.TemporaryDirectory(prefix="v2t-") as home:
-        folder = Path(home)
-        _mirror(out, folder, SETTINGS_FILE)
-        if (folder / SETTINGS_FILE).exists():
-            earlier = json.loads((folder / SETTINGS_FILE).read_text("utf-8"))["sources"]
-            names = dict.fromkeys([*names, *earlier, CLIP_FOLDER])
-        for name in names:
-            for file, size in out.sizes(name).items():
-                _mirror(out, folder, f"{name}/{file}".lstrip("/"), size)
-        before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-        yield folder
-        for path in folder.rglob("*"):
-            named = path.suffix in (".json", ".tsv") and not _SLICE_NAME.fullmatch(path.name)
-            if named and path.stat().st_mtime_ns != before.get(path):
-                out.put(path, path.relative_to(folder).as_posix())
-
-
-def _mirror(out: Storage, folder: Path, name: str, size: int = -1) -> None:
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    read = path.name in (DATASET_FILE, MANIFEST_FILE, SETTINGS_FILE)
-    if read or _SLICE_NAME.fullmatch(path.name):
-        if size >= 0 or out.exists(name):
-            out.get(name, path)
-    elif size >= 0:
-        path.touch()
-        os.truncate(path, size)
-
-
-def _do_all(
+def _do_slices(
     cluster: Cluster,
     out: Storage,
     slices: Sequence[Slice],
@@ -155,37 +150,28 @@ def _do_all(
     workers: int | None = None,
 ) -> None:
     """Does slices as `do_slices` does, each in a task of its own."""
-    home, there = task.out, dataclasses.replace(task, out=Path())
-    todo = [one._replace(folder=one.folder.relative_to(home)) for one in slices]
-    for _ in range(ROUNDS):
-        cluster.run(functools.partial(_do, __version__, out, there), todo)
-        sizes = {folder: out.sizes(_name(folder)) for folder in {one.folder for one in todo}}
+    home, relative = task.out, dataclasses.replace(task, out=Path())
+
+    def left(slices: Sequence[Slice]) -> list[Slice]:
         if out.local is None:
-            for folder, files in sizes.items():
-                for file, size in files.items():
-                    if not (home / folder / file).exists():
-                        _mirror(out, home, _name(folder / file), size)
+            _mirror(out, home, slices_only=True)
         # Of two tasks for one slice, one may have been ended between its two files.
-        todo = [one for one in todo if not _is_whole(one, home, sizes[one.folder])]
-        if not todo:
-            return
-    raise ClusterError(
-        f"expected every slice to be in {out.url}. Received: {len(todo)} that aren't, after "
-        f"{ROUNDS} attempts; what is there is kept: run the same command again"
-    )
+        whole = {
+            (folder, one.number)
+            for folder in {one.folder for one in slices}
+            for one in slices_in(home / folder)
+            if one.is_whole(home / folder)
+        }
+        return [
+            one
+            for one in slices
+            if (one.folder, one.number) not in whole
+            # Of one that is tried again there is no file if nothing has changed.
+            and not (one.before and not (home / one.folder / slice_name(one.number)).exists())
+        ]
 
-
-def _name(path: Path) -> str:
-    """A relative path as a name in the output folder."""
-    return "" if path == Path() else path.as_posix()
-
-
-def _is_whole(one: Slice, home: Path, sizes: dict[str, int]) -> bool:
-    path = home / one.folder / slice_name(one.number)
-    if not path.exists():
-        return bool(one.before)  # tried again, and nothing has changed
-    described = json.loads(path.read_text("utf-8"))
-    return not described["clips"] or sizes.get(shard_name(one.number)) == described["bytes"]
+    items = [one._replace(folder=one.folder.relative_to(home)) for one in slices]
+    do_all(cluster, out, functools.partial(_do_slice, relative), items, left)
 
 
 @functools.cache
@@ -194,33 +180,45 @@ def _pool() -> Workers:
     return Workers(1, judge)
 
 
-def _do(version: str, out: Storage, task: Task, one: Slice) -> None:
-    """Runs on a worker: does a slice, unless another attempt was quicker.
-
-    Args:
-        version: The driver's version of this library.
-        out: The output folder.
-        task: How; its `out` stands for the output folder.
-        one: The slice, its folder relative to that.
-    """
-    check_version(version)
-    done, shard = (
-        (one.folder / name).as_posix() for name in (slice_name(one.number), shard_name(one.number))
-    )
-    with scratch_folder() as scratch:
-        local = dataclasses.replace(task, out=scratch)
-        do_slices([one._replace(folder=scratch / one.folder)], local, pool=_pool())
-        files = [path for path in scratch.rglob("*") if path.is_file()]
-        if out.exists(shard) and not out.exists(done):
-            out.get(shard, scratch / "there")
-            check_ours(scratch / "there", one.records)
-        for path in sorted(files, key=lambda path: path == scratch / done):
-            out.put(path, path.relative_to(scratch).as_posix())
+def _do_slice(task: Task, one: Slice, folder: Path) -> None:
+    local = dataclasses.replace(task, out=folder)
+    do_slices([one._replace(folder=folder / one.folder)], local, pool=_pool())
 
 
 @contextlib.contextmanager
-def scratch_folder() -> Iterator[Path]:
-    """A folder in Spark's own, which is deleted even if a task is killed."""
-    home = os.environ.get("SPARK_LOCAL_DIRS", "").split(",")[0]
-    with tempfile.TemporaryDirectory(prefix="v2t-", dir=home or None) as folder:
-        yield Path(folder)
+def _folder(out: Storage) -> Iterator[Path]:
+    """The output folder as a path: itself, or a local mirror, whose new JSON and TSV files are put
+    into it after the block."""
+    if out.local is not None:
+        yield out.local
+        return
+    with tempfile.TemporaryDirectory(prefix="v2t-") as home:
+        _mirror(out, Path(home))
+        before = {path: path.stat().st_mtime_ns for path in Path(home).rglob("*")}
+        yield Path(home)
+        for path in Path(home).rglob("*.[jt]s*"):
+            if not _OF_A_SLICE.fullmatch(path.name) and path.stat().st_mtime_ns != before.get(path):
+                out.put(path, path.relative_to(home).as_posix())
+
+
+def _mirror(out: Storage, folder: Path, slices_only: bool = False) -> None:
+    """Copies what describes the slices, and makes empty files of the same sizes for all others.
+
+    A shard that no slice has is copied too, as `Folder.plan` looks whether it is ours.
+    """
+    there, read = out.sizes(), []
+    for name, size in there.items():
+        is_shard = name.endswith(".tfrecord")
+        if _OF_A_SLICE.fullmatch(name):
+            empty = is_shard and f"{name.removesuffix('.tfrecord')}.json" in there
+        elif slices_only:
+            continue
+        else:
+            empty = name != SETTINGS_FILE
+        if not empty:
+            read.append(name)
+            continue
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+        os.truncate(folder / name, size)
+    out.get(read, folder)

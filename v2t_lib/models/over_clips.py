@@ -77,14 +77,15 @@ def decode_all(
 
 
 def captions(
-    captioner: Captioner, sources: Sequence[Source], beam: int = 1
+    captioner: Captioner, sources: Sequence[Source], beam: int = 1, workers: int | None = None
 ) -> Iterator[tuple[Source, Caption | ClipError]]:
-    """Yields every source, a path or URL, with its caption or the error, in order."""
+    """Yields every source, a path or URL, with its caption or the error, in order; `workers` as
+    `decode_all` has it."""
 
     def work(batch: Batch) -> list[Caption]:
         return captioner.caption_frames(batch.frames, beam, batch.seconds, batch.memory)
 
-    return over_clips(captioner, decode_all(sources, captioner.clip_spec), work)
+    return over_clips(captioner, decode_all(sources, captioner.clip_spec, workers), work)
 
 
 def over_clips(

@@ -34,10 +34,12 @@ class PairResult:
         return self.found.to_dict()
 
 
-def verify_pairs(captioner: Captioner, pairs: Sequence[Pair]) -> Iterator[PairResult]:
+def verify_pairs(
+    captioner: Captioner, pairs: Sequence[Pair], workers: int | None = None
+) -> Iterator[PairResult]:
     """Yields the result of every pair, in order; a pair that can't be judged stops no other.
 
-    Those of one clip are judged together, wherever they stand.
+    Those of one clip are judged together, wherever they stand; `workers` as `decode_all` has it.
 
     Raises:
         ModelError: The model has no null memory.
@@ -53,7 +55,7 @@ def verify_pairs(captioner: Captioner, pairs: Sequence[Pair]) -> Iterator[PairRe
             of_source.setdefault(pair.source, []).append(number)
         except V2TError as error:
             done[number] = error
-    decoded = decode_all(list(of_source), captioner.clip_spec)
+    decoded = decode_all(list(of_source), captioner.clip_spec, workers)
     clips = ((of_source[source], clip) for source, clip in decoded)
     results = over_clips(captioner, clips, lambda batch: _judged(captioner, batch, pairs))
     for number, pair in enumerate(pairs):
