@@ -24,6 +24,7 @@ from v2t_lib.shards.example import judge
 from v2t_lib.shards.format import DatasetInfo
 from v2t_lib.shards.pack import SETTINGS_FILE, coverage, fetch, pack
 from v2t_lib.shards.slices import slice_name, slices_in
+from v2t_lib.shards.work import Slice, Task, do_slices
 from v2t_lib.shards.workers import Workers
 from v2t_lib.specs import ClipSpec
 
