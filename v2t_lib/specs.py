@@ -19,6 +19,11 @@ class ClipSpec(Options):
         return (self.frames, self.height, self.width, 3)
 
 
+class NativeClipSpec(ClipSpec):
+    """Frames keep their size and shape, for a model that resizes them itself. Those of twice this
+    size or more are first reduced by a whole factor, by area averaging, to no less than this."""
+
+
 @dataclasses.dataclass(frozen=True)
 class CaptionSpec(Options):
     """What captions are cut into, how long they get, and how a beam search chooses."""

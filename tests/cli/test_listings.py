@@ -21,7 +21,7 @@ def test_encoders_are_listed_with_what_their_layers_cost(monkeypatch, capsys):
     rows = json.loads(capsys.readouterr().out)
     assert list(rows) == list(encoders.ENCODERS)
     missing = rows.pop("dinov2_s14")["missing"]
-    assert "pip install keras-hub" in missing
+    assert "pip install 'v2t_lib[hub]'" in missing
     for name, row in rows.items():
         encoder = encoders.get(name)
         assert tuple(row["grid"]) == encoder.grid(ClipSpec())

@@ -165,10 +165,10 @@ def test_of_two_trainings_that_share_a_cache_one_computes_and_the_other_waits(
 ):
     one, computing, whole = encoder(components=6), [], features.of_distinct_frames
 
-    def slow(model, clips):
+    def slow(model, clips, together):
         computing.append(threading.get_ident())
         time.sleep(0.2)
-        return whole(model, clips)
+        return whole(model, clips, together)
 
     monkeypatch.setattr(features, "of_distinct_frames", slow)
     with ThreadPoolExecutor(2) as pool:

@@ -25,7 +25,7 @@ from v2t_lib.clips.problems import (
 )
 from v2t_lib.clips.video import Video
 from v2t_lib.errors import ClipError
-from v2t_lib.specs import ClipSpec
+from v2t_lib.specs import ClipSpec, NativeClipSpec
 
 #: Duration of an array's frames, which carry no times of their own.
 ARRAY_SECONDS = 0.1
@@ -203,8 +203,13 @@ def _refuse_placeholder(source: Animation | Video) -> None:
 def _sample(kind: str, source: Animation | Video | _Array, spec: ClipSpec) -> Clip:
     chosen, seconds = sample_times(source.durations, spec.frames)
     numbers, inverse = np.unique(chosen, return_inverse=True)
-    small = np.empty((len(numbers), *spec.shape[1:]), np.uint8)
-    for row, picture in enumerate(source.render(numbers.tolist())):
-        small[row] = np.asarray(picture.resize((spec.width, spec.height), Image.Resampling.BOX))
+    small = np.stack([np.asarray(_fitted(p, spec)) for p in source.render(numbers.tolist())])
     frames, length = len(source.durations), float(sum(source.durations))
     return Clip(small[inverse], seconds, Original(kind, frames, length, *source.size))
+
+
+def _fitted(picture: Image.Image, spec: ClipSpec) -> Image.Image:
+    if isinstance(spec, NativeClipSpec):
+        factor = min(picture.width // spec.width, picture.height // spec.height)
+        return picture.reduce(factor) if factor > 1 else picture
+    return picture.resize((spec.width, spec.height), Image.Resampling.BOX)

@@ -250,7 +250,7 @@ class Captioner(keras.Model):
         if not hasattr(self.encoder, "features"):
             return frames
         compiled = self._compiled_function("features", self.encoder.stored, decodes=False)
-        return of_distinct_frames(compiled, frames)
+        return of_distinct_frames(compiled, frames, self.encoder.together)
 
     def encode(self, inputs) -> np.ndarray:
         """The memory, float32 `(batch, S, D)`, of clips or of what `features` made of them."""

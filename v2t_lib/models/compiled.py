@@ -57,15 +57,18 @@ class Compiled(keras.Model):
         return self.predict_on_batch(split(inputs))
 
 
-def of_distinct_frames(compiled: Compiled, clips: np.ndarray) -> np.ndarray:
+def of_distinct_frames(compiled: Compiled, clips: np.ndarray, together: int = 1) -> np.ndarray:
     """A function of frames, of clips: uint8 `(batch, T, H, W, 3)` to `(batch, T, h', w', C)`.
 
-    Frames that recur, as they do in short clips and where nothing moves, are computed once.
+    Frames that recur, as they do in short clips and where nothing moves, are computed once: those
+    that are seen alone, or as many `together` as an encoder's network sees.
     """
-    frames = clips.reshape(-1, *clips.shape[2:])
-    keys = [hashlib.sha1(frame).hexdigest() for frame in frames]
+    units = clips.reshape(-1, together, *clips.shape[2:])
+    keys = [hashlib.sha1(unit).hexdigest() for unit in units]
     _, first, number = np.unique(keys, return_index=True, return_inverse=True)
-    starts = range(0, len(first), FRAMES)
-    batches = (filled_up(frames[first[start : start + FRAMES]], FRAMES) for start in starts)
-    found = np.concatenate([compiled.run(np.stack(batch)) for batch in batches])
-    return found[number].reshape(*clips.shape[:2], *found.shape[1:])
+    size = max(1, FRAMES // together)
+    starts = range(0, len(first), size)
+    batches = (filled_up(units[first[start : start + size]], size) for start in starts)
+    found = np.concatenate([compiled.run(np.concatenate(batch)) for batch in batches])
+    found = found.reshape(-1, together, *found.shape[1:])
+    return found[number].reshape(*clips.shape[:2], *found.shape[2:])

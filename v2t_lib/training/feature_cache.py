@@ -126,7 +126,7 @@ def _set_projection(encoder: FrameEncoder, shards: ShardDataset, roots: list[Pat
 def _fit_projection(encoder: FrameEncoder, shards: ShardDataset) -> None:
     model, cells = Compiled(lambda f: ops.cast(encoder.cells_of(f), "float16"), encoder), []
     for clips, _ in itertools.islice(shards.clip_batches(BATCH), -(-FITTED_ON // BATCH)):
-        found = of_distinct_frames(model, clips)
+        found = of_distinct_frames(model, clips, encoder.together)
         cells.append(found.reshape(-1, found.shape[-1]))
     encoder.projection.fit(np.concatenate(cells))
 
@@ -146,16 +146,19 @@ def _computed(
                 progress.update(sum(1 for _ in of_shard))
                 continue
             writer = SliceWriter(folder, number)
-            for stored in _featured(of_shard, model):
+            for stored in _featured(of_shard, encoder, model):
                 writer.add(stored)
                 progress.update()
             writer.finish(spec, key)
     return ShardDataset(folder, sum_up(folder, spec, key, features))
 
 
-def _featured(examples: Iterator[Example], model: Compiled) -> Iterator[StoredExample]:
+def _featured(
+    examples: Iterator[Example], encoder: FrameEncoder, model: Compiled
+) -> Iterator[StoredExample]:
     while batch := list(itertools.islice(examples, BATCH)):
-        cells = of_distinct_frames(model, np.stack([example.frames for example in batch]))
+        frames = np.stack([example.frames for example in batch])
+        cells = of_distinct_frames(model, frames, encoder.together)
         for example, features in zip(batch, cells, strict=True):
             yield feature_example(example.source, example.captions, features)
 

@@ -42,6 +42,8 @@ class FrameEncoder(GridEncoder):
 
     #: The image network's name.
     network = ""
+    #: Frames that the network sees together: more than one are a whole clip's.
+    together = 1
 
     def __init__(
         self,

@@ -3,22 +3,11 @@
 from typing import Any, ClassVar
 
 import keras
-from keras import layers
+from keras import layers, ops
 
-from v2t_lib.errors import ModelError
 from v2t_lib.models.encoders.frame import FrameEncoder
 from v2t_lib.models.encoders.registry import register_encoder
-
-
-def _keras_hub():
-    try:
-        import keras_hub
-    except ImportError as error:
-        raise ModelError(
-            f"expected keras-hub, which has the vision transformers. Received: {error}; "
-            "pip install keras-hub"
-        ) from None
-    return keras_hub.models
+from v2t_lib.models.towers.registry import keras_hub, using
 
 
 class HubEncoder(FrameEncoder):
@@ -52,11 +41,15 @@ class HubEncoder(FrameEncoder):
 
     def load_tower(self, preset: str) -> keras.Model:
         """The tower of a preset: a name or a folder."""
-        return getattr(_keras_hub(), self.whole_class).from_preset(preset).vision_encoder
+        return getattr(keras_hub().models, self.whole_class).from_preset(preset).vision_encoder
 
     def tokens(self, tower: keras.Model):
         """The tower's last tokens `(N, tokens, C)`; those of patches come last, row by row."""
         return tower.output
+
+    def patches(self, tower: keras.Model, frames):
+        """The last tokens of frames `(N, H, W, 3)` that have the tower's size."""
+        return keras.Model(tower.input, self.tokens(tower), name="tower")({"images": frames})
 
     @property
     def _pool(self) -> int:
@@ -69,29 +62,21 @@ class HubEncoder(FrameEncoder):
 
     def make_network(self, picture, weights):
         tower = self._make_tower(weights)
-        tokens = keras.Model(tower.input, self.tokens(tower), name="tower")
         side = tower.image_shape[0] // tower.patch_size
         frames = keras.Input(picture)
         x = layers.Resizing(*tower.image_shape[:2], interpolation="bilinear")(frames)
         variance = tuple(part**2 for part in self.deviation)
         x = layers.Normalization(mean=self.mean, variance=variance)(x)
-        x = tokens({"images": x})[:, -(side**2) :]
+        x = self.patches(tower, x)[:, -(side**2) :]
         x = layers.Reshape((side, side, x.shape[-1]))(x)
         return keras.Model(frames, layers.AveragePooling2D(self._pool)(x))
 
     def _make_tower(self, weights: str | None) -> keras.Model:
         if weights in (None, "random"):
-            return getattr(_keras_hub(), self.tower_class)(**self._tower)
+            return getattr(keras_hub().models, self.tower_class)(**self._tower)
         preset = self.preset if weights == "imagenet" else weights
-        try:
+        with using(preset):
             tower = self.load_tower(preset)
-        except ModelError:
-            raise
-        except Exception as error:
-            raise ModelError(
-                f"expected {self.network}'s weights from {preset!r}. Received: {error}; published "
-                "ones are downloaded once, on a machine with network access"
-            ) from error
         config = tower.get_config()
         self._tower = {name: config[name] for name in self.sizes}
         return tower
@@ -140,4 +125,46 @@ class DinoEncoder(HubEncoder):
 
     def load_tower(self, preset):
         shape = self._tower["image_shape"]
-        return getattr(_keras_hub(), self.whole_class).from_preset(preset, image_shape=shape)
+        return getattr(keras_hub().models, self.whole_class).from_preset(preset, image_shape=shape)
+
+
+@register_encoder("videoprism_b")
+class VideoPrismEncoder(HubEncoder):
+    """VideoPrism-B on the frames of a clip together, each kept (arXiv 2402.13217)."""
+
+    network, preset = "VideoPrism-B", "videoprism_lvt_public_v1_base"
+    tower_class = whole_class = "VideoPrismBackbone"
+    sizes: ClassVar[dict[str, Any]] = {
+        "num_frames": 16,
+        "patch_size": 18,
+        "hidden_dim": 768,
+        "intermediate_dim": 3072,
+        "num_heads": 12,
+        "num_spatial_layers": 12,
+        "num_temporal_layers": 4,
+        "num_auxiliary_layers": 2,  # of what pools a clip, which isn't made here
+        "attention_logit_soft_cap": 50.0,
+        "image_shape": (288, 288, 3),
+    }
+    mean, deviation = (0.0, 0.0, 0.0), (255.0, 255.0, 255.0)
+
+    @property
+    def together(self):
+        return self._tower["num_frames"]
+
+    def load_tower(self, preset):
+        return getattr(keras_hub().models, self.whole_class).from_preset(preset)
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        if input_shape[1] != self.together:
+            raise ValueError(
+                f"expected clips of {self.together} frames for {self.network}. Received: "
+                f"{input_shape[1]}; ask for --frames {self.together}"
+            )
+
+    def patches(self, tower, frames):
+        pixels = tower.input["pixel_values"] if isinstance(tower.input, dict) else tower.input
+        video = keras.Model(pixels, tower.factorized_decoding.output, name="tower")
+        tokens = video(ops.reshape(frames, (-1, *pixels.shape[1:])))  # (B,T,P,C)
+        return ops.reshape(tokens, (-1, *tokens.shape[2:]))
