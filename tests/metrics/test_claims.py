@@ -16,7 +16,7 @@ from v2t_lib.metrics.claims import (
     reliability,
     score_claims,
 )
-from v2t_lib.models.verifier import VerifierState, pooled
+from v2t_lib.models.verifier import pooled
 from v2t_lib.shards.reader import ShardDataset
 
 TRUE = np.array([1, 1, 0, 0, 0, 0], bool)
@@ -24,8 +24,7 @@ TRUE = np.array([1, 1, 0, 0, 0, 0], bool)
 
 @pytest.mark.usefixtures("eager")
 def test_every_clip_is_scored_as_alone(several_captions, drawn_shards):
-    captioner = tiny.captioner()
-    captioner.verifier = VerifierState(tiny.null_memory(captioner))
+    captioner = tiny.judge()
     found = score_claims(captioner, several_captions)
     clips = [example.frames for example in ShardDataset.open(several_captions).examples()]
     for claim, lifts in list(zip(found.claims, found.lifts, strict=True))[::5]:

@@ -21,10 +21,7 @@ CELLS = [
     "import v2t_lib as v2t\nfrom helpers import tiny\n"
     "from helpers.captions import example\n"
     f"v2t.inspect(example({WORDS!r}))",
-    "from v2t_lib.models.verifier import VerifierState\n"
-    "captioner = tiny.captioner()\n"
-    "captioner.verifier = VerifierState(tiny.null_memory(captioner))\n"
-    "v2t.panel({'tiny': captioner}, {'noise': tiny.frames(1)[0]}, {'noise': 'a cross a'})",
+    "v2t.panel({'tiny': tiny.judge()}, {'noise': tiny.frames(1)[0]}, {'noise': 'a cross a'})",
     "from pathlib import Path\n"
     "from helpers.clips import write_gif\n"
     "from v2t_lib.captions_file import read_captions\n"

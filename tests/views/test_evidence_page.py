@@ -4,7 +4,6 @@ import base64
 import dataclasses
 import html
 import io
-import json
 import re
 
 import numpy as np
@@ -37,16 +36,6 @@ def pictures(text, kind):
         yield np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))).astype(int)
 
 
-def test_the_rows_of_json_and_the_sentence_are_on_the_page(tmp_path, captioner):
-    found = claim(LIFTS, "refuted", 0.02, sentence="a red </script> {{ 7 }} <b>")
-    text = page_of(tmp_path, captioner, found)
-    assert "“a red &lt;/script&gt; {{ 7 }} &lt;b&gt;”" in text
-    assert text.count("</script>") == 3
-    assert "my &lt;model&gt;.keras; calibrated on held-out clips" in text
-    (row,) = json.loads(re.search(r'id="verification">(.*)</script>', text).group(1))
-    assert row == found.to_dict()
-
-
 def test_it_says_what_was_found_and_how_sure_it_is(tmp_path, captioner):
     text = html.unescape(page_of(tmp_path, captioner, claim(LIFTS, "refuted", 0.02)))
     for said in (
@@ -58,6 +47,7 @@ def test_it_says_what_was_found_and_how_sure_it_is(tmp_path, captioner):
         "Against it: “</script>”, at",
         "4 frames of 16 × 16 pixels, from 0.00 to 0.60 s",
         "expected calibration error 0.025",
+        "my <model>.keras; calibrated on held-out clips",
     ):
         assert said in text, said
     assert "⚠ The clip is unlike the training data.</p>" not in text

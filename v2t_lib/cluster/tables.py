@@ -25,23 +25,8 @@ ROWS = 256
 def caption_clips(
     master: str, files: Sequence[str], model: Path, beam: int, place: str | Path, parquet: bool
 ) -> tuple[int, int]:
-    """Captions clips into the table `captions` in a folder, with the rows of `v2t caption --json`.
-
-    Args:
-        master: The cluster, see `session`.
-        files: Clips, folders of clips, and TSV or TXT lists of clips, a row each.
-        model: The model's file.
-        beam: Beams of the search.
-        place: The output folder: a shared path or a URL.
-        parquet: Whether the table is a Parquet file, rather than one of JSON lines.
-
-    Returns:
-        The number of clips, and of those without a caption.
-
-    Raises:
-        ClusterError: See `session`, `Cluster.check` and `do_all`.
-        DataError: A list can't be read, or the folder has another table.
-    """
+    """Captions what `clips_in` finds into the table `captions`, with the rows of
+    `v2t caption --json`; see `_tabulate`."""
     rows = [{"file": name, "source": _absolute(name)} for name in clips_in(*files)]
     work = functools.partial(_captions, model.name, beam)
     return _tabulate(master, "captions", rows, work, [beam], model, place, parquet)
@@ -50,14 +35,8 @@ def caption_clips(
 def verify_claims(
     master: str, pairs: Path, model: Path, place: str | Path, parquet: bool
 ) -> tuple[int, int]:
-    """Verifies pairs into the table `verdicts` in a folder, with the rows of `v2t verify --json`.
-
-    Args:
-        pairs: A TSV as `read_pairs` takes it; else as `caption_clips`, and so are errors.
-
-    Returns:
-        The number of pairs, and of those not judged.
-    """
+    """Verifies what `read_pairs` reads into the table `verdicts`, with the rows of
+    `v2t verify --json`; see `_tabulate`."""
     rows = [
         dataclasses.asdict(pair) | {"source": _absolute(pair.source)} for pair in read_pairs(pairs)
     ]
@@ -117,7 +96,25 @@ def _tabulate(
     place: str | Path,
     parquet: bool,
 ) -> tuple[int, int]:
-    """Writes a table of what `work` makes of rows: its parts, and then their sum."""
+    """Writes a table of what `work` makes of rows: its parts, and then their sum.
+
+    Args:
+        master: The cluster, see `session`.
+        name: The table's.
+        rows: What its rows are made of.
+        work: From some of them to rows that JSON can hold; runs on workers.
+        options: What else decides the rows.
+        model: The model's file.
+        place: The output folder: a shared path or a URL.
+        parquet: Whether the table is a Parquet file, rather than one of JSON lines.
+
+    Returns:
+        The number of rows, and of those that are errors.
+
+    Raises:
+        ClusterError: See `session`, `Cluster.check` and `do_all`.
+        DataError: The folder has another table.
+    """
     schema = _schema(name) if parquet else None
     table = f"{name}.{'parquet' if parquet else 'jsonl'}"
     folder = f"{name}-{digest_of(rows, options, _digest(model))[:12]}"
