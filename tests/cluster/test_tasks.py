@@ -204,6 +204,12 @@ def test_a_task_that_was_ended_between_its_two_files_is_done_again(
     assert len(count) == 2 and DatasetInfo.load(tmp_path / "out") == info
 
 
+def test_a_file_in_the_folders_place_is_told(captions, tmp_path):
+    path = captions(["here.gif"])
+    with pytest.raises(ClusterError, match=r"expected to read and write .*captions\.tsv"):
+        tasks.pack_clips("local", read_captions(path), path, path, SPEC)
+
+
 def test_a_worker_of_another_version_is_refused():
     with pytest.raises(ClusterError, match=r"expected v2t_lib 9\.9 on every worker"):
         session._task("9.9", print, 0)

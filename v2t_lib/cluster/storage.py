@@ -87,7 +87,7 @@ class Storage:
         """The bytes of every file in the folder and the folders in it, not deeper."""
         with self._files() as (files, root):
             found = files.find(root, maxdepth=2, detail=True).items()
-        return {path[len(root) + 1 :]: about["size"] for path, about in found}
+            return {path[len(root) + 1 :]: about["size"] for path, about in found}
 
     def get(self, names: Iterable[str], folder: Path) -> None:
         """Copies files into a folder of this machine, under the same names."""

@@ -6,13 +6,13 @@ import functools
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from v2t_lib.captions_file import Pair, is_url, read_pairs, without_password
 from v2t_lib.clips.files import clips_in
+from v2t_lib.cluster.storage import Storage
 from v2t_lib.cluster.tasks import cluster_for, do_all
 from v2t_lib.errors import ClipError, DataError
 from v2t_lib.files import locked
@@ -124,29 +124,28 @@ def _tabulate(
         if out.local:
             stack.enter_context(locked(out.local))
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="v2t-")))
-        sizes = out.sizes()
-        there = [part for part in parts if part in sizes]
-        if table in sizes and not there:
-            raise DataError(
-                f"{out.url}: expected a table of the same clips, model and options. Received: one "
-                "of others; name another folder (--out)"
-            )
-        out.get(there, home)
-        # Clips that weren't reachable are worth another try.
-        kept = {part for part in there if _count(home / part, '"error": "unreachable:') == 0}
+        todo = _todo(out, home, parts, table)
         cluster.send(model)
-        todo = [item for item in parts.items() if item[0] not in kept]
         do_all(cluster, out, functools.partial(_part, work), todo, lambda items: _left(out, items))
         out.get(parts, home)
-        lines = home / f"{name}.jsonl"
-        with open(lines, "wb") as whole:
-            for part in parts:
-                with open(home / part, "rb") as file:
-                    shutil.copyfileobj(file, whole)
-        if parquet:
-            _write_parquet(lines, home / table, schema)
+        _join([home / part for part in parts], home / table, schema)
         out.put(home / table, table)
         return len(rows), sum(_count(home / part, '"error": "') for part in parts)
+
+
+def _todo(out: Storage, home: Path, parts: dict[str, list[dict]], table: str) -> list[tuple]:
+    """The parts to make, with their rows; those that are kept are copied into `home`."""
+    sizes = out.sizes()
+    there = [part for part in parts if part in sizes]
+    if table in sizes and not there:
+        raise DataError(
+            f"{out.url}: expected a table of the same clips, model and options. Received: one of "
+            "others; name another folder (--out)"
+        )
+    out.get(there, home)
+    # Clips that weren't reachable are worth another try.
+    kept = {part for part in there if _count(home / part, '"error": "unreachable:') == 0}
+    return [item for item in parts.items() if item[0] not in kept]
 
 
 def _digest(model: Path) -> str:
@@ -156,7 +155,7 @@ def _digest(model: Path) -> str:
         raise DataError(f"expected a model at {model}. Received: {error.strerror}") from None
 
 
-def _left(out, items: Sequence[tuple[str, list[dict]]]) -> list:
+def _left(out: Storage, items: Sequence[tuple[str, list[dict]]]) -> list:
     there = out.sizes()
     return [item for item in items if item[0] not in there]
 
@@ -166,13 +165,18 @@ def _count(path: Path, what: str) -> int:
     return path.read_text("utf-8").count(what)
 
 
-def _write_parquet(lines: Path, path: Path, schema) -> None:
-    """Writes a table of JSON lines as Parquet."""
-    from pyarrow import json, parquet
+def _join(parts: Sequence[Path], table: Path, schema) -> None:
+    """Writes parts of JSON lines as one table; with a `schema` as Parquet."""
+    lines = table.with_suffix(".jsonl")
+    with open(lines, "wb") as whole:
+        for part in parts:
+            whole.write(part.read_bytes())
+    if schema is not None:
+        from pyarrow import json, parquet
 
-    read = json.ReadOptions(block_size=2**24)  # more than any line
-    table = json.read_json(lines, read, json.ParseOptions(explicit_schema=schema))
-    parquet.write_table(table, path)
+        read = json.ReadOptions(block_size=2**24)  # more than any line
+        rows = json.read_json(lines, read, json.ParseOptions(explicit_schema=schema))
+        parquet.write_table(rows, table)
 
 
 def _schema(name: str):
