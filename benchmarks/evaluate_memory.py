@@ -15,7 +15,7 @@ from pathlib import Path
 
 from v2t_lib.captions_file import read_captions
 from v2t_lib.datasets.shapes import write_shapes
-from v2t_lib.shards.masks import DRAWN_FILE, MASK_FOLDER
+from v2t_lib.shards.example import DRAWN_FILE, MASK_FOLDER
 from v2t_lib.shards.pack import pack
 from v2t_lib.specs import CaptionSpec, ClipSpec
 

@@ -22,9 +22,8 @@ import numpy as np
 from PIL import Image
 
 from v2t_lib.shards.example import whole_examples
-from v2t_lib.shards.format import DatasetInfo
-from v2t_lib.shards.slices import SliceWriter, slices_in
-from v2t_lib.shards.verdicts import Verdict, read_manifest
+from v2t_lib.shards.format import DatasetInfo, Verdict
+from v2t_lib.shards.slices import SliceWriter, last_verdicts, slices_in
 from v2t_lib.specs import ClipSpec
 
 SPEC = ClipSpec(frames=4, height=16, width=16)
@@ -95,7 +94,8 @@ def captions(path: Path, sources: list[str]) -> Path:
 
 def content(out: Path) -> tuple[dict, dict]:
     """Rows and examples (or originals) by source, without what a kill may change."""
-    rows = list(read_manifest(out / "manifest.tsv"))
+    rows = list(last_verdicts(out / "all"))
+    assert (out / "manifest.tsv").read_text().count("\n") == len(rows) + 1
     assert len({row.source for row in rows}) == len(rows), "a row twice"
     changing = ("attempts",)
     known = {r.source: {k: v for k, v in vars(r).items() if k not in changing} for r in rows}

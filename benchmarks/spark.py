@@ -29,9 +29,9 @@ from spark_cluster import running
 from v2t_lib.captions_file import read_captions
 from v2t_lib.cluster import session, tasks
 from v2t_lib.cluster.storage import Storage
+from v2t_lib.shards.format import Verdict
 from v2t_lib.shards.pack import fetch, pack
 from v2t_lib.shards.slices import SliceWriter
-from v2t_lib.shards.verdicts import Verdict
 from v2t_lib.specs import ClipSpec
 
 SPEC = ClipSpec()

@@ -17,7 +17,7 @@ from v2t_lib.evaluation import Prediction, evaluate, risk_coverage, write_predic
 from v2t_lib.metrics import coco
 from v2t_lib.models import over_clips
 from v2t_lib.models.caption import Caption
-from v2t_lib.shards.masks import DRAWN_FILE
+from v2t_lib.shards.example import DRAWN_FILE
 from v2t_lib.shards.pack import pack
 from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.training.losses import sequence_loss

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from helpers import scripted_server as scripted
 from helpers.clips import write_gif
+from helpers.shards import read_manifest
 from spark_cluster import running
 
 import v2t_lib
@@ -22,7 +23,6 @@ from v2t_lib.fetching.http import RetryPolicy
 from v2t_lib.shards.example import whole_examples
 from v2t_lib.shards.format import DatasetInfo
 from v2t_lib.shards.pack import fetch, pack
-from v2t_lib.shards.verdicts import read_manifest
 from v2t_lib.specs import ClipSpec
 
 pytestmark = [

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from helpers import scripted_server as scripted
 from helpers.clips import write_gif
-from helpers.shards import sources_in
+from helpers.shards import read_manifest, sources_in
 
 from v2t_lib.captions_file import read_captions
 from v2t_lib.cluster import session, tables, tasks
@@ -18,7 +18,6 @@ from v2t_lib.errors import ClusterError, DataError
 from v2t_lib.fetching.http import RetryPolicy
 from v2t_lib.shards.format import DatasetInfo
 from v2t_lib.shards.pack import fetch, pack
-from v2t_lib.shards.verdicts import read_manifest
 from v2t_lib.shards.work import Slice, Task
 from v2t_lib.specs import ClipSpec
 

@@ -4,18 +4,15 @@ import itertools
 
 import numpy as np
 import pytest
-from helpers import tiny
 from PIL import Image
 
 from v2t_lib.captions_file import read_captions, read_split, select
-from v2t_lib.clips.decode import Clip, iter_frames
+from v2t_lib.clips.decode import iter_frames
 from v2t_lib.datasets import shapes
 from v2t_lib.datasets import shapes_drawing as things
 from v2t_lib.datasets.shapes import behaviours, describe, encode_gif, references
 from v2t_lib.datasets.shapes_drawing import BEHAVIOURS, Thing, draw
 from v2t_lib.errors import DataError
-from v2t_lib.shards.example import packed
-from v2t_lib.shards.masks import DRAWN_FILE
 
 
 @pytest.fixture(scope="module")
@@ -171,25 +168,6 @@ def test_splits_are_whole_and_disjoint(folder):
             assert masked == (split in ("test", "unseen"))
         parts = [part for record in listed for part in record.captions[0].split(" while ")]
         assert any(part in held_back for part in parts) == (split == "unseen")
-
-
-def test_masks_of_folders_without_the_note_count_if_they_are_masks(folder, tmp_path):
-    clip = Clip(tiny.frames(1)[0], np.arange(4.0), None)
-    (tmp_path / "masks").mkdir()
-
-    def masks(name: str, data: bytes) -> bytes:
-        (tmp_path / "masks" / name).write_bytes(data)
-        return packed(clip, tiny.CLIP, str(tmp_path / name)).masks
-
-    drawn = (folder / "masks" / "test-00000.gif").read_bytes()
-    expected = packed(clip, tiny.CLIP, str(folder / "test-00000.gif")).masks
-    assert expected and masks("test-00000.gif", drawn) == expected
-    assert masks("holiday.gif", drawn) == b""  # a name that drawing doesn't give
-    picture = (folder / "test-00000.gif").read_bytes()
-    assert masks("test-00001.gif", picture) == masks("test-00002.gif", b"junk") == b""
-    assert packed(clip, tiny.CLIP, str(tmp_path / "test-00003.gif")).masks == b""
-    (tmp_path / "masks" / DRAWN_FILE).touch()
-    assert packed(clip, tiny.CLIP, str(tmp_path / "holiday.gif")).masks == expected
 
 
 def test_drawing_refuses_too_few_clips_and_never_replaces_other_captions(tmp_path):

@@ -7,9 +7,9 @@ from PIL import Image
 from v2t_lib.cli.main import main
 from v2t_lib.errors import VERDICTS, DataError
 from v2t_lib.fetching.report import picture, table
+from v2t_lib.shards.format import Verdict
 from v2t_lib.shards.pack import coverage
 from v2t_lib.shards.slices import SliceWriter
-from v2t_lib.shards.verdicts import Verdict
 
 
 def folder_of(path, sources: dict[str, int], verdicts: dict[str, dict[str, int]]):

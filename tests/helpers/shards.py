@@ -1,10 +1,12 @@
 """Shards of clips that are a few bytes each."""
 
+import csv
+import dataclasses
+
 from v2t_lib.captions_file import Record
 from v2t_lib.shards.example import PackedClip, StoredExample, clip_example, whole_examples
-from v2t_lib.shards.format import DatasetInfo
+from v2t_lib.shards.format import DatasetInfo, Verdict
 from v2t_lib.shards.slices import SliceWriter, sum_up
-from v2t_lib.shards.verdicts import Verdict
 from v2t_lib.specs import ClipSpec
 
 SPEC = ClipSpec(frames=2, height=4, width=4)
@@ -36,6 +38,14 @@ def fill(folder, numbers, clips=3, spec=SPEC) -> DatasetInfo:
 def sources_in(folder) -> list[str]:
     shards = DatasetInfo.load(folder).shards
     return [example.source for s in shards for example in whole_examples(folder / s.name)]
+
+
+def read_manifest(path) -> list[Verdict]:
+    """The rows of a manifest."""
+    kinds = {field.name: field.type for field in dataclasses.fields(Verdict)}
+    with open(path, encoding="utf-8", newline="\n") as file:
+        rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        return [Verdict(**{name: kinds[name](cell) for name, cell in row.items()}) for row in rows]
 
 
 def all_of(*numbers) -> list[str]:

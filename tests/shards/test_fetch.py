@@ -17,6 +17,7 @@ import pytest
 from helpers import scripted_server as scripted
 from helpers.clips import removed, write_gif
 from helpers.project import ROOT
+from helpers.shards import read_manifest
 from helpers.video_corpus import video
 from PIL import Image
 
@@ -25,10 +26,10 @@ from v2t_lib.cli.main import main
 from v2t_lib.errors import DataError
 from v2t_lib.fetching.http import RetryPolicy
 from v2t_lib.shards.example import judge
+from v2t_lib.shards.format import Verdict
 from v2t_lib.shards.pack import coverage, fetch
 from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.shards.slices import slices_in
-from v2t_lib.shards.verdicts import Verdict, read_manifest
 from v2t_lib.shards.workers import Workers
 from v2t_lib.specs import ClipSpec
 

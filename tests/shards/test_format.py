@@ -3,13 +3,12 @@ import json
 import tracemalloc
 
 import pytest
-from helpers.shards import SPEC, fill, source
+from helpers.shards import SPEC, fill, read_manifest, source
 
 from v2t_lib.errors import DataError
-from v2t_lib.shards.format import DatasetInfo, Features, LeftOut, Shard, is_finished
+from v2t_lib.shards.format import DatasetInfo, Features, LeftOut, Shard, Verdict, is_finished
 from v2t_lib.shards.reader import ShardDataset
-from v2t_lib.shards.slices import SliceInfo, last_verdicts, slices_in, sum_up
-from v2t_lib.shards.verdicts import Verdict, read_manifest, write_manifest
+from v2t_lib.shards.slices import SliceInfo, last_verdicts, slices_in, sum_up, write_manifest
 
 LEFT_OUT = LeftOut("x.gif", "gone", "HTTP 404")
 
@@ -150,9 +149,6 @@ def test_other_files_of_these_names_are_refused(tmp_path):
     (tmp_path / "00001.json").write_text('{"a": 1}')
     with pytest.raises(DataError, match=r"00001\.json: expected a slice's description"):
         list(slices_in(tmp_path))
-    (tmp_path / "manifest.tsv").write_text("http://a/1.gif\ta caption\n")
-    with pytest.raises(DataError, match="expected a manifest"):
-        list(read_manifest(tmp_path / "manifest.tsv"))
 
 
 def test_a_data_set_is_the_sum_of_its_slices_and_last_verdicts_count(tmp_path):

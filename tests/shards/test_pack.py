@@ -15,8 +15,8 @@ from v2t_lib.cli.main import main
 from v2t_lib.clips.decode import decode_clip
 from v2t_lib.errors import DataError
 from v2t_lib.shards import slices
+from v2t_lib.shards.example import DRAWN_FILE
 from v2t_lib.shards.format import DATASET_FILE, DatasetInfo
-from v2t_lib.shards.masks import DRAWN_FILE
 from v2t_lib.shards.pack import pack
 from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.shards.slices import SliceInfo

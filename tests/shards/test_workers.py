@@ -12,12 +12,12 @@ import pytest
 from helpers.clips import write_gif
 from helpers.odd_decoder import odd
 from helpers.project import ROOT
+from helpers.shards import read_manifest
 
 from v2t_lib.captions_file import read_captions
 from v2t_lib.errors import DataError
 from v2t_lib.shards import workers
 from v2t_lib.shards.pack import fetch, pack
-from v2t_lib.shards.verdicts import read_manifest
 from v2t_lib.shards.workers import Workers
 from v2t_lib.specs import ClipSpec
 

@@ -13,7 +13,6 @@ from PIL import Image
 from v2t_lib.captions_file import read_captions
 from v2t_lib.shards.pack import pack
 from v2t_lib.shards.reader import ShardDataset
-from v2t_lib.shards.verdicts import MANIFEST_FILE, Verdict, write_manifest
 from v2t_lib.views.dataset_browser import DatasetBrowser
 
 
@@ -98,19 +97,6 @@ def earlier(packed, tmp_path):
     for path in folder.glob("0*.json"):
         path.unlink()
     return folder
-
-
-def test_clips_fetched_by_an_earlier_version_have_the_manifests_verdicts(packed, earlier):
-    splits, _ = packed
-    first, second, third = (record.source for record in splits["train"][:3])
-    rows = [Verdict(first, "train", "gone", why="404: no longer there")]
-    rows += [Verdict(second, "train", "ok", shard="train/00000.tfrecord")]
-    write_manifest(earlier.with_name(MANIFEST_FILE), rows)
-    browser = DatasetBrowser({"train": splits["train"][:3]}, {"train": earlier})
-    verdicts = {entry.source: entry.verdict for entry in browser.found}
-    assert verdicts == {first: "gone", second: "ok", third: "waiting"}
-    (lost, reason), (shown, _), (waiting, _) = cards(browser)
-    assert lost is None and "no longer there" in reason and shown and waiting is None
 
 
 def test_clips_packed_by_an_earlier_version_are_all_shown(packed, earlier):

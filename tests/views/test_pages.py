@@ -12,7 +12,7 @@ from helpers.pages import Parsed, in_the_frame
 
 from v2t_lib.clips.decode import Clip
 from v2t_lib.search import Match
-from v2t_lib.shards.verdicts import Verdict
+from v2t_lib.shards.format import Verdict
 from v2t_lib.views.evidence_page import save_evidence_page
 from v2t_lib.views.gallery import clip_picture, save_found
 from v2t_lib.views.inspector import cards, in_frame, save_page

@@ -18,7 +18,7 @@ from v2t_lib.datasets.shapes_drawing import BEHAVIOURS, COLOURS, MOVES, SHAPES, 
 from v2t_lib.errors import ClipError, DataError
 from v2t_lib.files import replacing
 from v2t_lib.progress import Progress
-from v2t_lib.shards.masks import DRAWN_FILE, MASK_FOLDER
+from v2t_lib.shards.example import DRAWN_FILE, MASK_FOLDER
 from v2t_lib.shards.workers import Workers
 
 #: Share of the clips in every split but train, which takes the rest.

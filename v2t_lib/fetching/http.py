@@ -75,6 +75,14 @@ def _trusted() -> ssl.SSLContext:
     return context
 
 
+@dataclasses.dataclass
+class _Live:
+    """What a thread is downloading: until when, and from where."""
+
+    end: float
+    sock: socket.socket | None = None
+
+
 class Client:
     """urllib3's pools of connections, through the environment's proxies, cut off at deadlines.
 
@@ -90,6 +98,7 @@ class Client:
     def __init__(
         self, connections: int = 8, connect_timeout: float = 10.0, read_timeout: float = 30.0
     ):
+        self._live: dict[int, _Live] = {}  # by thread
         timeout = urllib3.Timeout(connect=connect_timeout, read=read_timeout)
         options: dict[str, Any] = {"maxsize": connections, "timeout": timeout}
         options["ssl_context"] = _trusted()
@@ -104,34 +113,28 @@ class Client:
             classes = pools.pool_classes_by_scheme.items()
             pools.pool_classes_by_scheme = {scheme: self._watched(pool) for scheme, pool in classes}
         self.closed = threading.Event()
-        self._ends: dict[int, float] = {}  # by thread
-        self._sockets: dict[int, socket.socket] = {}
         threading.Thread(target=self._watch, daemon=True).start()
 
     def _watched(self, pool: type) -> type:
         """A pool class whose connections tell which socket a thread is at."""
-        client = self
+        live = self._live
 
         class Connection(pool.ConnectionCls):  # type: ignore[name-defined]
             def getresponse(self):
-                client._sockets[threading.get_ident()] = self.sock
-                if client.closed.is_set():
-                    client._cut(threading.get_ident())
+                if threading.get_ident() in live:
+                    live[threading.get_ident()].sock = self.sock
                 return super().getresponse()
 
         return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
 
     def _watch(self) -> None:
-        """Cuts off what lasts too long; in a thread of its own."""
-        while not self.closed.wait(0.1):
-            for thread, end in list(self._ends.items()):
-                if time.monotonic() > end:
-                    self._cut(thread)
-
-    def _cut(self, thread: int) -> None:
-        if (sock := self._sockets.get(thread)) is not None:
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+        """Cuts off what lasts too long, and everything once this is closed; in a thread."""
+        while self._live or not self.closed.is_set():
+            for live in list(self._live.values()):
+                if live.sock and (self.closed.is_set() or time.monotonic() > live.end):
+                    with contextlib.suppress(OSError):
+                        live.sock.shutdown(socket.SHUT_RDWR)
+            time.sleep(0.05)
 
     def get(self, url: str, headers: Mapping[str, str] | None = None) -> urllib3.BaseHTTPResponse:
         """Requests a URL, and follows redirects; the response is to be read, and closed.
@@ -170,18 +173,14 @@ class Client:
     @contextlib.contextmanager
     def until(self, end: float) -> Iterator[None]:
         """Within it, a request of this thread that lasts beyond `end`, of `monotonic`, fails."""
-        thread = threading.get_ident()
-        self._ends[thread] = end
+        self._live[threading.get_ident()] = _Live(end)
         try:
             yield
         finally:
-            del self._ends[thread]
-            self._sockets.pop(thread, None)
+            del self._live[threading.get_ident()]
 
     def close(self) -> None:
-        """Ends the requests under way, and closes all connections."""
+        """Ends the requests under way, and closes all other connections."""
         self.closed.set()
-        for thread in list(self._sockets):
-            self._cut(thread)
         for pools in self._pools.values():
             pools.clear()

@@ -19,18 +19,20 @@ import numpy as np
 from PIL import Image
 
 from v2t_lib.captions_file import Record
-from v2t_lib.clips.decode import Clip, decode_clip
+from v2t_lib.clips.decode import Clip, decode_clip, iter_frames, sample_times
 from v2t_lib.clips.files import read_clip
 from v2t_lib.errors import ClipError, disk_error
-from v2t_lib.shards.masks import read_masks
 from v2t_lib.specs import ClipSpec
 from v2t_lib.text.vocabulary import normalise
 
 JPEG_QUALITY = 92
+#: Beside drawn clips: GIFs whose red, green and blue are objects 1 to 3.
+MASK_FOLDER = "masks"
+#: A file in the folder of masks that tells it from another one of that name.
+DRAWN_FILE = "drawn-by-v2t.txt"
 
 
-@dataclasses.dataclass(frozen=True)
-class PackedClip:
+class PackedClip(NamedTuple):
     """One clip as a shard holds it; `masks` is empty where the data has none."""
 
     clip: bytes
@@ -68,64 +70,55 @@ class Example:
     masks: np.ndarray | None
 
 
-def encode_strip(frames: np.ndarray) -> bytes:
-    """uint8 `(T, H, W, 3)` frames to one JPEG of `(T * H, W, 3)`, colours at full resolution."""
-    file = io.BytesIO()
-    Image.fromarray(frames.reshape(-1, *frames.shape[2:])).save(
-        file, "JPEG", quality=JPEG_QUALITY, subsampling=0
-    )
-    return file.getvalue()
-
-
-def packed(clip: Clip, spec: ClipSpec, path: str | None = None) -> PackedClip:
-    """What a shard holds of a clip.
-
-    Args:
-        clip: The decoded clip.
-        spec: The size it was decoded to.
-        path: Its file, if it has one: beside a drawn clip may be masks. Damaged ones are left out.
-    """
+def packed(clip: Clip, spec: ClipSpec, path: str = "") -> PackedClip:
+    """What a shard holds of a clip decoded to `spec`; with its `path` also the masks beside it."""
+    file, frames = io.BytesIO(), clip.frames
+    strip = Image.fromarray(frames.reshape(-1, *frames.shape[2:]))  # (T*H, W, 3)
+    strip.save(file, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     masks = read_masks(Path(path), spec) if path else b""
-    return PackedClip(encode_strip(clip.frames), clip.seconds.tolist(), masks)
+    return PackedClip(file.getvalue(), clip.seconds.tolist(), masks)
 
 
-class Judged(NamedTuple):
-    """What a clip's file turned out to be.
+def read_masks(clip: Path, spec: ClipSpec) -> bytes:
+    """The masks of a drawn clip as bits of `(T, H, W, 3)`; none of another, or damaged ones."""
+    path = clip.parent / MASK_FOLDER / clip.name
+    if not (path.with_name(DRAWN_FILE).is_file() and path.is_file()):
+        return b""
+    try:
+        frames, durations = zip(*iter_frames(read_clip(path)), strict=True)
+    except ClipError:
+        return b""
+    wanted, _ = sample_times(durations, spec.frames)
+    size, box = (spec.width, spec.height), Image.Resampling.BOX
+    masks = [np.asarray(Image.fromarray(frames[n]).resize(size, box)) > 0 for n in wanted]
+    return np.packbits(np.stack(masks)).tobytes()
 
-    Attributes:
-        facts: The manifest's columns that follow from the bytes: `verdict`, and `bytes`, `sha256`,
-            `frames`, `seconds`, `width`, `height` and `why` as far as they are known.
-        kind: The file format, such as "gif"; "" unless the verdict is "ok".
-        packed: What goes into a shard, if that was asked for and the verdict is "ok".
+
+def decode_masks(masks: bytes, spec: ClipSpec) -> np.ndarray:
+    """The bits of `PackedClip.masks` to bool `(T, H, W, 3)`."""
+    bits = np.unpackbits(np.frombuffer(masks, np.uint8), count=int(np.prod(spec.shape)))
+    return bits.astype(bool).reshape(spec.shape)
+
+
+def judge(path: str, spec: ClipSpec | None) -> tuple[dict[str, Any], PackedClip | None]:
+    """Decodes a clip's file; runs in a worker process.
+
+    Returns:
+        The manifest's columns that follow from the bytes (`verdict`, and `bytes`, `sha256`,
+        `frames`, `seconds`, `width`, `height`, `why` as far as they are known), and with a `spec`
+        what goes into a shard if the verdict is "ok".
     """
-
-    facts: dict
-    kind: str = ""
-    packed: PackedClip | None = None
-
-    @classmethod
-    def of(cls, error: ClipError, **facts) -> "Judged":
-        """Of a clip that gives no frames."""
-        return cls({"verdict": error.kind, "why": error.message} | facts)
-
-
-def judge(path: str, spec: ClipSpec | None) -> Judged:
-    """Decodes a clip's file to find its verdict and, with a `spec`, what goes into a shard.
-
-    Runs in a worker process.
-    """
-    facts = {}
+    facts: dict[str, Any] = {}
     try:
         data = read_clip(path)
         facts = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
         clip = decode_clip(data, spec or ClipSpec())
         content = packed(clip, spec, path) if spec else None
     except ClipError as error:
-        return Judged.of(error, **facts)
+        return {"verdict": error.kind, "why": error.message} | facts, None
     shown = clip.original
     facts |= {"frames": shown.frames, "seconds": round(shown.seconds, 3)}
-    facts |= {"width": shown.width, "height": shown.height}
-    return Judged({"verdict": "ok"} | facts, shown.kind, content)
+    return {"verdict": "ok", "width": shown.width, "height": shown.height} | facts, content
 
 
 def load_tensorflow():

@@ -1,6 +1,6 @@
-"""`dataset.json`: the description of a folder of shards, and the only code that reads or writes it.
+"""What lies in a folder of shards: `dataset.json`, its description, and verdicts on its sources.
 
-It is written last, so a folder without one is unfinished and is not read.
+`dataset.json` is written last, so a folder without one is unfinished and is not read.
 """
 
 import dataclasses
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from v2t_lib.captions_file import Record
 from v2t_lib.errors import DataError, writing
 from v2t_lib.files import replacing
 from v2t_lib.specs import ClipSpec
@@ -24,6 +25,11 @@ _Loaded = TypeVar("_Loaded")
 def digest_of(*parts: object) -> str:
     """The SHA-256 of values that JSON can hold."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def digest_of_captions(record: Record) -> str:
+    """16 hexadecimal digits that change with a source's captions and split."""
+    return digest_of(record.captions, record.split)[:16]
 
 
 def is_finished(folder: str | Path) -> bool:
@@ -44,6 +50,47 @@ def parsed(load: Callable[[dict], _Loaded], path: Path, what: str) -> _Loaded:
             f"{path}: expected {what}. Received: {error!r}; get the folder anew, or name another "
             "one and pack again"
         ) from None
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What became of one source: a row of the manifest, whose columns are "" or 0 where unknown.
+
+    Attributes:
+        source: As the captions file has it.
+        split: The split it was asked for in, or "".
+        verdict: One of `VERDICTS`.
+        bytes: Size of the original file.
+        sha256: Of the original file.
+        frames: Number of frames of the original.
+        seconds: Its duration, played once.
+        width: Of the original, in pixels.
+        height: Of the original, in pixels.
+        final_url: Where redirects led; "" for a local file.
+        attempts: Requests made, without redirects.
+        shard: The shard that holds the clip, relative to the manifest's folder.
+        file: The original if it is kept, relative to the manifest's folder.
+        why: The reason for any verdict but "ok".
+        digest: `digest_of_captions`; not in the manifest.
+        captions: The captions themselves, where the original is kept; not in the manifest either.
+    """
+
+    source: str
+    split: str = ""
+    verdict: str = ""
+    bytes: int = 0
+    sha256: str = ""
+    frames: int = 0
+    seconds: float = 0.0
+    width: int = 0
+    height: int = 0
+    final_url: str = ""
+    attempts: int = 0
+    shard: str = ""
+    file: str = ""
+    why: str = ""
+    digest: str = ""
+    captions: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,8 +16,7 @@ from v2t_lib.files import locked, replacing, write_json
 from v2t_lib.progress import log
 from v2t_lib.shards.format import DATASET_FILE, DatasetInfo, LeftOut, parsed
 from v2t_lib.shards.plan import WHOLE, Folder, cut
-from v2t_lib.shards.slices import last_verdicts, sum_up
-from v2t_lib.shards.verdicts import MANIFEST_FILE, write_manifest
+from v2t_lib.shards.slices import MANIFEST_FILE, last_verdicts, sum_up, write_manifest
 from v2t_lib.shards.work import CLIP_FOLDER, Slice, Task, do_slices
 from v2t_lib.shards.workers import require_main_guard
 from v2t_lib.specs import ClipSpec

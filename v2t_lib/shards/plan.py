@@ -10,9 +10,8 @@ from urllib.parse import urlsplit
 from v2t_lib.captions_file import Record
 from v2t_lib.errors import DataError
 from v2t_lib.shards.example import whole_examples
-from v2t_lib.shards.format import DATASET_FILE
+from v2t_lib.shards.format import DATASET_FILE, Verdict, digest_of_captions
 from v2t_lib.shards.slices import shard_name, slices_in
-from v2t_lib.shards.verdicts import Verdict, digest_of_captions
 from v2t_lib.shards.work import Slice, Task
 from v2t_lib.specs import ClipSpec
 

@@ -10,10 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from v2t_lib.errors import DataError
-from v2t_lib.shards.example import Example
+from v2t_lib.shards.example import Example, decode_masks
 from v2t_lib.shards.format import DatasetInfo
-from v2t_lib.shards.masks import decode_masks
-from v2t_lib.shards.rows import drawn, one_a_caption, one_a_clip, packer, whole
+from v2t_lib.shards.rows import drawn, naming_damage, one_a_caption, one_a_clip, packer
 from v2t_lib.specs import CaptionSpec, ClipSpec
 from v2t_lib.text.vocabulary import Vocabulary
 
@@ -99,8 +98,10 @@ class ShardDataset:
                 masks=decode_masks(masks, spec) if masks else None,
             )
 
-    def _whole(self, dataset: tf.data.Dataset) -> Iterator:
-        return whole(self.folder, self.info, dataset)
+    def _whole(self, rows: tf.data.Dataset) -> Iterator:
+        """Yields the rows; a damaged shard is named."""
+        with naming_damage(self.folder, self.info):
+            yield from rows
 
     def sentences(self) -> Iterator[list[str]]:
         """Yields each clip's captions as models see them, normalised, in file order."""

@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -125,14 +125,3 @@ def naming_damage(folder: Path, info: DatasetInfo) -> Iterator[None]:
                     f"copy the file anew, or delete {folder} and pack again"
                 ) from None
         raise
-
-
-def whole(folder: Path, info: DatasetInfo, rows: Iterable) -> Iterator:
-    """Yields `rows`, read from a folder of shards; a damaged shard is named."""
-    rows = iter(rows)
-    while True:
-        with naming_damage(folder, info):
-            row = next(rows, None)
-        if row is None:
-            return
-        yield row

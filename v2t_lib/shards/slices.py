@@ -11,7 +11,7 @@ import dataclasses
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,15 @@ from v2t_lib.shards.format import (
     Features,
     LeftOut,
     Shard,
+    Verdict,
     digest_of,
     parsed,
 )
-from v2t_lib.shards.verdicts import Verdict
 from v2t_lib.specs import ClipSpec
+
+MANIFEST_FILE = "manifest.tsv"
+#: Characters that would end a column or a row.
+_BLANKS = str.maketrans(dict.fromkeys("\t\n\r", " "))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,13 +58,9 @@ class SliceInfo:
     bytes: int
     verdicts: tuple[Verdict, ...] = ()
 
-    @property
-    def shard(self) -> str:
-        return shard_name(self.number)
-
     def is_whole(self, folder: Path) -> bool:
         """Whether its shard is there, as large as it should be."""
-        path = folder / self.shard
+        path = folder / shard_name(self.number)
         return not self.clips or (path.exists() and path.stat().st_size == self.bytes)
 
     def save(self, folder: Path) -> None:
@@ -74,6 +74,14 @@ class SliceInfo:
             text = json.dumps(value, indent=1).removesuffix("\n}")
             temporary.write_text(f'{text},\n "verdicts": [\n{lines}\n]}}\n', encoding="utf-8")
 
+    @classmethod
+    def from_json(cls, described: dict) -> "SliceInfo":
+        """Of what `save` has written."""
+        spec, rows = described["clip_spec"], described["verdicts"]
+        verdicts = (Verdict(**row | {"captions": tuple(row.get("captions", ()))}) for row in rows)
+        spec = spec and ClipSpec(**spec)
+        return cls(**described | {"clip_spec": spec, "verdicts": tuple(verdicts)})
+
 
 def shard_name(number: int) -> str:
     """The name of a slice's TFRecord file."""
@@ -83,14 +91,6 @@ def shard_name(number: int) -> str:
 def slice_name(number: int) -> str:
     """The name of a slice's JSON."""
     return f"{number:05d}.json"
-
-
-def _slice(described: dict) -> SliceInfo:
-    spec, rows = described["clip_spec"], described["verdicts"]
-    verdicts = (Verdict(**row | {"captions": tuple(row.get("captions", ()))}) for row in rows)
-    return SliceInfo(
-        **described | {"clip_spec": spec and ClipSpec(**spec), "verdicts": tuple(verdicts)}
-    )
 
 
 def slices_in(folder: str | Path) -> Iterator[SliceInfo]:
@@ -103,7 +103,7 @@ def slices_in(folder: str | Path) -> Iterator[SliceInfo]:
     paths = folder.iterdir() if folder.is_dir() else ()
     numbers = (re.fullmatch(r"(\d{5,})\.json", path.name) for path in paths)
     for number in sorted(int(match[1]) for match in numbers if match):
-        yield parsed(_slice, folder / slice_name(number), "a slice's description")
+        yield parsed(SliceInfo.from_json, folder / slice_name(number), "a slice's description")
 
 
 def last_verdicts(folder: str | Path) -> Iterator[Verdict]:
@@ -111,6 +111,20 @@ def last_verdicts(folder: str | Path) -> Iterator[Verdict]:
     last = {row.source: one.number for one in slices_in(folder) for row in one.verdicts}
     for one in slices_in(folder):
         yield from (row for row in one.verdicts if last[row.source] == one.number)
+
+
+def write_manifest(path: Path, verdicts: Iterable[Verdict]) -> None:
+    """Writes `manifest.tsv`, a row a verdict, whole or not at all."""
+    names = [field.name for field in dataclasses.fields(Verdict)[:-2]]
+    with (
+        writing(path),
+        replacing(path) as temporary,
+        open(temporary, "w", encoding="utf-8", errors="replace", newline="\n") as file,
+    ):
+        file.write("\t".join(names) + "\n")
+        for row in verdicts:
+            cells = (str(getattr(row, name)).translate(_BLANKS) for name in names)
+            file.write("\t".join(cells) + "\n")
 
 
 def sum_up(
@@ -130,7 +144,7 @@ def sum_up(
     for one in slices_in(folder):
         counts.update({name: getattr(one, name) for name in COUNTS})
         digests.append([one.digest, one.clips, one.bytes])
-        shards += [Shard(one.shard, one.clips, one.bytes)] if one.clips else []
+        shards += [Shard(shard_name(one.number), one.clips, one.bytes)] if one.clips else []
         for row in one.verdicts:
             left_out.pop(row.source, None)
             if row.verdict != "ok":
@@ -151,10 +165,6 @@ def sum_up(
 class SliceWriter:
     """Writes the two files of a slice; a kill leaves a slice that isn't done and is written again.
 
-    Args:
-        folder: Made if needed.
-        number: The slice's.
-
     Example:
         >>> with contextlib.closing(SliceWriter(folder, 12)) as writer:
         ...     for example in examples:
@@ -166,7 +176,7 @@ class SliceWriter:
     def __init__(self, folder: Path, number: int):
         self._folder, self._number = folder, number
         self._temporary = folder / f"{shard_name(number)}.tmp"
-        self._counts = dict.fromkeys(("clips", "captions", "masks"), 0)
+        self._counts: dict[str, Any] = dict.fromkeys(COUNTS, 0)
         self._file: Any = None
 
     def add(self, example: StoredExample) -> None:
@@ -186,7 +196,7 @@ class SliceWriter:
 
     def finish(
         self, spec: ClipSpec | None, digest: str, verdicts: tuple[Verdict, ...] = ()
-    ) -> SliceInfo:
+    ) -> None:
         """Names the shard, if any example was added, and then writes the JSON: the slice is done.
 
         Args:
@@ -194,24 +204,16 @@ class SliceWriter:
             digest: Of what the slice is made of.
             verdicts: One a source.
         """
-        size, path = 0, self._folder / shard_name(self._number)
+        path = self._folder / shard_name(self._number)
         if self._file is not None:
             with writing(path), writing_records(path):
                 self._file.close()
                 with open(self._temporary, "rb+") as file:
                     os.fsync(file.fileno())
                 os.replace(self._temporary, path)
-                size = path.stat().st_size
-        info = SliceInfo(
-            number=self._number,
-            digest=digest,
-            clip_spec=spec,
-            bytes=size,
-            verdicts=verdicts,
-            **self._counts,
-        )
-        info.save(self._folder)
-        return info
+                self._counts["bytes"] = path.stat().st_size
+        info: dict[str, Any] = {"digest": digest, "clip_spec": spec, "verdicts": verdicts}
+        SliceInfo(number=self._number, **info, **self._counts).save(self._folder)
 
     def close(self) -> None:
         """Drops what was added, unless the slice is finished."""

@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from v2t_lib.captions_file import Record
+from v2t_lib.clips.files import read_clip
+from v2t_lib.clips.problems import sniff
 from v2t_lib.errors import ClipError, writing
 from v2t_lib.fetching.download import Downloads
 from v2t_lib.fetching.http import DEFAULT_POLICY, RetryPolicy
 from v2t_lib.files import replacing
 from v2t_lib.progress import Progress
-from v2t_lib.shards.example import Judged, PackedClip, clip_example, judge
-from v2t_lib.shards.format import FORMAT, digest_of
+from v2t_lib.shards.example import PackedClip, clip_example, judge
+from v2t_lib.shards.format import FORMAT, Verdict, digest_of, digest_of_captions
 from v2t_lib.shards.slices import SliceWriter, shard_name
-from v2t_lib.shards.verdicts import Verdict, digest_of_captions
 from v2t_lib.shards.workers import Workers
 from v2t_lib.specs import ClipSpec
 
@@ -86,44 +87,39 @@ class _Run:
 
     def outcome(self, one: Slice, record: Record) -> tuple[Verdict, PackedClip | None]:
         """A source's verdict, and what goes into the shard; called in a thread of the downloads."""
-        path: Path = self.task.path(record)
-        facts: dict[str, Any] = {}
+        task, remote = self.task, record.remote
+        path = self._scratch / record.key if remote else task.path(record)
+        facts: dict[str, Any] = {"digest": digest_of_captions(record)}
+        packed = None
         try:
-            if record.remote:
-                path = self._scratch / record.key
+            if remote:
                 url, attempts, error = self.downloads.get(record.source, path)
-                facts = {"final_url": url, "attempts": attempts}
-                judged = Judged.of(error) if error else self._judged(path)
-            else:
-                judged = self._judged(path)
-            facts |= judged.facts | {"digest": digest_of_captions(record)}
-            if facts["verdict"] == "ok" and self.task.keep:
-                facts |= {"file": self._kept(record, path, judged), "captions": record.captions}
+                facts |= {"final_url": url, "attempts": attempts}
+                if error is not None:
+                    raise error
+            found, packed = self._pool.call(str(path), task.spec)
+            facts |= found
+            if facts["verdict"] == "ok" and task.keep:
+                file = self._kept(record, path) if remote else os.path.relpath(path, task.out)
+                facts |= {"file": file, "captions": record.captions}
+        except ClipError as error:
+            facts |= {"verdict": error.kind, "why": error.message}
         except BaseException as error:
             self.stop(error)
             raise
         finally:
-            if record.remote:
+            if remote:
                 path.unlink(missing_ok=True)
-        if judged.packed is not None:
-            shard = one.folder / shard_name(one.number)
-            facts["shard"] = shard.relative_to(self.task.out).as_posix()
-        self._show(facts["verdict"], facts.get("bytes", 0) if record.remote else 0)
-        return Verdict(record.source, record.split, **facts), judged.packed
+        if packed is not None:
+            facts["shard"] = (one.folder / shard_name(one.number)).relative_to(task.out).as_posix()
+        self._show(facts["verdict"], remote * facts.get("bytes", 0))
+        return Verdict(record.source, record.split, **facts), packed
 
-    def _judged(self, path: Path) -> Judged:
-        try:
-            return self._pool.call(str(path), self.task.spec)
-        except ClipError as error:  # its worker died or hung
-            return Judged.of(error)
-
-    def _kept(self, record: Record, path: Path, judged: Judged) -> str:
-        """The original's path in `out`; a downloaded one is moved there."""
-        out = self.task.out
-        if not record.remote:
-            return os.path.relpath(path, out)
-        file = f"{CLIP_FOLDER}/{record.key}.{_SUFFIXES.get(judged.kind, judged.kind)}"
-        with writing(out / file), replacing(out / file) as temporary:
+    def _kept(self, record: Record, path: Path) -> str:
+        """Moves a downloaded original into `out`; its path there."""
+        kind = sniff(read_clip(path))
+        file = f"{CLIP_FOLDER}/{record.key}.{_SUFFIXES.get(kind, kind)}"
+        with writing(self.task.out / file), replacing(self.task.out / file) as temporary:
             shutil.move(path, temporary)
         return file
 

@@ -10,9 +10,9 @@ import ipywidgets as widgets
 
 from v2t_lib.captions_file import Record
 from v2t_lib.shards.example import Example
+from v2t_lib.shards.format import Verdict
 from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.shards.slices import last_verdicts
-from v2t_lib.shards.verdicts import MANIFEST_FILE, Verdict, read_manifest
 from v2t_lib.text.vocabulary import one_form
 from v2t_lib.views.gallery import clip_picture
 from v2t_lib.views.pages import framed
@@ -24,11 +24,9 @@ _OK = "ok"
 
 def _entries(records: Sequence[Record], split: str, folder: str | Path) -> Iterator[Verdict]:
     """The verdicts on a split's clips, in order, with their captions."""
-    rows, manifest = list(last_verdicts(folder)), Path(folder).parent / MANIFEST_FILE
-    if not rows and manifest.exists():  # fetched by an earlier version
-        rows = list(read_manifest(manifest))
+    rows = list(last_verdicts(folder))
     other, why = ("waiting", "not fetched yet") if rows else (_OK, "")
-    if not rows:  # packed by an earlier version
+    if not rows:  # of an earlier version
         left_out = ShardDataset.open(folder).info.left_out
         rows = [Verdict(one.source, split, one.kind, why=one.why) for one in left_out]
     known = {row.source: row for row in rows}
