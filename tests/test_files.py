@@ -2,6 +2,7 @@ import contextlib
 import csv
 import errno
 import io
+import os
 import subprocess
 import sys
 import threading
@@ -23,6 +24,20 @@ def test_a_file_takes_its_name_when_it_is_whole_and_stays_after_an_error(tmp_pat
         temporary.write_text("half")
         _ = 1 / 0
     assert path.read_text() == "whole" and [path] == list(path.parent.iterdir())
+
+
+def test_two_writers_of_one_file_each_write_it_whole(tmp_path):
+    path = tmp_path / "file.txt"
+    with replacing(path) as first, replacing(path) as second:
+        first.write_text("first")
+        second.write_text("second")
+    assert path.read_text() == "first" and [path] == list(tmp_path.iterdir())
+    left = tmp_path / "file.txt.tmp"
+    left.write_text("what a killed writer left")
+    os.utime(left, (0, 0))
+    with replacing(path) as temporary:
+        temporary.write_text("third")
+    assert path.read_text() == "third" and [path] == list(tmp_path.iterdir())
 
 
 HOLD = """

@@ -4,22 +4,28 @@ import contextlib
 import csv
 import json
 import os
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from v2t_lib.errors import DataError, disk_error, writing
 from v2t_lib.progress import log, warn_once
 
+#: Age from which a temporary file is one that a killed writer left.
+STALE_SECONDS = 3600
+
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`, and renames it to `path` after the block.
 
-    Creates the folder if needed. If the block fails or the process is killed, `path` is unchanged.
+    Creates the folder if needed. If the block fails or the process is killed, `path` is unchanged;
+    of several that write it at once the last one to end stays.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = _claimed(path)
     try:
         yield temporary
         os.replace(temporary, path)
@@ -27,6 +33,27 @@ def replacing(path: str | Path) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+def _claimed(path: Path) -> Path:
+    """A temporary path of this writer alone; what a killed one left is taken over after a while."""
+    temporary = path.with_name(path.name + ".tmp")
+    with contextlib.suppress(FileNotFoundError):
+        if time.time() - temporary.stat().st_mtime > STALE_SECONDS:
+            temporary.unlink()
+    try:
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    except FileExistsError:
+        return path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    return temporary
+
+
+def relative(path: str | Path, folder: str | Path) -> str:
+    """`path` as seen from `folder`; as a whole where no way leads, between drives of Windows."""
+    try:
+        return os.path.relpath(path, folder)
+    except ValueError:
+        return os.path.abspath(path)
 
 
 def write_json(path: str | Path, value: dict) -> None:

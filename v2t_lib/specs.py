@@ -41,6 +41,7 @@ class CaptionSpec(Options):
     min_count: int = option(
         1, "times a word has to occur in training captions to be learnt", "occurrences", at_least=1
     )
+    fewest_words: int = option(0, "fewest words of a generated caption", "words", at_least=0)
     length_exponent: float = option(
         0.7,
         "beams are ranked by log-probability over length to this power (arXiv 1609.08144); the "

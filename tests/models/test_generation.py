@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import math
 
@@ -184,6 +185,25 @@ def test_alternatives_are_the_most_probable_tokens_and_include_the_one_written()
         np.testing.assert_array_equal(np.asarray(found.alternatives)[0, 1, :3], [A, C, END])
         shares = np.exp(np.asarray(found.alternative_log_probs)[0, 1, :3])
         np.testing.assert_allclose(shares, [0.6, 0.3, 0.1], rtol=1e-3)
+
+
+@pytest.mark.parametrize("search", [greedy, lambda *a, fewest: beam(*a, width=2, fewest=fewest)])
+@pytest.mark.parametrize("fewest", [0, 1, 3])
+def test_a_caption_has_at_least_the_words_asked_for(search, fewest):
+    table = {(position, None): {END: 0.9, A: 0.06, B: 0.04} for position in range(6)}
+    tokens = np.asarray(search(scripted(table), nothing(1), 6, fewest=fewest).tokens)[0]
+    assert tokens.tolist() == [A] * fewest + [END] + [PAD] * (5 - fewest)
+
+
+def test_how_captions_are_written_can_be_changed_without_training():
+    captioner, frames = tiny.captioner(), tiny.frames(2)
+    for length, fewest in ((5, 0), (3, 2), (8, 6)):
+        spec = dataclasses.replace(captioner.writing, length=length, fewest_words=fewest)
+        captioner.writing = spec
+        for width in (1, 3):
+            tokens = captioner.search(captioner.encode(frames), width).tokens
+            assert tokens.shape == (2, length) and ((tokens > UNK).sum(axis=1) >= fewest).all()
+    assert captioner.caption_spec == tiny.CAPTION
 
 
 @pytest.mark.usefixtures("eager")

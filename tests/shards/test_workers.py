@@ -1,6 +1,7 @@
 """Workers: what fails costs one clip, and what the machine lacks is not the clip's fault."""
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -16,9 +17,10 @@ from helpers.shards import read_manifest
 
 from v2t_lib.captions_file import read_captions
 from v2t_lib.errors import DataError
+from v2t_lib.progress import warn_once
 from v2t_lib.shards import workers
 from v2t_lib.shards.pack import fetch, pack
-from v2t_lib.shards.workers import Workers
+from v2t_lib.shards.workers import Workers, allowed_processes
 from v2t_lib.specs import ClipSpec
 
 SPEC = ClipSpec(2, 8, 8)
@@ -85,6 +87,46 @@ def test_a_worker_that_is_ended_between_two_jobs_costs_none():
         assert list(crew.map([("a",)])) == ["A"]
         os.kill(crew._pool.schedule(os.getpid).result(), signal.SIGKILL)
         assert list(crew.map([("b",), ("c",)])) == ["B", "C"]
+
+
+def lacks_semaphores(monkeypatch, folder):
+    monkeypatch.setattr(workers.SPAWN, "Lock", lambda: os.open("/dev/shm/none/such", os.O_RDONLY))
+
+
+def is_a_daemon(monkeypatch, folder):
+    monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)
+
+
+def has_no_folder(monkeypatch, folder):
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+
+
+OBSTACLES = {"/dev/shm": lacks_semaphores, "a daemonic": is_a_daemon, "folder is": has_no_folder}
+
+
+@pytest.mark.parametrize("said", OBSTACLES)
+def test_where_no_process_can_be_started_this_one_works(said, tmp_path, monkeypatch, capsys):
+    warn_once.cache_clear()
+    (tmp_path / "folder").mkdir()
+    OBSTACLES[said](monkeypatch, tmp_path / "folder")
+    first, bug, memory, last = results("a", "bug", "memory", "b")
+    assert (first, bug.kind, memory.kind, last) == ("A", "corrupt", "unreachable", "B")
+    assert said in capsys.readouterr().err
+
+
+def test_no_more_processes_than_the_machine_allows(tmp_path, monkeypatch):
+    cores = len(os.sched_getaffinity(0))
+    quota, period = tmp_path / "cpu.max", tmp_path / "period"
+    for content, allowed in (("max 100000", cores), ("100000 100000", 1), ("50000 100000", 1),
+                             ("-1", cores), ("90000000 100000", cores)):  # fmt: skip
+        quota.write_text(content)
+        period.write_text("100000" if " " not in content else "")
+        monkeypatch.setattr(workers, "CPU_QUOTAS", [[str(quota), str(period)]])
+        assert allowed_processes() == allowed
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(7)))
+    monkeypatch.setattr(workers, "CPU_QUOTAS", [["/nowhere"]])
+    assert allowed_processes() == 7
 
 
 @pytest.fixture

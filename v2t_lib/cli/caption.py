@@ -8,7 +8,16 @@ import sys
 from pathlib import Path
 
 from v2t_lib.captions_file import cell, is_url, without_password
-from v2t_lib.cli.flags import add_json, add_model, add_spark, check_spark, say_table, share
+from v2t_lib.cli.flags import (
+    WRITING,
+    add_json,
+    add_model,
+    add_spark,
+    check_spark,
+    load_to_write,
+    say_table,
+    share,
+)
 from v2t_lib.clips.files import clips_in, shown
 from v2t_lib.errors import ClipError, ModelError
 from v2t_lib.progress import log
@@ -80,19 +89,18 @@ def run_caption(args: argparse.Namespace) -> int:
     is reported, and the others get their captions; the exit code is then 1. For people to look
     through, --table and --html write the captions as alt text: where the model is unsure, after
     a hedge."""
-    if check_spark(args, "abstain", "table", "html"):
+    if check_spark(args, "abstain", "table", "html", *WRITING):
         from v2t_lib.cluster.tables import caption_clips
 
         options = (args.files, args.model, args.beam, args.out, args.parquet)
         rows, failed = caption_clips(args.spark, *options)
         return say_table(args, "captions", rows, failed, "clips gave no caption")
     from v2t_lib.models.over_clips import captions
-    from v2t_lib.models.saving import load
     from v2t_lib.views.review import Review
 
     files = list(clips_in(*args.files))
     folder = args.files[0] if len(args.files) == 1 and os.path.isdir(args.files[0]) else ""
-    captioner, failed = load(args.model), 0
+    captioner, failed = load_to_write(args), 0
     least = _least_log_prob(captioner, args.abstain)
     review = Review(captioner, args.hedge, pictures=args.html is not None, place=folder)
     try:

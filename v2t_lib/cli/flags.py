@@ -10,7 +10,10 @@ from typing import Any
 
 from v2t_lib.datasets.published import TEST_SPLITS
 from v2t_lib.options import Option, Options
-from v2t_lib.specs import ClipSpec
+from v2t_lib.specs import CaptionSpec, ClipSpec
+
+#: Fields of `CaptionSpec` that say how captions are generated.
+WRITING = ("length", "fewest_words", "length_exponent")
 
 
 class WrongUsage(Exception):
@@ -55,13 +58,27 @@ def add_published(parser: argparse.ArgumentParser) -> None:
 
 
 def add_model(parser: argparse.ArgumentParser, beam: int | None = None) -> None:
-    """`--model`, and `--beam` for a command that has a default for it."""
+    """`--model`; for a command that generates captions, with this default for `--beam`, also flags
+    for the options of that, which `load_to_write` reads."""
     add = parser.add_argument
     add("--model", type=Path, required=True, metavar="M.keras", help="a trained captioner")
     if beam is None:
         return
     text = f"captions that beam search keeps at each word, 1 for greedy search (default: {beam})"
     add("--beam", type=number(1), default=beam, metavar="BEAMS", help=text)
+    for name in WRITING:
+        option = CaptionSpec.about()[name]
+        add(flag(name, option), **_argument(option, "the model's") | {"default": None})
+
+
+def load_to_write(args: argparse.Namespace):
+    """The model, which generates captions as the flags say."""
+    from v2t_lib.models.saving import load
+
+    captioner = load(args.model)
+    asked = {name: getattr(args, name) for name in WRITING if getattr(args, name) is not None}
+    captioner.writing = dataclasses.replace(captioner.writing, **asked)
+    return captioner
 
 
 def add_clip_size(parser: argparse.ArgumentParser) -> None:
@@ -147,7 +164,8 @@ def check_spark(args: argparse.Namespace, *refused: str) -> bool:
         raise WrongUsage("expected --out DIR with --spark")
     given = [name for name in refused if getattr(args, name) not in (None, False)]
     if given:
-        names = ", ".join(f"--{name}" if name != "sentence" else "SENTENCE" for name in given)
+        flags = (f"--{name.replace('_', '-')}" for name in given)
+        names = ", ".join(flags).replace("--sentence", "SENTENCE")
         raise WrongUsage(f"expected none of {names} with --spark")
     return True
 

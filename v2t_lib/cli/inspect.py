@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from v2t_lib.captions_file import cell, without_password
-from v2t_lib.cli.flags import add_model
+from v2t_lib.cli.flags import add_model, load_to_write
 from v2t_lib.errors import V2TError
 from v2t_lib.fetching.download import read_source
 
@@ -33,11 +33,10 @@ def run_inspect(args: argparse.Namespace) -> int:
     """Write one HTML page with each word's attention over the clip. It opens in any browser and
     needs nothing beside it. Claims stand beside the caption, their words marked by whether the
     clip supports or contradicts them."""
-    from v2t_lib.models.saving import load
     from v2t_lib.models.verification import words_of
     from v2t_lib.views.inspector import save_page
 
-    captioner, cards, failed = load(args.model), [], 0
+    captioner, cards, failed = load_to_write(args), [], 0
     if args.claim:
         captioner.require_null_memory()
     for claim in args.claim:

@@ -146,7 +146,7 @@ def _say(command: str, error: BaseException) -> None:
     if isinstance(error, OSError):
         path = error.filename2 or error.filename
         what = error.strerror or str(error)
-        place = str(path).removesuffix(".tmp") if path else "a file"
+        place = re.sub(r"(\.\d+-\d+)?\.tmp$", "", str(path)) if path else "a file"
         text = f"expected to read or write {place}. Received: {what}; {advice(what)}"
     elif isinstance(error, ImportError):
         backend = os.environ.get("KERAS_BACKEND")

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from v2t_lib.cli.flags import add_json, add_model, add_published
+from v2t_lib.cli.flags import add_json, add_model, add_published, load_to_write
 from v2t_lib.specs import CaptionSpec
 
 
@@ -55,7 +55,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     from v2t_lib.training.run_folder import BLIND_FILE
 
     twin = args.model.with_name(BLIND_FILE)
-    captioner = load(args.model)
+    captioner = load_to_write(args)
     scores, predictions = evaluate(
         captioner,
         args.shards,

@@ -2,9 +2,9 @@
 
 import contextlib
 import dataclasses
-import mmap
 import struct
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -12,6 +12,7 @@ from PIL import Image
 from v2t_lib.clips.animation import Animation
 from v2t_lib.clips.apng import read_png
 from v2t_lib.clips.gif import read_gif
+from v2t_lib.clips.handed_over import Frames, opened
 from v2t_lib.clips.pictures import read_still, read_webp
 from v2t_lib.clips.problems import (
     MAX_FRAMES,
@@ -27,8 +28,6 @@ from v2t_lib.clips.video import Video
 from v2t_lib.errors import ClipError
 from v2t_lib.specs import ClipSpec, NativeClipSpec
 
-#: Duration of an array's frames, which carry no times of their own.
-ARRAY_SECONDS = 0.1
 #: Frames, and pixels of them, that are checked for a placeholder; longer videos are none.
 MAX_CHECKED, MAX_CHECKED_PIXELS, MAX_PLACEHOLDER_SECONDS = 64, 2**26, 10
 
@@ -57,24 +56,6 @@ class Clip:
     frames: np.ndarray
     seconds: np.ndarray
     original: Original
-
-
-class _Array:
-    """Decoded frames, with the interface of `Animation` and `Video`."""
-
-    fault = ""
-
-    def __init__(self, frames: np.ndarray):
-        if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not frames.size:
-            raise ClipError(
-                "not-a-clip",
-                f"expected uint8 frames (N, H, W, 3). Received: {frames.dtype} {frames.shape}",
-            )
-        self._frames, self.durations = frames, [ARRAY_SECONDS] * len(frames)
-        self.size = frames.shape[2], frames.shape[1]
-
-    def render(self, numbers: Sequence[int]) -> Iterator[Image.Image]:
-        yield from (Image.fromarray(self._frames[number]) for number in numbers)
 
 
 _READERS = dict.fromkeys(("jpeg", "bmp"), read_still)
@@ -108,22 +89,24 @@ def read_animation(kind: str, data: bytes) -> Animation:
     return Animation(size, subframes, fault)
 
 
-def _open(data: bytes | mmap.mmap | np.ndarray) -> tuple[str, Animation | Video | _Array]:
-    if isinstance(data, np.ndarray):
-        return "array", _Array(data)
+def _open(data: Any) -> tuple[str, Animation | Video | Frames]:
+    data = opened(data)
+    if isinstance(data, Frames):
+        return "array", data
     kind = sniff(data)
     return kind, Video(kind, data) if kind in VIDEOS else read_animation(kind, bytes(data))
 
 
-def iter_frames(data: bytes | mmap.mmap | np.ndarray) -> Iterator[tuple[np.ndarray, float]]:
+def iter_frames(data: Any) -> Iterator[tuple[np.ndarray, float]]:
     """Yields each frame at its native size and the seconds it shows.
 
     Frames are as a browser shows them: transparent pixels lie over white, HDR is mapped to SDR, and
     what a phone recorded turned or mirrored is upright.
 
     Args:
-        data: A GIF, APNG, WebP, AVIF, MP4, MOV, WebM or AVI, a PNG, JPEG or BMP, or uint8
-            `(N, H, W, 3)`.
+        data: A GIF, APNG, WebP, AVIF, MP4, MOV, WebM or AVI, a PNG, JPEG or BMP: its bytes, or a
+            file opened in binary mode; a picture of Pillow's; or frames `(H, W, 3)`, an array
+            `(N, H, W, 3)` or a list, uint8 or floats from 0 to 1.
 
     Yields:
         `(frame, seconds)`: uint8 `(H, W, 3)`, float.
@@ -158,7 +141,7 @@ def sample_times(durations: Sequence[float], count: int) -> tuple[np.ndarray, np
     return np.searchsorted(ends[:-1] - 1e-9, seconds, side="right"), seconds
 
 
-def decode_clip(data: bytes | mmap.mmap | np.ndarray, spec: ClipSpec) -> Clip:
+def decode_clip(data: Any, spec: ClipSpec) -> Clip:
     """Decodes a clip to the model's input: `spec.frames` frames, resized by area averaging.
 
     Takes what `iter_frames` takes. A clip with a fault is used up to the fault, as in a browser.
@@ -174,12 +157,12 @@ def decode_clip(data: bytes | mmap.mmap | np.ndarray, spec: ClipSpec) -> Clip:
         except FrameError as error:
             if error.number == 0:
                 raise _corrupt(0, error.reason) from None
-            assert not isinstance(source, _Array)  # its frames are decoded already
+            assert not isinstance(source, Frames)  # its frames are decoded already
             source = source.cut_at(error)
     single = len(source.durations) < 2
     if single and source.fault:
         raise _corrupt(1, source.fault)
-    if not isinstance(source, _Array) and is_static(clip.frames):
+    if not isinstance(source, Frames) and is_static(clip.frames):
         _refuse_placeholder(source)
     if single:
         raise ClipError("still", "expected a clip of at least 2 frames. Received: a single picture")
@@ -200,7 +183,7 @@ def _refuse_placeholder(source: Animation | Video) -> None:
         raise ClipError("placeholder", "expected a clip. Received: one tone that never changes")
 
 
-def _sample(kind: str, source: Animation | Video | _Array, spec: ClipSpec) -> Clip:
+def _sample(kind: str, source: Animation | Video | Frames, spec: ClipSpec) -> Clip:
     chosen, seconds = sample_times(source.durations, spec.frames)
     numbers, inverse = np.unique(chosen, return_inverse=True)
     small = np.stack([np.asarray(_fitted(p, spec)) for p in source.render(numbers.tolist())])

@@ -6,7 +6,6 @@ made of them.
 
 import contextlib
 import io
-import os
 from collections.abc import Container, Sequence
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from v2t_lib.errors import ClipError, DataError
 from v2t_lib.files import replacing
 from v2t_lib.progress import Progress
 from v2t_lib.shards.example import DRAWN_FILE, MASK_FOLDER
-from v2t_lib.shards.workers import Workers
+from v2t_lib.shards.workers import Workers, allowed_processes
 
 #: Share of the clips in every split but train, which takes the rest.
 SHARES = {"val": 0.04, "test": 0.08, "unseen": 0.04}
@@ -168,7 +167,7 @@ def write_shapes(out: str | Path, clips: int, seed: int = 0, workers: int | None
         for split, size in sizes.items()
         for first in range(0, size, 64)
     ]
-    captions = _draw_all(jobs, clips, workers or os.cpu_count() or 1)
+    captions = _draw_all(jobs, clips, workers or allowed_processes())
     for split, size in sizes.items():
         listing = "".join(f"{split}-{number:05d}.gif\n" for number in range(size))
         (out / f"{split}.txt").write_text(listing, encoding="utf-8")

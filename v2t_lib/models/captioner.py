@@ -1,6 +1,7 @@
 """The captioner: an encoder and a decoder, and all that a trained one does."""
 
 import dataclasses
+import os
 from collections.abc import Sequence
 
 import keras
@@ -16,6 +17,7 @@ from v2t_lib.models.decoder import AttentionDecoder
 from v2t_lib.models.devices import remainders, split
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.models.generation import SearchResult, beam, forced, greedy, log_probs_of
+from v2t_lib.models.process import require_own_process
 from v2t_lib.models.verification import Verification, verification, words_of
 from v2t_lib.models.verifier import NullMemory, VerifierState, pooled
 from v2t_lib.specs import CaptionSpec, ClipSpec
@@ -40,6 +42,8 @@ class Captioner(keras.Model):
         recipe: How it was built and trained, as `Recipe.to_dict` has it; None where unknown.
 
     Attributes:
+        writing: The `CaptionSpec` by which captions are searched; another may be set, with
+            `dataclasses.replace(captioner.writing, fewest_words=4)` say.
         verifier: What it and its file carry beside the network, to judge sentences by.
 
     Call arguments:
@@ -59,6 +63,7 @@ class Captioner(keras.Model):
         recipe: dict | None = None,
         **kwargs,
     ):
+        require_own_process()
         super().__init__(**kwargs)
         if vocabulary.unit != caption_spec.unit:
             raise ValueError(
@@ -66,7 +71,8 @@ class Captioner(keras.Model):
                 f"Received: one of {vocabulary.unit!r}"
             )
         self.clip_spec, self.caption_spec, self.vocabulary = clip_spec, caption_spec, vocabulary
-        self.encoder, self.recipe, self.verifier = encoder, recipe, VerifierState()
+        self.writing, self.verifier = caption_spec, VerifierState()
+        self.encoder, self.recipe = encoder, recipe
         self.decoder_options = dict(decoder or {})
         self.decoder = AttentionDecoder(
             len(vocabulary), **self.decoder_options, dtype=self.dtype_policy
@@ -98,10 +104,11 @@ class Captioner(keras.Model):
 
     def generate_from(self, memory, width: int = 1, n: int = 1) -> SearchResult:
         """As `generate`, from the clips' memory `(batch, S, D)`; `n` as in `search`."""
-        step, state, spec = self.decoder.step, self.decoder.start(memory), self.caption_spec
+        step, state, spec = self.decoder.step, self.decoder.start(memory), self.writing
         if width == 1:
-            return greedy(step, state, spec.length)
-        return beam(step, state, spec.length, width, spec.length_exponent, n)
+            return greedy(step, state, spec.length, spec.fewest_words)
+        exponent = spec.length_exponent
+        return beam(step, state, spec.length, width, exponent, n, spec.fewest_words)
 
     @property
     def grid(self) -> tuple[int, int, int]:
@@ -114,17 +121,18 @@ class Captioner(keras.Model):
         return measure() if measure else (0.0, 0.0)
 
     def decode(self, source) -> Clip:
-        """A path, URL, bytes or uint8 `(N, H, W, 3)` frames to the clip the model gets.
+        """A path, a URL or what `decode_clip` takes, to the clip the model gets.
 
         Raises:
             ClipError: The source gives no frames.
         """
-        if not isinstance(source, bytes | np.ndarray):
-            source = read_source(source)
+        if isinstance(source, str | os.PathLike):
+            source = read_source(os.fspath(source))
         return decode_clip(source, self.clip_spec)
 
     def caption(self, source, beam: int = 1) -> Caption:
-        """Captions one clip: a path, URL, bytes or uint8 `(N, H, W, 3)` frames.
+        """Captions one clip: a path or URL, bytes, an open file, a picture of Pillow's or frames;
+        see `iter_frames`.
 
         Raises:
             ClipError: The source gives no frames.
@@ -147,7 +155,7 @@ class Captioner(keras.Model):
         return self.explain_frames(clip.frames[None], [text], clip.seconds[None])[0]
 
     def verify(self, source, sentence: str) -> Verification:
-        """Does a clip, a path, URL, bytes or frames, support a sentence?
+        """Does a clip, given as `caption` takes it, support a sentence?
 
         Raises:
             ClipError: The source gives no frames.
@@ -157,7 +165,7 @@ class Captioner(keras.Model):
         clip = self.decode(source)
         return dataclasses.replace(
             self.verify_frames(clip.frames[None], [sentence], clip.seconds[None])[0],
-            source="" if isinstance(source, bytes | np.ndarray) else str(source),
+            source=str(source) if isinstance(source, str | os.PathLike) else "",
             verify=lambda frames: self.verify_frames(frames, [sentence] * len(frames)),
         )
 
@@ -277,7 +285,7 @@ class Captioner(keras.Model):
                 f"expected at least 1 beam, and no more captions. Received: beam={beam}, n={n}"
             )
         search = self._compiled_function(
-            ("search", beam, n), lambda memory: self.generate_from(memory, beam, n)
+            ("search", beam, n, self.writing), lambda memory: self.generate_from(memory, beam, n)
         )
         return SearchResult(*search.run(memory))
 
@@ -317,6 +325,7 @@ class Captioner(keras.Model):
 
     def _compiled_function(self, key, function, *parts, decodes: bool = True) -> Compiled:
         """A function that uses this model and `parts`, made at its key's first use."""
+        require_own_process()
         functions = self._compiled_functions
         if key not in functions:
             functions[key] = Compiled(function, self, *parts, decodes=decodes)

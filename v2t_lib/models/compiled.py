@@ -41,7 +41,7 @@ class Compiled(keras.Model):
     def __init__(
         self, function: Callable, *parts, decodes: bool = False, jit_compile: bool = JIT_COMPILE
     ):
-        super().__init__()
+        super().__init__(dtype="float32")  # whatever Keras is set to by the program around
         self.function, self.parts, self.decodes, self.clips = function, parts, decodes, 0
         self.built = True  # else Keras would, on JAX, build it by running it eagerly
         self.compile(jit_compile=jit_compile)
@@ -63,7 +63,7 @@ def of_distinct_frames(compiled: Compiled, clips: np.ndarray, together: int = 1)
     Frames that recur, as they do in short clips and where nothing moves, are computed once: those
     that are seen alone, or as many `together` as an encoder's network sees.
     """
-    units = clips.reshape(-1, together, *clips.shape[2:])
+    units = np.ascontiguousarray(clips).reshape(-1, together, *clips.shape[2:])
     keys = [hashlib.sha1(unit).hexdigest() for unit in units]
     _, first, number = np.unique(keys, return_index=True, return_inverse=True)
     size = max(1, FRAMES // together)

@@ -95,13 +95,22 @@ def decode_loop(advance: Callable, carry: tuple, length: int, finished: Callable
     return carry, stacked
 
 
-def greedy(step: Callable, state: DecoderState, length: int) -> SearchResult:
-    """Chooses the most probable word at each step, until END or `length` tokens."""
+def _not_before(log_probs, position, fewest: int):
+    """Bars END where fewer words than `fewest` come before it."""
+    if not fewest:
+        return log_probs
+    end = np.eye(log_probs.shape[-1], dtype=np.float32)[END] * IMPOSSIBLE
+    return log_probs + ops.where(position < fewest, ops.convert_to_tensor(end), 0.0)
+
+
+def greedy(step: Callable, state: DecoderState, length: int, fewest: int = 0) -> SearchResult:
+    """Chooses the most probable word at each step, until END, after at least `fewest` words, or
+    `length` tokens."""
 
     def advance(position, carry):
         token, done, h, c = carry
         logits, new, weights = step(token, state._replace(h=h, c=c))
-        log_probs = allowed_log_probs(logits)
+        log_probs = _not_before(allowed_log_probs(logits), position, fewest)
         chosen = ops.cast(ops.argmax(log_probs, axis=-1), "int32")  # (B,)
         gained = ops.take_along_axis(log_probs, chosen[:, None], axis=-1)[:, 0]
         token, gained = ops.where(done, PAD, chosen), ops.where(done, 0.0, gained)
@@ -121,6 +130,7 @@ def beam(
     width: int,
     length_exponent: float = 0.7,
     n: int = 1,
+    fewest: int = 0,
 ) -> SearchResult:
     """Beam search: extends the `width` best unfinished captions at each step.
 
@@ -136,6 +146,7 @@ def beam(
         length_exponent: Log-probabilities are divided by their length to this power, 0 for none
             (arXiv 1609.08144, with the plain length instead of its formula).
         n: How many captions of each clip, at most `width`.
+        fewest: Words that come before END at least.
 
     Returns:
         The best caption of each clip; with `n` > 1 the `n` best, best first, `(batch, n, L)` and so
@@ -147,7 +158,7 @@ def beam(
     def advance(position, carry):
         token, total, h, c, best, origin = carry
         logits, new, weights = step(token, state._replace(h=h, c=c))
-        log_probs = allowed_log_probs(logits)  # (B,K,V)
+        log_probs = _not_before(allowed_log_probs(logits), position, fewest)  # (B,K,V)
         # The best extensions but END are among each beam's `width + 1` best tokens. They aren't
         # sliced from the others here: XLA would then sort the whole vocabulary.
         alternatives = tokens, gains = most_probable(log_probs, max(width + 1, ALTERNATIVES))
@@ -178,9 +189,10 @@ def beam(
         return ops.all(best[:, -1] >= total[:, 0] / length**length_exponent)
 
     # All beams start equal: only the first may be extended, or they would stay equal.
-    total = ops.tile(ops.where(ops.arange(width) == 0, 0.0, IMPOSSIBLE)[None], (batch, 1))
+    first = ops.convert_to_tensor([0.0] + [IMPOSSIBLE] * (width - 1), "float32")
+    total = ops.tile(first[None], (batch, 1))
     tokens = ops.full((batch, width), START, dtype="int32")
-    pool = (ops.full((batch, n), 10 * IMPOSSIBLE), ops.zeros((batch, n), dtype="int32"))
+    pool = (ops.full((batch, n), 10 * IMPOSSIBLE, "float32"), ops.zeros((batch, n), dtype="int32"))
     carry = (tokens, total, state.h, state.c, *pool)
     (_, total, _, _, best, origin), rows = decode_loop(advance, carry, length, settled)
     unfinished = total / length**length_exponent + CUT_OFF

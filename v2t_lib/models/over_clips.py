@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import itertools
-import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +16,7 @@ from v2t_lib.fetching.download import decode_source
 from v2t_lib.models.caption import Caption
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.compiled import filled_up
-from v2t_lib.shards.workers import Workers
+from v2t_lib.shards.workers import Workers, allowed_processes
 from v2t_lib.specs import ClipSpec
 
 #: Clips encoded at once.
@@ -65,7 +64,7 @@ def decode_all(
     for a few sources.
     """
     if workers is None:
-        workers = (os.cpu_count() or 1) if len(sources) >= WORTH_WORKERS else 0
+        workers = allowed_processes() if len(sources) >= WORTH_WORKERS else 0
     jobs = ((source, spec) for source in sources)
     with contextlib.ExitStack() as stack:
         if workers:

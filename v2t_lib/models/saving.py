@@ -5,16 +5,17 @@ Its config and weights are checked here, whatever Keras would make of them; noth
 
 import json
 import os
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
+import keras
 
-from v2t_lib.errors import ModelError
+from v2t_lib.errors import ModelError, out_of_memory
 from v2t_lib.models.captioner import FORMAT, Captioner
 from v2t_lib.models.encoders import registry as encoders
+from v2t_lib.models.process import require_own_process, seeded
 from v2t_lib.progress import log
 
 CAPTIONER = "v2t_lib>Captioner"
@@ -31,9 +32,10 @@ def save(captioner: Captioner, path: str | Path) -> None:
     """Writes weights, clip spec, caption spec and vocabulary to one `.keras` file, atomically."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.tmp.keras")
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp.keras")
     # A copy leaves out the optimiser's state, twice the weights' size, and the training loss.
-    bare = Captioner.from_config(captioner.get_config())
+    with seeded():
+        bare = Captioner.from_config(captioner.get_config())
     bare.set_weights(captioner.get_weights())
     bare.verifier = captioner.verifier
     try:
@@ -47,20 +49,24 @@ def load(path: str | Path) -> Captioner:
     """Loads a model that `save` wrote; no class is made but the captioner and registered encoders.
 
     Raises:
-        ModelError: The file is missing, is not a model, has another version's format, or asks for
-            another class or file.
+        ModelError: The file is missing or can't be read, is not a model, has another version's
+            format, or asks for another class or file; or the process is a fork.
     """
-    path = Path(path)
-    if not path.is_file():
-        received = "a folder" if path.is_dir() else "nothing of that name"
+    path = Path(path).expanduser()
+    if not path.is_file() or path.suffix != ".keras":
+        received = "nothing of that name"
+        if path.exists():
+            received = "a folder" if path.is_dir() else "a file of another name; rename it"
         raise ModelError(f"expected a .keras file at {path}. Received: {received}")
+    require_own_process()
+    keras.ops.zeros(())  # a backend that can't compute is not the file's fault
     try:
-        with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
+        with zipfile.ZipFile(path) as archive, seeded():
             captioner = Captioner.from_config(_current(_read_config(archive), path))
-            weights = archive.extract(WEIGHTS, folder)
-            with h5py.File(weights, "r") as opened:
-                _check(opened, os.path.getsize(weights))
-            captioner.load_weights(weights)
+            # Neither here nor by Keras is it unpacked: no lock and no folder for it is needed.
+            with archive.open(WEIGHTS) as weights, h5py.File(weights, "r") as opened:
+                _check(opened, archive.getinfo(WEIGHTS).file_size)
+            captioner.load_weights(path)
         return captioner
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
@@ -68,6 +74,10 @@ def load(path: str | Path) -> Captioner:
         first: BaseException = error
         while first.__context__:  # the first of the chain names the cause
             first = first.__context__
+        if isinstance(first, ImportError) or out_of_memory(first):
+            raise first from None
+        if isinstance(first, OSError) and first.errno:
+            raise ModelError(f"expected to read {path}. Received: {first.strerror}") from None
         reason = str(first).strip().splitlines() or [type(first).__name__]
         raise ModelError(
             f"{path}: expected a whole model file of this version. "

@@ -43,7 +43,7 @@ class NullMemory(layers.Layer):
         self.built = True
 
     def call(self, tokens):
-        return ops.zeros((ops.shape(tokens)[0], 1, 1)) + self.values[None]
+        return ops.zeros((ops.shape(tokens)[0], 1, 1), "float32") + self.values[None]
 
     def get_config(self):
         return {"cells": self.values.shape[0], "size": self.values.shape[1]}

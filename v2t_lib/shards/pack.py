@@ -12,7 +12,7 @@ from v2t_lib.captions_file import Record
 from v2t_lib.errors import DataError, writing
 from v2t_lib.fetching.http import DEFAULT_POLICY, RetryPolicy
 from v2t_lib.fetching.report import tally
-from v2t_lib.files import locked, replacing, write_json
+from v2t_lib.files import locked, relative, replacing, write_json
 from v2t_lib.progress import log
 from v2t_lib.shards.format import DATASET_FILE, DatasetInfo, LeftOut, parsed
 from v2t_lib.shards.plan import WHOLE, Folder, cut
@@ -198,7 +198,7 @@ def _write_tables(task: Task, splits: Iterable[str]) -> None:
             open(temporary, "w", encoding="utf-8", newline="\n") as file,
         ):
             for row in filter(lambda row: row.file, last_verdicts(task.out / split)):
-                name = os.path.relpath(row.file, CLIP_FOLDER)
+                name = relative(row.file, CLIP_FOLDER)
                 file.writelines(f"{name}\t{caption}\n" for caption in row.captions)
 
 

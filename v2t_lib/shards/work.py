@@ -3,7 +3,6 @@
 import collections
 import contextlib
 import dataclasses
-import os
 import shutil
 import tempfile
 import threading
@@ -19,12 +18,12 @@ from v2t_lib.clips.problems import sniff
 from v2t_lib.errors import ClipError, writing
 from v2t_lib.fetching.download import Downloads
 from v2t_lib.fetching.http import DEFAULT_POLICY, RetryPolicy
-from v2t_lib.files import replacing
+from v2t_lib.files import relative, replacing
 from v2t_lib.progress import Progress
 from v2t_lib.shards.example import PackedClip, clip_example, judge
 from v2t_lib.shards.format import FORMAT, Verdict, digest_of, digest_of_captions
 from v2t_lib.shards.slices import SliceWriter, shard_name
-from v2t_lib.shards.workers import Workers
+from v2t_lib.shards.workers import Workers, allowed_processes
 from v2t_lib.specs import ClipSpec
 
 CLIP_FOLDER = "clips"
@@ -100,7 +99,7 @@ class _Run:
             found, packed = self._pool.call(str(path), task.spec)
             facts |= found
             if facts["verdict"] == "ok" and task.keep:
-                file = self._kept(record, path) if remote else os.path.relpath(path, task.out)
+                file = self._kept(record, path) if remote else relative(path, task.out)
                 facts |= {"file": file, "captions": record.captions}
         except ClipError as error:
             facts |= {"verdict": error.kind, "why": error.message}
@@ -183,7 +182,7 @@ def do_slices(
     remote = any(record.remote for one in slices for record in one.records)
     with contextlib.ExitStack() as stack:
         if pool is None:
-            pool = Workers(workers or os.cpu_count() or 1, judge)
+            pool = Workers(workers or allowed_processes(), judge)
             stack.enter_context(contextlib.closing(pool))
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="v2t-")))
         bar = stack.enter_context(Progress(total=total, initial=done, unit="clip", desc="clips"))

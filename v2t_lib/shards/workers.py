@@ -4,19 +4,31 @@ Keras."""
 import collections
 import contextlib
 import multiprocessing
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
 from v2t_lib.errors import ClipError, DataError
+from v2t_lib.progress import warn_once
 
 #: Seconds after which the decoding of one clip is given up.
 DECODING_SECONDS = 600
+#: Not fork: TensorFlow's threads do not survive it.
+SPAWN = multiprocessing.get_context("spawn")
+#: What Windows can wait for at once.
+MOST_PROCESSES = 61 if os.name == "nt" else 10_000
+#: A cgroup's microseconds of CPU, and in how many: files of its two versions.
+CPU_QUOTAS = [
+    ["/sys/fs/cgroup/cpu.max"],
+    [f"/sys/fs/cgroup/cpu/cpu.cfs_{name}_us" for name in ("quota", "period")],
+]
 
 
 def _is_there() -> bool:
@@ -24,14 +36,63 @@ def _is_there() -> bool:
     return True
 
 
-def start_pool(count: int) -> ProcessPool:
-    """A pool of `count` processes that have started.
+def allowed_processes() -> int:
+    """How many processes this one may keep busy: by its CPU affinity and its cgroup's quota."""
+    try:
+        count = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on Windows and macOS
+        count = os.cpu_count() or 1
+    for files in CPU_QUOTAS:
+        with contextlib.suppress(OSError, ValueError):  # ValueError: "max", which is no quota
+            quota, period = map(int, " ".join(Path(file).read_text() for file in files).split())
+            if quota > 0:
+                count = min(count, -(-quota // period))
+    return count
+
+
+class _Here:
+    """In the place of a pool: jobs are done at once, in this process, without a time limit."""
+
+    def schedule(self, function: Callable, args: tuple = (), timeout: float = 0) -> Future:
+        future: Future = Future()
+        try:
+            future.set_result(function(*args))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def stop(self) -> None:
+        pass
+
+    join = stop
+
+
+def _obstacle() -> str:
+    """Why this process can't start others; "" if it can."""
+    if multiprocessing.current_process().daemon:
+        return "this one is a daemonic worker itself"
+    try:
+        os.getcwd()
+    except OSError:
+        return "the current folder is gone"
+    try:
+        SPAWN.Lock()
+    except (OSError, ImportError) as error:
+        return f"semaphores can't be had ({error}), for which /dev/shm has to be writable"
+    return ""
+
+
+def start_pool(count: int) -> "ProcessPool | _Here":
+    """A pool of `count` processes that have started; this process alone where it can't start any.
 
     Raises:
         DataError: They can't be started.
     """
-    # Not fork: TensorFlow's threads do not survive it.
-    pool = ProcessPool(count, context=multiprocessing.get_context("spawn"))
+    require_main_guard()
+    if obstacle := _obstacle():
+        warn_once(f"no worker processes, as {obstacle}: this one works alone")
+        return _Here()
+    pool = ProcessPool(min(count, MOST_PROCESSES), context=SPAWN)
     try:
         pool.schedule(_is_there).result()
     except (BrokenProcessPool, OSError, RuntimeError) as error:

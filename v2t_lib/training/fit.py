@@ -14,6 +14,7 @@ from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.devices import spread
 from v2t_lib.models.encoders.blind import BlindEncoder
 from v2t_lib.models.hosts import current
+from v2t_lib.models.process import seeded
 from v2t_lib.models.saving import load
 from v2t_lib.progress import keras_verbosity
 from v2t_lib.shards.reader import ShardDataset, Shards
@@ -146,8 +147,8 @@ def _trained(captioner: Captioner, options: TrainingOptions) -> Iterator[Caption
         yield captioner
         return
     with spread(None, options.batch_size):
-        keras.utils.set_random_seed(options.seed)  # JAX insists that all begin with equal values
-        model = Captioner.from_config(captioner.get_config())
+        with seeded(options.seed):  # JAX insists that all begin with equal values
+            model = Captioner.from_config(captioner.get_config())
         for variable, value in zip(model.variables, captioner.variables, strict=True):
             variable.assign(np.asarray(value))
         yield model

@@ -11,6 +11,7 @@ from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.devices import check_even, gpus
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.models.hosts import current
+from v2t_lib.models.process import seeded
 from v2t_lib.models.saving import load
 from v2t_lib.progress import log
 from v2t_lib.shards.format import digest_of
@@ -117,16 +118,16 @@ def _started(recipe: Recipe, vocabulary: Vocabulary, old: Captioner | None) -> C
 
 def _make(recipe: Recipe, vocabulary: Vocabulary) -> Captioner:
     options = recipe.training
-    keras.utils.set_random_seed(options.seed)
-    return Captioner(
-        recipe.clip,
-        recipe.caption,
-        vocabulary,
-        encoders.get(recipe.encoder, **recipe.encoder_options, dtype=options.precision),
-        dataclasses.asdict(recipe.decoder),
-        recipe=recipe.to_dict(),
-        dtype=options.precision,
-    )
+    with seeded(options.seed):
+        return Captioner(
+            recipe.clip,
+            recipe.caption,
+            vocabulary,
+            encoders.get(recipe.encoder, **recipe.encoder_options, dtype=options.precision),
+            dataclasses.asdict(recipe.decoder),
+            recipe=recipe.to_dict(),
+            dtype=options.precision,
+        )
 
 
 def _with_words(
