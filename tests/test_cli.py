@@ -1,6 +1,5 @@
 import dataclasses
 import json
-from pathlib import Path
 
 import pytest
 from helpers import tiny
@@ -103,24 +102,6 @@ def test_caption_reports_a_bad_file_and_goes_on(model, tmp_path, capsys):
             assert 0 <= word["prob"] <= 1 and 0 <= word["frame"] < 4 and word["seconds"] > 0
     assert main(["caption", files[0], "--model", str(model), "--beam", "2"]) == 0
     assert capsys.readouterr().out.startswith(f"{files[0]}\t")
-
-
-@pytest.mark.usefixtures("eager")
-def test_inspect_shows_what_it_can_read_and_names_the_rest(model, tmp_path, capsys):
-    files = [str(tmp_path / name) for name in ("a.gif", "none.gif", "b.gif")]
-    for number in (0, 2):
-        write_gif(tmp_path / Path(files[number]).name, number)
-    page = tmp_path / "deep" / "page.html"
-    arguments = ["--model", str(model), "--beam", "2", "--out", str(page)]
-    assert main(["inspect", *files, *arguments]) == 1
-    printed = capsys.readouterr()
-    assert printed.out == f"{page}\n"
-    assert "none.gif: gone" in printed.err and "1 of 3 files are not on the page" in printed.err
-    text = page.read_text(encoding="utf-8")
-    assert text.count('"strip": "data:image/jpeg') == 2
-    assert json.dumps(files[0]) in text and json.dumps(files[1]) not in text
-    page.unlink()
-    assert main(["inspect", files[1], *arguments]) == 1 and not page.exists()
 
 
 def test_score_counts_what_is_missing_strange_or_said_twice(tmp_path, capsys):

@@ -39,13 +39,8 @@ def test_a_folder_is_searched(judge, tmp_path, capsys):
     assert "1 clip of the folder" in printed.err
 
 
-def test_what_cannot_be_searched_says_so_and_makes_no_index(judge, model, tmp_path, capsys):
-    (tmp_path / "empty").mkdir()
-    assert main(["search", str(tmp_path / "empty"), "a cross", "--model", judge]) == 1
-    assert "expected clips in" in capsys.readouterr().err
+def test_a_sentence_that_cannot_be_searched_for_makes_no_index(judge, tmp_path, capsys):
     write_gif(tmp_path / "a.gif", 0)
-    assert main(["search", str(tmp_path), "a cross", "--model", model]) == 1
-    assert "add it with `v2t calibrate MODEL SHARDS`" in capsys.readouterr().err
     assert main(["search", str(tmp_path), "zebra", "--model", judge]) == 1
     assert "a word that the model knows" in capsys.readouterr().err
     assert not list(tmp_path.rglob(".v2t-search"))

@@ -77,11 +77,13 @@ def test_a_page_holds_what_is_printed(judge, clip, tmp_path, capsys):
 
 
 def test_inspect_puts_claims_beside_the_caption(judge, clip, tmp_path, capsys):
-    page = tmp_path / "page.html"
+    page, none = tmp_path / "deep" / "page.html", str(tmp_path / "none.gif")
     claims = ["--claim", "a red star", "--claim", "A red zebra"]
-    files = [clip, str(tmp_path / "none.gif"), "--out", str(page)]
-    assert main(["inspect", *files, *claims, "--model", judge]) == 1
-    assert "1 of 2 files are not on the page" in capsys.readouterr().err
+    arguments = ["--out", str(page), "--model", judge, "--beam", "2"]
+    assert main(["inspect", clip, none, *arguments, *claims]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == f"{page}\n" and "none.gif: gone" in printed.err
+    assert "1 of 2 files are not on the page" in printed.err
     text = page.read_text(encoding="utf-8")
     caption, red, zebra = json.loads(re.search(r"const clips = (.*);\n", text).group(1))
     assert caption["marks"] is None and caption["name"] == clip
@@ -91,5 +93,7 @@ def test_inspect_puts_claims_beside_the_caption(judge, clip, tmp_path, capsys):
         assert card["evidence"] == row["frame"]
         assert [mark["word"] for mark in card["marks"]] == [word["word"] for word in row["words"]]
     assert [mark["sign"] for mark in zebra["marks"]][2] == "?"
-    assert main(["inspect", *files, "--claim", "!", "--model", judge]) == 1
+    assert main(["inspect", clip, *arguments, "--claim", "!"]) == 1
     assert "expected a sentence with a word" in capsys.readouterr().err
+    page.unlink()
+    assert main(["inspect", none, *arguments]) == 1 and not page.exists()

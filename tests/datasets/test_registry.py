@@ -1,9 +1,7 @@
 import pytest
-from helpers import tiny
 from helpers.clips import write_gif
 from helpers.registries import forget_afterwards
 
-from v2t_lib.cli.main import main
 from v2t_lib.datasets.registry import DATASETS, DataSet, register_dataset
 from v2t_lib.errors import DataError
 from v2t_lib.training.recipe import Recipe
@@ -69,13 +67,3 @@ def test_a_data_set_from_outside_the_package_is_one_class(mine, tmp_path, capsys
         Workspace("other", tmp_path)
     with pytest.raises(ValueError, match=r"not taken yet for a data set\. Received: 'tgif'"):
         register_dataset("tgif")(mine)
-
-
-def test_fetch_takes_published_data_sets_by_name(mine, tmp_path, capsys):
-    size = ["--shards", "--frames", str(tiny.CLIP.frames), "--size", "16", "--workers", "1"]
-    assert main(["fetch", "mine", "--out", str(tmp_path), "--split", "val", *size]) == 0
-    printed = capsys.readouterr()
-    assert "you have 1 of 1" in printed.out and "Drawn in this test" in printed.err
-    mine.fetchable = False
-    assert main(["fetch", "mine", "--out", str(tmp_path)]) == 1
-    assert "mine" in capsys.readouterr().err
