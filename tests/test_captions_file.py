@@ -115,7 +115,7 @@ def test_local_sources_lie_beside_the_captions_file_and_urls_stay(tmp_path):
     assert absolute.path(path) == "/abs/c.gif"
     assert remote.path(path) == "HTTPS://example.org//d.gif"
     for piped in ("/dev/stdin", "/dev/fd/63", "/proc/self/fd/3"):  # beside nothing
-        assert local.path(piped) == "b.gif"
+        assert local.path(piped) == "a/b.gif"
     assert [local.remote, absolute.remote, remote.remote] == [False, False, True]
 
 

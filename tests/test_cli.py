@@ -10,7 +10,7 @@ from v2t_lib.cli.main import main
 from v2t_lib.datasets.shapes import Shapes
 from v2t_lib.demo import demo
 from v2t_lib.specs import CaptionSpec
-from v2t_lib.training.recipe import TrainingOptions
+from v2t_lib.training.recipe import DecoderOptions, TrainingOptions
 from v2t_lib.training.recipes import registry as recipes
 
 pytestmark = pytest.mark.usefixtures("no_java")
@@ -158,12 +158,13 @@ def test_demo_leaves_what_it_promises(tmp_path, monkeypatch):
         clip=tiny.CLIP,
         caption=CaptionSpec(length=5),
         encoder_options=tiny.ENCODER,
+        decoder=DecoderOptions(**tiny.DECODER),
         training=TrainingOptions(epochs=1),
     )
     monkeypatch.setattr(recipes, "get", lambda name: recipe)
-    monkeypatch.setattr(Shapes, "usual_clips", 100)
+    monkeypatch.setattr(Shapes, "usual_clips", 50)
     scores = demo(tmp_path, seed=1)
-    assert scores.keys() >= SCORES and scores["clips"] == 8
+    assert scores.keys() >= SCORES and scores["clips"] == 4
     assert json.loads((tmp_path / "scores.json").read_text()) == scores
     for name in ("captioner.keras", "history.csv", "report.html", "predictions.tsv"):
         assert (tmp_path / name).stat().st_size > 0
