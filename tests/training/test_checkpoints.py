@@ -51,6 +51,17 @@ def test_a_damaged_one_falls_back_to_the_one_before(damage, tmp_path, capsys):
         store.restore(state)
 
 
+def test_a_run_that_goes_on_with_another_backend_says_so(tmp_path, monkeypatch, capsys):
+    store, state = saved(tmp_path), variables(0, 0)
+    store.restore(state)
+    assert "KERAS_BACKEND" not in capsys.readouterr().err
+    now = keras.backend.backend()
+    monkeypatch.setattr(keras.backend, "backend", lambda: "another")
+    assert store.restore(state)["step"] == 2
+    said = capsys.readouterr().err
+    assert f"KERAS_BACKEND={now} until here, and goes on with another" in said
+
+
 def test_those_of_other_models_orders_and_versions_are_refused(tmp_path, monkeypatch):
     store = saved(tmp_path)
     with pytest.raises(ModelError, match=r"and 3 variables. Received: .* and 2, or of other"):

@@ -21,6 +21,7 @@ from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.specs import CaptionSpec
 from v2t_lib.training.callbacks import ResumableState, sample_captions
 from v2t_lib.training.fit import fit
+from v2t_lib.training.optimizer import compile_for_training
 from v2t_lib.training.recipe import TrainingOptions
 
 OPTIONS = TrainingOptions(epochs=3, batch_size=16, learning_rate=3e-3, checkpoint_steps=2)
@@ -126,6 +127,43 @@ def test_callbacks_of_keras_keep_their_state_over_epochs(drawn_shards, tmp_path,
     assert rates[0] > rates[1] > rates[2]  # the schedule's
     assert rates[3] == pytest.approx(rates[2] / 2)
     assert float(captioner.optimizer.learning_rate) == pytest.approx(rates[2] / 4)
+
+
+def test_patience_goes_on_where_a_run_is_resumed(drawn_shards, tmp_path, monkeypatch):
+    """The best is epoch 1; killed in epoch 3, it still stops after that one, and not after 4."""
+    script_validation(monkeypatch, 3.0, 1.0, 2.0, 1.5, 1.2, 0.5)
+    path, val = tmp_path / "captioner.keras", drawn_shards / "val"
+
+    def kill(state):
+        if (state.epoch, state.step) == (3, 2):
+            raise Killed
+
+    def callbacks():
+        stop = keras.callbacks.EarlyStopping("val_loss", min_delta=0.01, patience=2)
+        return [stop, keras.callbacks.ReduceLROnPlateau("val_loss", patience=2)]
+
+    with at_each_step(kill), pytest.raises(Killed):
+        short(drawn_shards, path, val=val, callbacks=callbacks(), epochs=6)
+    stop, reduce = callbacks()
+    short(drawn_shards, path, True, val, [stop, reduce], epochs=6)
+    assert pd.read_csv(tmp_path / "history.csv")["val_loss"].tolist() == [3, 1, 2, 1.5]
+    assert (stop.best, reduce.best) == (1, 1)
+
+
+def test_the_validation_loss_is_never_smoothed(drawn_shards, tmp_path):
+    """As the losses that it is compared with; the training loss is, or nothing would be."""
+    path, val = tmp_path / "captioner.keras", drawn_shards / "val"
+    captioner = short(drawn_shards, path, val=val, epochs=1, label_smoothing=0.9)
+    (row,) = pd.read_csv(tmp_path / "history.csv").to_dict("records")
+    for smoothing, same in ((0.0, True), (0.9, False)):
+        options = dataclasses.replace(OPTIONS, label_smoothing=smoothing)
+        with eagerly():
+            compile_for_training(captioner, options, 1)
+            batches = ShardDataset.open(val).batches(
+                captioner.vocabulary, captioner.caption_spec, options.batch_size
+            )
+            loss = captioner.evaluate(batches, verbose=0, return_dict=True)["loss"]
+        assert (loss == pytest.approx(row["val_loss"], rel=1e-5)) is same
 
 
 def test_a_resumed_epoch_counts_as_one_and_ends_nothing(drawn_shards, tmp_path, monkeypatch):

@@ -150,9 +150,12 @@ class Captioner(keras.Model):
         return self._captions(found, frames, seconds, np.repeat(memory, n, axis=0))
 
     def explain(self, source, text: str) -> Caption:
-        """Scores a given sentence for a clip: each word's probability and attention."""
-        clip = self.decode(source)
-        return self.explain_frames(clip.frames[None], [text], clip.seconds[None])[0]
+        """Scores a given sentence of any length for a clip: each word's probability, attention."""
+        clip, length = self.decode(source), self.caption_spec.length
+        tokens = len(tokenise(text, self.vocabulary.unit)) + 1
+        longer = -(-tokens // length) * length  # whole multiples: each is compiled once
+        frames, seconds = clip.frames[None], clip.seconds[None]
+        return self.explain_frames(frames, [text], seconds, length=max(length, longer))[0]
 
     def verify(self, source, sentence: str) -> Verification:
         """Does a clip, given as `caption` takes it, support a sentence?
@@ -183,16 +186,18 @@ class Captioner(keras.Model):
         return self._captions(self.search(memory, beam), frames, seconds, memory)
 
     def explain_frames(
-        self, frames, texts: Sequence[str], seconds=None, memory=None
+        self, frames, texts: Sequence[str], seconds=None, memory=None, length: int | None = None
     ) -> list[Caption]:
         """Scores a given sentence for each clip (teacher forcing).
 
         Words that the vocabulary lacks are scored as the unknown word. Arguments are those of
-        `caption_frames`.
+        `caption_frames`, and `length`, the most tokens: those of the captions trained on when left
+        out, as losses are defined.
         """
-        frames, length, unit = self._checked(frames), self.caption_spec.length, self.vocabulary.unit
+        frames, unit = self._checked(frames), self.vocabulary.unit
+        length = length or self.caption_spec.length
         memory = self.encode(frames) if memory is None else memory
-        found = self._scored(memory, self._packed(texts))
+        found = self._scored(memory, self._packed(texts, length))
         found = SearchResult(*(part[:, 0] for part in found))
         captions = self._captions(found, frames, seconds, memory)
         for row, text in enumerate(texts):  # unknown words as they were given
@@ -211,16 +216,15 @@ class Captioner(keras.Model):
         """
         for text in sentences:
             words_of(text, self.caption_spec)
-        blind = self._scored_blind(self._packed(sentences))[:, 0]
+        blind = self._scored_blind(self._packed(sentences, self.caption_spec.length))[:, 0]
         captions = self.explain_frames(frames, sentences, seconds, memory)
         return [
             verification(caption, log_probs, text, self.verifier, self.vocabulary)
             for caption, log_probs, text in zip(captions, blind, sentences, strict=True)
         ]
 
-    def _packed(self, texts: Sequence[str]) -> np.ndarray:
-        """int32 `(batch, 1, L + 1)`."""
-        length = self.caption_spec.length
+    def _packed(self, texts: Sequence[str], length: int) -> np.ndarray:
+        """int32 `(batch, 1, length + 1)`."""
         return np.stack([self.vocabulary.pack(text, length) for text in texts])[:, None]
 
     def _captions(self, found: SearchResult, frames, seconds, memory) -> list[Caption]:

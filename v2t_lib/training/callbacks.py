@@ -20,6 +20,9 @@ from v2t_lib.training.optimizer import swap_averages
 from v2t_lib.training.recipe import TrainingOptions
 from v2t_lib.training.run_folder import Mirror, history_of, write_history
 
+#: What Keras's callbacks with patience count, which goes on where a run is resumed.
+_COUNTS = ("best", "best_epoch", "wait", "cooldown_counter")
+
 
 def _state(model: Captioner) -> list:
     """Every variable that training changes: all but those of a frozen image network."""
@@ -65,11 +68,17 @@ class EpochEnd(keras.callbacks.Callback):
         self.captioner, self.state = captioner, state
         self.monitor, self.examples = monitor, examples
 
-    def _swap(self, logs=None) -> None:
+    def _swap(self) -> None:
         if self.state.options.ema:
             swap_averages(self.model)
 
-    on_test_begin = on_test_end = _swap
+    def on_test_begin(self, logs=None):
+        self.model.loss.label_smoothing = 0.0
+        self._swap()
+
+    def on_test_end(self, logs=None):
+        self.model.loss.label_smoothing = self.state.options.label_smoothing
+        self._swap()
 
     def on_epoch_end(self, epoch, logs=None):
         self.state.keep_training()
@@ -108,6 +117,7 @@ class ResumableState(keras.callbacks.Callback):
         clips_of: Epoch and step to the clips of that batch, for the error message.
         stop: Whether the user wants the run to stop.
         mirror: Copies the run after each checkpoint.
+        callbacks: The others, whose counts go on too.
 
     Attributes:
         epoch, step: The epoch in progress, from 0, and the steps done in it.
@@ -123,8 +133,11 @@ class ResumableState(keras.callbacks.Callback):
         clips_of: Callable[[int, int], list[str]],
         stop: StopSignal,
         mirror: Mirror,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
     ):
         super().__init__()
+        self.callbacks = callbacks
+        self._counts: list[dict] = []
         self.checkpoints = Checkpoints(path, options.keep_checkpoints, about)
         self.path, self.options, self.steps = path, options, steps
         self.clips_of, self.stop, self.mirror = clips_of, stop, mirror
@@ -145,6 +158,7 @@ class ResumableState(keras.callbacks.Callback):
         if about is None:
             return
         self.epoch, self.step, self.rows = about["epoch"], about["step"], about["rows"]
+        self._counts = about.get("callbacks", [])  # older checkpoints have none
         if about["means"] is not None:
             _build_metrics(model)
             self._means = about["means"]
@@ -165,10 +179,16 @@ class ResumableState(keras.callbacks.Callback):
                 write_history(self.path, self.rows)
             means = [float(v) for v in self.model.metrics_variables] if self.step else None
             about = {"epoch": self.epoch, "step": self.step, "rows": self.rows, "means": means}
+            about["callbacks"] = list(map(_counts, self.callbacks))
             self.checkpoints.save(_state(self.model), self.epoch * self.steps + self.step, about)
             self.mirror.put()
         if stop:
             raise stopped(self._position, self.stop.received)
+
+    def on_train_begin(self, logs=None):
+        """The last callback's: the others have begun anew."""
+        for callback, counts in zip(self.callbacks, self._counts, strict=False):
+            vars(callback).update({n: v for n, v in counts.items() if n in vars(callback)})
 
     def on_epoch_begin(self, epoch, logs=None):
         if self._means is not None:
@@ -205,6 +225,11 @@ class ResumableState(keras.callbacks.Callback):
         self.rows.append({"epoch": epoch} | {name: float(v) for name, v in (logs or {}).items()})
         self.epoch, self.step = epoch + 1, 0
         self._save(current().any(bool(self.stop.received)))
+
+
+def _counts(callback: keras.callbacks.Callback) -> dict[str, float]:
+    values = {name: vars(callback).get(name) for name in _COUNTS}
+    return {name: float(value) for name, value in values.items() if value is not None}
 
 
 def _build_metrics(model: Captioner) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from v2t_lib.errors import ModelError, TrainingError
@@ -43,7 +44,9 @@ class Checkpoints:
     def save(self, variables: Sequence, step: int, about: dict) -> None:
         """Writes a checkpoint and deletes the oldest beyond `keep`."""
         arrays: dict[str, Any] = {f"{n:05d}": np.asarray(v) for n, v in enumerate(variables)}
-        note = json.dumps({"format": FORMAT, "run": self.run, "state": about})
+        note = json.dumps(
+            {"format": FORMAT, "run": self.run, "state": about, "backend": keras.backend.backend()}
+        )
         path = self.folder / f"{step:09d}.npz"
         with replacing(path) as temporary, open(temporary, "wb") as file:
             np.savez(file, about=np.array(note), **arrays)
@@ -74,6 +77,13 @@ class Checkpoints:
         if read is None:
             return None, []
         note, arrays = read
+        now = keras.backend.backend()
+        if (began := note.pop("backend", now)) != now:
+            log.warning(
+                "  the run was trained with KERAS_BACKEND=%s until here, and goes on with %s: it "
+                "ends with other figures than on either alone",
+                *(began, now),
+            )
         state, sizes = note.pop("state", None), [array.shape for array in arrays]
         expected, variables = {"format": FORMAT, "run": self.run}, (len(shapes), len(sizes))
         if note != expected or sizes != shapes:

@@ -117,7 +117,9 @@ def fit(
         compile_for_training(model, options, order.steps * options.epochs)
         mirror = mirror or Mirror(path.parent)
         about = order.about()
-        state = ResumableState(path, options, about, order.steps, order.clips_of, stop, mirror)
+        state = ResumableState(
+            path, options, about, order.steps, order.clips_of, stop, mirror, callbacks
+        )
         state.begin(model, resume)
         monitor = "loss" if val is None else "val_loss"
         samples: list = []

@@ -34,6 +34,23 @@ def sequence_loss(y_true, y_pred, label_smoothing=0.0):
     return ops.sum(nll * real) / count
 
 
+class TrainingLoss:
+    """`sequence_loss` with label smoothing, which is for training: the model's loss in `fit`.
+
+    Attributes:
+        label_smoothing: The one to be used now; `EpochEnd` sets it to 0 for validation, so that
+            `val_loss` compares with other losses.
+    """
+
+    __name__ = "loss"
+
+    def __init__(self, label_smoothing: float):
+        self.label_smoothing = label_smoothing
+
+    def __call__(self, y_true, y_pred):
+        return sequence_loss(y_true, y_pred, self.label_smoothing)
+
+
 def sentence_loss(y_true, y_pred):
     """Each sentence's negative log-probability, in nats: float32 `(batch,)`.
 

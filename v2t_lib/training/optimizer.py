@@ -10,7 +10,7 @@ from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.compiled import JIT_COMPILE, MANY_STEPS, jit_from
 from v2t_lib.models.encoders.blind import BlindEncoder
 from v2t_lib.shards.rows import sum_in_order
-from v2t_lib.training.losses import sequence_accuracy, sequence_loss
+from v2t_lib.training.losses import TrainingLoss, sequence_accuracy
 from v2t_lib.training.recipe import TrainingOptions
 
 
@@ -51,9 +51,6 @@ def compile_for_training(captioner: Captioner, options: TrainingOptions, steps: 
         alpha=0.01,
     )
 
-    def loss(y_true, y_pred):
-        return sequence_loss(y_true, y_pred, options.label_smoothing)
-
     encoder = captioner.encoder
     # Nothing is left of what XLA is slow at, convolutions, where features are computed before.
     light = isinstance(encoder, BlindEncoder) or getattr(encoder, "frozen", False)
@@ -68,7 +65,7 @@ def compile_for_training(captioner: Captioner, options: TrainingOptions, steps: 
             ema_momentum=options.ema or 0.99,
             gradient_accumulation_steps=options.accumulate if options.accumulate > 1 else None,
         ),
-        loss=loss,
+        loss=TrainingLoss(options.label_smoothing),
         metrics=[sequence_accuracy],
         jit_compile=jit_from(steps, MANY_STEPS) if light else JIT_COMPILE,
     )

@@ -44,7 +44,11 @@ class TrainingOptions(Options):
     weight_decay: float = option(0.02, "AdamW's weight decay", "rate", at_least=0)
     clip_norm: float = option(1.0, "largest norm of a step's whole gradient", "norm", above=0)
     label_smoothing: float = option(
-        0.0, "share of a target spread over all words", "share", at_least=0, below=1
+        0.0,
+        "share of a target spread over all words in training; `val_loss` goes without",
+        "share",
+        at_least=0,
+        below=1,
     )
     captions_per_clip: int = option(
         0,

@@ -215,7 +215,7 @@ class Stage:
         rows.append({"epoch": len(rows), "sampled_reward": of_samples, "reward": reward})
         self.progress["sums"] = [0.0, 0.0]
         write_history(self.path, rows)
-        log.info("  CIDEr of validation captions: %.3f", reward)
+        log.info("  reward of validation captions: %.3f", reward)  # not the scorers' CIDEr
         self._save()
 
     def _save(self) -> None:

@@ -9,7 +9,8 @@ from v2t_lib.text.vocabulary import Vocabulary
 
 def grow(known: Vocabulary, captions: Vocabulary) -> Vocabulary:
     """The words of `known`, with the same tokens, then the further words of `captions`."""
-    fresh = tuple(word for word in captions.words if word not in set(known.words))
+    have = set(known.words)
+    fresh = tuple(word for word in captions.words if word not in have)
     return Vocabulary(known.words + fresh, captions.unit)
 
 
