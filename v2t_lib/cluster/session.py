@@ -23,6 +23,23 @@ from v2t_lib.progress import Progress
 WORKER_SECONDS = 300
 
 
+#: What Spark and Java say, and what to do about it.
+_ADVICE = {
+    "BindException|UnknownHost": "set SPARK_LOCAL_IP (spark.driver.bindAddress) to an address that "
+    "this machine has, 127.0.0.1 say",
+    "spark-submit": "unset SPARK_HOME, which names another Spark than pyspark's own",
+    "DRIVER_MEMORY": "raise spark.driver.memory",
+    "Master must|parse [Mm]aster|Master URL|0 threads": "name a master as Spark does: local[2], "
+    "spark://HOST:PORT or yarn",
+}
+
+
+def _failed(expected: str, why: str, otherwise: str) -> ClusterError:
+    """The error of a Spark that didn't start; `otherwise` is the advice where `why` has none."""
+    ways = [way for sign, way in _ADVICE.items() if re.search(sign, why)]
+    return ClusterError(f"expected {expected}. Received: {why}; {(ways or [otherwise])[0]}")
+
+
 def _reason(error: BaseException) -> str:
     """The line of a Java or Python traceback that says what went wrong."""
     text = str(getattr(error, "java_exception", error))
@@ -42,10 +59,7 @@ def _require_answer(master: str) -> None:
 
 
 def _no_master(master: str, why: str) -> ClusterError:
-    return ClusterError(
-        f"expected a Spark master that answers at {master}. Received: {why}; start it, or name "
-        "another one"
-    )
+    return _failed(f"a Spark master that answers at {master}", why, "start it, or name another one")
 
 
 @contextlib.contextmanager
@@ -59,11 +73,13 @@ def _java(conf) -> Iterator[Any]:
             gateway = launch_gateway(conf, {"stdout": said, "stderr": said})
         except Exception as error:
             said.seek(0)
-            lines = said.read().decode(errors="replace").strip().splitlines()
-            raise ClusterError(
-                "expected Java 17 or later, on which Spark runs, on the PATH or in JAVA_HOME. "
-                f"Received: {lines[-1] if lines else error}; install it (on Debian and Ubuntu the "
-                "package default-jre-headless)"
+            text = said.read().decode(errors="replace")
+            # The last of a chain of exceptions names the cause.
+            whys = re.findall(r"[\w.]+(?:Exception|Error): .+", text) or text.strip().splitlines()
+            raise _failed(
+                "Spark to start, on Java 17 or later, on the PATH or in JAVA_HOME",
+                (whys or [str(error)])[-1][:300],
+                "install it (on Debian and Ubuntu the package default-jre-headless)",
             ) from None
         try:
             yield gateway
