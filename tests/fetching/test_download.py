@@ -21,12 +21,6 @@ QUICK = RetryPolicy(connections=8, per_host=8, pause=0.02, total_timeout=5.0)
 ONCE = RetryPolicy(attempts=1, total_timeout=5.0)
 
 
-@pytest.fixture
-def server():
-    with scripted.serving() as server:
-        yield server
-
-
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """No file may have more than 50,000 bytes."""

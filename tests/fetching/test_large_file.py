@@ -19,12 +19,6 @@ def quickly(monkeypatch):
     monkeypatch.setattr(large_file, "PAUSE", 0.0)
 
 
-@pytest.fixture
-def server():
-    with scripted.serving() as server:
-        yield server
-
-
 def ranges(server):
     return [headers.get("Range") for _, headers in server.asked]
 

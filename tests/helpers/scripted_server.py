@@ -4,6 +4,8 @@ import contextlib
 import functools
 import gzip
 import http.server
+import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -79,144 +81,112 @@ def serving() -> Iterator[Server]:
         server.server_close()
 
 
-def _head(handler, code: int, headers: dict) -> None:
+def _answer(write: Callable) -> Callable[..., Answer]:
+    """From a function that answers, given the handler first, to one that makes such answers."""
+
+    @functools.wraps(write)
+    def made(*arguments, **options) -> Answer:
+        return lambda handler: write(handler, *arguments, **options)
+
+    return made
+
+
+def _send(handler, code: int, headers: dict, data: bytes = b"") -> None:
     handler.send_response(code)
     for name, value in headers.items():
-        handler.send_header(name, value)
+        handler.send_header(name.replace("_", "-"), value)
     handler.end_headers()
+    handler.wfile.write(data)
 
 
-def status(code: int, **headers: str) -> Answer:
+@_answer
+def status(handler, code: int, **headers: str) -> None:
     """A status with a short text; `Retry_After="1"` makes a header of a keyword."""
-
-    def answer(handler):
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        _head(handler, code, named | {"Content-Length": "5"})
-        handler.wfile.write(b"sorry")
-
-    return answer
+    _send(handler, code, headers | {"Content-Length": "5"}, b"sorry")
 
 
-def body(data: bytes, **headers: str) -> Answer:
+@_answer
+def body(handler, data: bytes, **headers: str) -> None:
     """The bytes, whatever range was asked for."""
-
-    def answer(handler):
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        _head(handler, 200, {"Content-Length": str(len(data))} | named)
-        handler.wfile.write(data)
-
-    return answer
+    _send(handler, 200, {"Content-Length": str(len(data))} | headers, data)
 
 
-def ranged(data: bytes, version: str = '"v1"', cut: int | None = None) -> Answer:
+@_answer
+def ranged(handler, data: bytes, version: str = '"v1"', cut: int | None = None) -> None:
     """The bytes asked for; with `cut` the connection breaks off after so many of them."""
-
-    def answer(handler):
-        start = 0
-        if "Range" in handler.headers:
-            start = int(handler.headers["Range"].removeprefix("bytes=").split("-")[0])
-        if start >= len(data):
-            return _head(handler, 416, {"Content-Length": "0"})
-        part = data[start:]
-        headers = {"Content-Length": str(len(part)), "ETag": version}
-        if start:
-            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
-        _head(handler, 206 if start else 200, headers)
-        handler.wfile.write(part[:cut])
-        if cut is not None:
-            handler.close_connection = True
-        return None
-
-    return answer
+    start = 0
+    if "Range" in handler.headers:
+        start = int(handler.headers["Range"].removeprefix("bytes=").split("-")[0])
+    if start >= len(data):
+        return _send(handler, 416, {"Content-Length": "0"})
+    part = data[start:]
+    headers = {"Content-Length": str(len(part)), "ETag": version}
+    if start:
+        headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+    _send(handler, 206 if start else 200, headers, part[:cut])
+    handler.close_connection = handler.close_connection or cut is not None
+    return None
 
 
-def short(data: bytes, **headers: str) -> Answer:
+@_answer
+def short(handler, data: bytes, **headers: str) -> None:
     """Promises more bytes than come."""
-
-    def answer(handler):
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        _head(handler, 200, {"Content-Length": str(len(data) + 1000)} | named)
-        handler.wfile.write(data)
-        handler.close_connection = True
-
-    return answer
+    _send(handler, 200, {"Content-Length": str(len(data) + 1000)} | headers, data)
+    handler.close_connection = True
 
 
-def reset(data: bytes) -> Answer:
+@_answer
+def reset(handler, data: bytes) -> None:
     """Breaks off in the middle, with a TCP reset."""
-
-    def answer(handler):
-        import socket
-        import struct
-
-        _head(handler, 200, {"Content-Length": str(len(data))})
-        handler.wfile.write(data[: len(data) // 2])
-        handler.wfile.flush()
-        linger = struct.pack("ii", 1, 0)
-        handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        handler.connection.close()
-        handler.close_connection = True
-
-    return answer
+    _send(handler, 200, {"Content-Length": str(len(data))}, data[: len(data) // 2])
+    handler.wfile.flush()
+    linger = struct.pack("ii", 1, 0)
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    handler.connection.close()
+    handler.close_connection = True
 
 
-def lengthless(data: bytes) -> Answer:
+@_answer
+def lengthless(handler, data: bytes) -> None:
     """No Content-Length: the end of the connection is the end of the body."""
-
-    def answer(handler):
-        _head(handler, 200, {"Connection": "close"})
-        handler.wfile.write(data)
-        handler.close_connection = True
-
-    return answer
+    _send(handler, 200, {"Connection": "close"}, data)
+    handler.close_connection = True
 
 
-def chunked(data: bytes, size: int = 1000) -> Answer:
+@_answer
+def chunked(handler, data: bytes, size: int = 1000) -> None:
     """In pieces, each with its length."""
-
-    def answer(handler):
-        _head(handler, 200, {"Transfer-Encoding": "chunked"})
-        for start in range(0, len(data), size):
-            piece = data[start : start + size]
-            handler.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
-        handler.wfile.write(b"0\r\n\r\n")
-
-    return answer
+    _send(handler, 200, {"Transfer-Encoding": "chunked"})
+    for start in range(0, len(data), size):
+        piece = data[start : start + size]
+        handler.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+    handler.wfile.write(b"0\r\n\r\n")
 
 
-def drip(data: bytes, pause: float) -> Answer:
+@_answer
+def drip(handler, data: bytes, pause: float) -> None:
     """A byte at a time."""
-
-    def answer(handler):
-        _head(handler, 200, {"Content-Length": str(len(data))})
-        for number in range(len(data)):
-            handler.wfile.write(data[number : number + 1])
-            time.sleep(pause)
-
-    return answer
+    _send(handler, 200, {"Content-Length": str(len(data))})
+    for number in range(len(data)):
+        handler.wfile.write(data[number : number + 1])
+        time.sleep(pause)
 
 
-def drip_headers(seconds: float) -> Answer:
+@_answer
+def drip_headers(handler, seconds: float) -> None:
     """Headers that don't end for a while."""
-
-    def answer(handler):
-        handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
-        for _ in range(int(seconds / 0.02)):
-            handler.wfile.write(b"x")
-            time.sleep(0.02)
-        handler.close_connection = True
-
-    return answer
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    for _ in range(int(seconds / 0.02)):
+        handler.wfile.write(b"x")
+        time.sleep(0.02)
+    handler.close_connection = True
 
 
-def hang(seconds: float) -> Answer:
+@_answer
+def hang(handler, seconds: float) -> None:
     """Nothing at all for a while."""
-
-    def answer(handler):
-        time.sleep(seconds)
-        handler.close_connection = True
-
-    return answer
+    time.sleep(seconds)
+    handler.close_connection = True
 
 
 @functools.cache

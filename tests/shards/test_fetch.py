@@ -37,12 +37,6 @@ SPEC = ClipSpec(frames=2, height=8, width=8)
 QUICK = RetryPolicy(pause=0.02, attempts=3, total_timeout=5.0)
 
 
-@pytest.fixture
-def server():
-    with scripted.serving() as server:
-        yield server
-
-
 @pytest.fixture(scope="module")
 def gifs(tmp_path_factory) -> list[bytes]:
     folder = tmp_path_factory.mktemp("gifs")
