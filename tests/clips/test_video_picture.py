@@ -128,25 +128,27 @@ def ten_bit(colours: list) -> av.VideoFrame:
 
 
 @pytest.mark.parametrize(
-    ("transfer", "white", "red"),
+    ("transfer", "white", "red", "level"),
     [
         # In PQ, 58% is 203 cd/m2, and BT.709's red of that brightness is 127.36, 14.03 and 3.33 of
         # BT.2020's primaries: 53.25%, 32.70% and 22.01%.
-        (PQ, 0.58, (0.5325, 0.3270, 0.2201)),
+        (PQ, 0.58, (0.5325, 0.3270, 0.2201), 188),
         # In HLG, 75% is 203 cd/m2; that red has a luminance of 43.17, so the scene's light is
         # (0.12736, 0.01403, 0.00333) / 0.04317 ** (1 / 6): 70.85%, 26.66% and 12.99%.
-        (HLG, 0.75, (0.7085, 0.2666, 0.1299)),
-        (14, 1.0, (0.8235, 0.3284, 0.1804)),  # SDR: 0.6274, 0.0691, 0.0164 to the power of 1 / 2.4.
+        (HLG, 0.75, (0.7085, 0.2666, 0.1299), 188),
+        # SDR, which Chromium shows by sRGB's curve: light of 0.6274, 0.0691 and 0.0164.
+        (14, 1.0, (0.8126, 0.2913, 0.1338), 255),
     ],
 )
 @pytest.mark.parametrize(
     ("container", "codec"), [("mp4", "libx265"), ("mov", "libx264"), ("matroska", "ffv1")]
 )
-def test_hdr_white_is_white_and_red_is_red(container, codec, transfer, white, red):
+def test_white_and_red_of_wide_video(container, codec, transfer, white, red, level):
+    """Diffuse white of HDR has half the light of the screen's, 188 in sRGB, as in Chromium."""
     colours = [(0, 0, 0), (white, white, white), red]
     frames = [ten_bit(colours) for _ in range(4)]  # Of one alone, x265 writes no valid times.
     exact = {"libx265": {"x265-params": "log-level=none:qp=1"}, "libx264": {"qp": "0"}}
     options = {"options": exact.get(codec), "color_trc": transfer} | WIDE
     shown = first_frame(encode(container, codec, "yuv444p10le", frames, **options))
-    for place, wanted in enumerate(([0, 0, 0], [255, 255, 255], [255, 0, 0])):
+    for place, wanted in enumerate(([0, 0, 0], [level] * 3, [level, 0, 0])):
         assert np.abs(shown[32, 64 * place + 32] - wanted).max() <= 3, (place, shown[32, ::64])

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image, ImageOps
 
-from v2t_lib.clips.colour import BACKGROUND, flatten
+from v2t_lib.clips.colour import BACKGROUND, ColourSpace, flatten, shown
 from v2t_lib.clips.problems import FrameError, check_decoded
 
 #: Disposal: what happens to a subframe's box before the next one is drawn.
@@ -33,6 +33,7 @@ class Subframe:
         data: A PNG, WebP, JPEG or BMP file.
         palette: 768 bytes, RGB of 256 colours, where pixels are indices; else b"".
         transparent: Index of the transparent colour, -1 for none.
+        colours: What the file says of its colours, see `colour.shown`.
     """
 
     box: tuple[int, int, int, int]
@@ -42,6 +43,7 @@ class Subframe:
     data: bytes
     palette: bytes = b""
     transparent: int = -1
+    colours: ColourSpace | bytes | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -60,7 +62,7 @@ class Subframe:
     def draw(self, canvas: Image.Image) -> None:
         """Decodes the pixels and draws them onto an RGBA canvas."""
         with Image.open(io.BytesIO(self.data), formats=("PNG", "WEBP", "JPEG", "BMP")) as picture:
-            pixels = _rgba(picture)
+            pixels = shown(_rgba(picture), self.colours)
         if self.blend:
             canvas.alpha_composite(pixels, self.box[:2])
         else:

@@ -1,41 +1,44 @@
-"""Colours: frames of videos to sRGB as a browser shows them, transparency to white.
+"""Colours: what pictures and videos say of theirs, to sRGB as a browser shows it; transparency to
+white.
 
-HDR and wide-gamut video is mapped to what an SDR screen shows: PQ and HLG (ITU-R BT.2100) are
-decoded to light, scaled so that diffuse white, 203 cd/m2 (ITU-R BT.2408: 58% of PQ, 75% of HLG),
-becomes white, and converted from BT.2020 to BT.709 primaries. Brighter colours keep their hue and
-clip at full brightness; so SDR content that was graded into HDR comes back as it was.
+All of it is measured against Chromium 156. HDR (PQ and HLG, ITU-R BT.2100) is mapped by its
+reference white tone mapping: diffuse white, 203 cd/m2, has half the light of the screen's white,
+which 1,000 cd/m2 gets.
 """
 
+import contextlib
+import dataclasses
 import functools
-from typing import TYPE_CHECKING, Any
+import io
 
 import numpy as np
-from PIL import Image
-
-from v2t_lib.errors import ClipError
-
-if TYPE_CHECKING:
-    from av.video.codeccontext import VideoCodecContext
-    from av.video.frame import VideoFrame
+from PIL import Image, ImageCms
 
 #: What transparent pixels show, as on a web page: red, green and blue of white.
 BACKGROUND = (255, 255, 255)
 #: ITU-T H.273's numbers, as in FFmpeg: transfer functions, then primaries and matrices.
-PQ, HLG = 16, 18
-_BT2020, _BT709, _UNSPECIFIED = 9, 1, 2
-#: Browsers take an unspecified matrix for BT.709 from this height up, except in WebM.
-_HD_HEIGHT = 720
-#: FFmpeg's number for levels of 0 to 255, not 16 to 235.
-_FULL_RANGE = 2
+SRGB, PQ, HLG = 13, 16, 18
+#: Those whose light is a power of the code value, or nearly; browsers take BT.709's for 2.4.
+POWERS = {1: 2.4, 4: 2.2, 5: 2.8, 6: 2.4, 8: 1.0, 11: 2.4, 14: 2.4, 15: 2.4, 17: 2.6}
+BT709, BT2020 = 1, 9
+_D65 = (0.3127, 0.3290)
+#: Chromaticities of white, red, green and blue, each x and y, by their number there.
+PRIMARIES = {
+    4: (0.310, 0.316, 0.67, 0.33, 0.21, 0.71, 0.14, 0.08),
+    5: (*_D65, 0.64, 0.33, 0.29, 0.60, 0.15, 0.06),
+    8: (0.310, 0.316, 0.681, 0.319, 0.243, 0.692, 0.145, 0.049),
+    9: (*_D65, 0.708, 0.292, 0.170, 0.797, 0.131, 0.046),
+    10: (1 / 3, 1 / 3, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0),
+    11: (0.314, 0.351, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06),
+    12: (*_D65, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06),
+    22: (*_D65, 0.63, 0.34, 0.295, 0.605, 0.155, 0.077),
+} | dict.fromkeys((1, 6, 7), (*_D65, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06))
 #: Diffuse white, and the peak of the screen that HLG is defined for, in cd/m2.
 WHITE, HLG_PEAK = 203.0, 1000.0
 #: BT.2020's luminance weights, for HLG's system gamma.
 _LUMINANCE = np.array([0.2627, 0.6780, 0.0593], np.float32)
-#: Linear RGB of BT.2020 primaries to linear RGB of BT.709 primaries (ITU-R BT.2407).
-_TO_BT709 = np.array(
-    [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]],
-    np.float32,
-)
+#: Bradford's cone responses, in which white is adapted.
+_CONES = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 #: Pixels that are mapped at a time: a strip that fits the processor's cache.
 _STRIP = 2**15
 
@@ -50,46 +53,100 @@ def flatten(picture: Image.Image) -> Image.Image:
     return shown
 
 
-def to_sdr(pixels: np.ndarray, transfer: int) -> np.ndarray:
-    """Maps RGB of BT.2020 primaries to sRGB.
+@dataclasses.dataclass(frozen=True)
+class ColourSpace:
+    """What code values mean.
 
-    Args:
-        pixels: uint16 `(H, W, 3)`, full range: R'G'B' as coded.
-        transfer: `PQ`, `HLG`, or any other number for SDR's gamma of 2.4 (BT.1886).
-
-    Returns:
-        uint8 `(H, W, 3)`.
+    Attributes:
+        primaries: Chromaticities of white, red, green and blue, as in `PRIMARIES`.
+        transfer: `SRGB`, `PQ`, `HLG`, or 0: light is the code value to the power of `gamma`.
     """
+
+    primaries: tuple[float, ...]
+    transfer: int = SRGB
+    gamma: float = 0.0
+
+    @classmethod
+    def coded(cls, primaries: int, transfer: int) -> "ColourSpace | None":
+        """That of two numbers of ITU-T H.273, if browsers know both."""
+        known = primaries in PRIMARIES and transfer in {SRGB, PQ, HLG, *POWERS}
+        gamma = POWERS.get(transfer, 0.0)
+        return cls(PRIMARIES[primaries], 0 if gamma else transfer, gamma) if known else None
+
+
+def to_srgb(pixels: np.ndarray, space: ColourSpace) -> np.ndarray:
+    """Maps full-range R'G'B' `(H, W, 3)`, uint8 or uint16, to sRGB, uint8 `(H, W, 3)`."""
+    codes = pixels if pixels.dtype == np.uint16 else pixels.astype(np.uint16) * 257
     out = np.empty(pixels.shape, np.uint8)
     height, width, _ = pixels.shape
     step = max(1, _STRIP // width)
+    hdr, target = space.transfer in (PQ, HLG), PRIMARIES[BT709]
     for top in range(0, height, step):
         rows = slice(top, top + step)
-        light = np.take(_linear(transfer), np.moveaxis(pixels[rows], -1, 0).reshape(3, -1))
-        if transfer == HLG:
+        light = np.take(_linear(space), np.moveaxis(codes[rows], -1, 0).reshape(3, -1))
+        if space.transfer == HLG:
             # System gamma: 1.2 on the luminance of the scene.
             light *= np.float32(HLG_PEAK / WHITE) * (_LUMINANCE @ light) ** np.float32(0.2)
-        light = _TO_BT709 @ light  # (3, N), diffuse white is 1
-        light /= np.maximum(light.max(axis=0), 1)
-        levels = (np.maximum(light, 0) * 65535).astype(np.uint16)
+        if hdr:
+            light = _between(space.primaries, PRIMARIES[BT2020]) @ light
+            brightest = np.maximum(light.max(axis=0), 1e-9)
+            light *= np.interp(brightest, *_tone_curve()).astype(np.float32) / brightest
+        light = _between(PRIMARIES[BT2020] if hdr else space.primaries, target) @ light  # (3, N)
+        levels = (np.clip(light, 0, 1) * 65535).astype(np.uint16)
         out[rows] = np.moveaxis(np.take(_srgb(), levels).reshape(3, -1, width), 0, -1)
     return out
 
 
-@functools.cache
-def _linear(transfer: int) -> np.ndarray:
+@functools.lru_cache(maxsize=32)
+def _between(primaries: tuple[float, ...], others: tuple[float, ...]) -> np.ndarray:
+    """Linear RGB of some primaries to linear RGB of others, float32 `(3, 3)`; primaries that span
+    no colours change nothing."""
+
+    def to_xyz(of: tuple[float, ...]) -> np.ndarray:
+        places = zip(of[::2], of[1::2], strict=True)
+        white, *columns = (np.array([x, y, 1 - x - y]) for x, y in places)
+        matrix = np.stack(columns, axis=1)
+        matrix = matrix * np.linalg.solve(matrix, white / white[1])
+        adapted = (_CONES @ np.ones(3)) / (_CONES @ (white / white[1]))  # all share one white
+        return np.linalg.inv(_CONES) @ np.diag(adapted) @ _CONES @ matrix
+
+    with np.errstate(all="ignore"), contextlib.suppress(np.linalg.LinAlgError):
+        matrix = (np.linalg.inv(to_xyz(others)) @ to_xyz(primaries)).astype(np.float32)
+        if np.isfinite(matrix).all():
+            return matrix
+    return np.eye(3, dtype=np.float32)
+
+
+@functools.lru_cache(maxsize=8)
+def _linear(space: ColourSpace) -> np.ndarray:
     """Code values 0 to 65535 to linear light, float32: of the scene for HLG, else of the screen."""
     code = np.arange(65536) / 65535
-    if transfer == PQ:
+    if space.transfer == PQ:
         m1, m2, c1, c2, c3 = 0.1593017578125, 78.84375, 0.8359375, 18.8515625, 18.6875
         power = code ** (1 / m2)
         light = (np.maximum(power - c1, 0) / (c2 - c3 * power)) ** (1 / m1) * 10000 / WHITE
-    elif transfer == HLG:
+    elif space.transfer == HLG:
         a, b, c = 0.17883277, 0.28466892, 0.55991073
         light = np.where(code <= 0.5, code**2 / 3, (np.exp((code - c) / a) + b) / 12)
+    elif space.transfer == SRGB:
+        light = np.where(code <= 0.04045, code / 12.92, ((code + 0.055) / 1.055) ** 2.4)
     else:
-        light = code**2.4
+        light = code**space.gamma
     return light.astype(np.float32)
+
+
+@functools.cache
+def _tone_curve() -> tuple[np.ndarray, np.ndarray]:
+    """Light, 1 for diffuse white, to what is shown of it: half of it up to 1, from where a Bezier
+    curve reaches the screen's white at the peak."""
+    peak, white, bend = HLG_PEAK / WHITE, 0.5, 0.65
+    at = np.linspace(0, 1, 1024)
+    middle = 1 + bend * (1 / white - 1), white + bend * (1 - white)
+    light, shown = (
+        (1 - at) ** 2 * first + 2 * at * (1 - at) * second + at**2 * third
+        for first, second, third in ((1, middle[0], peak), (white, middle[1], 1))
+    )
+    return np.append(0, light), np.append(0, shown)
 
 
 @functools.cache
@@ -100,67 +157,34 @@ def _srgb() -> np.ndarray:
     return np.round(255 * code).astype(np.uint8)
 
 
-class PictureConverter:
-    """Converts the frames of one video stream to upright RGB pictures over white."""
-
-    def __init__(self, kind: str, context: "VideoCodecContext"):
-        # Imported here: loading PyAV takes as long as decoding ten GIFs.
-        import av
-        from av.video.reformatter import VideoReformatter
-
-        # Setting one up takes longer than converting a small frame, so it serves all frames.
-        self._reformat = VideoReformatter().reformat
-        # From version 17 on, PyAV by default starts a thread a core for every frame.
-        self._options = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
-        self._kind, self._transfer = kind, context.color_trc
-        self._wide = self._transfer in (PQ, HLG) or context.color_primaries == _BT2020
-        # Uncompressed 32-bit AVI has an alpha channel by its layout, but leaves it undefined.
-        self._opaque = kind == "avi" and context.name == "rawvideo"
-
-    def __call__(self, frame: "VideoFrame") -> Image.Image:
+def shown(picture: Image.Image, space: ColourSpace | bytes | None) -> Image.Image:
+    """An RGBA picture in sRGB, by a colour space, or by an ICC profile of its colours or greys."""
+    if not space:
+        return picture
+    alpha = picture.getchannel("A")
+    if isinstance(space, ColourSpace):
+        rgb = Image.fromarray(to_srgb(np.asarray(picture)[..., :3], space))
+    else:
+        profile, srgb = _profile(space), ImageCms.createProfile("sRGB")
+        grey = profile is not None and profile.profile.xcolor_space.strip() == "GRAY"
+        mode = "L" if grey else "RGB"
+        if profile is None:
+            return picture
+        source = picture.getchannel("R") if grey else picture.convert("RGB")
         try:
-            pixels = self._rgb(frame)
-        except Exception as error:
-            why = f"expected a known pixel format. Received: {error}"
-            raise ClipError("corrupt", why) from None
-        picture = Image.fromarray(np.ascontiguousarray(_upright(pixels, frame)))
-        return flatten(picture) if picture.mode == "RGBA" else picture
-
-    def _rgb(self, frame: "VideoFrame") -> np.ndarray:
-        """uint8 `(H, W, 3)`, or `(H, W, 4)` where there is transparency."""
-        matrix = int(frame.colorspace)
-        if self._wide:
-            matrix = _BT2020 if matrix == _UNSPECIFIED else matrix
-            return to_sdr(self._converted(frame, "rgb48le", matrix), self._transfer)
-        if matrix == _UNSPECIFIED and frame.height >= _HD_HEIGHT and self._kind != "matroska":
-            matrix = _BT709
-        transparent = not self._opaque and (
-            # A palette has four channels.
-            frame.format.name == "pal8" or any(part.is_alpha for part in frame.format.components)
-        )
-        return self._converted(frame, "rgba" if transparent else "rgb24", matrix)
-
-    def _converted(self, frame: "VideoFrame", form: str, matrix: int) -> np.ndarray:
-        # Older PyAV ignores what the frame states, and a colour space equal to that of RGB.
-        options: dict = dict(self._options)
-        if frame.color_range == _FULL_RANGE:
-            options["src_color_range"] = _FULL_RANGE
-        if matrix in (_BT709, _BT2020):
-            options |= {"src_colorspace": matrix, "dst_colorspace": "itu601"}
-        return self._reformat(frame, format=form, **options).to_ndarray()
+            made = ImageCms.buildTransform(profile, srgb, mode, "RGB")
+        except ImageCms.PyCMSError:
+            return picture
+        rgb = made.apply(source)
+    rgb.putalpha(alpha)
+    return rgb
 
 
-def _upright(pixels: np.ndarray, frame: "VideoFrame") -> np.ndarray:
-    """Applies a frame's display matrix: quarter turns and mirroring, as phones write them."""
+@functools.lru_cache(maxsize=8)
+def _profile(data: bytes) -> ImageCms.ImageCmsProfile | None:
+    """An ICC profile of RGB or greys; None if it is neither, or damaged."""
     try:
-        side_data: Any = frame.side_data
-        matrix = np.frombuffer(bytes(side_data["DISPLAYMATRIX"]), np.int32)
-    except KeyError:
-        return pixels
-    # A pixel at (x, y) is displayed at (a x + c y, b x + d y).
-    a, b, c, d = (int(value) for value in matrix[[0, 1, 3, 4]])
-    if abs(b) + abs(c) > abs(a) + abs(d):
-        pixels, a, d = pixels.swapaxes(0, 1), c, b
-    if a < 0:
-        pixels = pixels[:, ::-1]
-    return pixels[::-1] if d < 0 else pixels
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
+    except (OSError, ImageCms.PyCMSError):
+        return None
+    return profile if profile.profile.xcolor_space.strip() in ("RGB", "GRAY") else None

@@ -22,6 +22,7 @@ def read_still(data: bytes) -> Iterator[tuple[int, int] | Subframe]:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             picture = Image.open(io.BytesIO(data), formats=("JPEG", "BMP", "WEBP"))
         # Orientations 5 to 8 swap width and height when `Subframe.draw` applies them.
+        profile = picture.info.get("icc_profile", b"")
         turned = picture.format == "JPEG" and picture.getexif().get(ExifTags.Base.Orientation, 1)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ClipError("too-big", f"expected a smaller picture. Received: {error}") from None
@@ -29,7 +30,7 @@ def read_still(data: bytes) -> Iterator[tuple[int, int] | Subframe]:
         return  # Pillow raises many kinds of exception; each means that there is no picture.
     width, height = picture.size[::-1] if turned in (5, 6, 7, 8) else picture.size
     yield width, height
-    yield Subframe(box=(0, 0, width, height), data=data)
+    yield Subframe(box=(0, 0, width, height), data=data, colours=profile)
 
 
 def read_webp(data: bytes) -> Iterator[tuple[int, int] | Subframe]:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from v2t_lib.clips.colour import PictureConverter, flatten
+from v2t_lib.clips.colour import flatten
 from v2t_lib.clips.packets import DECODER_OPTIONS, Packets, choose_stream, open_video
 from v2t_lib.clips.problems import MAX_VIDEO_DECODED, FrameError, check_canvas, check_decoded
+from v2t_lib.clips.video_picture import PictureConverter
 
 if TYPE_CHECKING:
     from av.container import InputContainer
