@@ -8,10 +8,13 @@ from helpers.captions import claim, example
 from helpers.clips import write_gif
 
 from v2t_lib.captions_file import read_captions
+from v2t_lib.clips.decode import Clip
 from v2t_lib.models.verifier import Calibration, VerifierState
+from v2t_lib.search import Match
 from v2t_lib.shards.pack import pack
 from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.views.evidence_page import save_evidence_page
+from v2t_lib.views.gallery import save_found
 from v2t_lib.views.inspector import save_page
 from v2t_lib.views.review import Review
 
@@ -252,3 +255,95 @@ def test_motion_unsure_clips_and_directions(visit, clips):
     assert directions == ["ltr", "ltr", "rtl"]
     page = visit(f"file://{clips / 'page.html'}", reduced_motion="no-preference")
     assert page.locator("#play").is_checked()
+
+
+def test_only_clips_in_sight_move(visit, clips):
+    page = visit(f"file://{clips / 'page.html'}", viewport={"width": 400, "height": 500})
+    script = """() => [...document.images].map((image) => image.src === image.dataset.moving)"""
+    page.wait_for_function(f"() => ({script})()[0]")
+    assert page.evaluate(script) == [True, False, False]
+    page.locator("textarea").last.focus()
+    page.wait_for_function(f"() => ({script})()[2]")
+    assert page.evaluate(script)[0] is False
+    page.locator("#play").uncheck()
+    assert not any(page.evaluate(script))
+
+
+def write_every_page(folder):
+    """The pages that users open, with what each has to say."""
+    caption, found = example(WORDS), claim(LIFTS, unlike_training=True)
+    save_page(folder / "inspector.html", [caption, found], ["mine.gif", "other.gif"], ["red", ""])
+    save_evidence_page(folder / "evidence.html", [found], tiny.captioner(), "tiny.keras")
+    clip = Clip(caption.frames, caption.seconds, None)
+    save_found(folder / "found.html", "a red star", [Match("a.gif", -0.4, found, ())], [clip])
+    verdict = ["Can't tell: the model doesn't know", "star", "unlike the training data"]
+    return {
+        "inspector.html": ["mine.gif", "reference: red", *verdict],
+        "evidence.html": verdict,
+        "found.html": ["a.gif", "zebra", "evidence at 0.40 s"],
+        "page.html": ["it's <b>.gif", "unsure", "surer than"],
+    }
+
+
+@pytest.mark.parametrize("box", [None, "", "allow-scripts"])
+def test_no_page_is_blank(visit, clips, box):
+    for name, texts in write_every_page(clips).items():
+        if box is None:
+            page = visit(f"file://{clips / name}", java_script_enabled=False)
+        else:
+            frame = f'<iframe sandbox="{box}" src="{name}" width=900 height=2000></iframe>'
+            (clips / "frame.html").write_text(frame)
+            page = visit(f"file://{clips / 'frame.html'}").frames[1]
+        said = page.locator("body").inner_text()
+        assert all(text in said for text in texts), said
+        assert page.locator("img:visible, canvas:visible").first.bounding_box()["height"] > 50
+        assert ("Scripts don't run" in said) == (not box)
+        for field in page.locator("textarea").all():
+            assert field.is_editable() == bool(box)  # what can't be saved can't be written
+
+
+SAVED = "[...document.querySelectorAll('textarea')].map((f) => f.value)"
+WARNS = "() => !dispatchEvent(new Event('beforeunload', { cancelable: true }))"
+
+
+def test_corrections_outlive_a_viewer_that_saves_nothing(visit, clips):
+    sandbox = '<iframe sandbox="allow-scripts" src="page.html" width=900 height=900></iframe>'
+    (clips / "frame.html").write_text(sandbox)
+    page = visit(f"file://{clips / 'frame.html'}")
+    frame = page.frames[1]
+    frame.locator("textarea").nth(1).fill("a \U0001f7e5 box\tgoes right")
+    assert "keeps nothing" in frame.locator("#count").inner_text()
+    frame.locator("#save").click()
+    row = "it's <b>.gif\ta \U0001f7e5 box goes right"
+    assert row in frame.locator("#rows").inner_text() and frame.evaluate(WARNS)
+    frame.locator("#copy").click()
+    assert frame.locator("#copy").inner_text() == "Copied" and frame.evaluate(WARNS)
+    frame.locator("textarea").nth(0).fill(
+        "red"
+    )  # what is shown is never older than what was written
+    assert not frame.locator("#saved").is_visible()
+    frame.locator("#save").click()
+    frame.locator("#done").click()
+    assert not frame.evaluate(WARNS)
+
+
+def test_corrections_are_kept_and_pages_of_the_same_clips_share_them(visit, clips):
+    url = f"file://{clips / 'page.html'}"
+    page = visit(url)
+    other = page.context.new_page()
+    other.goto(url)
+    long = "a very long caption " * 100
+    page.locator("textarea").nth(0).fill(long)
+    other.locator("textarea").nth(1).fill("a blue cross")
+    assert page.evaluate(WARNS)
+    page.wait_for_function("() => document.querySelectorAll('input:checked').length >= 3")
+    again = page.context.new_page()
+    again.goto(url)
+    assert again.evaluate(SAVED)[:2] == [long, "a blue cross"]
+    assert again.locator("#count").inner_text() == "2 of 3 ticked" and not again.evaluate(WARNS)
+    assert again.locator("textarea").first.bounding_box()["height"] > 100
+    again.locator("#forget").click()
+    assert again.evaluate(SAVED) == ["red star", "a </textarea>", "דג אדום"]
+    third = page.context.new_page()
+    third.goto(url)
+    assert third.locator("#count").inner_text() == "0 of 3 ticked"

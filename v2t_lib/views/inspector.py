@@ -30,7 +30,7 @@ def _film_strip(frames: np.ndarray) -> str:
     return data_url(encoded(strip, "jpeg", optimize=True, **options), "jpeg")
 
 
-def _caption_card(caption: Caption, name: str, truth: str) -> dict[str, Any]:
+def _caption_card(caption: Caption, name: str, truth: str, evidence: int) -> dict[str, Any]:
     """A caption as the page's script reads it; weights are a byte a cell, 255 at a word's peak."""
     peaks = caption.attention.max(axis=(1, 2, 3))  # (words,)
     heat = np.round(255 * caption.attention / np.maximum(peaks, 1e-12)[:, None, None, None])
@@ -39,6 +39,7 @@ def _caption_card(caption: Caption, name: str, truth: str) -> dict[str, Any]:
         "name": name,
         "truth": truth,
         "strip": _film_strip(caption.frames),
+        "still": _film_strip(caption.frames[evidence : evidence + 1]),
         "frames": list(caption.frames.shape[:3]),
         "grid": list(caption.attention.shape[1:]),
         "shift": _rounded(caption.cell_shift, 3),
@@ -57,7 +58,7 @@ def _caption_card(caption: Caption, name: str, truth: str) -> dict[str, Any]:
         "top": [caption.frame_of(word) for word in range(len(caption.words))],
         "entropy": _rounded(caption.entropy()),
         "nowhere": [caption.looked_nowhere(word) for word in range(len(caption.words))],
-        "evidence": caption.evidence_frame(),
+        "evidence": evidence,
         "unlike": bool(caption.unlike_training),
         "chosen": caption.sharpest_word() if caption.words else -1,
         "marks": None,
@@ -82,10 +83,11 @@ def cards(
     names, truths = names or [""] * len(shown), truths or [""] * len(shown)
     made = []
     for one, name, truth in zip(shown, names, truths, strict=True):
-        made.append(_caption_card(claim_marks.caption_of(one), name, truth))
+        caption = claim_marks.caption_of(one)
+        evidence = one.frame if isinstance(one, Verification) else caption.evidence_frame()
+        made.append(_caption_card(caption, name, truth, evidence))
         if isinstance(one, Verification):
             made[-1] |= {
-                "evidence": one.frame,
                 "chosen": claim_marks.most_telling(one),
                 "headline": claim_marks.headline(one),
                 "certainty": claim_marks.certainty(one, calibration),

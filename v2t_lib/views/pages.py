@@ -37,7 +37,9 @@ def rendered(template: str, **values: Any) -> str:
 def write_page(path: str | Path, template: str, **values: Any) -> None:
     """Writes a template's HTML as a file that works offline and holds all it shows."""
     with replacing(path) as temporary:
-        temporary.write_bytes(rendered(template, **values).encode(errors="replace"))
+        page = _templates().get_template(template).stream(values)
+        page.enable_buffering(50)
+        page.dump(str(temporary), "utf-8", "replace")
 
 
 def framed(template: str, **values: Any) -> str:

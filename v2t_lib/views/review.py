@@ -1,6 +1,7 @@
 """Captions for people to look through: a table, and a page on which they are corrected."""
 
 import dataclasses
+import hashlib
 import re
 from pathlib import Path
 from typing import Any
@@ -120,11 +121,15 @@ def _card(name: str, source: str, caption: Caption, alt: AltText, doubt: str) ->
         "no caption: not sure enough": doubt and not caption.unlike_training,
     }
     known = alt.surer_than is not None
+    picture = clip_picture(caption.frames, caption.seconds, caption.evidence_frame())
+    # By the picture too: clips of other folders may have the same names.
+    same_clip = f"{source}\n{picture['still']}".encode(errors="replace")
     return {
         "name": name,
         "source": source,
+        "key": f"v2t {hashlib.sha256(same_clip).hexdigest()[:24]}",
         "nameable": source == source.strip() and not _UNNAMEABLE.search(source),
-        "picture": clip_picture(caption.frames, caption.seconds, caption.evidence_frame()),
+        "picture": picture,
         "alt": "" if doubt else alt.text,
         "text": "" if doubt else caption.text,
         "unsure": alt.unsure,
