@@ -182,8 +182,8 @@ def test_kept_features_need_no_clips(folder, monkeypatch):
 def test_what_cannot_be_searched_is_refused_and_stays(captioner, folder, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "still.png").touch()
-    for name, message in (("empty", "names end in .gif, .*none"), ("none", "nothing of that name"),
-                          ("empty/still.png", "Received: a file")):  # fmt: skip
+    looked = r"none; looked past 1 .*\(1 .png\)"
+    for name, message in (("empty", looked), ("none", "nothing of"), ("empty/still.png", "a file")):
         with pytest.raises(DataError, match=message):
             open_index(captioner, tmp_path / name, tmp_path / "index")
     with pytest.raises(ModelError, match="v2t calibrate MODEL SHARDS"):
@@ -250,12 +250,13 @@ def test_copies_are_grouped_best_first_and_others_are_not():
     assert near_duplicates(prints, [4, 1, 5, 0, 2, 3], 2) == [[4, 0, 2, 3], [1]]
 
 
-def test_a_folder_that_cannot_be_read_is_named(captioner, folder, monkeypatch):
+def test_a_folder_that_cannot_be_read_is_named_and_stops_no_other(captioner, folder, monkeypatch):
     def refused(path, scandir=os.scandir):
         if str(path).endswith("more"):
             raise PermissionError(13, "Permission denied", path)
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refused)
-    with pytest.raises(DataError, match=r"clips/more. Received: Permission denied; make it"):
-        open_index(captioner, folder)
+    index = open_index(captioner, folder)
+    assert {*index.files} == {"a.gif", "b.GIF"} and list(index.errors) == ["bad.mp4", "more"]
+    assert "clips/more. Received: Permission denied" in index.errors["more"]

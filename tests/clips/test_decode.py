@@ -1,3 +1,5 @@
+import base64
+import gzip
 import io
 import struct
 import subprocess
@@ -20,6 +22,39 @@ from v2t_lib.specs import ClipSpec
 
 SPEC = ClipSpec(frames=4, height=9, width=12)
 CLIPS = corpus()
+#: What comes where a clip should be, and what it is called.
+OTHERS = {
+    b"": "an empty file",
+    bytes(5000): "nothing but zeros",
+    b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\n": "a Git LFS pointer",
+    b"../.git/annex/objects/2F/SHA256E-s9--4d.gif": "a git-annex pointer",
+    gzip.compress(b"GIF89a"): "a gzip archive",
+    gzip.compress(b'{"tgs":1,"v":"5.5.2","fr":60}'): "an animated sticker (TGS)",
+    b"PK\3\4\x14": "a zip archive",
+    b"7z\xbc\xaf\x27\x1c": "a 7-Zip archive",
+    b"a.gif".ljust(257, b"\0") + b"ustar\0": "a tar archive",
+    base64.b64encode(b"GIF89a" * 20): "base64 text",
+    b"\xef\xbb\xbf\n <!DOCTYPE html><html><svg ": "a web page or other text",
+    b"<!-- --><Error>Denied</Error>": "a web page or other text",
+    b'{"error": 404}': "JSON text, as a server's notice",
+    b'{"v":"5.5.7","fr":60,"ip":0,"op":10}': "a Lottie animation",
+    b'<?xml version="1.0"?>\n<svg xmlns="x"><animate/></svg>': "an SVG drawing",
+    b"#EXTM3U\n#EXT-X-VERSION:3\nseg1.ts\n": "a playlist of a stream (HLS)",
+    b'<?xml version="1.0"?><MPD xmlns="x">': "a playlist of a stream (DASH)",
+    b"xx" + (b"G@\1\x10" + b"\xff" * 184) * 3: "an MPEG transport stream, or a piece of one",
+    b"\0\5\x16\7\0\2\0\0Mac OS X": "AppleDouble data",
+    b"bplist00\xd1\1\2_\x10\x12NSURLNameKey": "a placeholder of iCloud",
+    b"[InternetShortcut]\r\nURL=": "a shortcut",
+    b"%PDF-1.4": "a PDF document",
+    b"CWS\x0a": "a Flash file (SWF)",
+    b"ID3\4\0": "sound",
+    b"OggS\0\2".ljust(28, b"\0") + b"OpusHead": "sound",
+    b"OggS\0\2".ljust(28, b"\0") + b"\x80theora": "an Ogg video",
+    b"FLV\x01\x01\0\0\0\t": "a Flash video (FLV)",
+    b"0&\xb2u\x8ef\xcf\x11\xa6\xd9": "a Windows Media video (WMV, ASF)",
+    b"\0\0\0\x0cJXL \r\n": "a JPEG XL picture",
+    b"II*\0\x10\0\0\0CR\2\0": "a raw photo of a camera",
+}
 PLAIN = np.zeros((18, 24), np.uint8)
 
 
@@ -87,7 +122,7 @@ def test_an_array_is_a_clip_too():
     area = frames[[1, 3, 5, 7]].reshape(4, 9, 4, 12, 4, 3).mean((2, 4))
     assert np.abs(clip.frames - area).max() <= 0.5 + 1e-9
     for bad in (frames[0], frames.astype(float), frames[..., :2], frames[:0]):
-        assert "expected uint8 frames" in refused(bad).message
+        assert "frames (H, W, 3)" in refused(bad).message
     assert refused(frames[:1]).kind == "still"
     # Nobody has removed what the caller made.
     assert decode_clip(np.zeros_like(frames), SPEC).frames.max() == 0
@@ -96,10 +131,8 @@ def test_an_array_is_a_clip_too():
 @pytest.mark.parametrize(
     ("data", "kind", "says"),
     [
-        (b"", "not-a-clip", "0 bytes"),
-        (b"\xef\xbb\xbf\n <!DOCTYPE html><html>", "not-a-clip", "a web page or other text"),
         (b"some words, no clip at all", "not-a-clip", "26 bytes that begin with b'some words, '"),
-        (b"FLV\x01\x01\0\0\0\t", "not-a-clip", "turn it into an MP4 first: ffmpeg"),
+        *((data, "not-a-clip", f"Received: {said};") for data, said in OTHERS.items()),
         (b"GIF89a", "corrupt", "cut off"),
         (CLIPS["no-frames"], "corrupt", "none"),
         (CLIPS["one-frame"], "still", "single picture"),
@@ -116,6 +149,13 @@ def test_an_array_is_a_clip_too():
 def test_what_is_no_clip_is_refused_with_a_reason(data, kind, says):
     error = refused(data)
     assert error.kind == kind and says in error.message
+
+
+@pytest.mark.parametrize("marker", [b"", b"\0\0\x30\x0a\x10\0\0\0MotionPhoto_Data"])
+def test_the_video_in_a_motion_photo_is_the_clip(marker):
+    photo = saved(Image.linear_gradient("L"), "JPEG") + marker + video("mp4-h264") + b"SEFH"
+    clip, alone = decode_clip(photo, SPEC), decode_clip(video("mp4-h264"), SPEC)
+    np.testing.assert_array_equal(clip.frames, alone.frames)
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "BMP", "WEBP", "GIF"])

@@ -98,8 +98,28 @@ def test_sound_alone_is_no_clip():
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     assert sniff(file.getvalue()) == "mov"
-    with pytest.raises(ClipError, match="not-a-clip: expected a video"):
+    with pytest.raises(ClipError, match=r"not-a-clip: expected a video .*: sound alone"):
         decode_clip(file.getvalue(), SPEC)
+
+
+def test_pieces_of_a_stream_are_told_and_joined_are_read():
+    whole = video("mp4-h264", muxing={"movflags": "frag_keyframe+empty_moov+default_base_moof"})
+    cut = whole.index(b"moof") - 4
+    first, rest = whole[:cut], b"\0\0\0\x18stypmsdh\0\0\0\0msdhmsix" + whole[cut:]
+    assert decode_clip(first + rest, SPEC).original.frames == 12
+    for data in (rest, whole[cut:]):
+        with pytest.raises(ClipError, match=r"a piece of a stream without .*\(init segment\)"):
+            decode_clip(data, SPEC)
+    with pytest.raises(ClipError, match=r"the first piece \(init segment\) of a stream alone"):
+        decode_clip(first, SPEC)
+
+
+def test_an_encrypted_video_is_refused():
+    how = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": "76" * 16}
+    data = video("mp4-h264", muxing=how | {"encryption_kid": "a7" * 16})
+    for read in (lambda: decode_clip(data, SPEC), lambda: next(iter_frames(data))):
+        with pytest.raises(ClipError, match=r"an encrypted one \(DRM\)"):
+            read()
 
 
 def test_one_frame_is_a_still():

@@ -54,6 +54,7 @@ def encode(
     pictures,
     times: list[int] | None = None,
     options: dict | None = None,
+    muxing: dict | None = None,
     **context,
 ) -> bytes:
     """Encodes a video.
@@ -65,11 +66,13 @@ def encode(
         pictures: uint8 RGB or RGBA arrays of one size, or frames of PyAV.
         times: When each frame shows, in hundredths of a second; by default at an even `RATE`.
         options: The encoder's own options.
+        muxing: The container's.
         **context: Attributes of PyAV's codec context.
     """
     file = io.BytesIO()
     # The same bytes every time: no random numbers in the file, no threads that race.
-    with av.open(file, "w", format=container, options={"fflags": "+bitexact"}) as out:
+    options_of_file = {"fflags": "+bitexact"} | (muxing or {})
+    with av.open(file, "w", format=container, options=options_of_file) as out:
         stream = out.add_stream(codec, rate=100 if times else RATE)
         stream.pix_fmt = pixels
         stream.codec_context.options = _OPTIONS.get(codec, {}) | (options or {})

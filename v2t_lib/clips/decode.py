@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import re
 import struct
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -58,6 +59,10 @@ class Clip:
     original: Original
 
 
+#: The video behind the picture in a "motion photo" of a phone, which is a JPEG or HEIC.
+_IN_A_PHOTO = re.compile(rb"\0{3}[\x10-\x60]ftyp(isom|iso\d|mp4\d|avc1|MSNV|qt  )")
+_PHOTOS = (b"heic", b"heix", b"mif1", b"msf1")
+
 _READERS = dict.fromkeys(("jpeg", "bmp"), read_still)
 _READERS |= {"gif": read_gif, "png": read_png, "webp": read_webp}
 
@@ -94,6 +99,8 @@ def _open(data: Any) -> tuple[str, Animation | Video | Frames]:
     if isinstance(data, Frames):
         return "array", data
     kind = sniff(data)
+    if (kind == "jpeg" or data[8:12] in _PHOTOS) and (video := _IN_A_PHOTO.search(data, 12)):
+        kind, data = "mov", data[video.start() :]
     return kind, Video(kind, data) if kind in VIDEOS else read_animation(kind, bytes(data))
 
 

@@ -5,14 +5,16 @@ import io
 import itertools
 import math
 import mmap
+import struct
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from v2t_lib.clips.problems import MAX_PIXELS, MAX_VIDEO_FRAMES, check_frames
+from v2t_lib.clips.problems import MAX_PIXELS, MAX_VIDEO_FRAMES, PIECES, check_frames
 from v2t_lib.errors import ClipError
+from v2t_lib.signatures import HEAD, what_is
 
 if TYPE_CHECKING:
     import av
@@ -28,6 +30,10 @@ _STREAMS = 16
 KEEP_BYTES = 2**25
 #: Frames a second where the file states none.
 _RATE = 25
+#: How MP4 and iTunes name codecs of encrypted tracks.
+_LOCKED = ("encv", "drmi")
+#: Boxes of an MP4 that are looked at, to tell why it gives no frames.
+_BOXES = 10_000
 
 
 def open_video(kind: str, data: bytes | mmap.mmap) -> "InputContainer":
@@ -41,10 +47,32 @@ def open_video(kind: str, data: bytes | mmap.mmap) -> "InputContainer":
         return av.open(file, "r", kind, metadata_errors="replace", stream_options=options)
     except Exception as error:
         # PyAV raises FFmpeg's errors, Python's and its own; callers expect one kind.
-        why = getattr(error, "strerror", None) or "a file without streams"
-        if kind == "mov" and data.find(b"moov") < 0:
-            why = "one without its index, as where a download or recording was cut off; get it anew"
+        why = _lacking(kind, data) or getattr(error, "strerror", None) or "a file without streams"
         raise ClipError("corrupt", f"expected a whole video. Received: {why}") from None
+
+
+def _lacking(kind: str, data: bytes | mmap.mmap) -> str:
+    """What an MP4 or MOV that gives no frames lacks, and what to do; "" where that isn't known."""
+    if kind != "mov":
+        return ""
+    names, at = set(), 0
+    for _ in range(_BOXES):
+        if at + 8 > len(data):
+            break
+        size, name = struct.unpack_from(">I4s", data, at)
+        names.add(name)
+        size = int.from_bytes(data[at + 8 : at + 16], "big") if size == 1 else size
+        at += size if size >= 8 else len(data)
+    if b"moov" in names:
+        alone = "the first piece (init segment) of a stream alone; join it with the pieces after it"
+        return "" if names & {b"mdat", b"moof"} else alone
+    if names & {*PIECES}:
+        return (
+            "a piece of a stream without its beginning (init segment); join them first: "
+            "cat INIT PIECES > OUT.mp4"
+        )
+    index = "one without its index, as where a download or recording was cut off; get it anew"
+    return what_is(data[:HEAD]) or index
 
 
 class _MappedFile:
@@ -77,7 +105,11 @@ def choose_stream(container: "InputContainer") -> "VideoStream":
     covers = Disposition.attached_pic | Disposition.timed_thumbnails
     known = [stream for stream in container.streams.video if stream.codec_context is not None]
     if not known:
-        raise ClipError("not-a-clip", "expected a video of a known codec. Received: none")
+        sound = "sound alone" if container.streams.audio else "none"
+        unknown = "one of an unknown codec" if container.streams.video else sound
+        raise ClipError("not-a-clip", f"expected a video of a known codec. Received: {unknown}")
+    if any(stream.codec_context.codec_tag in _LOCKED for stream in known):
+        raise _encrypted()
     return max(
         known,
         key=lambda stream: (
@@ -87,6 +119,11 @@ def choose_stream(container: "InputContainer") -> "VideoStream":
             stream.codec_context.width * stream.codec_context.height,
         ),
     )
+
+
+def _encrypted() -> ClipError:
+    way = "no program but the shop's player opens it"
+    return ClipError("not-a-clip", f"expected a video. Received: an encrypted one (DRM); {way}")
 
 
 class Packet(NamedTuple):
@@ -128,6 +165,11 @@ class Packets:
         # The number of frames that an AVI's header states, with dropped ones.
         self._length = (stream.duration or 0) if whole else 0
         for packet in self._read(container, stream):
+            if packet.has_sidedata("encryption_info"):
+                if not self.entries:
+                    raise _encrypted()
+                self.fault = "what follows is encrypted (DRM)"
+                break
             shown = not packet.is_discard
             self.entries.append(
                 Packet(packet.pts, packet.dts, packet.duration or 0, packet.is_keyframe, shown)
@@ -136,7 +178,8 @@ class Packets:
             if self._kept is not None:
                 self._kept.append(packet)
         if not self.entries:
-            raise ClipError("corrupt", f"expected frames. Received: {self.fault or 'none'}")
+            why = self.fault or _lacking(kind, data) or "none"
+            raise ClipError("corrupt", f"expected frames. Received: {why}")
 
     def _read(self, container: "InputContainer", stream: "Stream") -> "Iterator[av.Packet]":
         try:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from v2t_lib.errors import ClipError
+from v2t_lib.signatures import CONVERT, HEAD, what_is
 
 #: Size in bytes of a file, except a local video's.
 MAX_BYTES = 100 * 2**20
@@ -32,6 +33,8 @@ _SIGNATURES = (
     ("bmp", 0, b"BM"),
 )
 _MOV_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
+#: What a piece of a stream begins with, after the first one, which has the index.
+PIECES = (b"styp", b"sidx", b"moof", b"emsg", b"prft")
 _SHRINK = (
     "scale it down first, with a key frame every 30 frames: "
     "ffmpeg -i IN -vf scale=-2:480 -g 30 OUT.mp4"
@@ -59,14 +62,11 @@ def sniff(data: bytes | mmap.mmap) -> str:
             if name not in VIDEOS and len(data) > MAX_BYTES:
                 raise _too_big(f"{MAX_BYTES:,} bytes", f"{len(data):,}; {_SHRINK}")
             return name
-    if data[4:8] in _MOV_BOXES:
+    if data[4:8] in _MOV_BOXES + PIECES:
         return "mov"
-    read = "GIF, APNG, WebP, AVIF, MP4, WebM, MOV, AVI"
-    what = f"{len(data):,} bytes that begin with {bytes(data[:12])!r}"
-    if data[:64].lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"<", b"{"):
-        what = "a web page or other text"  # Servers often send one instead of a clip.
-    elif data:
-        what += "; if it is a video, turn it into an MP4 first: ffmpeg -i IN OUT.mp4"
+    head = bytes(data[:HEAD])
+    unknown = f"{len(data):,} bytes that begin with {head[:12]!r}; if it is a video, {CONVERT}"
+    read, what = "GIF, APNG, WebP, AVIF, MP4, WebM, MOV, AVI", what_is(head) or unknown
     raise ClipError("not-a-clip", f"expected {read} or a picture. Received: {what}")
 
 
