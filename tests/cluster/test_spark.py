@@ -279,7 +279,7 @@ def test_what_cannot_begin_is_one_sentence_and_leaves_nothing(
 
     with monkeypatch.context() as patch:
         patch.setenv("JAVA_HOME", str(tmp_path))
-        assert "expected Java 17 or later" in pack_fails()
+        assert "on Java 17 or later" in pack_fails()
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         master = f"spark://127.0.0.1:{nobody.getsockname()[1]}"
