@@ -4,6 +4,7 @@ import json
 
 import pytest
 from helpers.clips import write_gif
+from helpers.towers import Colours, write_colours
 
 from v2t_lib.cli.main import main
 
@@ -24,6 +25,7 @@ def test_a_folder_is_searched(judge, tmp_path, capsys):
     assert rows[0].keys() == {"file", "sentence", "score", "match", "probability", "verdict",
                               "frame", "seconds", "words", "unlike_training",
                               "near_duplicates"}  # fmt: skip
+    assert rows[0]["match"] is None
     named = {row["file"] for row in rows} | {n for row in rows for n in row["near_duplicates"]}
     assert named == {str(clips / name) for name in ("a.gif", "b.gif", "copy.gif")}
     assert "doesn't know zebra" in printed.err and "bad.gif: corrupt" in printed.err
@@ -44,3 +46,31 @@ def test_a_sentence_that_cannot_be_searched_for_makes_no_index(judge, tmp_path, 
     assert main(["search", str(tmp_path), "zebra", "--model", judge]) == 1
     assert "a word that the model knows" in capsys.readouterr().err
     assert not list(tmp_path.rglob(".v2t-search"))
+
+
+def test_towers_search_alone_and_beside_a_captioner(model, tmp_path, capsys, monkeypatch):
+    from v2t_lib.models.towers import registry
+
+    monkeypatch.setattr(registry, "load_towers", lambda name: Colours())
+    clips, page = tmp_path / "clips", tmp_path / "page.html"
+    clips.mkdir()
+    write_colours(clips / "red.gif", "#f00", "#d22")
+    write_colours(clips / "blue.gif", "#00f", "#22d")
+    towers = ["search", str(clips), "red", "--towers", "colours"]
+    assert main([*towers, "--json", "--html", str(page)]) == 0
+    red, blue = map(json.loads, capsys.readouterr().out.splitlines())
+    assert red.keys() == {"file", "sentence", "score", "match", "frame", "seconds",
+                          "near_duplicates"}  # fmt: skip
+    assert (red["file"], red["match"]) == (str(clips / "red.gif"), red["score"])
+    assert red["score"] > 0.98 > 0.2 > blue["score"]
+    assert f"cosine {red['score']:.3f}, best at" in page.read_text(encoding="utf-8")
+    assert main([*towers, "--model", model, "--json", "--top", "1"]) == 0
+    (both,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (both["match"], both["score"]) == (red["score"], red["score"])
+    assert main(["verify", both["file"], "red", "--model", model, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["words"] == both["words"]
+    assert main([*towers]) == 0
+    assert capsys.readouterr().out.splitlines()[0].startswith(f"+0.99\t{clips / 'red.gif'}\tat 0.")
+    with pytest.raises(SystemExit, match="2"):
+        main(towers[:3])
+    assert "expected --towers NAME, --model M.keras or both" in capsys.readouterr().err

@@ -1,6 +1,13 @@
-"""Tiny towers of keras-hub with random weights, saved as presets."""
+"""Tiny towers of keras-hub with random weights, saved as presets; and ones that see colours."""
 
 import io
+from types import SimpleNamespace
+
+import numpy as np
+from PIL import Image
+
+from v2t_lib.models.towers.registry import unit
+from v2t_lib.specs import NativeClipSpec
 
 SIDE = 32
 SIZES = {"hidden_dim": 8, "num_layers": 1, "num_heads": 2, "intermediate_dim": 16}
@@ -62,7 +69,6 @@ def tiny_backbone(name, hub):
 def save_preset(name, folder):
     """Saves tiny towers of a family as a preset, the way the published ones are; the backbone."""
     import keras_hub as hub
-    import numpy as np
 
     backbone, layers = tiny_backbone(name, hub), hub.layers
     rng = np.random.default_rng(0)
@@ -86,3 +92,29 @@ def save_preset(name, folder):
     for part in (backbone, converter, tokenizer):
         part.save_to_preset(str(folder))
     return backbone
+
+
+class Colours:
+    """In the place of two towers: a clip's vector is its colour, a sentence's the one it names."""
+
+    name, spec = "of/colours", NativeClipSpec(3, 8, 8)
+
+    def __init__(self):
+        self.weights = "1"
+
+    def digest(self):
+        return self.weights
+
+    def see(self, clips):
+        return [SimpleNamespace(frames=unit(clip.mean((1, 2)).astype(float) + 1)) for clip in clips]
+
+    def clip_vectors(self, clips):
+        return unit(np.stack([seen.frames.mean(0) for seen in self.see(clips)])).astype(np.float32)
+
+    def text_vectors(self, sentences):
+        return np.eye(3, dtype=np.float32)[[("red", "green", "blue").index(s) for s in sentences]]
+
+
+def write_colours(path, *colours):
+    pictures = [Image.new("RGB", (40, 24), colour) for colour in colours]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=100)

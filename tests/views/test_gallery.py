@@ -27,7 +27,7 @@ def test_a_clip_is_its_frame_and_the_moving_clip(size, shown):
 def test_found_clips_are_shown_with_their_words(tmp_path):
     lifts = {"red": 1.25, "star": -2.0, "zebra": None}
     found = claim(lifts, "supported", 0.9, unlike_training=True)
-    match = Match("a.gif", -0.375, found, ("b.gif",))
+    match = Match("a.gif", -0.375, found.frame, 0.4, 0.25, found, ("b.gif",))
     clip = Clip(example().frames, example().seconds, None)
     save_found(tmp_path / "page.html", "a red star", [match], [clip])
     page = Parsed((tmp_path / "page.html").read_text(encoding="utf-8"))
@@ -36,6 +36,7 @@ def test_found_clips_are_shown_with_their_words(tmp_path):
     assert kinds == ["+", "−", "?", "mark"]
     notes = [span["title"] for span in page.all("span") if "title" in span]
     assert notes[1] == "7.4 times less likely with the clip; the model expects “blue”"
-    for said in ("a red star", "lift -0.38 nats a word", "evidence at 0.40 s", "+1.2", "-2.0",
-                 "zebra ?", "supported, probability 0.90", "Nearly the same:b.gif"):  # fmt: skip
+    for said in ("a red star", "cosine 0.250, best at 0.40 s", "lift -0.38 nats a word",
+                 "evidence at 0.40 s", "+1.2", "-2.0", "zebra ?",
+                 "supported, probability 0.90", "Nearly the same:b.gif"):  # fmt: skip
         assert said in page.text, said

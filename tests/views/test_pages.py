@@ -43,7 +43,8 @@ def review(path):
 
 
 def found(path):
-    match = Match(NASTY, -0.4, claim({NASTY: -2.0}, "refuted", 0.1), (NASTY,))
+    judged = claim({NASTY: -2.0}, "refuted", 0.1)
+    match = Match(NASTY, -0.4, 0, 0.1, verification=judged, near_duplicates=(NASTY,))
     caption = example()
     save_found(path, NASTY, [match], [Clip(caption.frames, caption.seconds, None)])
 

@@ -57,11 +57,18 @@ def add_published(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--published", choices=names, help=text)
 
 
-def add_model(parser: argparse.ArgumentParser, beam: int | None = None) -> None:
+def add_model(
+    parser: argparse.ArgumentParser, beam: int | None = None, towers: bool = False
+) -> None:
     """`--model`; for a command that generates captions, with this default for `--beam`, also flags
-    for the options of that, which `load_to_write` reads."""
+    for the options of that, which `load_to_write` reads; with `towers` also `--towers`, instead of
+    `--model` or beside it."""
     add = parser.add_argument
-    add("--model", type=Path, required=True, metavar="M.keras", help="a trained captioner")
+    add("--model", type=Path, required=not towers, metavar="M.keras", help="a trained captioner")
+    if towers:
+        text = "two pretrained towers: siglip2_b16, clip_b16, videoprism_lvt_b, or another preset "
+        text += "of keras-hub by its name or folder; needs 'v2t_lib[hub]'"
+        add("--towers", metavar="NAME", help=text)
     if beam is None:
         return
     text = f"captions that beam search keeps at each word, 1 for greedy search (default: {beam})"
@@ -123,6 +130,17 @@ def _argument(option: Option, default) -> dict:
         "metavar": f"{{{','.join(option.choices)}}}" if option.choices else option.unit.upper(),
         "help": f"{option.help}{limits} (default: {shown})".replace("%", "%%"),
     }
+
+
+def load_models(args: argparse.Namespace):
+    """The captioner and the towers that `add_model` lets ask for; None for what isn't."""
+    if not (args.model or args.towers):
+        raise WrongUsage("expected --towers NAME, --model M.keras or both. Received: neither")
+    from v2t_lib.models.saving import load
+    from v2t_lib.models.towers.registry import load_towers
+
+    captioner = load(args.model) if args.model else None
+    return captioner, load_towers(args.towers) if args.towers else None
 
 
 def place(text: str) -> str | Path:

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from v2t_lib.clips.decode import Clip
-from v2t_lib.search import Match
+from v2t_lib.search import Match, mean_lift
 from v2t_lib.views.animation import animated, frame_durations
 from v2t_lib.views.claim_marks import marks
 from v2t_lib.views.heatmap import enlarge
@@ -56,16 +56,20 @@ def save_found(
 
 
 def _found_card(match: Match, clip: Clip) -> dict[str, Any]:
-    found = match.verification
-    facts = [f"lift {match.score:+.2f} nats a word", f"evidence at {found.seconds:.2f} s"]
-    if found.probability is not None:
-        facts.append(f"{found.verdict}, probability {found.probability:.2f}")
-    lifts = ["?" if word.lift is None else f"{word.lift:+.1f}" for word in found.words]
+    found, words, facts = match.verification, [], []
+    if match.cosine is not None:
+        facts = [f"cosine {match.cosine:.3f}, best at {match.seconds:.2f} s"]
+    if found:
+        lifts = ["?" if word.lift is None else f"{word.lift:+.1f}" for word in found.words]
+        words = list(zip(marks(found.words), lifts, strict=True))
+        facts += [f"lift {mean_lift(found):+.2f} nats a word", f"evidence at {found.seconds:.2f} s"]
+        if found.probability is not None:
+            facts.append(f"{found.verdict}, probability {found.probability:.2f}")
     return {
         "file": match.file,
-        "picture": clip_picture(clip.frames, clip.seconds, found.frame),
-        "words": list(zip(marks(found.words), lifts, strict=True)),
+        "picture": clip_picture(clip.frames, clip.seconds, match.frame),
+        "words": words,
         "facts": facts,
-        "unlike": found.unlike_training,
+        "unlike": found and found.unlike_training,
         "near_duplicates": match.near_duplicates,
     }
