@@ -44,7 +44,7 @@ def trained(tmp_path_factory):
 def untrained(trained, root, **options) -> Workspace:
     """A workspace in `root` that has the data of `trained` but no model."""
     workspace = Workspace(root=root, **({"recipe": BLIND, "clips": 60} | options))
-    shutil.copytree(trained[0].home, workspace.home, ignore=shutil.ignore_patterns("run"))
+    shutil.copytree(trained[0].home, workspace.home, ignore=shutil.ignore_patterns("run*"))
     return workspace
 
 
@@ -183,6 +183,36 @@ def test_a_run_of_other_data_is_not_taken_for_this_ones(mine):
             getattr(mine_in(mine / "fb", out=out), use)()
     mine_in(mine / "fb", out=out).train(overwrite=True)
     mine_in(mine / "fb", out=out).captioner()
+
+
+def test_no_other_recipes_model_is_returned(tmp_path, caplog):
+    def of(recipe=SMALL, out="", **options) -> Workspace:
+        recipe = dataclasses.replace(recipe, **options)
+        return Workspace(root=tmp_path, recipe=recipe, clips=60, out=out, copy_to=tmp_path / "c")
+
+    def training(**options):
+        return {"training": dataclasses.replace(SMALL.training, **options)}
+
+    other = [
+        {"encoder_options": {"memory_size": 8}},
+        {"decoder": DecoderOptions(units=8)},
+        {"caption": dataclasses.replace(SMALL.caption, length=4)},
+        {"clip": dataclasses.replace(SMALL.clip, width=24)},
+        *(training(**o) for o in ({"epochs": 2}, {"learning_rate": 0.1}, {"batch_size": 8})),
+    ]
+    runs = {of(**options).run for options in [{}, *other]}
+    assert len(runs) == len({of(**options).copy for options in [{}, *other]}) == 8
+    assert of(**training(keep_checkpoints=9)).run == of().run
+    assert of(clip=dataclasses.replace(SMALL.clip, width=24)).home != of().home
+    mine = of(out=tmp_path / "mine")
+    mine.captioner()
+    with pytest.raises(DataError, match=r"recipe \w{8}\. Received: .*, recipe \w{8}; name another"):
+        of(out=mine.run, **other[1]).captioner()
+    (mine.run / module.DATA_FILE).write_text(f"{mine.home.name}\n")
+    (mine.home / "run").mkdir()
+    mine.captioner()
+    assert "its recipe is taken for this one" in caplog.text
+    assert f"{mine.home / 'run'}: a run of an earlier version" in caplog.text
 
 
 def test_a_share_of_tgif_is_the_same_share_of_every_split(tmp_path, monkeypatch):

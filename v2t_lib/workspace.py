@@ -17,7 +17,7 @@ from v2t_lib.models.devices import gpus
 from v2t_lib.models.saving import load
 from v2t_lib.progress import log
 from v2t_lib.shards.example import Example
-from v2t_lib.shards.format import is_finished
+from v2t_lib.shards.format import digest_of, is_finished
 from v2t_lib.shards.pack import fetch, pack, warn_of_newer
 from v2t_lib.shards.reader import ShardDataset
 from v2t_lib.training.recipe import Recipe
@@ -112,6 +112,7 @@ class Workspace:
         """This data set's part of `root`; another size, seed or content is another data set."""
         spec, key = self.recipe.clip, self.source.key()
         name = f"{self.dataset}-{self.clips or 'all'}-{spec.frames}x{spec.height}"
+        name += f"x{spec.width}" if spec.width != spec.height else ""
         name += f"-{key}" if key else ""
         return Path(self.root) / (f"{name}-seed{self.seed}" if self.seed else name)
 
@@ -122,14 +123,29 @@ class Workspace:
         return Path(self.root) / self.dataset if whole else self.home
 
     @property
+    def trained_recipe(self) -> Recipe:
+        """The recipe with this workspace's seed."""
+        training = dataclasses.replace(self.recipe.training, seed=self.seed)
+        return dataclasses.replace(self.recipe, training=training)
+
+    @property
+    def _recipe_key(self) -> str:
+        """Eight hexadecimal digits of all that decides the model, beside its data."""
+        recipe = self.trained_recipe.to_dict()
+        for name in ("checkpoint_steps", "keep_checkpoints"):
+            del recipe["training"][name]
+        return digest_of(dict(sorted(recipe.items())))[:8]
+
+    @property
     def run(self) -> Path:
-        """Where the trained model lies."""
-        return Path(self.out) if self.out else self.home / "run"
+        """Where the trained model lies; another recipe has another place."""
+        return Path(self.out) if self.out else self.home / f"run-{self._recipe_key}"
 
     @property
     def copy(self) -> Path | None:
-        """Where the copy of the run lies, one for every size and seed; None without a copy."""
-        return Path(self.copy_to) / self.home.name if self.copy_to else None
+        """Where the copy of the run lies, one for every recipe, size and seed; None without."""
+        name = f"{self.home.name}-{self._recipe_key}"
+        return Path(self.copy_to) / name if self.copy_to else None
 
     def captions(self) -> Path:
         """The captions file; draws the clips, or downloads the release, where there is none yet."""
@@ -190,24 +206,34 @@ class Workspace:
         """
         shards = self.shards()
         self._check_run(overwrite)
-        options = dataclasses.replace(self.recipe.training, seed=self.seed)
-        recipe = dataclasses.replace(self.recipe, training=options)
+        recipe = self.trained_recipe
         stages: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "copy_to": self.copy}
         train(shards["train"], self.run, recipe, val=shards["val"], callbacks=callbacks, **stages)
         return load(self.run / MODEL_FILE)
 
     def _check_run(self, overwrite: bool = False) -> None:
-        """Notes in the run what it is trained on, or refuses one that was trained on other data."""
-        note = self.run / DATA_FILE
+        """Notes in the run what it is trained on and how, or refuses one of other data or another
+        recipe."""
+        note, now = self.run / DATA_FILE, f"{self.home.name}, recipe {self._recipe_key}"
+        old = [self.home / "run", *([Path(self.copy_to) / self.home.name] if self.copy_to else [])]
+        for path in filter(Path.exists, old):
+            log.warning(
+                "%s: a run of an earlier version, which doesn't say its recipe; it isn't used: "
+                "v2t.load takes its model",
+                path,
+            )
         if note.exists() and not overwrite:
-            if (before := note.read_text(encoding="utf-8").strip()) != self.home.name:
+            before = note.read_text(encoding="utf-8").strip()
+            if before == self.home.name:
+                log.warning("%s: of an earlier version: its recipe is taken for this one", self.run)
+            elif before != now:
                 raise DataError(
-                    f"{self.run}: expected a run trained on {self.home.name}. Received: one "
+                    f"{self.run}: expected a run trained on {now}. Received: one "
                     f"trained on {before}; name another `out` (--out), or train with overwrite=True"
                 )
             return
         with replacing(note) as temporary:
-            temporary.write_text(f"{self.home.name}\n", encoding="utf-8")
+            temporary.write_text(f"{now}\n", encoding="utf-8")
 
     def captioner(self, callbacks=()) -> Captioner:
         """The trained captioner, from `copy_to` where `run` lacks it; else trained, or trained on.
