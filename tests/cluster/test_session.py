@@ -30,7 +30,7 @@ SAID = {
     "Exception in x.SparkException: Master must be yarn\n\tat x": "Master must .*local.2., spark://",
     "\tjava.lang.UnsupportedClassVersionError: compiled for 61.0\nline 97: CMD": "61.0; install it",
     "x.SparkException: [INVALID_DRIVER_MEMORY] too little": "; raise spark.driver.memory",
-    "no idea": "Received: no idea; install it",
+    "no idea": "; install it",
 }
 
 
