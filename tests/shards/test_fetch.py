@@ -288,9 +288,9 @@ def test_a_folder_stays_what_it_was_begun_as(server, gifs, tmp_path):
         with pytest.raises(DataError, match=r"it was begun with.*name another folder"):
             fetched(path, out, **options)
     path.write_text(f"{url}\tanother caption\n")
-    with pytest.raises(DataError, match=r"captions and splits.*others for 1 clips, 'http"):
+    with pytest.raises(DataError, match=r"captions and splits.*others for 1 of them, 'http"):
         fetched(path, out)
-    with pytest.raises(DataError, match="others than 1 of them"):
+    with pytest.raises(DataError, match=r"sources .*others for 1 of them"):
         fetched(captions(tmp_path, ["another.gif"]), out)
     assert fetched(captions(tmp_path, [url, "another.gif"]), out)[url] == rows[url]
 

@@ -221,9 +221,12 @@ def test_rows_that_were_added_go_into_further_slices(folder, small):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda text: text.replace("A clip, 0", "Another"), r"captions.*1 clips, '0.gif' for one"),
-        (lambda text: "".join(text.splitlines(True)[1:]), r"sources.*than 1 of them, '0.gif'"),
-        (lambda text: "1.gif\tA clip, 1!\n8.gif\tA clip\n", "others than 11 of them"),
+        (
+            lambda text: text.replace("A clip, 0", "Another"),
+            r"captions.*1 of them, '0.gif'",
+        ),
+        (lambda text: "".join(text.splitlines(True)[1:]), r"sources.*for 1 of them, '0.gif'"),
+        (lambda text: "1.gif\tA clip, 1!\n8.gif\tA clip\n", "others for 11 of them"),
     ],
 )
 def test_captions_of_another_data_set_are_refused_and_nothing_is_touched(folder, change, said):

@@ -80,7 +80,7 @@ def run_fetch(args: argparse.Namespace) -> int:
     After a stop the same command continues; finished clips are not downloaded again."""
     from v2t_lib.fetching.http import RetryPolicy
     from v2t_lib.fetching.report import PICTURE_FILE, picture
-    from v2t_lib.shards.pack import WHOLE, coverage, fetch, part_folder
+    from v2t_lib.shards.pack import WHOLE, coverage, fetch
 
     folder = args.report
     if folder is None:
@@ -97,7 +97,7 @@ def run_fetch(args: argparse.Namespace) -> int:
             from v2t_lib.cluster.tasks import fetch_clips
 
             return _say(args, args.out, fetch_clips(args.spark, *wanted, args.out, **options))
-        folder, part = part_folder(args.out, args.part), args.part or WHOLE
+        folder, part = _part_folder(args), args.part or WHOLE
         fetch(*wanted, folder, workers=args.workers, part=part, **options)
     counted = coverage(folder)
     picture(counted, folder / PICTURE_FILE)
@@ -112,6 +112,11 @@ def _say(args: argparse.Namespace, folder, counted: dict) -> int:
     if any("unreachable" in split["verdicts"] for split in counted["splits"].values()):
         print("run it again to try unreachable sources once more", file=sys.stderr)
     return 0 if counted["have"] else 1
+
+
+def _part_folder(args: argparse.Namespace) -> Path:
+    """Where a part goes: a folder of its own in `--out`."""
+    return args.out / "part-{}-of-{}".format(*args.part) if args.part else args.out
 
 
 def add_pack(parser: argparse.ArgumentParser) -> None:
@@ -132,7 +137,7 @@ def run_pack(args: argparse.Namespace) -> int:
     """Decode clips into shards, which training reads. A clip that can't be decoded is left out and
     named. After a stop the same command continues."""
     from v2t_lib.captions_file import read_captions, select
-    from v2t_lib.shards.pack import WHOLE, pack, part_folder
+    from v2t_lib.shards.pack import WHOLE, pack
 
     on_spark = check_spark(args, "part", "workers")
     records = read_captions(args.captions)
@@ -143,7 +148,7 @@ def run_pack(args: argparse.Namespace) -> int:
 
         info = pack_clips(args.spark, records, args.captions, args.out, clip_spec(args))
     else:
-        out, chosen = part_folder(args.out, args.part), args.part or WHOLE
+        out, chosen = _part_folder(args), args.part or WHOLE
         info = pack(records, args.captions, out, clip_spec(args), args.workers, chosen)
     for entry in info.left_out:
         print(f"left out {entry.source}: {entry.kind}: {entry.why}", file=sys.stderr)

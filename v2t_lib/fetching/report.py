@@ -1,9 +1,6 @@
 """How much of a data set has been fetched: verdicts counted, as table and chart."""
 
-from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -29,27 +26,6 @@ _COLOURS = {
 _LABEL = {"facecolor": "white", "linewidth": 0, "pad": 1.5}
 
 
-def tally(sources: Mapping[str, int], verdicts: Mapping[str, Counter[str]]) -> dict:
-    """Counts a data set's clips.
-
-    Args:
-        sources: How many were asked for of each split.
-        verdicts: How many of each split have each verdict.
-
-    Returns:
-        `have` and `of`, the numbers of clips fetched and asked for, and `splits`: for each split
-        its `of` and its `verdicts`, which map a verdict, or `"waiting"`, to a number of clips.
-    """
-    splits: dict[str, dict[str, Any]] = {}
-    for split, count in sources.items():
-        counts = verdicts.get(split, Counter())
-        counts = counts + Counter({WAITING: max(0, count - counts.total())})
-        found = {name: counts[name] for name in (*VERDICTS, WAITING) if counts[name]}
-        splits[split] = {"of": count, "verdicts": found}
-    have = sum(split["verdicts"].get("ok", 0) for split in splits.values())
-    return {"have": have, "of": sum(sources.values()), "splits": splits}
-
-
 def _frame(counted: dict) -> pd.DataFrame:
     """A row a split and a column for "ok" and every other verdict that occurs."""
     rows = [split["verdicts"] for split in counted["splits"].values()]
@@ -59,7 +35,7 @@ def _frame(counted: dict) -> pd.DataFrame:
 
 
 def table(counted: dict) -> str:
-    """Formats what `tally` returns as a table of text."""
+    """Formats what `shards.pack.coverage` returns as a table of text."""
     frame = _frame(counted)
     frame.insert(0, "of", [split["of"] for split in counted["splits"].values()])
     frame = frame.rename_axis("split").reset_index()
@@ -68,12 +44,7 @@ def table(counted: dict) -> str:
 
 
 def picture(counted: dict, path: str | Path) -> None:
-    """Draws what `tally` returns: the fraction fetched, and the verdicts of the rest.
-
-    Args:
-        counted: What `tally` returned.
-        path: The PNG file to write.
-    """
+    """Draws what `coverage` returns, as a PNG: the part fetched, and the verdicts of the rest."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch

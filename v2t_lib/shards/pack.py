@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from v2t_lib.captions_file import Record
-from v2t_lib.errors import DataError, writing
+from v2t_lib.errors import VERDICTS, DataError, writing
 from v2t_lib.fetching.http import DEFAULT_POLICY, RetryPolicy
-from v2t_lib.fetching.report import tally
+from v2t_lib.fetching.report import WAITING
 from v2t_lib.files import locked, relative, replacing, write_json
 from v2t_lib.progress import log
 from v2t_lib.shards.format import DATASET_FILE, DatasetInfo, LeftOut, parsed
@@ -28,11 +28,6 @@ Do = Callable[[Sequence[Slice], Task, int, int | None], None]
 SETTINGS_FILE = "fetch.json"
 #: The folder of fetched clips that are in no split list.
 NO_SPLIT = "all"
-
-
-def part_folder(out: Path, part: tuple[int, int] | None) -> Path:
-    """Where a part goes: a folder of its own in `out`."""
-    return out / "part-{}-of-{}".format(*part) if part else out
 
 
 def pack(
@@ -65,8 +60,11 @@ def pack(
     require_main_guard()
     task = Task(captions_file, Path(out), spec)
     with locked(out):
-        folders, todo = _planned(task, {"": list(records)}, part)
-        _do(do, todo, task, folders, workers)
+        folder = Folder(task.out, spec)
+        folder.check(records, some=False)
+        if todo := folder.plan(records, task, part):
+            checks.warn([caption for record in records for caption in record.captions])
+            do(todo, task, len(folder), workers)
         info = sum_up(task.out, spec)
         if info.clips and not todo:
             warn_of_newer(task.out, records, captions_file)
@@ -119,37 +117,20 @@ def fetch(
         splits: dict[str, list[Record]] = {split: [] for split in sources}
         for record in dict.fromkeys(records):
             splits.setdefault(record.split or NO_SPLIT, []).append(record)
-        folders, todo = _planned(task, splits, part)
+        folders = {split: Folder(task.out / split, spec) for split in splits}
         _check(task, splits, folders)
+        todo = []
         for split, of in splits.items():
+            folders[split].check(of, some=True)
+            todo += folders[split].plan(of, task, part)
             count = sum(map(len, cut(of, part).values()))
             sources[split] = max(sources.get(split, 0), count, len(folders[split]))
         with writing(task.out):
             write_json(task.out / SETTINGS_FILE, {"sources": sources})
-        _do(do, todo, task, folders, workers)
+        if todo:
+            do(todo, task, sum(map(len, folders.values())), workers)
         _write_tables(task, splits)
         return {split: sum_up(task.out / split, spec) for split in splits} if spec else {}
-
-
-def _planned(
-    task: Task, splits: dict[str, list[Record]], part: tuple[int, int]
-) -> tuple[dict[str, Folder], list[Slice]]:
-    """The folder of each split, and the slices to do; a folder without a split has to be whole."""
-    folders = {split: Folder(task.out / split, task.spec) for split in splits}
-    todo = []
-    for split, records in splits.items():
-        if records:
-            folders[split].check(records, some=bool(split))
-        todo += folders[split].plan(records, task, part)
-    return folders, todo
-
-
-def _do(
-    do: Do, todo: list[Slice], task: Task, folders: dict[str, Folder], workers: int | None
-) -> None:
-    if todo:
-        checks.warn([text for one in todo for record in one.records for text in record.captions])
-        do(todo, task, sum(map(len, folders.values())), workers)
 
 
 def _settings(out: Path) -> dict[str, int]:
@@ -157,11 +138,8 @@ def _settings(out: Path) -> dict[str, int]:
     path = out / SETTINGS_FILE
     if not path.exists():
         return {}
-
-    def sources(settings: dict) -> dict[str, int]:
-        return {split or NO_SPLIT: int(count) for split, count in settings["sources"].items()}
-
-    return parsed(sources, path, "what `v2t fetch` writes")
+    sources = parsed(lambda settings: settings["sources"].items(), path, "what `v2t fetch` writes")
+    return {split or NO_SPLIT: int(count) for split, count in sources}
 
 
 def _check(task: Task, splits: dict[str, list[Record]], folders: dict[str, Folder]) -> None:
@@ -205,10 +183,8 @@ def _write_tables(task: Task, splits: Iterable[str]) -> None:
 def warn_of_newer(out: Path, records: Sequence[Record], captions_file: str | Path) -> None:
     """Says which clips were written after their finished shards, which may show something else."""
     packed = os.path.getmtime(out / DATASET_FILE)
-    paths = {record.source: record.path(captions_file) for record in records}
-    newer = [
-        s for s, path in paths.items() if os.path.isfile(path) and os.path.getmtime(path) > packed
-    ]
+    paths = {record.path(captions_file): record.source for record in records}
+    newer = [s for p, s in paths.items() if os.path.isfile(p) and os.path.getmtime(p) > packed]
     if newer:
         log.warning(
             "%s: %d of %d clips are newer than these shards, %r for one; if they show something "
@@ -241,4 +217,11 @@ def coverage(folder: str | Path) -> dict:
         sources.update(settings := _settings(run))
         for split in settings:
             verdicts[split].update(row.verdict for row in last_verdicts(run / split))
-    return tally(sources, verdicts)
+    splits = {}
+    for split, count in sources.items():
+        counts = verdicts[split]
+        counts[WAITING] = max(0, count - counts.total())
+        found = {name: counts[name] for name in (*VERDICTS, WAITING) if counts[name]}
+        splits[split] = {"of": count, "verdicts": found}
+    have = sum(counts["ok"] for counts in verdicts.values())
+    return {"have": have, "of": sources.total(), "splits": splits}

@@ -98,24 +98,21 @@ class Folder:
             DataError: Says what differs.
         """
         asked = {record.source: record for record in records}
-        others = [source for source in self._known if source not in asked]
-        if others and not (some and asked.keys() <= self._known.keys()):
+        wrong = [source for source in self._known if source not in asked]
+        what = "sources"
+        if not wrong or (some and asked.keys() <= self._known.keys()):
+            what = "captions and splits"
+            wrong = [
+                source
+                for source, known in self._known.items()
+                if known.verdict == "ok"
+                and source in asked
+                and known.digest.hex() != digest_of_captions(asked[source])
+            ]
+        if wrong:
             raise DataError(
-                f"{self.folder}: expected sources that the folder was begun with. Received: others "
-                f"than {len(others)} of them, {others[0]!r} for one; name another folder"
-            )
-        changed = [
-            source
-            for source, known in self._known.items()
-            if known.verdict == "ok"
-            and source in asked
-            and known.digest.hex() != digest_of_captions(asked[source])
-        ]
-        if changed:
-            raise DataError(
-                f"{self.folder}: expected the captions and splits that the folder was begun with. "
-                f"Received: others for {len(changed)} clips, {changed[0]!r} for one; name another "
-                "folder"
+                f"{self.folder}: expected the {what} that the folder was begun with. Received: "
+                f"others for {len(wrong)} of them, {wrong[0]!r} for one; name another folder"
             )
 
     def plan(self, records: Sequence[Record], task: Task, part: tuple[int, int]) -> list[Slice]:
@@ -155,7 +152,7 @@ class Folder:
         for one in slices:
             path = self.folder / shard_name(one.number)
             if one.number not in self._used and path.exists():
-                check_ours(path, one.records)
+                _check_ours(path, one.records)
         return slices
 
 
@@ -164,7 +161,7 @@ def _has_come(known: _Known, path: Path) -> bool:
     return known.verdict in ("gone", "unreachable") and path.exists()
 
 
-def check_ours(path: Path, records: Iterable[Record]) -> None:
+def _check_ours(path: Path, records: Iterable[Record]) -> None:
     """Refuses a shard without a slice's JSON, unless a kill has left it.
 
     Raises:

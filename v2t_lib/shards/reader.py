@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +13,16 @@ import tensorflow as tf
 from v2t_lib.errors import DataError
 from v2t_lib.shards.example import Example, decode_masks
 from v2t_lib.shards.format import DatasetInfo
-from v2t_lib.shards.rows import drawn, naming_damage, one_a_caption, one_a_clip, packer
+from v2t_lib.shards.rows import (
+    TEXT,
+    TEXTS,
+    drawn,
+    naming_damage,
+    one_a_caption,
+    one_a_clip,
+    one_pass,
+    packer,
+)
 from v2t_lib.specs import CaptionSpec, ClipSpec
 from v2t_lib.text.vocabulary import Vocabulary
 
@@ -22,22 +32,10 @@ if keras.backend.backend() != "tensorflow":
     with contextlib.suppress(RuntimeError):
         tf.config.set_visible_devices([], "GPU")
 
-_TEXT = tf.io.FixedLenFeature([], tf.string)
-_TEXTS = tf.io.RaggedFeature(tf.string)
-#: Clips shuffled among each other, beyond the shuffling of whole shards.
-SHUFFLED_AT_ONCE = 2048
-#: Clips parsed in one call: parsing them one by one takes longer for the calls than for the work.
-PARSED_AT_ONCE = 64
-
 
 @dataclasses.dataclass(frozen=True)
 class ShardDataset:
-    """A folder of shards, checked and described once, then passed to whatever reads it.
-
-    Attributes:
-        folder: Where the shards are.
-        info: What `dataset.json` says of them.
-    """
+    """A folder of shards and what its `dataset.json` says: checked once, then passed around."""
 
     folder: Path
     info: DatasetInfo
@@ -46,12 +44,8 @@ class ShardDataset:
     def open(cls, shards: "Shards", clip_spec: ClipSpec | None = None) -> "ShardDataset":
         """Opens a folder; a data set that is open already is returned as it is.
 
-        Args:
-            shards: The folder.
-            clip_spec: The size that its clips have to have, a model's say; any when left out.
-
         Raises:
-            DataError: As `DatasetInfo.load`, or clips of another size.
+            DataError: As `DatasetInfo.load`, or clips of another size than `clip_spec`, a model's.
         """
         if not isinstance(shards, ShardDataset):
             shards = cls(Path(shards), DatasetInfo.load(shards))
@@ -65,29 +59,32 @@ class ShardDataset:
     def _paths(self) -> list[str]:
         return [str(self.folder / shard.name) for shard in self.info.shards]
 
-    def _records(self) -> tf.data.Dataset:
-        return tf.data.TFRecordDataset(self._paths(), num_parallel_reads=1)
+    def _parsed(self, **columns) -> Iterator[dict[str, tf.Tensor]]:
+        """Yields these columns of every clip, in file order, the clip decoded."""
+
+        def parse(record):
+            row = tf.io.parse_single_example(record, columns)
+            return row | {"clip": self._decode(row["clip"])} if "clip" in row else row
+
+        records = tf.data.TFRecordDataset(self._paths(), num_parallel_reads=1)
+        return self._whole(records.map(parse, num_parallel_calls=2).prefetch(8))
+
+    def _whole(self, rows: tf.data.Dataset) -> Iterator:
+        """Yields the rows; a damaged shard is named."""
+        with naming_damage(self.folder, self.info):
+            yield from rows
 
     def captions(self) -> list[str]:
         """Every caption, in file order; what a vocabulary is made from."""
-        columns = {"captions": _TEXTS}
-        parsed = self._records().map(lambda r: tf.io.parse_single_example(r, columns))
-        return [text.decode() for row in self._whole(parsed) for text in row["captions"].numpy()]
+        rows = self._parsed(captions=TEXTS)
+        return [text.decode() for row in rows for text in row["captions"].numpy()]
 
     def examples(self) -> Iterator[Example]:
         """Yields every clip in file order."""
         spec = self.info.clip_spec
-        columns = {
-            **dict.fromkeys(("key", "source", "clip", "masks"), _TEXT),
-            "captions": _TEXTS,
-            "seconds": tf.io.FixedLenFeature([spec.frames], tf.float32),
-        }
-
-        def parse(record):
-            row = tf.io.parse_single_example(record, columns)
-            return row | {"clip": self._decode(row["clip"])}
-
-        for row in self._whole(self._records().map(parse, num_parallel_calls=2).prefetch(8)):
+        seconds = tf.io.FixedLenFeature([spec.frames], tf.float32)
+        texts = dict.fromkeys(("key", "source", "clip", "masks"), TEXT)
+        for row in self._parsed(**texts, captions=TEXTS, seconds=seconds):
             masks = row["masks"].numpy()
             yield Example(
                 key=row["key"].numpy().decode(),
@@ -98,22 +95,13 @@ class ShardDataset:
                 masks=decode_masks(masks, spec) if masks else None,
             )
 
-    def _whole(self, rows: tf.data.Dataset) -> Iterator:
-        """Yields the rows; a damaged shard is named."""
-        with naming_damage(self.folder, self.info):
-            yield from rows
-
     def sentences(self) -> Iterator[list[str]]:
         """Yields each clip's captions as models see them, normalised, in file order."""
         for _, lines in self._whole(self._read("source", one_a_clip)):
             yield lines.numpy().decode().split("\n")
 
     def steps(self, batch_size: int, captions_per_clip: int = 0) -> int:
-        """How many whole batches an epoch's captions make.
-
-        Raises:
-            DataError: Not one.
-        """
+        """How many whole batches an epoch's captions make; none is a `DataError`."""
         captions = captions_per_clip * self.info.clips or self.info.captions
         if captions < batch_size:
             raise DataError(
@@ -143,11 +131,9 @@ class ShardDataset:
             seed: Shuffles: the order depends on seed and epoch alone. None keeps the file's order.
             epoch: The epoch's number, with a seed.
             skip: Batches to leave out at the epoch's beginning; they are read, but not decoded.
-            captions_per_clip: With a seed, how many of each clip's captions are drawn an epoch,
-                apart from each other; 0 for all of them, one after the other.
+            captions_per_clip: With a seed, how many captions of each clip are drawn; 0 for all.
             share: `(number, count)`: only part `number`, from 0, of the `count` equal parts of each
-                batch, where several hosts share it. All clips are read, those of other parts are
-                not decoded.
+                batch, where several hosts share it; other clips are not decoded.
             passes: With a seed, how many epochs from `epoch` on follow each other in one pipeline.
 
         Returns:
@@ -223,9 +209,8 @@ class ShardDataset:
             mine = tf.constant([row in here for row in range(batch_size)])
             rows = rows.enumerate().filter(lambda place, _: mine[place % batch_size])
             rows = rows.map(lambda _, row: row)
-        return rows.map(
-            lambda stored, text: (self._decode(stored), text), num_parallel_calls=tf.data.AUTOTUNE
-        ).batch(batch_size // count, drop_remainder=whole)
+        rows = rows.map(lambda stored, text: (self._decode(stored), text), tf.data.AUTOTUNE)
+        return rows.batch(batch_size // count, drop_remainder=whole)
 
     def _read(
         self,
@@ -236,36 +221,14 @@ class ShardDataset:
         passes: int = 1,
         take: int | None = None,
     ) -> tf.data.Dataset:
-        """A column beside the captions, in the file's order or, with a seed, the epoch's.
+        """A column beside the captions, in the file's order or the epoch's, whatever the column.
 
-        The order depends on seed and epoch alone, not on the column. `rows_of` makes rows of clips'
-        captions: one a clip, one a caption, or some that it draws. With `passes`, the first `take`
-        rows of so many epochs follow each other.
+        `rows_of` makes rows of clips' captions: one a clip, one a caption, or some that it draws.
+        With `passes`, the first `take` rows of so many epochs follow each other.
         """
-        columns = {column: _TEXT, "sentences": _TEXTS}
-
-        def parse(number, records, key):
-            parsed = tf.io.parse_example(records, columns)
-            key_here = key + tf.stack([0, number])
-            owners, texts = rows_of(parsed["sentences"], key_here)
-            if seed is not None:
-                # Not `Dataset.shuffle`: its order also depends on TensorFlow's global seed.
-                order = tf.random.experimental.stateless_shuffle(tf.range(tf.size(texts)), key_here)
-                owners, texts = tf.gather(owners, order), tf.gather(texts, order)
-            return parsed[column], owners, texts
-
-        def rows(values, owners, texts):
-            # A clip is copied when its row is due: of all rows at once there may be gigabytes.
-            of_window = tf.data.Dataset.from_tensor_slices((owners, texts))
-            return of_window.map(lambda owner, text: (values[owner], text))
-
-        def a_pass(paths, key):
-            at_once = PARSED_AT_ONCE if seed is None else SHUFFLED_AT_ONCE
-            windows = tf.data.TFRecordDataset(paths).batch(at_once).enumerate()
-            parsed = windows.map(lambda number, records: parse(number, records, key))
-            read = parsed.prefetch(1).flat_map(rows)
-            return read if take is None else read.take(take)
-
+        a_pass = functools.partial(
+            one_pass, column=column, rows_of=rows_of, shuffled=seed is not None, take=take
+        )
         orders = [self._order(seed, epoch + number) for number in range(passes)]
         if passes == 1:
             return a_pass(*orders[0])

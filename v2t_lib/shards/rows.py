@@ -13,6 +13,13 @@ from v2t_lib.shards.example import whole_examples
 from v2t_lib.shards.format import DatasetInfo
 from v2t_lib.text.vocabulary import CHARACTER, END, LOOSE, PAD, START, UNK, Vocabulary
 
+TEXT = tf.io.FixedLenFeature([], tf.string)
+TEXTS = tf.io.RaggedFeature(tf.string)
+#: Clips shuffled among each other, beyond the shuffling of whole shards.
+SHUFFLED_AT_ONCE = 2048
+#: Clips parsed in one call: parsing them one by one takes longer for the calls than for the work.
+PARSED_AT_ONCE = 64
+
 
 def one_a_caption(sentences: tf.RaggedTensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """A row for every caption: the number of its clip, and the caption."""
@@ -37,6 +44,42 @@ def drawn(count: int) -> Callable:
         return owners, tf.reshape(chosen, [-1])
 
     return rows_of
+
+
+def one_pass(
+    paths, key, column: str, rows_of: Callable, shuffled: bool, take: int | None
+) -> tf.data.Dataset:
+    """A column of the clips in shards beside their captions.
+
+    Args:
+        paths: The shards.
+        key: Shuffles rows, and what `rows_of` draws.
+        column: "source", or what is stored of a clip.
+        rows_of: Makes rows of clips' captions: one a clip, one a caption, or some that it draws.
+        shuffled: Whether to shuffle.
+        take: How many rows to take, the first.
+    """
+    columns = {column: TEXT, "sentences": TEXTS}
+
+    def parse(number, records):
+        parsed = tf.io.parse_example(records, columns)
+        key_here = key + tf.stack([0, number])
+        owners, texts = rows_of(parsed["sentences"], key_here)
+        if shuffled:
+            # Not `Dataset.shuffle`: its order also depends on TensorFlow's global seed.
+            order = tf.random.experimental.stateless_shuffle(tf.range(tf.size(texts)), key_here)
+            owners, texts = tf.gather(owners, order), tf.gather(texts, order)
+        return parsed[column], owners, texts
+
+    def rows(values, owners, texts):
+        # A clip is copied when its row is due: of all rows at once there may be gigabytes.
+        of_window = tf.data.Dataset.from_tensor_slices((owners, texts))
+        return of_window.map(lambda owner, text: (values[owner], text))
+
+    at_once = SHUFFLED_AT_ONCE if shuffled else PARSED_AT_ONCE
+    windows = tf.data.TFRecordDataset(paths).batch(at_once).enumerate()
+    read = windows.map(parse).prefetch(1).flat_map(rows)
+    return read if take is None else read.take(take)
 
 
 def packer(vocabulary: Vocabulary, length: int) -> Callable[[tf.Tensor], tf.Tensor]:
