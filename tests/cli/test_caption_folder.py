@@ -59,3 +59,11 @@ def test_what_was_captioned_before_ctrl_c_is_kept(model, tmp_path, monkeypatch, 
     table = tmp_path / "out.csv"
     assert main(["caption", str(tmp_path), "--model", model, "--table", str(table)]) == 130
     assert len(table.read_text(encoding="utf-8-sig").splitlines()) == 2
+
+
+@pytest.mark.parametrize("beam", ["1", "2"])
+def test_lengths_are_said_when_captioning(model, tmp_path, capsys, beam):
+    write_gif(tmp_path / "a.gif", 1)
+    asked = ["--fewest-words", "6", "--length", "8", "--length-exponent", "1", "--beam", beam]
+    assert main(["caption", str(tmp_path / "a.gif"), "--model", model, *asked]) == 0
+    assert 6 <= len(capsys.readouterr().out.split("\t")[1].split()) <= 8
