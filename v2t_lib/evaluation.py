@@ -24,6 +24,7 @@ from v2t_lib.models.over_clips import Batch, over_clips
 from v2t_lib.progress import Progress
 from v2t_lib.shards.example import Example
 from v2t_lib.shards.reader import ShardDataset, Shards
+from v2t_lib.shards.slices import warn_of_copies
 from v2t_lib.text.vocabulary import tokenise
 
 #: Clips of the deletion test, which scores each of their words twice.
@@ -168,6 +169,8 @@ def evaluate(
         the predictions on `shards`.
     """
     unit = captioner.caption_spec.unit
+    if training is not None:
+        warn_of_copies(*(ShardDataset.open(of).folder for of in (training, shards)))
     sums = {name: np.zeros(2) for name in ("loss", "blind_loss", "shuffled_loss")}
     predictions: list[Prediction] = []
     words: list[PointedWord] = []

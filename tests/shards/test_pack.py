@@ -132,6 +132,22 @@ def test_a_clip_that_was_replaced_since_is_said(folder, capsys):
     assert "1 of 12 clips are newer than these shards, '3.gif' for one" in said
 
 
+@pytest.mark.parametrize("copy", [shutil.copy, os.link, os.symlink])
+def test_a_copy_of_a_clip_that_is_trained_on_is_said(folder, capsys, copy):
+    copy(folder / "0.gif", folder / "copy.gif")
+    captions = folder / "captions.tsv"
+    packed(folder, "o/train")
+    assert "same bytes" not in capsys.readouterr().err
+    for name, said in (("5.gif", None), ("copy.gif", "'copy.gif' as '0.gif' for one")):
+        (folder / "test.tsv").write_text(f"{name}\ta clip\n")
+        records = read_captions(folder / "test.tsv")
+        if said is None:
+            (folder / "5.gif").write_bytes((folder / "5.gif").read_bytes() + b"\0")
+        pack(records, captions, folder / "o" / name, SPEC)
+        printed = capsys.readouterr().err
+        assert ("same bytes" in printed) is bool(said) and (said or "") in printed
+
+
 def test_nothing_that_decodes_is_an_error(folder):
     (folder / "captions.tsv").write_text("page.gif\ta caption\nnone.gif\tanother\n")
     with pytest.raises(DataError, match=r"2 left out, the first page\.gif \(not-a-clip"):

@@ -16,7 +16,13 @@ from v2t_lib.files import locked, relative, replacing, write_json
 from v2t_lib.progress import log
 from v2t_lib.shards.format import DATASET_FILE, DatasetInfo, LeftOut, parsed
 from v2t_lib.shards.plan import WHOLE, Folder, cut
-from v2t_lib.shards.slices import MANIFEST_FILE, last_verdicts, sum_up, write_manifest
+from v2t_lib.shards.slices import (
+    MANIFEST_FILE,
+    last_verdicts,
+    sum_up,
+    warn_of_copies,
+    write_manifest,
+)
 from v2t_lib.shards.work import CLIP_FOLDER, Slice, Task, do_slices
 from v2t_lib.shards.workers import require_main_guard
 from v2t_lib.specs import ClipSpec
@@ -68,6 +74,7 @@ def pack(
         info = sum_up(task.out, spec)
         if info.clips and not todo:
             warn_of_newer(task.out, records, captions_file)
+    warn_of_copies(task.out.with_name("train"), task.out)
     if not info.clips and part == WHOLE:
         first = info.left_out[0] if info.left_out else LeftOut("no clips", "empty", "")
         raise DataError(
@@ -168,6 +175,8 @@ def _write_tables(task: Task, splits: Iterable[str]) -> None:
     """Writes `manifest.tsv` and, of originals, captions files."""
     rows = (row for split in splits for row in last_verdicts(task.out / split))
     write_manifest(task.out / MANIFEST_FILE, rows)
+    for split in splits:
+        warn_of_copies(task.out / "train", task.out / split)
     for split in splits if task.keep else ():
         path = task.out / CLIP_FOLDER / f"{split}.tsv"
         with (

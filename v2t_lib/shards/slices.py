@@ -17,6 +17,7 @@ from typing import Any
 
 from v2t_lib.errors import writing
 from v2t_lib.files import replacing
+from v2t_lib.progress import log
 from v2t_lib.shards.example import StoredExample, writing_records
 from v2t_lib.shards.format import (
     COUNTS,
@@ -111,6 +112,18 @@ def last_verdicts(folder: str | Path) -> Iterator[Verdict]:
     last = {row.source: one.number for one in slices_in(folder) for row in one.verdicts}
     for one in slices_in(folder):
         yield from (row for row in one.verdicts if last[row.source] == one.number)
+
+
+def warn_of_copies(train: str | Path, held_out: str | Path) -> None:
+    """Says which clips of a folder have the same bytes as one in the folder that is trained on."""
+    known = {row.sha256: row.source for row in last_verdicts(train) if row.verdict == "ok"}
+    copies = [row for row in last_verdicts(held_out) if row.sha256 and row.sha256 in known]
+    if copies and Path(train).resolve() != Path(held_out).resolve():
+        log.warning(
+            "%s: %d clips have the same bytes as one in %s, %r as %r for one; every score of them "
+            "is flattered",
+            *(held_out, len(copies), train, copies[0].source, known[copies[0].sha256]),
+        )
 
 
 def write_manifest(path: Path, verdicts: Iterable[Verdict]) -> None:

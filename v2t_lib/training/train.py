@@ -16,6 +16,7 @@ from v2t_lib.models.saving import load
 from v2t_lib.progress import log
 from v2t_lib.shards.format import digest_of
 from v2t_lib.shards.reader import ShardDataset, Shards
+from v2t_lib.shards.slices import warn_of_copies
 from v2t_lib.text import checks
 from v2t_lib.text.vocabulary import SPECIALS, Vocabulary
 from v2t_lib.training.calibrate import calibrated
@@ -75,6 +76,8 @@ def train(
     shards = ShardDataset.open(shards)
     spec = shards.info.clip_spec
     val = None if val is None else ShardDataset.open(val, spec)
+    if val is not None:
+        warn_of_copies(shards.folder, val.folder)
     data = {"training shards": shards, "validation shards": val}
     recipe = dataclasses.replace(recipe or Recipe(), clip=spec)
     _check_precision(recipe)
