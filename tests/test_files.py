@@ -40,6 +40,35 @@ def test_two_writers_of_one_file_each_write_it_whole(tmp_path):
     assert path.read_text() == "third" and [path] == list(tmp_path.iterdir())
 
 
+def test_only_a_regular_file_is_written_or_replaced(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("mine")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "new").symlink_to("none")
+    for name, said in {
+        "folder": "Is a directory; name another file",
+        "pipe": "a device or a pipe",
+        "loop": "symbolic links; name another file",
+        "file/a.csv": "a file is in the folder's place",
+        "file/b/a.csv": "a file is in the folder's place",
+    }.items():
+        with pytest.raises(DataError, match=said), replacing(tmp_path / name):
+            pass
+    with pytest.raises(DataError, match="a device or a pipe"), replacing("/dev/null"):
+        pass
+    with replacing(tmp_path / "new") as temporary:
+        temporary.write_text("whole")
+    with (
+        pytest.raises(DataError, match="a file is in the folder's place"),
+        locked(tmp_path / "file"),
+    ):
+        pass
+    names = {"folder", "file", "pipe", "loop", "new"}
+    assert names == {path.name for path in tmp_path.iterdir()}
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 HOLD = """
 import sys
 from v2t_lib.files import locked

@@ -79,10 +79,15 @@ def disk_error(path: object, why: object) -> DataError:
 
 def advice(why: str) -> str:
     """What to do about the operating system's reason `why`."""
+    file_there, folder_there = ("File exists", "Not a directory"), ("Is a directory", "symbolic")
     full = ("No space left", "quota exceeded", "File too large")
     closed = ("Read-only", "Permission denied", "not permitted")
     if any(reason in why for reason in full):
         return "what is finished is kept: make room and run the same command again to continue"
     if any(reason in why for reason in closed):
         return "name a folder that can be written"
+    if any(reason in why for reason in file_there):
+        return "a file is in the folder's place: name another folder"
+    if any(reason in why for reason in folder_there):
+        return "name another file"
     return "correct that and run the same command again"

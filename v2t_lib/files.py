@@ -4,6 +4,7 @@ import contextlib
 import csv
 import json
 import os
+import stat
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,9 +23,14 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
     Creates the folder if needed. If the block fails or the process is killed, `path` is unchanged;
     of several that write it at once the last one to end stays.
+
+    Raises:
+        DataError: As `check_output`; or the folder can't be made.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    check_output(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _claimed(path)
     try:
         yield temporary
@@ -33,6 +39,21 @@ def replacing(path: str | Path) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+def check_output(path: Path) -> None:
+    """Raises `DataError` unless a regular file is at `path`, or could be made there."""
+    above = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+    if not above.is_dir():
+        raise disk_error(path, f"Not a directory: {above}")
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise disk_error(path, error.strerror) from None
+    if not stat.S_ISREG(mode):
+        raise disk_error(path, "Is a directory" if stat.S_ISDIR(mode) else "a device or a pipe")
 
 
 def _claimed(path: Path) -> Path:

@@ -121,6 +121,13 @@ def test_home_folders_and_standard_input_are_named_as_in_a_shell(monkeypatch, tm
     assert "expected a path for --table. Received: -" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("flags", ["caption a --html", "caption a --table", "inspect a --out"])
+def test_output_that_cannot_be_written_is_refused_before_any_work(flags, tmp_path, capsys):
+    with pytest.raises(SystemExit) as error:
+        main([*flags.split(), str(tmp_path), "--model", "none.keras"])
+    assert error.value.code == 2 and "Is a directory; name another file" in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("no_java")
 def test_figures_come_before_a_table_that_cannot_be_written(tmp_path, capsys):
     rows = "a.gif\ta red star\nb.gif\ta blue cross\n"

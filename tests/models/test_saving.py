@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import shutil
 import zipfile
 
@@ -171,10 +172,32 @@ def test_the_weights_are_those_that_were_saved(tmp_path):
 
 def test_files_that_are_no_such_model_are_refused(path, tmp_path):
     whole = path.read_bytes()
-    for damaged in (b"", b"not a zip", whole[: len(whole) // 2]):
-        path.write_bytes(damaged)
-        with pytest.raises(ModelError, match=r"m\.keras.*Received"):
+    pointer, page = b"version https://git-lfs.github.com/spec/v1\n", b"<!DOCTYPE html><html>"
+    for content, said in {
+        b"": "an empty file",
+        b"not a zip": "not a zip",
+        whole[: len(whole) // 2]: "the beginning of one, as where a download was cut off",
+        pointer: "a Git LFS pointer; get the file itself: git lfs pull",
+        page: "a web page",
+        b"\x89HDF\r\n\x1a\n": "weights alone; name the .keras file",
+        b"GIF89a": r"a clip \(gif\)",
+    }.items():
+        path.write_bytes(content)
+        with pytest.raises(ModelError, match=rf"m\.keras.*Received: .*{said}"):
             load(path)
+    folder = tmp_path / "unpacked.keras"
+    path.write_bytes(whole)
+    shutil.unpack_archive(path, folder / "in", "zip")
+    shutil.make_archive(str(tmp_path / "wrapped"), "zip", folder)
+    os.rename(tmp_path / "wrapped.zip", tmp_path / "wrapped.keras")
+    for other, said in {
+        folder: "a folder; zip what is in it",
+        tmp_path: "a folder$",
+        tmp_path / "wrapped.keras": r"expected config.json at the top .*without a folder around",
+        "https://example.org/m.keras": "a URL; download",
+    }.items():
+        with pytest.raises(ModelError, match=said):
+            load(other)
     with pytest.raises(ModelError, match="nothing of that name"):
         load(tmp_path / "none.keras")
     keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(1)]).save(path)

@@ -15,6 +15,7 @@ from v2t_lib.cli.flags import (
     add_spark,
     check_spark,
     load_to_write,
+    new_file,
     say_table,
     share,
 )
@@ -31,10 +32,11 @@ def add_caption(parser: argparse.ArgumentParser) -> None:
     text = "no caption where the clip is unlike the training data, or where the model is less sure "
     text += "of it than of the captions of this share of held-out clips: 0.9 leaves out a tenth"
     add("--abstain", type=share, metavar="SHARE", help=text)
-    add("--table", type=Path, metavar="out.csv", help="write a table with the captions as alt text")
+    text = "write a table with the captions as alt text"
+    add("--table", type=new_file, metavar="out.csv", help=text)
     text = "write a page to look through the captions and correct them; it saves those that are "
     text += "right as a captions file to train on"
-    add("--html", type=Path, metavar="out.html", help=text)
+    add("--html", type=new_file, metavar="out.html", help=text)
     text = "what an unsure caption begins with, as alt text (default: perhaps)"
     add("--hedge", default="perhaps", metavar="WORD", help=text)
     add_model(parser, beam=1)

@@ -40,7 +40,8 @@ def add_fetch(parser: argparse.ArgumentParser) -> None:
     add("--keep", action="store_true", help="with --shards: keep originals too")
     add_clip_size(parser)
     add("--workers", type=number(1), help="decoding processes (default: one a core)")
-    add("--mirror", metavar="URL", help="where a published data set's files are, ending in /")
+    text = "where a published data set's files are: a URL ending in /, or a folder"
+    add("--mirror", metavar="URL|DIR", help=text)
     add_json(parser)
     add_options(parser, "servers", DEFAULT_POLICY)
     add_spark(parser)

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from v2t_lib.datasets.published import TEST_SPLITS
+from v2t_lib.errors import DataError
+from v2t_lib.files import check_output
 from v2t_lib.options import Option, Options
 from v2t_lib.specs import CaptionSpec, ClipSpec
 
@@ -141,6 +143,16 @@ def load_models(args: argparse.Namespace):
 
     captioner = load(args.model) if args.model else None
     return captioner, load_towers(args.towers) if args.towers else None
+
+
+def new_file(text: str) -> Path:
+    """An argument's type: a file to write; what can't be written is refused before any work."""
+    path = Path(text).expanduser()
+    try:
+        check_output(path)
+    except DataError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return path
 
 
 def place(text: str) -> str | Path:

@@ -3,17 +3,16 @@
 import argparse
 import dataclasses
 import sys
-from pathlib import Path
 
 from v2t_lib.captions_file import cell, without_password
-from v2t_lib.cli.flags import add_model, load_to_write
+from v2t_lib.cli.flags import add_model, load_to_write, new_file
 from v2t_lib.errors import V2TError
 from v2t_lib.fetching.download import read_source
 
 
 def add_inspect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", metavar="FILE", help="a clip: a path or URL")
-    parser.add_argument("--out", type=Path, required=True, metavar="page.html", help="the page")
+    parser.add_argument("--out", type=new_file, required=True, metavar="page.html", help="the page")
     text = "also check whether each clip supports this sentence; may be given several times"
     parser.add_argument("--claim", action="append", default=[], metavar="SENTENCE", help=text)
     add_model(parser, beam=1)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from v2t_lib.cli.flags import add_json, add_model, add_published, load_to_write
+from v2t_lib.cli.flags import add_json, add_model, add_published, load_to_write, new_file
 from v2t_lib.specs import CaptionSpec
 
 
@@ -33,9 +33,9 @@ def _print_scores(
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("shards", type=Path, help="held-out shards")
-    add("--out", type=Path, metavar="predictions.tsv", help="where the captions go")
+    add("--out", type=new_file, metavar="predictions.tsv", help="where the captions go")
     text = "a page: what the figures mean, the learning curves, the first clips and the worst"
-    add("--html", type=Path, metavar="report.html", help=text)
+    add("--html", type=new_file, metavar="report.html", help=text)
     text = "drawn clips of combinations that training never showed, scored apart"
     add("--unseen", type=Path, metavar="SHARDS", help=text)
     text = "training shards: counts captions that are copied from them"

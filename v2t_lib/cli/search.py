@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from v2t_lib.captions_file import cell
-from v2t_lib.cli.flags import add_json, add_model, load_models, number
+from v2t_lib.cli.flags import add_json, add_model, load_models, new_file, number
 from v2t_lib.cli.verify import details
 from v2t_lib.clips.decode import decode_clip
 from v2t_lib.clips.files import folder_clips, read_clip
@@ -24,7 +24,7 @@ def add_search(parser: argparse.ArgumentParser) -> None:
     add("--top", type=number(1), default=10, metavar="N", help=text)
     text = "the folder that the index is kept in (default: .v2t-search in FOLDER)"
     add("--index", type=Path, metavar="DIR", help=text)
-    add("--html", type=Path, metavar="page.html", help="write a page that shows the clips")
+    add("--html", type=new_file, metavar="page.html", help="write a page that shows the clips")
     add_json(parser)
 
 

@@ -8,7 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from v2t_lib.captions_file import cell, read_pairs, without_password
-from v2t_lib.cli.flags import WrongUsage, add_json, add_model, add_spark, check_spark, say_table
+from v2t_lib.cli.flags import (
+    WrongUsage,
+    add_json,
+    add_model,
+    add_spark,
+    check_spark,
+    new_file,
+    say_table,
+)
 from v2t_lib.clips.files import shown
 from v2t_lib.errors import ClipError, SentenceError
 from v2t_lib.progress import log
@@ -20,7 +28,7 @@ def add_verify(parser: argparse.ArgumentParser) -> None:
     add("source", metavar="CLIP|PAIRS.tsv", help=text)
     add("sentence", nargs="?", metavar="SENTENCE", help="what is claimed of the clip")
     text = "write one claim with its evidence as a page to show to others; it works offline"
-    add("--html", type=Path, metavar="page.html", help=text)
+    add("--html", type=new_file, metavar="page.html", help=text)
     add_model(parser)
     add_json(parser)
     add_spark(parser, table=True)
@@ -119,7 +127,7 @@ def add_calibrate(parser: argparse.ArgumentParser) -> None:
     text = "where features of a frozen image network are kept (default: beside the shards)"
     add("--cache", type=Path, metavar="DIR", help=text)
     text = "draw how often sentences of each probability are true"
-    add("--picture", type=Path, metavar="reliability.png", help=text)
+    add("--picture", type=new_file, metavar="reliability.png", help=text)
     add_json(parser)
 
 

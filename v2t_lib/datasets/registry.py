@@ -1,10 +1,16 @@
 """The data set registry: where captioned clips come from, by the name that notebooks take."""
 
 import dataclasses
+import re
+import shutil
 from pathlib import Path
 from typing import ClassVar
+from urllib.request import url2pathname
 
+from v2t_lib.captions_file import is_url
 from v2t_lib.errors import DataError
+from v2t_lib.fetching.large_file import download_file
+from v2t_lib.files import replacing
 from v2t_lib.options import Registry
 
 DATASETS = Registry("a data set", "v2t_lib.datasets", DataError)
@@ -19,7 +25,8 @@ class DataSet:
         folder: Your folder, for a data set that is one.
         clips: How many clips to draw, for a data set that is drawn.
         seed: Of what is drawn.
-        mirror: The URL, ending in a slash, that a release's files are taken from instead.
+        mirror: The URL, ending in a slash, or the folder that a release's files are taken from
+            instead.
     """
 
     folder: str | Path = ""
@@ -44,6 +51,17 @@ class DataSet:
         """The captions file, written or downloaded into `home` where it isn't there yet, with its
         split lists beside it; `DataError` where it can't be had."""
         raise NotImplementedError
+
+    def get(self, base: str, name: str, path: Path) -> None:
+        """Downloads a release's file, or copies it from the mirror if that is a folder, to `path`;
+        does nothing if it is there."""
+        folder = Path(url2pathname(re.sub("^file:(//)?", "", self.mirror)))
+        if self.mirror and not is_url(self.mirror) and not path.exists():
+            if not (folder / name).is_file():
+                raise DataError(f"expected {name} in the mirror {folder}. Received: no such file")
+            with replacing(path) as temporary:
+                shutil.copyfile(folder / name, temporary)
+        download_file((self.mirror or base) + name, path)
 
     def key(self) -> str:
         """Short text that changes with the clips and captions; "" where clips, seed and size, which

@@ -1,5 +1,6 @@
 """MSVD and MSR-VTT, whose clips come in one archive: downloaded, unpacked, put into our form."""
 
+import contextlib
 import functools
 import json
 import re
@@ -12,9 +13,9 @@ from typing import ClassVar
 
 from v2t_lib.datasets.registry import DataSet, register_dataset
 from v2t_lib.errors import DataError, writing
-from v2t_lib.fetching.large_file import download_file
 from v2t_lib.files import replacing
 from v2t_lib.progress import Progress, log
+from v2t_lib.signatures import HEAD, what_is
 
 #: The folder of a release's files: captions file, split lists and, in `clips`, the clips.
 FOLDER = "data"
@@ -24,7 +25,7 @@ def unpack(archive: Path, folder: Path, place: Callable[[str], str | None]) -> l
     """Unpacks regular files of an archive, except those that are there in their full size.
 
     Args:
-        archive: A `.zip` file, or an uncompressed tar.
+        archive: A zip file or a tar, packed or not, by its bytes.
         folder: Where files go; nothing is written outside it.
         place: From a member's name to its path in `folder`; None leaves it out.
 
@@ -46,11 +47,16 @@ def unpack(archive: Path, folder: Path, place: Callable[[str], str | None]) -> l
                     with writing(target):
                         extract(path, folder)
                 except BaseException:
-                    target.unlink(missing_ok=True)
+                    with contextlib.suppress(OSError):
+                        target.unlink()
                     raise
             unpacked[path] = None
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise _refused(archive, "a whole archive", f"{type(error).__name__}: {error}") from None
+        with open(archive, "rb") as file:
+            what = what_is(file.read(HEAD))
+        what = "" if "archive" in what else what
+        received = what or f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        raise _refused(archive, "a whole archive", received) from None
     return list(unpacked)
 
 
@@ -62,7 +68,7 @@ def _refused(path: Path, expected: str, received: str) -> DataError:
 
 def _members(archive: Path) -> Iterator[tuple[str, int, Callable[[str, Path], object]]]:
     """Yields the name and size of each file, and a function that unpacks it as another path."""
-    if archive.suffix == ".zip":
+    if zipfile.is_zipfile(archive) or archive.suffix == ".zip":
         with zipfile.ZipFile(archive) as zipped:
 
             def unzip(info: zipfile.ZipInfo, path: str, folder: Path) -> None:
@@ -73,7 +79,7 @@ def _members(archive: Path) -> Iterator[tuple[str, int, Callable[[str, Path], ob
                 if not info.is_dir():
                     yield info.filename, info.file_size, functools.partial(unzip, info)
     else:
-        with tarfile.open(archive, "r:") as tar:
+        with tarfile.open(archive) as tar:
 
             def untar(info: tarfile.TarInfo, path: str, folder: Path) -> None:
                 tar.extract(info.replace(name=path, deep=False), folder, filter="data")
@@ -116,7 +122,7 @@ class ArchiveRelease(DataSet):
         archive = folder / self.archive
         brought = archive.exists()
         for name in filter(None, (self.captions_name, self.archive)):
-            download_file((self.mirror or self.base) + name, folder / name)
+            self.get(self.base, name, folder / name)
         clips = [p for p in unpack(archive, folder, self.place) if p.startswith("clips")]
         expected = f"{sum(self.sizes.values()):,} clips"
         if len(clips) < sum(self.sizes.values()):

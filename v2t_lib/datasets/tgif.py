@@ -5,7 +5,6 @@ from pathlib import Path
 
 from v2t_lib.datasets.registry import DataSet, register_dataset
 from v2t_lib.errors import DataError, writing
-from v2t_lib.fetching.large_file import download_file
 
 #: The commit of raingo/TGIF-Release that published the data; no file below has changed since.
 COMMIT = "cd8c4bf2c053c8ea77e36c86d76ce7f9ce56e318"
@@ -39,7 +38,7 @@ class TGIF(DataSet):
             path, url = folder / Path(name).name, (self.mirror or RELEASE) + name
             if not path.exists():
                 unchecked = path.with_name(f"{path.name}.unchecked")
-                download_file(url, unchecked)
+                self.get(RELEASE, name, unchecked)
                 _check_rows(unchecked, rows, url)
                 with writing(path):
                     os.replace(unchecked, path)

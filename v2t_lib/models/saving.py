@@ -3,6 +3,7 @@
 Its config and weights are checked here, whatever Keras would make of them; nothing else is read.
 """
 
+import contextlib
 import json
 import os
 import zipfile
@@ -12,11 +13,13 @@ from pathlib import Path
 import h5py
 import keras
 
-from v2t_lib.errors import ModelError, out_of_memory
+from v2t_lib.clips.problems import sniff
+from v2t_lib.errors import ClipError, ModelError, out_of_memory
 from v2t_lib.models.captioner import FORMAT, Captioner
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.models.process import require_own_process, seeded
 from v2t_lib.progress import log
+from v2t_lib.signatures import HEAD, what_is
 
 CAPTIONER = "v2t_lib>Captioner"
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
@@ -53,10 +56,7 @@ def load(path: str | Path) -> Captioner:
             format, or asks for another class or file; or the process is a fork.
     """
     path = Path(path).expanduser()
-    if not path.is_file() or path.suffix != ".keras":
-        received = "nothing of that name"
-        if path.exists():
-            received = "a folder" if path.is_dir() else "a file of another name; rename it"
+    if received := _other(path):
         raise ModelError(f"expected a .keras file at {path}. Received: {received}")
     require_own_process()
     keras.ops.zeros(())  # a backend that can't compute is not the file's fault
@@ -85,6 +85,26 @@ def load(path: str | Path) -> Captioner:
         ) from error
 
 
+def _other(path: Path) -> str:
+    """What is there instead of a model's file, and what to do; "" where there may be one."""
+    if str(path).startswith(("http:", "https:")):
+        return "a URL; download the file first"
+    if path.is_dir():
+        unpacked = (path / CONFIG).exists() or any(path.glob(f"*/{CONFIG}"))
+        return "a folder" + "; zip what is in it, with config.json at the top" * unpacked
+    if not path.is_file():
+        return "nothing of that name"
+    with contextlib.suppress(OSError), open(path, "rb") as file:  # told where it is opened
+        head = file.read(HEAD)
+        if head[:2] == b"PK" and not zipfile.is_zipfile(path):
+            return "the beginning of one, as where a download was cut off; get it anew"
+        if head[:2] != b"PK" and (what := what_is(head)):
+            return what
+        with contextlib.suppress(ClipError):
+            return f"a clip ({sniff(head)})"
+    return "" if path.suffix == ".keras" else "a file of another name; rename it"
+
+
 def _current(config: dict, path: Path) -> dict:
     """The captioner's config, without options that only older versions had."""
     found = config.get("registered_name"), config["config"].get("format")
@@ -106,6 +126,11 @@ def _current(config: dict, path: Path) -> dict:
 
 def _read_config(archive: zipfile.ZipFile) -> dict:
     """The config; a ModelError where it names a class but the captioner and registered encoders."""
+    if CONFIG not in (names := archive.namelist()):
+        raise ModelError(
+            f"expected {CONFIG} at the top of the archive. Received: {', '.join(names[:3])}; if it "
+            "is a model that was unpacked, zip what was in it, without a folder around it"
+        )
     size = archive.getinfo(CONFIG).file_size
     if size > MAX_CONFIG:
         raise ModelError(f"expected a config of at most {MAX_CONFIG} bytes. Received: {size}")
