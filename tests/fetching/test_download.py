@@ -1,7 +1,6 @@
 import contextlib
 import gzip
 import itertools
-import socket
 import ssl
 import time
 import zlib
@@ -108,17 +107,6 @@ def test_what_cannot_is_not(server, tmp_path, code, kind):
     assert server.times("/a") == 1 and not (tmp_path / "clip-0").exists()
 
 
-def test_an_empty_body_is_no_clip(server, tmp_path):
-    download = one(tmp_path, server.script("/a", scripted.body(b"")))
-    assert download.error.kind == "not-a-clip" and "no bytes at all" in str(download.error)
-
-
-def test_patience_ends(server, tmp_path):
-    download = one(tmp_path, server.script("/a", scripted.status(503)))
-    assert download.error.kind == "unreachable" and "HTTP 503" in str(download.error)
-    assert download.attempts == server.times("/a") == QUICK.attempts
-
-
 @pytest.mark.parametrize("answer", [scripted.drip(DATA, 0.05), scripted.drip_headers(5)])
 def test_the_deadline_covers_slow_bodies_and_headers(server, tmp_path, answer):
     policy = RetryPolicy(pause=0.02, total_timeout=0.5)
@@ -215,14 +203,6 @@ def test_redirects_lead_on_but_not_in_circles_nor_to_files(server, tmp_path):
 def test_only_http_is_asked(tmp_path, url):
     download = one(tmp_path, url)
     assert download.error.kind == "unreachable" and "http or https" in str(download.error)
-
-
-def test_a_port_where_nobody_listens_is_unreachable(tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}/a.gif"
-    download = one(tmp_path, url)
-    assert download.error.kind == "unreachable" and "refused" in str(download.error)
 
 
 @pytest.mark.parametrize(

@@ -363,6 +363,26 @@ def test_a_full_disk_stops_it_and_room_lets_it_go_on(server, gifs, tmp_path, dis
         assert server.times(name) == asked[name]
 
 
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, DataError])
+def test_a_stop_is_at_once_and_decides_nothing(server, tmp_path, disk_of, stop):
+    """Though the first source of the slice keeps it waiting."""
+
+    def end(handler):
+        while server.times("/slow.gif") == 0:
+            time.sleep(0.01)
+        if stop is KeyboardInterrupt:
+            os.kill(os.getpid(), signal.SIGINT)
+        else:
+            scripted.body(bytes(40_000))(handler)
+
+    urls = [server.script("/slow.gif", scripted.hang(20)), server.script("/end.gif", end)]
+    start = time.monotonic()
+    with disk_of(20_000), pytest.raises(stop):
+        fetched(captions(tmp_path, urls), tmp_path / "out")
+    assert time.monotonic() - start < 10
+    assert not (tmp_path / "out" / "all").exists() and not list(tmp_path.glob("v2t-*"))
+
+
 FORKER = """
 import json, os, sys
 import matplotlib.figure, tensorflow
