@@ -9,6 +9,7 @@ import argparse
 import os
 import shutil
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -75,17 +76,25 @@ def browse(path: Path) -> None:
             args=["--no-sandbox", "--disable-gpu"],
         )
         page = browser.new_page(viewport={"width": 1280, "height": 900})
+        most, ended = [0.0], threading.Event()
+
+        def watch() -> None:
+            while not ended.wait(0.3):
+                most.append(memory())
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
         started = time.monotonic()
         page.goto(f"file://{path}", timeout=300_000)
         loaded = time.monotonic() - started
         page.wait_for_timeout(5000)
-        most = [memory()]
         started = time.monotonic()
         for part in range(1, 21):
             page.evaluate("(part) => scrollTo(0, part * document.body.scrollHeight / 20)", part)
             page.evaluate("() => new Promise((shown) => requestAnimationFrame(() => shown()))")
             page.wait_for_timeout(200)
-            most.append(memory())
+        ended.set()
+        watcher.join()
         scrolled = time.monotonic() - started - 20 * 0.2
         script = "() => [...document.images].filter((i) => i.src === i.dataset.moving).length"
         print(f"loaded after {loaded:.1f} s; scrolled through in {scrolled:.1f} s more")
