@@ -48,7 +48,7 @@ def test_a_sentence_that_cannot_be_searched_for_makes_no_index(judge, tmp_path, 
     assert not list(tmp_path.rglob(".v2t-search"))
 
 
-def test_towers_search_alone_and_beside_a_captioner(model, tmp_path, capsys, monkeypatch):
+def test_towers_search_alone_and_beside_a_captioner(judge, tmp_path, capsys, monkeypatch):
     from v2t_lib.models.towers import registry
 
     monkeypatch.setattr(registry, "load_towers", lambda name: Colours())
@@ -64,10 +64,10 @@ def test_towers_search_alone_and_beside_a_captioner(model, tmp_path, capsys, mon
     assert (red["file"], red["match"]) == (str(clips / "red.gif"), red["score"])
     assert red["score"] > 0.98 > 0.2 > blue["score"]
     assert f"cosine {red['score']:.3f}, best at" in page.read_text(encoding="utf-8")
-    assert main([*towers, "--model", model, "--json", "--top", "1"]) == 0
+    assert main([*towers, "--model", judge, "--json", "--top", "1"]) == 0
     (both,) = map(json.loads, capsys.readouterr().out.splitlines())
     assert (both["match"], both["score"]) == (red["score"], red["score"])
-    assert main(["verify", both["file"], "red", "--model", model, "--json"]) == 0
+    assert main(["verify", both["file"], "red", "--model", judge, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["words"] == both["words"]
     assert main([*towers]) == 0
     assert capsys.readouterr().out.splitlines()[0].startswith(f"+0.99\t{clips / 'red.gif'}\tat 0.")

@@ -5,6 +5,7 @@ import re
 
 import pytest
 from helpers.clips import write_gif
+from helpers.towers import Colours, write_colours
 
 from v2t_lib.cli.main import main
 
@@ -97,3 +98,28 @@ def test_inspect_puts_claims_beside_the_caption(judge, clip, tmp_path, capsys):
     assert "expected a sentence with a word" in capsys.readouterr().err
     page.unlink()
     assert main(["inspect", none, *arguments]) == 1 and not page.exists()
+
+
+def test_towers_say_how_well_clip_and_sentence_match(judge, tmp_path, capsys, monkeypatch):
+    from v2t_lib.models.towers import registry
+
+    monkeypatch.setattr(registry, "load_towers", lambda name: Colours())
+    write_colours(tmp_path / "red.gif", "#080", "#f00", "#e00")
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("red.gif\tred\nno.gif\tred\nred.gif\tblue\n")
+    assert main(["verify", str(pairs), "--towers", "colours", "--json"]) == 1
+    red, bad, blue = map(json.loads, capsys.readouterr().out.splitlines())
+    assert red.keys() == KEYS and bad.keys() == {"file", "sentence", "error"}
+    assert red["match"] > 0.8 > 0.2 > blue["match"]
+    assert (red["score"], red["probability"], red["words"]) == (None, None, [])
+    assert (red["verdict"], red["frame"], red["seconds"]) == ("can't tell", 1, 0.15)
+    both = [str(tmp_path / "red.gif"), "red", "--model", judge]
+    assert main(["verify", *both, "--json"]) == 0
+    alone = json.loads(capsys.readouterr().out)
+    assert main(["verify", *both, "--towers", "colours", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == alone | {"match": red["match"]}
+    assert main(["verify", *both[:2], "--towers", "colours"]) == 0
+    assert f"evidence at 0.15 s; cosine {red['match']:.3f}" in capsys.readouterr().out
+    for bad in (["--html", str(tmp_path / "page.html"), "--towers", "colours"], []):
+        with pytest.raises(SystemExit, match="2"):
+            main(["verify", *both[:2], *bad])

@@ -106,10 +106,11 @@ class Colours:
         return self.weights
 
     def see(self, clips):
-        return [SimpleNamespace(frames=unit(clip.mean((1, 2)).astype(float) + 1)) for clip in clips]
+        frames = [unit(clip.mean((1, 2)).astype(np.float32) + 1) for clip in clips]
+        return [SimpleNamespace(frames=each, vector=unit(each.mean(0))) for each in frames]
 
     def clip_vectors(self, clips):
-        return unit(np.stack([seen.frames.mean(0) for seen in self.see(clips)])).astype(np.float32)
+        return np.stack([seen.vector for seen in self.see(clips)])
 
     def text_vectors(self, sentences):
         return np.eye(3, dtype=np.float32)[[("red", "green", "blue").index(s) for s in sentences]]

@@ -7,13 +7,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from v2t_lib.captions_file import cell, read_pairs, without_password
+from v2t_lib.captions_file import Pair, cell, read_pairs, without_password
 from v2t_lib.cli.flags import (
     WrongUsage,
     add_json,
     add_model,
     add_spark,
     check_spark,
+    load_models,
     new_file,
     say_table,
 )
@@ -29,7 +30,7 @@ def add_verify(parser: argparse.ArgumentParser) -> None:
     add("sentence", nargs="?", metavar="SENTENCE", help="what is claimed of the clip")
     text = "write one claim with its evidence as a page to show to others; it works offline"
     add("--html", type=new_file, metavar="page.html", help=text)
-    add_model(parser)
+    add_model(parser, towers=True)
     add_json(parser)
     add_spark(parser, table=True)
 
@@ -55,8 +56,23 @@ def details(found) -> str:
     return "; ".join(parts)
 
 
-def _results(captioner, args: argparse.Namespace) -> Iterator:
-    """The claims' results; writes the page of a single one."""
+def _results(captioner, towers, args: argparse.Namespace) -> Iterator:
+    """The claims' results, with the towers' match where these are used."""
+    from v2t_lib.models.verify_pairs import match_pairs
+
+    judged = _judged(captioner, args) if captioner else None
+    if not towers:
+        yield from judged or ()
+        return
+    one = args.sentence is not None
+    pairs = [Pair(args.source, args.source, args.sentence)] if one else read_pairs(args.source)
+    for matched in match_pairs(towers, pairs):
+        row = next(judged) if judged else matched
+        yield dataclasses.replace(row, match=matched.match)
+
+
+def _judged(captioner, args: argparse.Namespace) -> Iterator:
+    """The claims' results by the captioner; writes the page of a single one."""
     from v2t_lib.models.verify_pairs import PairResult, verify_pairs
 
     if args.sentence is None:
@@ -81,8 +97,11 @@ def run_verify(args: argparse.Namespace) -> int:
     words: how much more probable each becomes by seeing the clip, in nats. Takes a clip and a
     sentence, or a TSV of `source<TAB>sentence` rows, sources being URLs or paths relative to the
     file. A row that can't be judged is reported, and the others are judged; the exit code is
-    then 1."""
-    if check_spark(args, "sentence", "html"):
+    then 1. With --towers also the cosine of clip and sentence by two pretrained towers; without
+    --model that alone, and the frame that matches best, but no verdict."""
+    if not args.model and (args.html or args.spark):
+        raise WrongUsage("expected --model M.keras with --html or --spark. Received: none")
+    if check_spark(args, "sentence", "html", "towers"):
         from v2t_lib.cluster.tables import verify_claims
 
         options = (Path(args.source), args.model, args.out, args.parquet)
@@ -92,10 +111,9 @@ def run_verify(args: argparse.Namespace) -> int:
         raise WrongUsage(
             "expected a CLIP and a SENTENCE for --html. Received: a TSV; a page shows one claim"
         )
-    from v2t_lib.models.saving import load
-
-    captioner, count, failed = load(args.model), 0, 0
-    for row in _results(captioner, args):
+    captioner, towers = load_models(args)
+    count = failed = 0
+    for row in _results(captioner, towers, args):
         count, failed, said = count + 1, failed + bool(row.error), row.error
         if row.found and row.found.unknown and args.json:
             said = f"can't tell, as the model doesn't know {', '.join(row.found.unknown)}"
@@ -104,9 +122,11 @@ def run_verify(args: argparse.Namespace) -> int:
         if args.json:
             print(json.dumps(row.to_dict(), ensure_ascii=False), flush=True)
         elif row.found:
-            columns = (row.file, row.found.verdict, row.sentence, details(row.found))
+            said = details(row.found)
+            said += f"; cosine {row.match:.3f}" if row.match is not None else ""
+            columns = (row.file, row.found.verdict, row.sentence, said)
             print("\t".join(map(cell, columns)), flush=True)
-    if captioner.verifier.calibration is None:
+    if captioner and captioner.verifier.calibration is None:
         log.warning(
             f"{args.model} has no calibration, so no probabilities and no verdicts; add it with "
             f"`v2t calibrate {args.model} SHARDS`, held-out shards"

@@ -8,7 +8,9 @@ from v2t_lib.errors import ClipError, DataError, V2TError
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.compiled import filled_up
 from v2t_lib.models.over_clips import BATCH, Batch, decode_all, over_clips
+from v2t_lib.models.towers.registry import Towers
 from v2t_lib.models.verification import Verification, words_of
+from v2t_lib.models.verifier import CANT_TELL
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,18 +22,20 @@ class PairResult:
         sentence: The claim.
         found: Its verification, or None; without `caption`, whose frames would fill the memory.
         error: Why there is none; "" where there is one.
+        match: The cosine of two towers; None without.
     """
 
     file: str
     sentence: str
     found: Verification | None = None
     error: str = ""
+    match: float | None = None
 
     def to_dict(self) -> dict:
         """The row that `v2t verify --json` prints."""
         if self.found is None:
             return {"file": self.file, "sentence": self.sentence, "error": self.error}
-        return self.found.to_dict()
+        return self.found.to_dict() | {"match": self.match and round(self.match, 4)}
 
 
 def verify_pairs(
@@ -82,3 +86,33 @@ def _judged(captioner: Captioner, batch: Batch, pairs: Sequence[Pair]) -> list[l
         inputs = batch.frames[clips], sentences, batch.seconds[clips], batch.memory[clips]
         found |= zip(numbers, captioner.verify_frames(*inputs), strict=True)
     return [[found[number] for number in numbers] for numbers in batch.items]
+
+
+def match_pairs(towers: Towers, pairs: Sequence[Pair]) -> Iterator[PairResult]:
+    """Yields every pair's result by towers alone, in order: no verdict, but how well both match."""
+    sources = dict.fromkeys(pair.source for pair in pairs if not pair.error)
+    decoded = decode_all(list(sources), towers.spec)
+    seen: dict[str, tuple] = {}  # a clip's and its frames' vectors, and seconds; or the error
+    for pair in pairs:
+        file = without_password(pair.file)
+        try:
+            if pair.error:
+                raise DataError(pair.error)
+            query = towers.text_vectors([pair.sentence])[0]
+            while pair.source not in seen:
+                source, clip = next(decoded)
+                if isinstance(clip, ClipError):
+                    seen[source] = (clip,)
+                    continue
+                found = towers.see([clip.frames])[0]
+                seen[source] = found.vector, found.frames, clip.seconds
+            if len(seen[pair.source]) == 1:
+                raise seen[pair.source][0]
+        except V2TError as error:
+            yield PairResult(file, pair.sentence, error=str(error))
+            continue
+        vector, frames, seconds = seen[pair.source]
+        frame = int((frames @ query).argmax())
+        about = None, None, CANT_TELL, (), frame, float(seconds[frame]), None, (), None
+        rated = Verification(file, pair.sentence, *about)
+        yield PairResult(file, pair.sentence, rated, match=float(vector @ query))
