@@ -110,8 +110,9 @@ def _states(folder: str | Path) -> dict[str, list[int]]:
     """Each clip's size and time of last change; without those that vanish meanwhile."""
     states = {}
     for file in folder_clips(folder):
+        path = os.path.join(folder, file)
         with contextlib.suppress(FileNotFoundError):
-            about = os.stat(os.path.join(folder, file))
+            about = os.stat(path) if os.path.exists(path) else os.lstat(path)
             states[file] = [about.st_size, about.st_mtime_ns]
     return states
 

@@ -105,7 +105,7 @@ def folder_clips(folder: str | Path) -> list[str]:
             "make it readable, or name another folder"
         )
     counts = ", ".join(f"{count} {what}" for what, count in past.most_common() if count)
-    looked = f"looked past {past.total()} that are no clips by name or bytes ({counts})"
+    looked = f"looked past {past.total()} file{'s' * (past.total() != 1)}: {counts}"
     if not found:
         raise DataError(
             f"expected clips in {folder}. Received: none; {looked if counts else 'it is empty'}"
