@@ -5,16 +5,14 @@ import io
 import itertools
 import math
 import mmap
-import struct
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from v2t_lib.clips.problems import MAX_PIXELS, MAX_VIDEO_FRAMES, PIECES, check_frames
+from v2t_lib.clips.problems import MAX_PIXELS, MAX_VIDEO_FRAMES, check_frames, lacking
 from v2t_lib.errors import ClipError
-from v2t_lib.signatures import HEAD, what_is
 
 if TYPE_CHECKING:
     import av
@@ -32,8 +30,6 @@ KEEP_BYTES = 2**25
 _RATE = 25
 #: How MP4 and iTunes name codecs of encrypted tracks.
 _LOCKED = ("encv", "drmi")
-#: Boxes of an MP4 that are looked at, to tell why it gives no frames.
-_BOXES = 10_000
 
 
 def open_video(kind: str, data: bytes | mmap.mmap) -> "InputContainer":
@@ -47,32 +43,8 @@ def open_video(kind: str, data: bytes | mmap.mmap) -> "InputContainer":
         return av.open(file, "r", kind, metadata_errors="replace", stream_options=options)
     except Exception as error:
         # PyAV raises FFmpeg's errors, Python's and its own; callers expect one kind.
-        why = _lacking(kind, data) or getattr(error, "strerror", None) or "a file without streams"
+        why = lacking(kind, data) or getattr(error, "strerror", None) or "a file without streams"
         raise ClipError("corrupt", f"expected a whole video. Received: {why}") from None
-
-
-def _lacking(kind: str, data: bytes | mmap.mmap) -> str:
-    """What an MP4 or MOV that gives no frames lacks, and what to do; "" where that isn't known."""
-    if kind != "mov":
-        return ""
-    names, at = set(), 0
-    for _ in range(_BOXES):
-        if at + 8 > len(data):
-            break
-        size, name = struct.unpack_from(">I4s", data, at)
-        names.add(name)
-        size = int.from_bytes(data[at + 8 : at + 16], "big") if size == 1 else size
-        at += size if size >= 8 else len(data)
-    if b"moov" in names:
-        alone = "the first piece (init segment) of a stream alone; join it with the pieces after it"
-        return "" if names & {b"mdat", b"moof"} else alone
-    if names & {*PIECES}:
-        return (
-            "a piece of a stream without its beginning (init segment); join them first: "
-            "cat INIT PIECES > OUT.mp4"
-        )
-    index = "one without its index, as where a download or recording was cut off; get it anew"
-    return what_is(data[:HEAD]) or index
 
 
 class _MappedFile:
@@ -178,7 +150,7 @@ class Packets:
             if self._kept is not None:
                 self._kept.append(packet)
         if not self.entries:
-            why = self.fault or _lacking(kind, data) or "none"
+            why = self.fault or lacking(kind, data) or "none"
             raise ClipError("corrupt", f"expected frames. Received: {why}")
 
     def _read(self, container: "InputContainer", stream: "Stream") -> "Iterator[av.Packet]":

@@ -4,6 +4,7 @@ Headers are checked before anything of the size that they state is allocated.
 """
 
 import mmap
+import struct
 from collections.abc import Iterable
 
 import numpy as np
@@ -35,6 +36,8 @@ _SIGNATURES = (
 _MOV_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 #: What a piece of a stream begins with, after the first one, which has the index.
 PIECES = (b"styp", b"sidx", b"moof", b"emsg", b"prft")
+#: Boxes of an MP4 that are looked at, to tell why it gives no frames.
+_BOXES = 10_000
 _SHRINK = (
     "scale it down first, with a key frame every 30 frames: "
     "ffmpeg -i IN -vf scale=-2:480 -g 30 OUT.mp4"
@@ -68,6 +71,30 @@ def sniff(data: bytes | mmap.mmap) -> str:
     unknown = f"{len(data):,} bytes that begin with {head[:12]!r}; if it is a video, {CONVERT}"
     read, what = "GIF, APNG, WebP, AVIF, MP4, WebM, MOV, AVI", what_is(head) or unknown
     raise ClipError("not-a-clip", f"expected {read} or a picture. Received: {what}")
+
+
+def lacking(kind: str, data: bytes | mmap.mmap) -> str:
+    """What an MP4 or MOV that gives no frames lacks, and what to do; "" where that isn't known."""
+    if kind != "mov":
+        return ""
+    names, at = set(), 0
+    for _ in range(_BOXES):
+        if at + 8 > len(data):
+            break
+        size, name = struct.unpack_from(">I4s", data, at)
+        names.add(name)
+        size = int.from_bytes(data[at + 8 : at + 16], "big") if size == 1 else size
+        at += size if size >= 8 else len(data)
+    if b"moov" in names:
+        alone = "the first piece (init segment) of a stream alone; join it with the pieces after it"
+        return "" if names & {b"mdat", b"moof"} else alone
+    if names & {*PIECES}:
+        return (
+            "a piece of a stream without its beginning (init segment); join them first: "
+            "cat INIT PIECES > OUT.mp4"
+        )
+    index = "one without its index, as where a download or recording was cut off; get it anew"
+    return what_is(data[:HEAD]) or index
 
 
 def _too_big(most: str, received: str) -> ClipError:
