@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from v2t_lib.clip_index import read_index, write_index
+from v2t_lib.folder_index import read_index, write_index
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.saving import load
 from v2t_lib.models.word_lifts import WordLifts

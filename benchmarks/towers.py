@@ -24,8 +24,8 @@ from keras import ops
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from v2t_lib.clip_index import open_index
 from v2t_lib.datasets.shapes_drawing import COLOURS, SHAPES
+from v2t_lib.folder_index import open_index
 from v2t_lib.models.towers.registry import load_towers
 from v2t_lib.search import TowerSearch
 

@@ -13,11 +13,11 @@ from helpers.runs import Killed
 from helpers.towers import Colours, write_colours
 from PIL import Image
 
-from v2t_lib import clip_index
+from v2t_lib import folder_index
 from v2t_lib import search as module
-from v2t_lib.clip_index import INDEX_FOLDER, open_index
 from v2t_lib.errors import ClipError, DataError, ModelError, SentenceError
 from v2t_lib.fetching import download
+from v2t_lib.folder_index import INDEX_FOLDER, open_index
 from v2t_lib.models import over_clips
 from v2t_lib.models.towers.registry import unit
 from v2t_lib.search import SIDE, LiftSearch, TowerSearch, looks, near_duplicates, thumbprint
@@ -83,15 +83,15 @@ def test_a_kill_midway_costs_what_was_not_written_yet(
 ):
     written = []
 
-    def killed(path, *rest, whole=clip_index.write_index):
+    def killed(path, *rest, whole=folder_index.write_index):
         written.append(path)
         if len(written) == 2:
             raise Killed
         return whole(path, *rest)
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(clip_index, "write_index", killed)
-        patch.setattr(clip_index, "SECONDS", 0)
+        patch.setattr(folder_index, "write_index", killed)
+        patch.setattr(folder_index, "SECONDS", 0)
         open_index(LiftSearch(captioner), folder)
     decoded.clear()
     resumed = open_index(LiftSearch(captioner), folder)
@@ -286,9 +286,9 @@ def test_100000_clips_are_searched_in_a_second(tmp_path):
     names = [f"{number}.gif" for number in range(len(vectors))]
     states = {name: [1, 1] for name in names}
     files = {name: ([1, 1], "") for name in names}
-    clip_index.write_index(tmp_path / "towers.npz", "key", files, [{"vectors": vectors}])
+    folder_index.write_index(tmp_path / "towers.npz", "key", files, [{"vectors": vectors}])
     start = time.perf_counter()
-    _, arrays = clip_index.read_index(tmp_path / "towers.npz", "key", states)
+    _, arrays = folder_index.read_index(tmp_path / "towers.npz", "key", states)
     scores = arrays["vectors"] @ vectors[777]
     best = int(np.argsort(-scores, kind="stable")[0])
     assert best == 777 and time.perf_counter() - start < 5  # alone it takes under one

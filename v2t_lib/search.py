@@ -14,10 +14,10 @@ import numpy as np
 from PIL import Image
 
 from v2t_lib.captions_file import cell
-from v2t_lib.clip_index import Index
 from v2t_lib.clips.decode import Clip
 from v2t_lib.clips.files import shown
 from v2t_lib.errors import ClipError, SentenceError
+from v2t_lib.folder_index import Index
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.compiled import filled_up
 from v2t_lib.models.over_clips import BATCH, Batch, decode_all, over_clips

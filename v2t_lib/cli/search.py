@@ -52,7 +52,7 @@ def run_search(args: argparse.Namespace) -> int:
     for each clip is kept in an index in the folder, so that later searches take seconds: new and
     changed clips are added, those that are gone dropped. A clip that can't be read is reported
     when it is met, and counted."""
-    from v2t_lib.clip_index import open_index
+    from v2t_lib.folder_index import open_index
     from v2t_lib.search import LiftSearch, TowerSearch, known_words, verified
     from v2t_lib.views.gallery import save_found
 
