@@ -76,7 +76,7 @@ def test_a_familys_cells_look_where_its_constant_says(name, weights, stride):
     encoder = encoders.get(name, weights=weights, stride=stride, width=8)
     encoder.build((None, 1, SIZE, SIZE, 3))
     found = centre_shift(lambda x: encoder.backbone.predict(x, verbose=0), SIZE)
-    np.testing.assert_allclose(found, encoder.cell_shift(), atol=0.11)
+    np.testing.assert_allclose(found, encoder.shift, atol=0.11)
 
 
 def test_captions_carry_their_networks_shift():

@@ -272,7 +272,7 @@ def test_weights_written_with_a_measured_shift_are_read():
     encoder.load_own_variables(dict(zip("0123", [*values, [0.3, 0.2]], strict=True)))
     for weight, value in zip(encoder.positions, values, strict=True):
         np.testing.assert_allclose(np.asarray(weight), value, rtol=1e-6)
-    assert encoder.cell_shift() == (0.1, 0.1)
+    assert encoder.shift == 0.1
 
 
 def test_mixed_precision_computes_in_half_and_keeps_float32_weights():

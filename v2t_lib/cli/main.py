@@ -16,6 +16,7 @@ from v2t_lib import __version__
 from v2t_lib.cli import signals, watched
 from v2t_lib.cli.flags import WrongUsage, about
 from v2t_lib.errors import V2TError, advice, out_of_memory
+from v2t_lib.models.process import REQUESTS, handled
 from v2t_lib.progress import log
 
 #: Commands in the order of `v2t --help`, and the module of each: `add_NAME` adds its arguments, and
@@ -220,7 +221,7 @@ def main(argv: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that it has no characters for is escaped
             stream.reconfigure(errors="backslashreplace")
-    with signals.as_interrupts():
+    with handled(REQUESTS, signals.interrupt):
         code = _run(argv, is_watched)
     if argv is None and not is_watched and code > signals.BY_SIGNAL and os.name == "posix":
         signals.end_by(code - signals.BY_SIGNAL)

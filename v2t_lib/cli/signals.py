@@ -5,11 +5,7 @@ import contextlib
 import os
 import signal
 import sys
-import threading
-from collections.abc import Iterator
 
-#: Requests to end: the system's, and a terminal's or a connection's that is closed.
-REQUESTS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 #: An exit code beyond it is that of a program that a signal ended.
 BY_SIGNAL = 128
 #: What a pipe's writer gets when nobody reads it any more; Windows has none.
@@ -24,24 +20,10 @@ class Interrupted(KeyboardInterrupt):
         self.number = number
 
 
-def _interrupt(number, frame):
+def interrupt(number, frame):
+    """Handles a request to end as Ctrl-C is."""
     signal.signal(number, signal.SIG_DFL)  # a second one ends it at once
     raise Interrupted(number)
-
-
-@contextlib.contextmanager
-def as_interrupts() -> Iterator[None]:
-    """Within it the requests to end interrupt, as Ctrl-C does; those that are ignored, SIGHUP under
-    nohup say, stay so."""
-    before = {}
-    if threading.current_thread() is threading.main_thread():  # no other may set handlers
-        heard = [number for number in REQUESTS if signal.getsignal(number) != signal.SIG_IGN]
-        before = {number: signal.signal(number, _interrupt) for number in heard}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler or signal.SIG_DFL)
 
 
 def end_by(number: int) -> None:

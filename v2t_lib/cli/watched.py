@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 
-from v2t_lib.cli.signals import REQUESTS
+from v2t_lib.models.process import REQUESTS
 
 #: Tells the watched process the numbers of three open files: the real stdout and stderr, and a pipe
 #: that closes when the watching process ends.

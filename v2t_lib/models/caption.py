@@ -18,10 +18,7 @@ UNIFORM = 0.95
 
 
 def cell_of(position, size: int, cells: int, shift: float = 0.0):
-    """The cell, of `cells`, that holds the middle of pixel or frame `position`, of `size`.
-
-    `position` is an integer or an array of them, `shift` as in `Caption.cell_shift`.
-    """
+    """The cell, of `cells`, that holds the middle of pixels or frames `position`, of `size`."""
     return np.clip(np.floor((position + 0.5) * cells / size - shift).astype(int), 0, cells - 1)
 
 
@@ -41,8 +38,6 @@ class Caption:
     step encoding one or several frames.
 
     Attributes:
-        text: The sentence.
-        words: Its words.
         probs: float32 `(words,)`, each word's probability given the words before it.
         log_prob: Log-probability of the whole sentence with its END token, in nats.
         attention: float32 `(words, T', h', w')`, attention weights; they sum to 1 for each word.
@@ -71,10 +66,7 @@ class Caption:
     def from_search(
         cls, found: "SearchResult", vocabulary: Vocabulary, grid: tuple[int, int, int], **parts
     ) -> "Caption":
-        """A search's result for one clip, its tokens `(L,)` and so on, in words.
-
-        `parts` are the attributes that aren't the search's.
-        """
+        """A search's result for one clip, its tokens `(L,)` and so on, with the other `parts`."""
         words = tuple(vocabulary.unpack(found.tokens))
         count = len(words)
         rows = (found.tokens, found.alternatives, found.alternative_log_probs)
@@ -146,11 +138,8 @@ class Caption:
         return int((weights[:, None] * self.frame_share()).sum(axis=0).argmax())
 
     def sharpest_word(self) -> int:
-        """The number of the word with the highest attention weight on a single cell.
-
-        Raises:
-            ValueError: A caption without words.
-        """
+        """The number of the word with the highest attention weight on a single cell; a caption
+        without words is a ValueError."""
         if not self.words:
             raise ValueError("expected a caption with a word. Received: one without words")
         return int(self.attention.max(axis=(1, 2, 3)).argmax())
@@ -178,7 +167,6 @@ class Caption:
         animation.write_mp4(path, *self._animation(word, width))
 
     def _animation(self, word: int | str | None, width: int) -> tuple[np.ndarray, np.ndarray]:
-        """Pictures uint8 `(T, height, 2 * width, 3)` and the seconds `(T,)` that each is shown."""
         from v2t_lib.views import animation
 
         number = self._number_of(word) if self.words or word is not None else None

@@ -34,8 +34,7 @@ class Captioner(keras.Model):
     of decoded ones; `search` and `score_tokens` memories, which `encode` makes of clips.
 
     Args:
-        clip_spec: Number and size of the frames.
-        caption_spec: What captions are cut into, their maximum length, and how beams are ranked.
+        clip_spec, caption_spec: What goes in and what comes out.
         vocabulary: The words it can write, of the same unit.
         encoder: An encoder layer (see `v2t_lib.encoders`).
         decoder: Keyword arguments of `AttentionDecoder`, except `vocabulary_size`.
@@ -116,27 +115,19 @@ class Captioner(keras.Model):
         return self.encoder.grid(self.clip_spec)
 
     def cell_shift(self) -> tuple[float, float]:
-        """Where views and metrics lay attention, see `GridEncoder.cell_shift`."""
-        measure = getattr(self.encoder, "cell_shift", None)
-        return measure() if measure else (0.0, 0.0)
+        """How far `(down, right)` of their own centres the cells see, see `GridEncoder.shift`."""
+        shift = getattr(self.encoder, "shift", 0.0)
+        return shift, shift
 
     def decode(self, source) -> Clip:
-        """A path, a URL or what `decode_clip` takes, to the clip the model gets.
-
-        Raises:
-            ClipError: The source gives no frames.
-        """
+        """A path, a URL or what `decode_clip` takes, to the clip the model gets, or a ClipError."""
         if isinstance(source, str | os.PathLike):
             source = read_source(os.fspath(source))
         return decode_clip(source, self.clip_spec)
 
     def caption(self, source, beam: int = 1) -> Caption:
         """Captions one clip: a path or URL, bytes, an open file, a picture of Pillow's or frames;
-        see `iter_frames`.
-
-        Raises:
-            ClipError: The source gives no frames.
-        """
+        see `iter_frames`. One that gives no frames is a ClipError."""
         return self.best_captions(source, 1, beam)[0]
 
     def best_captions(self, source, n: int, beam: int | None = None) -> list[Caption]:
@@ -188,11 +179,10 @@ class Captioner(keras.Model):
     def explain_frames(
         self, frames, texts: Sequence[str], seconds=None, memory=None, length: int | None = None
     ) -> list[Caption]:
-        """Scores a given sentence for each clip (teacher forcing).
+        """Scores a given sentence for each clip (teacher forcing); unknown words as UNK.
 
-        Words that the vocabulary lacks are scored as the unknown word. Arguments are those of
-        `caption_frames`, and `length`, the most tokens: those of the captions trained on when left
-        out, as losses are defined.
+        Arguments are those of `caption_frames`, and `length`, the most tokens: those of the
+        captions trained on when left out, as losses are defined.
         """
         frames, unit = self._checked(frames), self.vocabulary.unit
         length = length or self.caption_spec.length
@@ -210,10 +200,7 @@ class Captioner(keras.Model):
     def verify_frames(
         self, frames, sentences: Sequence[str], seconds=None, memory=None
     ) -> list[Verification]:
-        """Judges a sentence for each clip of a batch: does the clip support it?
-
-        Arguments are those of `caption_frames`, errors those of `verify`.
-        """
+        """As `verify`, a sentence for each clip; arguments are those of `caption_frames`."""
         for text in sentences:
             words_of(text, self.caption_spec)
         blind = self._scored_blind(self._packed(sentences, self.caption_spec.length))[:, 0]
@@ -254,10 +241,7 @@ class Captioner(keras.Model):
         return frames
 
     def features(self, frames) -> np.ndarray:
-        """What an image network makes of clips, `(batch, T, h', w', C)`.
-
-        Frames that recur are computed once. An encoder without an image network returns `frames`.
-        """
+        """What an image network makes of clips, `(batch, T, h', w', C)`; without one, the clips."""
         frames = self._checked(frames)
         if not hasattr(self.encoder, "features"):
             return frames
@@ -276,14 +260,8 @@ class Captioner(keras.Model):
         return encode.run(inputs)
 
     def search(self, memory, beam: int = 1, n: int = 1) -> SearchResult:
-        """The tokens of captions for a batch of clips, with their log-probabilities and attention.
-
-        Args:
-            memory: `(batch, S, D)`, what `encode` made of the clips.
-            beam: Number of beams; 1 for greedy.
-            n: How many captions of each clip, at most `beam`; with more than 1 the result has the
-                best ones, best first, `(batch, n, L)` and so on.
-        """
+        """The tokens of captions, with their log-probabilities and attention, of what `encode` made
+        of clips; with `n` above 1, at most `beam`, the best ones, best first: `(batch, n, L)`."""
         if not 1 <= n <= beam:
             raise ValueError(
                 f"expected at least 1 beam, and no more captions. Received: beam={beam}, n={n}"
@@ -294,18 +272,12 @@ class Captioner(keras.Model):
         return SearchResult(*search.run(memory))
 
     def score_tokens(self, memory, tokens) -> tuple[SearchResult, np.ndarray]:
-        """Scores K given sentences a clip, with the clip and without.
-
-        Args:
-            memory: `(batch, S, D)`, what `encode` made of the clips.
-            tokens: int32 `(batch, K, L + 1)`, as `Vocabulary.pack` gives them.
+        """Scores K given sentences a clip, int32 `(batch, K, L + 1)` as `Vocabulary.pack` gives
+        them, with the clip, by its memory, and without.
 
         Returns:
             The scores, `(batch, K, L)` and so on; and float32 `(batch, K, L)`, the words'
             log-probabilities without a clip.
-
-        Raises:
-            ModelError: The model has no null memory.
         """
         return self._scored(memory, tokens), self._scored_blind(tokens)
 

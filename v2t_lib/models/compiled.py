@@ -29,13 +29,11 @@ def filled_up(rows: Sequence | np.ndarray, size: int) -> list:
 
 
 class Compiled(keras.Model):
-    """A function of a batch, compiled by Keras's backend; a decoder's by XLA once it pays off.
+    """A function of a batch, compiled by Keras; one that `decodes` by XLA once it pays off.
 
     Args:
         function: From a tensor `(batch, ...)`, or a structure of such, to another.
         parts: The layers and random generators that it uses.
-        decodes: Whether it is the decoder's work, which XLA makes faster.
-        jit_compile: Whether XLA compiles it from the start.
     """
 
     def __init__(

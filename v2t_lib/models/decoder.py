@@ -10,21 +10,13 @@ from v2t_lib.models.attention import BahdanauAttention
 
 
 class DecoderState(NamedTuple):
-    """What `step` carries from word to word.
+    """What `step` carries from word to word."""
 
-    Attributes:
-        h: The LSTM's output, `(batch, units)`; with K beams a clip `(batch, K, units)`.
-        c: The LSTM's cell state; shaped as `h`.
-        memory: The encoder's output, `(batch, S, D)`.
-        keys: The attention's keys, `(batch, S, attention_units)`, projected once a clip.
-        mask: bool `(batch, S)`, which cells may be attended to; None for all.
-    """
-
-    h: Any
-    c: Any
-    memory: Any
-    keys: Any
-    mask: Any = None
+    h: Any  # the LSTM's output, (batch, units); with K beams a clip (batch, K, units)
+    c: Any  # its cell state, shaped as `h`
+    memory: Any  # the encoder's output, (batch, S, D)
+    keys: Any  # the attention's, (batch, S, attention_units), projected once a clip
+    mask: Any = None  # bool (batch, S), which cells may be attended to; None for all
 
     def repeated(self, count: int) -> "DecoderState":
         """The same for `count` captions a clip: `h` and `c` become `(batch, count, units)`."""
@@ -138,11 +130,7 @@ class AttentionDecoder(layers.Layer):
         return logits
 
     def step(self, token, state):
-        """Predicts one word.
-
-        Args:
-            token: int `(batch,)`, the previous word; with K beams a clip `(batch, K)`.
-            state: `DecoderState`.
+        """Predicts the word after `token`, int `(batch,)`; with K beams a clip `(batch, K)`.
 
         Returns:
             `(logits, state, weights)`: `(batch, vocabulary_size)`, the next state, and attention

@@ -24,20 +24,15 @@ CUT_OFF = -1e4
 class SearchResult(NamedTuple):
     """What a search returns for a batch of clips.
 
-    Attributes:
-        tokens: int32 `(batch, L)`, END included, then PAD.
-        log_probs: float32 `(batch, L)`, of each token given those before; 0 at PAD.
-        weights: float32 `(batch, L, S)`, the attention weights of each token.
-        alternatives: int32 `(batch, L, ALTERNATIVES)`, the most probable tokens at each position,
-            best first; the chosen one is among them if it was that probable.
-        alternative_log_probs: float32 `(batch, L, ALTERNATIVES)`.
+    `alternatives` are the most probable tokens at each position, best first; the chosen one is
+    among them if it was that probable.
     """
 
-    tokens: Any
-    log_probs: Any
-    weights: Any
-    alternatives: Any
-    alternative_log_probs: Any
+    tokens: Any  # int32 (batch, L), END included, then PAD
+    log_probs: Any  # float32 (batch, L), of each token given those before; 0 at PAD
+    weights: Any  # float32 (batch, L, S), the attention weights of each token
+    alternatives: Any  # int32 (batch, L, ALTERNATIVES)
+    alternative_log_probs: Any  # float32 (batch, L, ALTERNATIVES)
 
 
 def allowed_log_probs(logits):
@@ -70,9 +65,8 @@ def log_probs_of(logits, targets):
 def decode_loop(advance: Callable, carry: tuple, length: int, finished: Callable) -> tuple:
     """Repeats `advance(position, carry) -> (carry, rows)`, one token a caption, until `finished`.
 
-    Returns:
-        `(carry, rows)`: the last carry, and every row of all positions, `(length, ...)`, zeros
-        after the last that was needed.
+    Returns the last carry, and every row of all positions, `(length, ...)`, zeros after the last
+    that was needed.
     """
     carry, first = advance(ops.convert_to_tensor(0, "int32"), carry)
     positions = ops.arange(length, dtype="int32")
@@ -143,8 +137,7 @@ def beam(
         state: The state before the first word.
         length: Maximum number of tokens.
         width: Number of beams.
-        length_exponent: Log-probabilities are divided by their length to this power, 0 for none
-            (arXiv 1609.08144, with the plain length instead of its formula).
+        length_exponent: As in arXiv 1609.08144, with the plain length instead of its formula.
         n: How many captions of each clip, at most `width`.
         fewest: Words that come before END at least.
 
@@ -253,15 +246,8 @@ def _backtrack(rows: tuple, end, beam) -> SearchResult:
 def sample(step: Callable, state: DecoderState, length: int, points, temperature: float = 1.0):
     """Samples `count` captions a clip, word by word, from the model's distribution.
 
-    Args:
-        step: The decoder's `step`, for `count` tokens a clip.
-        state: The state before the first word.
-        length: Maximum number of tokens.
-        points: float32 `(length, batch, count)`, random numbers from 0 to 1.
-        temperature: Logits are divided by it: below 1 what is probable becomes more so.
-
-    Returns:
-        int32 tokens `(batch, count, length)`, END included, then PAD.
+    `points` are random numbers from 0 to 1, float32 `(length, batch, count)`; returns int32 tokens
+    `(batch, count, length)`, END included, then PAD.
     """
     shape = ops.shape(points)[1:]
     state = state.repeated(points.shape[2])

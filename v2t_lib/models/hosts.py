@@ -29,10 +29,8 @@ LINGER_SECONDS = 2
 
 @dataclasses.dataclass(frozen=True)
 class Hosts:
-    """The hosts that train together, seen from number `index` of `count`.
-
-    Each host has to call the methods, in the same order.
-    """
+    """The hosts that train together, seen from number `index` of `count`; each has to call the
+    methods, in the same order."""
 
     count: int = 1
     index: int = 0
@@ -119,8 +117,7 @@ def joined(
     Args:
         coordinator: `HOST:PORT`, an address of the first host and a port that is free there. It and
             the others may be left out within a job of SLURM, Cloud TPU, Open MPI or Kubernetes.
-        count: Number of hosts.
-        index: This one's number, from 0.
+        count, index: Number of hosts, and this one's, from 0.
 
     Raises:
         DeviceError: Keras doesn't run on JAX, or the hosts don't find each other.

@@ -38,21 +38,13 @@ class Frames(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """Encoded clips; a smaller last batch is filled up with its last clip.
+    """Encoded clips; a smaller last batch is filled up with its last clip."""
 
-    Attributes:
-        items: What each clip belongs to, without those that fill up.
-        frames: uint8 `(batch, T, H, W, 3)`.
-        seconds: float64 `(batch, T)`.
-        features: `Captioner.features` of the frames.
-        memory: float32 `(batch, S, D)`, `Captioner.encode` of the features.
-    """
-
-    items: list
-    frames: np.ndarray
-    seconds: np.ndarray
-    features: np.ndarray
-    memory: np.ndarray
+    items: list  # what each clip belongs to, without those that fill up
+    frames: np.ndarray  # uint8 (batch, T, H, W, 3)
+    seconds: np.ndarray  # float64 (batch, T)
+    features: np.ndarray  # `Captioner.features` of the frames
+    memory: np.ndarray  # float32 (batch, S, D), `Captioner.encode` of the features
 
 
 def decode_all(

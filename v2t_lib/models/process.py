@@ -3,10 +3,14 @@
 import contextlib
 import os
 import random
-from collections.abc import Iterator
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
 
 from v2t_lib.errors import ModelError
 
+#: Requests to end: the system's, and a terminal's or a connection's that is closed.
+REQUESTS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 #: The process in which a model was first made.
 _OWN: set[int] = set()
 
@@ -26,6 +30,21 @@ def require_own_process() -> None:
             f"process {os.getpid()}; load models only in the child (gunicorn without --preload), "
             'or start it with multiprocessing.get_context("spawn")'
         )
+
+
+@contextlib.contextmanager
+def handled(numbers: Iterable[int], handler: Callable) -> Iterator[None]:
+    """Within it `handler` gets these signals; requests that are ignored, SIGHUP under nohup say,
+    stay so."""
+    before = {}
+    if threading.current_thread() is threading.main_thread():  # no other may set handlers
+        ignored = {number for number in REQUESTS if signal.getsignal(number) == signal.SIG_IGN}
+        before = {n: signal.signal(n, handler) for n in numbers if n not in ignored}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier or signal.SIG_DFL)
 
 
 @contextlib.contextmanager

@@ -51,9 +51,7 @@ def save(captioner: Captioner, path: str | Path) -> None:
 def load(path: str | Path) -> Captioner:
     """Loads a model that `save` wrote; no class is made but the captioner and registered encoders.
 
-    Raises:
-        ModelError: The file is missing or can't be read, is not a model, has another version's
-            format, or asks for another class or file; or the process is a fork.
+    What is no such file is a ModelError, and so is a process that is a fork of one with a model.
     """
     path = Path(path).expanduser()
     if received := _other(path):

@@ -51,23 +51,14 @@ class StoredExample(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """One stored clip.
+    """One stored clip."""
 
-    Attributes:
-        key: Its name.
-        source: Where it came from, as the captions file has it.
-        captions: Its captions as typed.
-        frames: uint8 `(T, H, W, 3)`.
-        seconds: float32 `(T,)`.
-        masks: bool `(T, H, W, 3)`, where objects 1 to 3 lie; None where the data does not say.
-    """
-
-    key: str
-    source: str
-    captions: tuple[str, ...]
-    frames: np.ndarray
-    seconds: np.ndarray
-    masks: np.ndarray | None
+    key: str  # its name
+    source: str  # as the captions file has it
+    captions: tuple[str, ...]  # as typed
+    frames: np.ndarray  # uint8 (T, H, W, 3)
+    seconds: np.ndarray  # float32 (T,)
+    masks: np.ndarray | None  # bool (T, H, W, 3), where objects 1 to 3 lie; None where unknown
 
 
 def packed(clip: Clip, spec: ClipSpec, path: str = "") -> PackedClip:

@@ -38,11 +38,7 @@ def is_finished(folder: str | Path) -> bool:
 
 
 def parsed(load: Callable[[dict], _Loaded], path: Path, what: str) -> _Loaded:
-    """What `load` makes of a JSON file.
-
-    Raises:
-        DataError: It is damaged, or of another kind.
-    """
+    """What `load` makes of a JSON file; a `DataError` if it is damaged, or of another kind."""
     try:
         return load(json.loads(path.read_text(encoding="utf-8")))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -56,39 +52,24 @@ def parsed(load: Callable[[dict], _Loaded], path: Path, what: str) -> _Loaded:
 class Verdict:
     """What became of one source: a row of the manifest, whose columns are "" or 0 where unknown.
 
-    Attributes:
-        source: As the captions file has it.
-        split: The split it was asked for in, or "".
-        verdict: One of `VERDICTS`.
-        bytes: Size of the original file.
-        sha256: Of the original file.
-        frames: Number of frames of the original.
-        seconds: Its duration, played once.
-        width: Of the original, in pixels.
-        height: Of the original, in pixels.
-        final_url: Where redirects led; "" for a local file.
-        attempts: Requests made, without redirects.
-        shard: The shard that holds the clip, relative to the manifest's folder.
-        file: The original if it is kept, relative to the manifest's folder.
-        why: The reason for any verdict but "ok".
-        digest: `digest_of_captions`; not in the manifest.
-        captions: The captions themselves, where the original is kept; not in the manifest either.
+    Sizes and times are the original's; paths are relative to the manifest's folder.
     """
 
     source: str
     split: str = ""
-    verdict: str = ""
+    verdict: str = ""  # one of `VERDICTS`
     bytes: int = 0
     sha256: str = ""
     frames: int = 0
-    seconds: float = 0.0
+    seconds: float = 0.0  # played once
     width: int = 0
     height: int = 0
-    final_url: str = ""
-    attempts: int = 0
-    shard: str = ""
-    file: str = ""
-    why: str = ""
+    final_url: str = ""  # where redirects led; "" for a local file
+    attempts: int = 0  # requests made, without redirects
+    shard: str = ""  # that holds the clip
+    file: str = ""  # the original if it is kept
+    why: str = ""  # the reason for any verdict but "ok"
+    # Not in the manifest: `digest_of_captions`, and where the original is kept the captions.
     digest: str = ""
     captions: tuple[str, ...] = ()
 
@@ -123,28 +104,18 @@ class Features:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DatasetInfo:
-    """The content of a `dataset.json`.
-
-    Attributes:
-        digest: Changes when the content does. It is called "plan" in the file; the oldest folders
-            lack it.
-        masks: Number of clips that have object masks.
-        bytes: Size of all shards.
-        left_out: Clips that gave no frames.
-        shards: The files, in reading order.
-        features: What shards hold instead of clips, if they do.
-    """
+    """The content of a `dataset.json`."""
 
     format: int = FORMAT
-    digest: str = ""
+    digest: str = ""  # of the content; called "plan" in the file, and lacking in the oldest folders
     clip_spec: ClipSpec
     clips: int
     captions: int
-    masks: int
-    bytes: int
+    masks: int  # number of clips that have object masks
+    bytes: int  # of all shards
     left_out: tuple[LeftOut, ...] = ()
-    shards: tuple[Shard, ...]
-    features: Features | None = None
+    shards: tuple[Shard, ...]  # in reading order
+    features: Features | None = None  # what shards hold instead of clips, if they do
 
     def __post_init__(self):
         if not self.digest:
@@ -154,12 +125,7 @@ class DatasetInfo:
 
     @classmethod
     def load(cls, folder: str | Path) -> "DatasetInfo":
-        """Reads a folder's `dataset.json` and checks that every shard has the size it says.
-
-        Raises:
-            DataError: The folder is unfinished or of another format, `dataset.json` is damaged, or
-                a shard is missing or cut off.
-        """
+        """Reads a folder's `dataset.json` and checks that every shard has the size it says."""
         path = Path(folder) / DATASET_FILE
         if not path.exists():
             raise DataError(
@@ -198,11 +164,7 @@ class DatasetInfo:
         )
 
     def save(self, folder: str | Path) -> None:
-        """Writes `dataset.json`, whole or not at all, if it isn't what is there already.
-
-        Raises:
-            DataError: The disk is full.
-        """
+        """Writes `dataset.json`, whole or not at all, if it isn't what is there already."""
         value = dataclasses.asdict(self)
         value = {"format": value.pop("format"), "plan": value.pop("digest"), **value}
         if self.features is None:

@@ -57,9 +57,6 @@ def pack(
             one folder, are a whole.
         do: Does the slices, instead of this machine's processes.
 
-    Returns:
-        The data set's description, whose `left_out` names the clips that gave no frames.
-
     Raises:
         DataError: No clip at all could be packed, or `out` holds other clips or captions.
     """
@@ -102,14 +99,10 @@ def fetch(
     row a source; and the originals, if they are kept, in `clips/` with captions files
     `clips/SPLIT.tsv` to pack them by.
 
-    Args:
-        records: The clips, or the first of them; sources as for `pack`.
-        captions_file: Where the records were read from.
-        out: The folder to write.
+    Args, besides those of `pack`:
+        records: The clips, or the first of them.
         spec: The size of the clips in shards; None for no shards.
         keep: Whether to keep originals; without shards they are kept in any case.
-        workers: As for `pack`, and so are `part` and `do`.
-        policy: Connections, attempts and times.
 
     Returns:
         What each split's shards hold, also of a split without any clip.
@@ -208,9 +201,6 @@ def coverage(folder: str | Path) -> dict:
     Returns:
         `have` and `of`, the numbers of clips fetched and asked for, and `splits`: for each split
         its `of` and its `verdicts`, which map a verdict, or `"waiting"`, to a number of clips.
-
-    Raises:
-        DataError: The folder isn't one that `v2t fetch` wrote.
     """
     folder = Path(folder)
     runs = [path.parent for path in sorted(folder.glob(f"part-*-of-*/{SETTINGS_FILE}"))]

@@ -38,15 +38,8 @@ class _Known(NamedTuple):
 
 
 class Folder:
-    """What is done of a folder of slices.
-
-    Args:
-        folder: The folder; it need not be there. Originals are named relative to the one it is in.
-        spec: The size of the clips in it, None for originals alone.
-
-    Raises:
-        DataError: It holds clips of another size, or a data set that has no slices.
-    """
+    """What is done of a folder of slices, which need not be there: clips of `spec`, or with None
+    originals alone, which are named relative to the folder that it is in."""
 
     def __init__(self, folder: Path, spec: ClipSpec | None):
         self.folder, self._spec, self._used = folder, spec, set[int]()
@@ -88,15 +81,7 @@ class Folder:
         return iter(self._known)
 
     def check(self, records: Sequence[Record], some: bool) -> None:
-        """Refuses records that the folder's clips don't belong to.
-
-        Args:
-            records: What is asked for.
-            some: Whether it may be less than what is there.
-
-        Raises:
-            DataError: Says what differs.
-        """
+        """Refuses records that the clips here don't belong to; `some` may be fewer."""
         asked = {record.source: record for record in records}
         wrong = [source for source in self._known if source not in asked]
         what = "sources"
@@ -116,16 +101,11 @@ class Folder:
             )
 
     def plan(self, records: Sequence[Record], task: Task, part: tuple[int, int]) -> list[Slice]:
-        """The slices that are to do, of one part of them.
+        """The slices that are to do, of one `part` of all that is asked for.
 
         Slices without any file yet are done under their own number, and so are those whose shard
         is lost. What may have come meanwhile and what was added to the captions file goes into
         slices of further numbers.
-
-        Args:
-            records: All that is asked for.
-            task: How slices are done.
-            part: See `cut`.
         """
         todo: dict[int, list[Record]] = {}
         added, again = [], []
@@ -162,11 +142,7 @@ def _has_come(known: _Known, path: Path) -> bool:
 
 
 def _check_ours(path: Path, records: Iterable[Record]) -> None:
-    """Refuses a shard without a slice's JSON, unless a kill has left it.
-
-    Raises:
-        DataError: It holds no clip of these records.
-    """
+    """Refuses a shard without a slice's JSON that holds no clip of these, left by a kill."""
     sources = {record.source for record in records}
     if not any(example.source in sources for example in itertools.islice(whole_examples(path), 1)):
         raise DataError(

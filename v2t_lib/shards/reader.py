@@ -125,8 +125,7 @@ class ShardDataset:
         """Batches for `model.fit`: `((clips, tokens), targets)`, one row a caption.
 
         Args:
-            vocabulary: Words to tokens.
-            caption_spec: The captions' length.
+            vocabulary, caption_spec: Words to tokens, and how many.
             batch_size: Captions a batch.
             seed: Shuffles: the order depends on seed and epoch alone. None keeps the file's order.
             epoch: The epoch's number, with a seed.
@@ -139,10 +138,8 @@ class ShardDataset:
         Returns:
             A dataset of `((uint8 (B, T, H, W, 3), int32 (B, L)), int32 (B, L))`; the targets are
             the tokens shifted by one. Shards of features give `(B, T, h', w', C)` for the clips.
-            With a seed the last, smaller batch of each pass is dropped.
-
-        Raises:
-            DataError: With a seed, fewer captions than a batch.
+            With a seed the last, smaller batch of each pass is dropped; fewer captions than a batch
+            are a DataError.
         """
         if seed is None:
             steps, rows_of = -(-self.info.captions // batch_size), one_a_caption

@@ -49,15 +49,9 @@ def drawn(count: int) -> Callable:
 def one_pass(
     paths, key, column: str, rows_of: Callable, shuffled: bool, take: int | None
 ) -> tf.data.Dataset:
-    """A column of the clips in shards beside their captions.
+    """A column of the clips in shards, "source" or what is stored, beside their captions.
 
-    Args:
-        paths: The shards.
-        key: Shuffles rows, and what `rows_of` draws.
-        column: "source", or what is stored of a clip.
-        rows_of: Makes rows of clips' captions: one a clip, one a caption, or some that it draws.
-        shuffled: Whether to shuffle.
-        take: How many rows to take, the first.
+    `key` shuffles rows, and what `rows_of` draws; of the rows the first ones to `take`.
     """
     columns = {column: TEXT, "sentences": TEXTS}
 
@@ -110,13 +104,8 @@ class Epochs(tf.data.Dataset):
     """A data set for `Model.fit` that reads another epoch each time it is iterated over.
 
     `Model.fit` iterates over one data set at the beginning of every epoch; this one calls
-    `rest_of_epoch` then, for the first epoch already when it is made. The first epoch of a resumed
-    run has fewer batches than `steps`: training has to end it before they run out.
-
-    Args:
-        rest_of_epoch: Makes the data set of the epoch that is about to begin, from the step it has
-            reached.
-        steps: Batches in a whole epoch, which is what Keras is told.
+    `rest_of_epoch` then, for the first epoch already when it is made. Keras is told that each has
+    `steps` batches; training has to end the first one of a resumed run before they run out.
     """
 
     def __init__(self, rest_of_epoch: Callable[[], tf.data.Dataset], steps: int):
@@ -138,19 +127,6 @@ class Epochs(tf.data.Dataset):
     def __iter__(self):
         first, self._first = self._first, None  # made already, for its spec
         return iter(first or self._rest_of_epoch())
-
-
-def sum_in_order() -> None:
-    """Makes a training step on the CPU give the same bits however busy the machine is.
-
-    From an estimated peak of 205 MB on, TensorFlow's memory optimiser turns `AddN` over three or
-    more tensors, the gradients of a weight over the decoder's steps say, into a buffer to which
-    each tensor is added as soon as it is ready: in an order that depends on the threads. It has no
-    switch of its own, but is off where automatic clustering for XLA is on, which changes nothing
-    else on a CPU. With GPUs, where it would, this does nothing: there no bits are promised.
-    """
-    if not tf.config.list_physical_devices("GPU"):
-        tf.config.optimizer.set_jit("autoclustering")
 
 
 @contextlib.contextmanager

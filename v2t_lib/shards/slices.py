@@ -39,25 +39,16 @@ _BLANKS = str.maketrans(dict.fromkeys("\t\n\r", " "))
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SliceInfo:
-    """The content of a slice's JSON.
+    """The content of a slice's JSON."""
 
-    Attributes:
-        number: The slice's, which its files are named after.
-        digest: Of the rows and the clip spec that it is made of.
-        clip_spec: The size of its clips; None where only originals are kept.
-        masks: Number of clips that have object masks.
-        bytes: Size of its shard, which is missing where no clip decoded.
-        verdicts: One a source, in order; none in a slice of features.
-    """
-
-    number: int
-    digest: str
-    clip_spec: ClipSpec | None
+    number: int  # which its files are named after
+    digest: str  # of the rows and the clip spec that it is made of
+    clip_spec: ClipSpec | None  # None where only originals are kept
     clips: int
     captions: int
-    masks: int
-    bytes: int
-    verdicts: tuple[Verdict, ...] = ()
+    masks: int  # number of clips that have object masks
+    bytes: int  # of its shard, which is missing where no clip decoded
+    verdicts: tuple[Verdict, ...] = ()  # one a source, in order; none in a slice of features
 
     def is_whole(self, folder: Path) -> bool:
         """Whether its shard is there, as large as it should be."""
@@ -95,11 +86,7 @@ def slice_name(number: int) -> str:
 
 
 def slices_in(folder: str | Path) -> Iterator[SliceInfo]:
-    """Yields the slices of a folder that are done, by number, one in memory at a time.
-
-    Raises:
-        DataError: A file of that name isn't a slice's.
-    """
+    """Yields the slices of a folder that are done, by number, one in memory at a time."""
     folder = Path(folder)
     paths = folder.iterdir() if folder.is_dir() else ()
     numbers = (re.fullmatch(r"(\d{5,})\.json", path.name) for path in paths)
@@ -145,11 +132,7 @@ def sum_up(
 ) -> DatasetInfo:
     """Writes a folder's `dataset.json` if there is any clip; a source's last verdict counts.
 
-    Args:
-        folder: The folder.
-        spec: The size of the clips.
-        digest: Of what the content is made of; the slices' when left out.
-        features: Given for shards of features.
+    `digest` is that of what the content is made of, the slices' when left out.
     """
     counts: collections.Counter[str] = collections.Counter()
     left_out: dict[str, LeftOut] = {}
@@ -193,11 +176,7 @@ class SliceWriter:
         self._file: Any = None
 
     def add(self, example: StoredExample) -> None:
-        """Adds an example to the shard.
-
-        Raises:
-            DataError: The disk is full.
-        """
+        """Adds an example to the shard."""
         with writing(self._folder), writing_records(self._temporary) as tf:
             if self._file is None:
                 self._folder.mkdir(parents=True, exist_ok=True)
@@ -210,13 +189,7 @@ class SliceWriter:
     def finish(
         self, spec: ClipSpec | None, digest: str, verdicts: tuple[Verdict, ...] = ()
     ) -> None:
-        """Names the shard, if any example was added, and then writes the JSON: the slice is done.
-
-        Args:
-            spec: The size of the clips.
-            digest: Of what the slice is made of.
-            verdicts: One a source.
-        """
+        """Names the shard, if there is any example, and writes the JSON: the slice is done."""
         path = self._folder / shard_name(self._number)
         if self._file is not None:
             with writing(path), writing_records(path):

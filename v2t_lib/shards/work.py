@@ -34,14 +34,10 @@ _SUFFIXES = {"matroska": "webm", "mov": "mp4"}
 
 
 class Slice(NamedTuple):
-    """A slice to do.
+    """A slice to do: its sources, in order.
 
-    Attributes:
-        folder: Where its files go.
-        number: What they are named after.
-        records: Its sources, in order.
-        before: What earlier slices found of each, where it is tried again; then only another
-            verdict is worth a slice.
+    Where they are tried again, `before` is what earlier slices found of each; then only another
+    verdict is worth a slice.
     """
 
     folder: Path
@@ -52,20 +48,12 @@ class Slice(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """How slices are done.
+    """How slices are done."""
 
-    Attributes:
-        captions_file: What the paths of local sources are relative to.
-        out: What the paths in verdicts are relative to; kept originals go into its `clips`.
-        spec: The size of the clips in shards; None for no shards.
-        keep: Whether to keep originals.
-        policy: Connections, attempts and times of downloads.
-    """
-
-    captions_file: str | Path
-    out: Path
-    spec: ClipSpec | None
-    keep: bool = False
+    captions_file: str | Path  # what the paths of local sources are relative to
+    out: Path  # what the paths in verdicts are relative to; kept originals go into its `clips`
+    spec: ClipSpec | None  # None for no shards
+    keep: bool = False  # whether to keep originals
     policy: RetryPolicy = DEFAULT_POLICY
 
     def path(self, record: Record) -> Path:
@@ -169,14 +157,9 @@ def do_slices(
     """Gets, decodes and writes slices; killed, it leaves whole slices and those it hadn't done.
 
     Args:
-        slices: What to do.
-        task: How.
         done: Sources that are done already, for the progress bar.
         workers: Decoding processes; as many as there are cores when left out.
         pool: Workers that run `judge`, to use instead.
-
-    Raises:
-        DataError: The disk is full, or processes can't be started.
     """
     total = done + sum(len(one.records) for one in slices)
     remote = any(record.remote for one in slices for record in one.records)

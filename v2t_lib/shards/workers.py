@@ -20,7 +20,7 @@ from v2t_lib.progress import warn_once
 
 #: Seconds after which the decoding of one clip is given up.
 DECODING_SECONDS = 600
-#: Not fork: TensorFlow's threads do not survive it.
+#: Not fork: TensorFlow's threads don't survive it.
 SPAWN = multiprocessing.get_context("spawn")
 #: What Windows can wait for at once.
 MOST_PROCESSES = 61 if os.name == "nt" else 10_000
@@ -83,11 +83,7 @@ def _obstacle() -> str:
 
 
 def start_pool(count: int) -> "ProcessPool | _Here":
-    """A pool of `count` processes that have started; this process alone where it can't start any.
-
-    Raises:
-        DataError: They can't be started.
-    """
+    """A pool of `count` processes that have started; this one alone where it can't start any."""
     require_main_guard()
     if obstacle := _obstacle():
         warn_once(f"no worker processes, as {obstacle}: this one works alone")
@@ -111,25 +107,13 @@ def _no_start(why: str) -> DataError:
 
 def require_main_guard() -> None:
     """Refuses to be called by a worker that is just importing the script that started it, which
-    would wait for a lock that the script itself holds.
-
-    Raises:
-        DataError: It is.
-    """
+    would wait for a lock that the script itself holds."""
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise _no_start("a worker that runs the whole script once more")
 
 
 class Workers:
-    """Processes that run a function; one that dies, hangs or raises whatever error costs one job.
-
-    Args:
-        count: How many.
-        function: What they run.
-
-    Raises:
-        DataError: The processes can't be started.
-    """
+    """Processes that run a function; one that dies, hangs or raises any error costs one job."""
 
     def __init__(self, count: int, function: Callable):
         self.count, self._function = count, function

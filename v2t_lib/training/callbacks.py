@@ -32,10 +32,8 @@ def _state(model: Captioner) -> list:
 
 
 def sample_captions(captioner: Captioner, examples: Sequence[Example], logs: dict) -> None:
-    """Captions a few clips, prints three, and warns when the captions are all alike.
-
-    Adds `distinct_captions` to the logs: the number of different captions, per clip.
-    """
+    """Captions a few clips, prints three, and warns when all are alike; adds `distinct_captions`,
+    the number of different ones per clip, to the logs."""
     frames = np.stack([example.frames for example in examples])
     texts = [caption.text for caption in captioner.caption_frames(frames)]
     distinct = len(set(texts))
@@ -57,16 +55,9 @@ class EpochEnd(keras.callbacks.Callback):
     one samples and saves, with `captioner`: the model that is trained needs all hosts.
     """
 
-    def __init__(
-        self,
-        captioner: Captioner,
-        state: "ResumableState",
-        monitor: str,
-        examples: Sequence[Example],
-    ):
+    def __init__(self, captioner: Captioner, state: "ResumableState", examples: Sequence[Example]):
         super().__init__()
-        self.captioner, self.state = captioner, state
-        self.monitor, self.examples = monitor, examples
+        self.captioner, self.state, self.examples = captioner, state, examples
 
     def _swap(self) -> None:
         if self.state.options.ema:
@@ -94,13 +85,14 @@ class EpochEnd(keras.callbacks.Callback):
     def _sample_and_save(self, epoch: int, logs: dict) -> None:
         if self.examples:
             sample_captions(self.captioner, self.examples, logs)
-        value = logs[self.monitor]
+        monitor = "val_loss" if "val_loss" in logs else "loss"
+        value = logs[monitor]
         if not np.isfinite(value):
             raise TrainingError(
-                f"expected {self.monitor} to be finite. Received: {value} after epoch {epoch + 1}; "
+                f"expected {monitor} to be finite. Received: {value} after epoch {epoch + 1}; "
                 "lower the learning rate, or train in float32"
             )
-        if all(value < row[self.monitor] for row in self.state.rows):
+        if all(value < row[monitor] for row in self.state.rows):
             save(self.captioner, self.state.path)
 
 
@@ -115,13 +107,8 @@ class ResumableState(keras.callbacks.Callback):
         about: What has to be the same to go on: all that decides the order of the data, say.
         steps: Steps an epoch.
         clips_of: Epoch and step to the clips of that batch, for the error message.
-        stop: Whether the user wants the run to stop.
-        mirror: Copies the run after each checkpoint.
+        stop, mirror: See there.
         callbacks: The others, whose counts go on too.
-
-    Attributes:
-        epoch, step: The epoch in progress, from 0, and the steps done in it.
-        rows: The history so far.
     """
 
     def __init__(

@@ -4,10 +4,9 @@ import contextlib
 import json
 import shutil
 import signal
-import threading
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 from v2t_lib.errors import ModelError, TrainingError
 from v2t_lib.files import replacing
 from v2t_lib.models.hosts import current
+from v2t_lib.models.process import REQUESTS, handled
 from v2t_lib.progress import log
 from v2t_lib.training.run_folder import checkpoints_in, checkpoints_of
 
@@ -27,12 +27,9 @@ SAME_REQUEST_SECONDS = 1
 
 
 class Checkpoints:
-    """The last few checkpoints of a run, numbered by the steps done.
+    """The last `keep` checkpoints of a run, beside the model's file, numbered by the steps done.
 
-    Args:
-        model: The model's file, beside which they are written.
-        keep: How many are kept.
-        run: What has to be the same to go on, all that decides the order of the data say.
+    `run` is what has to be the same to go on, all that decides the order of the data say.
     """
 
     def __init__(self, model: Path, keep: int, run: dict):
@@ -80,16 +77,15 @@ class Checkpoints:
         now = keras.backend.backend()
         if (began := note.pop("backend", now)) != now:
             log.warning(
-                "  the run was trained with KERAS_BACKEND=%s until here, and goes on with %s: it "
-                "ends with other figures than on either alone",
-                *(began, now),
+                f"  the run was trained with KERAS_BACKEND={began} until here, and goes on with "
+                f"{now}: it ends with other figures than on either alone"
             )
         state, sizes = note.pop("state", None), [array.shape for array in arrays]
-        expected, variables = {"format": FORMAT, "run": self.run}, (len(shapes), len(sizes))
+        expected = {"format": FORMAT, "run": self.run}
         if note != expected or sizes != shapes:
             raise ModelError(
-                f"{self.folder}: expected a run with {expected} and {variables[0]} variables. "
-                f"Received: one with {note} and {variables[1]}, or of other shapes; --resume "
+                f"{self.folder}: expected a run with {expected} and {len(shapes)} variables. "
+                f"Received: one with {note} and {len(sizes)}, or of other shapes; --resume "
                 "needs the options and the version that the run began with; else begin anew in "
                 "another folder, with --start-from (start_from=) and this run's model"
             )
@@ -114,13 +110,12 @@ def stopped(at: str, number: int) -> TrainingError:
 
 
 class StopSignal:
-    """Within it, SIGINT, SIGTERM and SIGHUP, where it isn't ignored (nohup), only set `received` to
-    their number; a second one interrupts at once."""
+    """Signals only set `received` to their number; a second one interrupts at once."""
 
     def __init__(self):
         self.received, self._since = 0, 0.0
 
-    def _handle(self, number, frame):
+    def handle(self, number, frame):
         if self.received and time.monotonic() - self._since > SAME_REQUEST_SECONDS:
             raise KeyboardInterrupt
         if self.received:
@@ -128,16 +123,10 @@ class StopSignal:
         self.received, self._since = number, time.monotonic()
         log.warning("\n  stopping after this step; once more to stop at once")
 
-    def __enter__(self):
-        # Only Python's main thread may install signal handlers.
-        in_main_thread = threading.current_thread() is threading.main_thread()
-        signals = [signal.SIGINT, signal.SIGTERM] if in_main_thread else []
-        hangup = getattr(signal, "SIGHUP", None)  # Windows has none
-        if signals and hangup and signal.getsignal(hangup) != signal.SIG_IGN:
-            signals.append(hangup)
-        self._before = {number: signal.signal(number, self._handle) for number in signals}
-        return self
 
-    def __exit__(self, *error):
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+@contextlib.contextmanager
+def stop_asked() -> Iterator[StopSignal]:
+    """Within it Ctrl-C and requests to end are taken down, for the run to stop after a step."""
+    stop = StopSignal()
+    with handled((signal.SIGINT, *REQUESTS), stop.handle):
+        yield stop

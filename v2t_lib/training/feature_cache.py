@@ -56,12 +56,10 @@ def cached_features(
     Args:
         encoder: A built encoder; its principal components are fitted to the first clips unless
             they are fitted already, and kept beside the features.
-        shards: Clips of the size that the encoder was built for.
+        shards: Clips of the size that the encoder was built for; returned as they are for an
+            encoder without a frozen image network.
         cache: Where the folders are made; in `shards` when left out.
         fallback: Where they are made for shards that lie where nothing can be written.
-
-    Returns:
-        Shards of features; `shards` themselves for an encoder without a frozen image network.
 
     Raises:
         DataError: `shards` hold features, or the disk has no room for more.

@@ -21,7 +21,7 @@ from v2t_lib.shards.reader import ShardDataset, Shards
 from v2t_lib.shards.rows import Epochs, naming_damage
 from v2t_lib.specs import ClipSpec
 from v2t_lib.training.callbacks import EpochEnd, ResumableState
-from v2t_lib.training.checkpoints import StopSignal
+from v2t_lib.training.checkpoints import stop_asked
 from v2t_lib.training.feature_cache import cached_features, frozen_variables, weights_digest
 from v2t_lib.training.optimizer import compile_for_training
 from v2t_lib.training.recipe import TrainingOptions
@@ -92,16 +92,15 @@ def fit(
 
     Args:
         captioner: The model; it is compiled here.
-        shards: Training shards.
+        shards, val: Training and validation shards.
         path: Where the best model is saved.
         options: How to train.
-        val: Validation shards.
         resume: Continue from the newest checkpoint, if there is one.
         mirror: Copies what is written.
         callbacks: Further Keras callbacks, called before each checkpoint; at the end of an epoch
             they find the weights that are saved, with `ema` the averages. The learning rate may be
             set by them, which ends its schedule.
-        cache: Where features of a frozen image network are kept; see `cached_features`.
+        cache: As for `cached_features`.
 
     Returns:
         The history.
@@ -113,19 +112,16 @@ def fit(
     shards = cached_features(captioner.encoder, shards, cache, path.parent)
     val = clips and cached_features(captioner.encoder, clips, cache, path.parent)
     order, hosts = _Order(shards, captioner, options), current()
-    with StopSignal() as stop, _trained(captioner, options) as model:
+    with stop_asked() as stop, _trained(captioner, options) as model:
         compile_for_training(model, options, order.steps * options.epochs)
+        batches = (order.about(), order.steps, order.clips_of)
         mirror = mirror or Mirror(path.parent)
-        about = order.about()
-        state = ResumableState(
-            path, options, about, order.steps, order.clips_of, stop, mirror, callbacks
-        )
+        state = ResumableState(path, options, *batches, stop, mirror, callbacks)
         state.begin(model, resume)
-        monitor = "loss" if val is None else "val_loss"
         samples: list = []
         if clips and not isinstance(captioner.encoder, BlindEncoder):  # whose captions are alike
             samples = list(itertools.islice(clips.examples(), SAMPLE_CLIPS))
-        end = EpochEnd(captioner, state, monitor, samples)
+        end = EpochEnd(captioner, state, samples)
         with _explaining(options, captioner.clip_spec, [shards, *filter(None, [val])]):
             model.fit(
                 Epochs(lambda: order.batches(state.epoch, state.step), order.steps),
@@ -137,8 +133,7 @@ def fit(
                 shuffle=False,
                 verbose=keras_verbosity() if hosts.first else 0,
             )
-    weights = hosts.from_first(lambda: load(path).get_weights())
-    captioner.set_weights(weights)
+    captioner.set_weights(hosts.from_first(lambda: load(path).get_weights()))
     return pd.DataFrame(state.rows)
 
 

@@ -35,12 +35,8 @@ def sequence_loss(y_true, y_pred, label_smoothing=0.0):
 
 
 class TrainingLoss:
-    """`sequence_loss` with label smoothing, which is for training: the model's loss in `fit`.
-
-    Attributes:
-        label_smoothing: The one to be used now; `EpochEnd` sets it to 0 for validation, so that
-            `val_loss` compares with other losses.
-    """
+    """`sequence_loss` with label smoothing, which `EpochEnd` turns off for validation, so that
+    `val_loss` compares with other losses."""
 
     __name__ = "loss"
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import ops
 
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.compiled import JIT_COMPILE, MANY_STEPS, jit_from
 from v2t_lib.models.encoders.blind import BlindEncoder
-from v2t_lib.shards.rows import sum_in_order
 from v2t_lib.training.losses import TrainingLoss, sequence_accuracy
 from v2t_lib.training.recipe import TrainingOptions
 
@@ -50,7 +50,6 @@ def compile_for_training(captioner: Captioner, options: TrainingOptions, steps: 
         warmup_steps=warmup,
         alpha=0.01,
     )
-
     encoder = captioner.encoder
     # Nothing is left of what XLA is slow at, convolutions, where features are computed before.
     light = isinstance(encoder, BlindEncoder) or getattr(encoder, "frozen", False)
@@ -69,6 +68,19 @@ def compile_for_training(captioner: Captioner, options: TrainingOptions, steps: 
         metrics=[sequence_accuracy],
         jit_compile=jit_from(steps, MANY_STEPS) if light else JIT_COMPILE,
     )
+
+
+def sum_in_order() -> None:
+    """Makes a training step on the CPU give the same bits however busy the machine is.
+
+    From an estimated peak of 205 MB on, TensorFlow's memory optimiser turns `AddN` over three or
+    more tensors, the gradients of a weight over the decoder's steps say, into a buffer to which
+    each tensor is added as soon as it is ready: in an order that depends on the threads. It has no
+    switch of its own, but is off where automatic clustering for XLA is on, which changes nothing
+    else on a CPU. With GPUs, where it would, this does nothing: there no bits are promised.
+    """
+    if not tf.config.list_physical_devices("GPU"):
+        tf.config.optimizer.set_jit("autoclustering")
 
 
 def swap_averages(model: Captioner) -> None:

@@ -28,12 +28,7 @@ class DecoderOptions(Options):
 class TrainingOptions(Options):
     """How to train: AdamW with warmup and cosine decay, and what is kept of the run."""
 
-    epochs: int = option(
-        20,
-        "passes over the training captions; with epoch_steps an epoch may be several",
-        "epochs",
-        at_least=1,
-    )
+    epochs: int = option(20, "passes over the training captions", "epochs", at_least=1)
     batch_size: int = option(
         32, "captions in a batch, each with its clip", "captions", at_least=1, flag="batch"
     )
@@ -44,24 +39,13 @@ class TrainingOptions(Options):
     weight_decay: float = option(0.02, "AdamW's weight decay", "rate", at_least=0)
     clip_norm: float = option(1.0, "largest norm of a step's whole gradient", "norm", above=0)
     label_smoothing: float = option(
-        0.0,
-        "share of a target spread over all words in training; `val_loss` goes without",
-        "share",
-        at_least=0,
-        below=1,
+        0.0, "share of a training target spread over all words", "share", at_least=0, below=1
     )
     captions_per_clip: int = option(
-        0,
-        "captions drawn of each clip's for an epoch, where clips have several; 0 for all of them",
-        "captions",
-        at_least=0,
+        0, "captions drawn of each clip's for an epoch; 0 for all of them", "captions", at_least=0
     )
     epoch_steps: int = option(
-        1,
-        "batches an epoch has at least: where captions are too few for them, it passes over them "
-        "several times",
-        "batches",
-        at_least=1,
+        1, "fewest batches in an epoch, by several passes if need be", "batches", at_least=1
     )
     accumulate: int = option(
         1, "batches to a step of the optimiser, where memory is short", "batches", at_least=1
@@ -75,18 +59,11 @@ class TrainingOptions(Options):
         below=1,
     )
     scst_samples: int = option(
-        5,
-        "captions sampled of each clip in self-critical training; the baseline of one is the mean "
-        "reward of the others",
-        "captions",
-        at_least=2,
+        5, "captions sampled of each clip in self-critical training", "captions", at_least=2
     )
+    # At 1 most samples are so much worse than greedy captions that the stage makes these worse.
     scst_temperature: float = option(
-        0.5,
-        "what log-probabilities are divided by in self-critical training; at 1 most samples are so "
-        "much worse than greedy captions that the stage begins by making these worse",
-        "temperature",
-        above=0,
+        0.5, "of sampling in self-critical training", "temperature", above=0
     )
     precision: str = option(
         "float32",

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from v2t_lib.errors import TrainingError
+from v2t_lib.errors import DataError, TrainingError
 from v2t_lib.files import locked, replacing, write_json
 from v2t_lib.models.hosts import current
 from v2t_lib.progress import log
@@ -103,7 +103,7 @@ class Mirror:
                 for copy in checkpoints_in(self._copy_of(checkpoints_of(model))):
                     if names and copy.name not in names:
                         copy.unlink()
-        except OSError as error:
+        except (OSError, DataError) as error:
             log.warning("  could not copy the run to %s: %s", self.target, error)
 
     def _copy(self, path: Path) -> None:
@@ -143,12 +143,8 @@ def locked_run(
 ) -> Iterator[Mirror]:
     """Within it no other training writes a run's folder or its copy; yields what copies the run.
 
-    Args:
-        folder: The run's folder; made where it isn't there.
-        copy: The copy's folder, or None; with `resume` the run is fetched from there.
-        stage: What is trained.
-        data: What it reads, data sets by name; one that resumes has to read the same.
-        resume, overwrite: Whether what is there of the stage is continued, or deleted.
+    What is there of the `stage` is continued, and fetched from the copy where it is missing, to
+    `resume`, which has to read the same `data`; or deleted, to `overwrite`.
     """
     if resume and overwrite:
         raise ValueError("expected resume or overwrite, not both. Received: both")

@@ -16,12 +16,12 @@ from v2t_lib.models.saving import load, save
 from v2t_lib.models.verifier import VerifierState
 from v2t_lib.progress import Progress, log
 from v2t_lib.shards.reader import ShardDataset, Shards
-from v2t_lib.shards.rows import sum_in_order
 from v2t_lib.text.vocabulary import PAD, START
 from v2t_lib.training.calibrate import calibrated
-from v2t_lib.training.checkpoints import Checkpoints, StopSignal, stopped
+from v2t_lib.training.checkpoints import Checkpoints, stop_asked, stopped
 from v2t_lib.training.feature_cache import cached_features
 from v2t_lib.training.losses import sentence_loss
+from v2t_lib.training.optimizer import sum_in_order
 from v2t_lib.training.recipe import TrainingOptions
 from v2t_lib.training.run_folder import (
     MODEL_FILE,
@@ -107,10 +107,6 @@ class Stage:
     """The models of self-critical training, and how far they have come.
 
     The reward is CIDEr-D with the training captions' n-gram weights; END is a word, to be learnt.
-
-    Attributes:
-        progress: Steps `done`; `sums` over the epoch, of samples' rewards and of clips; `rows` of
-            the history.
     """
 
     def __init__(
@@ -124,15 +120,16 @@ class Stage:
         self.captioner, self.shards, self.options = captioner, shards, options
         self.path, self.mirror = path, mirror
         self.documents = Documents(map(self._tokens, shards.sentences()))
-        self.steps = steps = shards.steps(options.batch_size, captions_per_clip=1)
+        self.steps = shards.steps(options.batch_size, captions_per_clip=1)
         # From the first batch on: with another compiler a resumed stage would round differently.
-        jit = jit_from(steps, MANY_STEPS)
+        jit = jit_from(self.steps, MANY_STEPS)
         self.seeds = keras.random.SeedGenerator(options.seed)
         self.sample = Compiled(self._sampled, captioner, self.seeds, jit_compile=jit)
         self.search = Compiled(captioner.generate_from, captioner, jit_compile=jit)
         self.policy = Policy(captioner, options, jit)
-        run = {"seed": options.seed, "batch_size": options.batch_size, "steps": steps}
+        run = {"seed": options.seed, "batch_size": options.batch_size, "steps": self.steps}
         self.checkpoints = Checkpoints(path, options.keep_checkpoints, run)
+        # Steps done; sums over the epoch, of samples' rewards and of clips; rows of the history.
         self.progress: dict = {"done": 0, "sums": [0.0, 0.0], "rows": []}
 
     @property
@@ -169,7 +166,7 @@ class Stage:
             self.checkpoints.clear()
         if not progress["rows"]:
             self._end_epoch(held_out)  # the model before the stage
-        with StopSignal() as stop:
+        with stop_asked() as stop:
             while progress["done"] < epochs * self.steps:
                 epoch, skip = divmod(progress["done"], self.steps)
                 batches = self.shards.clip_batches(options.batch_size, options.seed, epoch, skip)

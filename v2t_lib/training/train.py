@@ -95,10 +95,9 @@ def train(
         # no clip, and features are read more quickly than clips.
         features = cached_features(captioner.encoder, shards, cache, out)
         held_out = val and cached_features(captioner.encoder, val, cache, out)
-        memory_size = {"memory_size": captioner.encoder.memory_size}
-        blind = dataclasses.replace(recipe, encoder="blind", encoder_options=memory_size)
-        twin = _make(blind, vocabulary)
-        fit(twin, features, out / BLIND_FILE, options, held_out, resume, mirror)
+        size = {"memory_size": captioner.encoder.memory_size}
+        blind = dataclasses.replace(recipe, encoder="blind", encoder_options=size)
+        fit(_make(blind, vocabulary), features, out / BLIND_FILE, options, held_out, resume, mirror)
         path = out / MODEL_FILE
         fit(captioner, shards, path, options, val, resume, mirror, callbacks, cache)
         if held_out is not None and recipe.encoder != "blind" and hosts.first:
@@ -115,7 +114,6 @@ def _started(recipe: Recipe, vocabulary: Vocabulary, old: Captioner | None) -> C
             f"{recipe.encoder}: frozen with random weights, whose features say little; "
             "--weights imagenet takes published ones"
         )
-    captioner.cell_shift()  # measured now, it is saved with the weights
     return captioner
 
 
@@ -171,9 +169,8 @@ def _built_as(recipe: Recipe, old: Captioner) -> Recipe:
 
 def _check_precision(recipe: Recipe) -> None:
     """Refuses what can give NaN: oneDNN's gradients of narrow 3D convolutions in bfloat16."""
-    half, convolves = recipe.training.precision == "mixed_bfloat16", recipe.encoder != "blind"
-    by_onednn = keras.backend.backend() in ("tensorflow", "torch") and not gpus()
-    if half and convolves and by_onednn:
+    half = recipe.training.precision == "mixed_bfloat16" and recipe.encoder != "blind"
+    if half and keras.backend.backend() in ("tensorflow", "torch") and not gpus():
         raise ValueError(
             "expected precision float32 on a CPU with Keras on TensorFlow or PyTorch. Received: "
             "mixed_bfloat16, in which the gradients of 3D convolutions are NaN there; train with "

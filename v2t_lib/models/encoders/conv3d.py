@@ -85,17 +85,14 @@ class ConvUnit(layers.Layer):
             input_shape = conv.compute_output_shape(input_shape)
         return input_shape
 
-    def _convolve(self, conv, x):
-        if not self.pad_before or conv.strides[1:] == (1, 1):
-            return conv(x)
-        return _rotated(conv(_rotated(x)))
-
     def call(self, x, training=False):
         y = x
         for conv, norm in zip(self.convs, self.norms, strict=True):
             if conv is not self.convs[0]:
                 y = ops.relu(y)
-            y = norm(self._convolve(conv, y), training=training)
+            turned = self.pad_before and conv.strides[1:] != (1, 1)
+            y = _rotated(conv(_rotated(y))) if turned else conv(y)
+            y = norm(y, training=training)
         return ops.relu(x + y if self.residual else y)
 
     def get_config(self):
@@ -151,17 +148,13 @@ class Conv3DEncoder(GridEncoder):
         self.residual_from = residual_from
         spatial = [stage for stage, stride in enumerate(self.strides) if stride[1:] != (1, 1)]
         self.units = []
+        alike = {"factorised": self.factorised, "dtype": self.dtype_policy}
         for stage, (width, stride) in enumerate(zip(self.widths, self.strides, strict=True)):
             # The first stage has by far the most cells: normalising it takes a third of a step.
             options = {"normalised": stage > 0, "pad_before": stage in spatial[-1:]}
-            self.units.append(self._unit(width, stride, **options))
+            self.units.append(ConvUnit(width, stride, **options, **alike))
             if stage >= residual_from:
-                self.units.append(self._unit(width, residual=True))
-
-    def _unit(self, width, strides=(1, 1, 1), **options):
-        return ConvUnit(
-            width, strides, factorised=self.factorised, dtype=self.dtype_policy, **options
-        )
+                self.units.append(ConvUnit(width, residual=True, **alike))
 
     def get_config(self):
         return super().get_config() | {

@@ -33,11 +33,6 @@ class FrameEncoder(GridEncoder):
 
     Call arguments:
         clips: uint8 `(batch, T, H, W, 3)`, or `(batch, T, h', w', C)` from `features`.
-        training: As in `GridEncoder`.
-
-    Raises:
-        ValueError: Options that don't go together.
-        ModelError: The weights can't be had.
     """
 
     #: The image network's name.
@@ -84,7 +79,6 @@ class FrameEncoder(GridEncoder):
         raise NotImplementedError
 
     def grid(self, spec: ClipSpec) -> tuple[int, int, int]:
-        """`(T, h', w')`: the cells that a clip of `spec` becomes."""
         return spec.frames, self.cells(spec.height), self.cells(spec.width)
 
     def cells(self, size: int) -> int:

@@ -43,10 +43,6 @@ class GridEncoder(layers.Layer):
             frames, height, width = -(-frames // time), -(-height // down), -(-width // right)
         return frames, height, width
 
-    def cell_shift(self) -> tuple[float, float]:
-        """Where views and metrics lay attention: the shift `(down, right)`, in cells."""
-        return self.shift, self.shift
-
     def build(self, input_shape):
         shape = tuple(input_shape)
         for unit in self.units:

@@ -88,10 +88,7 @@ def recipe_of(encoder: layers.Layer) -> tuple[str, dict]:
 
 
 def cost(encoder: layers.Layer, spec: ClipSpec) -> dict:
-    """What `encoder` makes of a clip of `spec`, and what that takes; builds the encoder.
-
-    `feature_bytes` are what the features of an image network take on disk, a clip, or None.
-    """
+    """What `encoder`, which is built, makes of a clip of `spec`, and what that takes on disk."""
     if not encoder.built:
         encoder.build((None, *spec.shape))
     return {
