@@ -39,6 +39,10 @@ _SEPARATORS = {";": "semicolons", ",": "commas", "  ": "spaces"}
 _ESCAPES = str.maketrans({"\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
+def _of_row(path: str | Path, number: int, expected: str, received: str) -> DataError:
+    return DataError(f"{path}, row {number}: expected {expected}. Received: {received}")
+
+
 def cell(text: str) -> str:
     """A text as one column of a printed row: tabs, line ends and what UTF-8 lacks are escaped."""
     return text.translate(_ESCAPES).encode(errors="backslashreplace").decode()
@@ -87,30 +91,21 @@ def _lines(path: str | Path) -> Iterator[str]:
             encoding = _encoding(file.peek(8), path)
             # Not splitlines, which also splits at characters that a caption may hold.
             text = io.TextIOWrapper(file, encoding, errors="surrogateescape")
-            for number, line in enumerate(_short_lines(text, path), start=1):
+            lines = iter(lambda: text.readline(LONGEST_ROW + 1), "")
+            for number, line in enumerate(lines, start=1):
+                if len(line) > LONGEST_ROW:
+                    most = f"at most {LONGEST_ROW:,} characters"
+                    raise _of_row(path, number, most, "more; is this a text file?")
                 if wrong := _NO_TEXT.search(line):
                     before = line[: wrong.start()].encode(errors="surrogateescape")
                     what = f"0x{ord(wrong[0]) & 0xFF:02x} at byte {len(before)} of the row"
-                    raise DataError(
-                        f"{path}, row {number}: expected UTF-8 text. Received: {what}; save the "
-                        "file as UTF-8 and try again"
-                    )
+                    why = f"{what}; save the file as UTF-8 and try again"
+                    raise _of_row(path, number, "UTF-8 text", why)
                 yield line.removesuffix("\n")
     except UnicodeError as error:
         raise DataError(f"{path}: expected text in {encoding}. Received: {error}") from None
     except OSError as error:
         raise DataError(f"expected a text file at {path}. Received: {error.strerror}") from error
-
-
-def _short_lines(text: io.TextIOWrapper, path: str | Path) -> Iterator[str]:
-    lines = iter(lambda: text.readline(LONGEST_ROW + 1), "")
-    for number, line in enumerate(lines, start=1):
-        if len(line) > LONGEST_ROW:
-            raise DataError(
-                f"{path}, row {number}: expected at most {LONGEST_ROW:,} characters. Received: "
-                "more; is this a text file?"
-            )
-        yield line
 
 
 def _rows(path: str | Path) -> Iterator[tuple[int, list[str]]]:
@@ -126,8 +121,8 @@ def _rows(path: str | Path) -> Iterator[tuple[int, list[str]]]:
         while len(columns) > 2 and not columns[-1]:
             del columns[-1]
         if first and _is_header(columns):
-            what = f"{' | '.join(columns)!r}"
-            warn_once(f"{path}, row {number}: taken for a header and skipped: {what}")
+            what = " | ".join(columns)
+            warn_once(f"{path}, row {number}: taken for a header and skipped: {what!r}")
         else:
             yield number, columns
         first = False
@@ -166,10 +161,8 @@ def _captions(path: str | Path, blank: bool = False) -> Iterator[tuple[int, str,
     for number, columns in _rows(path):
         if fault := _fault(columns, blank):
             why = "; the quoted cell before it has a line end: take that out" if unclosed else ""
-            raise DataError(
-                f"{path}, row {number}: expected `source<TAB>caption`. "
-                f"Received: {fault} in {' | '.join(columns)[:120]!r}{why}"
-            )
+            fault += f" in {' | '.join(columns)[:120]!r}{why}"
+            raise _of_row(path, number, "`source<TAB>caption`", fault)
         unclosed = columns[1].startswith('"') and columns[1].count('"') % 2 == 1
         yield number, columns[0], columns[1]
 
@@ -249,7 +242,7 @@ def read_split(path: str | Path) -> list[str]:
     sources: dict[str, str] = {}
     for number, (source, *_) in _rows(path):
         if not source:
-            raise DataError(f"{path}, row {number}: expected a source. Received: a blank one")
+            raise _of_row(path, number, "a source", "a blank one")
         sources.setdefault(plain(source), source)
     return list(sources.values())
 
@@ -334,8 +327,7 @@ def read_pairs(path: str | Path) -> list[Pair]:
     pairs = []
     for number, columns in _rows(path):
         file, sentence = (*columns, "")[:2]
-        error = _fault(columns, blank=True)
-        if error:
-            error = f"{path}, row {number}: expected `source<TAB>sentence`. Received: {error}"
+        if error := _fault(columns, blank=True):
+            error = str(_of_row(path, number, "`source<TAB>sentence`", error))
         pairs.append(Pair(file, located(file, path), sentence, error))
     return pairs

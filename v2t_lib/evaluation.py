@@ -52,13 +52,9 @@ def cross_entropy(
 ) -> np.ndarray:
     """The cross-entropy of captions in nats, and the number of their tokens, `(2,)`.
 
-    The first captions of all clips are scored together, then the second ones, and so on.
-
-    Args:
-        captioner: The model.
-        frames: uint8 `(batch, T, H, W, 3)`.
-        memory: `(batch, S, D)`, what `Captioner.encode` made of frames: of these, or of others.
-        captions: Of each clip; none for those at the end that fill up the batch.
+    The first captions of all clips are scored together, then the second ones, and so on; clips at
+    the end, which fill up the batch, have none. `memory` `(batch, S, D)` is what `Captioner.encode`
+    made of the frames, uint8 `(batch, T, H, W, 3)`, or of others.
     """
     sums = np.zeros(2)
     for texts in itertools.zip_longest(*captions):
@@ -114,14 +110,8 @@ def risk_coverage(
 ) -> list[dict]:
     """Selective captioning: scores of the captions that the model is surest of (arXiv 1705.08500).
 
-    Args:
-        predictions: Of all clips.
-        rows: Each clip's row of `coco.clip_statistics`, by source.
-        unit: What captions are cut into, as in `CaptionSpec`.
-
-    Returns:
-        For each of `COVERAGES`, the share `coverage`, the `least` log-probability in it, and its
-        scores.
+    For each of `COVERAGES`, the share `coverage`, the `least` log-probability in it, and its scores
+    by each clip's row of `coco.clip_statistics`.
     """
     surest, found = sorted(predictions, key=lambda prediction: -prediction.log_prob), []
     for coverage in COVERAGES:
@@ -156,7 +146,7 @@ def evaluate(
     Args:
         captioner: The model.
         shards: Held-out clips.
-        blind: Its blind twin, for the loss of a model without the clips.
+        blind: Its blind twin, for the loss without the clips.
         unseen: Shards of combinations that are not in training, scored apart.
         training: The training shards, to count the captions that are copied from there.
         beam: The beams of the captions that are scored.

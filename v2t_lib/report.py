@@ -22,14 +22,7 @@ WORST = 6
 def worst(
     captioner: Captioner, shards: Shards, predictions: Sequence[Prediction], beam: int
 ) -> list[Prediction]:
-    """The `WORST` predictions by CIDEr, the lowest first, captioned again for their attention.
-
-    Args:
-        captioner: The model.
-        shards: The clips that were scored.
-        predictions: What `evaluate` returned of them.
-        beam: The number of beams that it scored.
-    """
+    """The `WORST` predictions by CIDEr, the lowest first, captioned again for their attention."""
     places = sorted(range(len(predictions)), key=lambda place: predictions[place].cider)[:WORST]
     examples = itertools.islice(ShardDataset.open(shards).examples(), max(places) + 1)
     clips = {place: example for place, example in enumerate(examples) if place in places}
@@ -58,13 +51,8 @@ def save_report(
 ) -> None:
     """Writes the page as one HTML file that works offline.
 
-    Args:
-        path: The file to write.
-        captioner: The model.
-        shards: The clips it was scored on.
-        scores: What `evaluate` returned first.
-        predictions: What it returned second.
-        run: The run whose learning curves are shown, where it has any.
+    It shows the scores and predictions that `evaluate` returned of `shards`, and the learning
+    curves of `run`, where it has any.
     """
     history = Path(run) / "history.csv"
     trained = history.exists() and history.stat().st_size

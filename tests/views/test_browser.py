@@ -275,7 +275,9 @@ def write_every_page(folder):
     save_page(folder / "inspector.html", [caption, found], ["mine.gif", "other.gif"], ["red", ""])
     save_evidence_page(folder / "evidence.html", [found], tiny.captioner(), "tiny.keras")
     clip = Clip(caption.frames, caption.seconds, None)
-    save_found(folder / "found.html", "a red star", [Match("a.gif", -0.4, found, ())], [clip])
+    save_found(
+        folder / "found.html", "a red star", [Match("a.gif", -0.4, 0, 0.1, None, found)], [clip]
+    )
     verdict = ["Can't tell: the model doesn't know", "star", "unlike the training data"]
     return {
         "inspector.html": ["mine.gif", "reference: red", *verdict],

@@ -8,7 +8,7 @@ from helpers.captions import CALIBRATION, claim
 from v2t_lib.views.claim_marks import (
     certainty,
     headline,
-    marks,
+    mark,
     most_contradicted,
     most_telling,
     percent,
@@ -19,7 +19,7 @@ FACTORS = {"a": 0.5, "red": math.log(9.96), "star": 80}
 
 
 def test_words_are_marked_by_sign_and_strength():
-    a, red, star, spins, zebra = marks(claim(LIFTS).words)
+    a, red, star, spins, zebra = map(mark, claim(LIFTS).words)
     assert [mark.side for mark in (a, red, star, spins, zebra)] == [
         "for", "for", "against", "against", ""]  # fmt: skip
     assert [mark.sign for mark in (a, red, star, spins, zebra)] == ["", "+", "−", "", "?"]
@@ -28,7 +28,7 @@ def test_words_are_marked_by_sign_and_strength():
     assert star.note == "40 times less likely with the clip; the model expects “blue”"
     assert a.note == spins.note == "about as likely without the clip"
     assert zebra.note == "the model doesn't know this word" and zebra.alpha == 0
-    said = [mark.note.split(" as ")[0] for mark in marks(claim(FACTORS).words)]
+    said = [mark(word).note.split(" as ")[0] for word in claim(FACTORS).words]
     assert said == ["1.6 times", "10 times", "over 1,000 times"]
 
 

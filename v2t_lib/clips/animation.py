@@ -14,7 +14,8 @@ from PIL import Image, ImageOps
 from v2t_lib.clips.colour import BACKGROUND, ColourSpace, flatten, shown
 from v2t_lib.clips.problems import FrameError, check_decoded
 
-#: Disposal: what happens to a subframe's box before the next one is drawn.
+#: Disposal of a subframe's box before the next is drawn: it stays, becomes transparent, or shows
+#: again what was there before.
 KEEP, CLEAR, RESTORE = range(3)
 #: Delays up to 10 ms are usually a mistake; browsers show such frames for 100 ms.
 TOO_SHORT_MS, DEFAULT_MS = 10, 100
@@ -22,28 +23,16 @@ TOO_SHORT_MS, DEFAULT_MS = 10, 100
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Subframe:
-    """One stored picture of an animation, not yet decoded.
+    """One stored picture of an animation, not yet decoded."""
 
-    Attributes:
-        box: Left, top, right and bottom on the canvas, in pixels; may extend beyond it.
-        milliseconds: The duration that the file states.
-        disposal: What happens to the box before the next subframe: KEEP leaves it, CLEAR makes it
-            transparent, RESTORE brings back what was there before.
-        blend: Whether transparent pixels leave the canvas visible; if not, they overwrite it.
-        data: A PNG, WebP, JPEG or BMP file.
-        palette: 768 bytes, RGB of 256 colours, where pixels are indices; else b"".
-        transparent: Index of the transparent colour, -1 for none.
-        colours: What the file says of its colours, see `colour.shown`.
-    """
-
-    box: tuple[int, int, int, int]
-    milliseconds: int = 0
+    box: tuple[int, int, int, int]  # left, top, right, bottom on the canvas; may extend beyond it
+    milliseconds: int = 0  # as the file states them
     disposal: int = KEEP
-    blend: bool = False
-    data: bytes
-    palette: bytes = b""
-    transparent: int = -1
-    colours: ColourSpace | bytes | None = None
+    blend: bool = False  # whether transparent pixels leave the canvas visible, or overwrite it
+    data: bytes  # a PNG, WebP, JPEG or BMP file
+    palette: bytes = b""  # 768 bytes, RGB of 256 colours, where pixels are indices
+    transparent: int = -1  # the index of the transparent colour, -1 for none
+    colours: ColourSpace | bytes | None = None  # what the file says of them, see `colour.shown`
 
     @property
     def size(self) -> tuple[int, int]:
@@ -83,17 +72,11 @@ def _rgba(picture: Image.Image) -> Image.Image:
 
 @dataclasses.dataclass(frozen=True)
 class Animation:
-    """A canvas and the subframes drawn on it in turn.
+    """A canvas and the subframes drawn on it in turn."""
 
-    Attributes:
-        size: Width and height in pixels.
-        subframes: At least one.
-        fault: Why the file ends early, where it is cut off; else empty.
-    """
-
-    size: tuple[int, int]
-    subframes: Sequence[Subframe]
-    fault: str = ""
+    size: tuple[int, int]  # width and height in pixels
+    subframes: Sequence[Subframe]  # at least one
+    fault: str = ""  # why the file ends early, where it is cut off
 
     @property
     def durations(self) -> list[float]:

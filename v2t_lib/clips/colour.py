@@ -55,15 +55,10 @@ def flatten(picture: Image.Image) -> Image.Image:
 
 @dataclasses.dataclass(frozen=True)
 class ColourSpace:
-    """What code values mean.
+    """What code values mean."""
 
-    Attributes:
-        primaries: Chromaticities of white, red, green and blue, as in `PRIMARIES`.
-        transfer: `SRGB`, `PQ`, `HLG`, or 0: light is the code value to the power of `gamma`.
-    """
-
-    primaries: tuple[float, ...]
-    transfer: int = SRGB
+    primaries: tuple[float, ...]  # chromaticities, as in `PRIMARIES`
+    transfer: int = SRGB  # or `PQ`, `HLG`; 0: light is the code value to the power of `gamma`
     gamma: float = 0.0
 
     @classmethod
@@ -161,30 +156,16 @@ def shown(picture: Image.Image, space: ColourSpace | bytes | None) -> Image.Imag
     """An RGBA picture in sRGB, by a colour space, or by an ICC profile of its colours or greys."""
     if not space:
         return picture
-    alpha = picture.getchannel("A")
     if isinstance(space, ColourSpace):
         rgb = Image.fromarray(to_srgb(np.asarray(picture)[..., :3], space))
     else:
-        profile, srgb = _profile(space), ImageCms.createProfile("sRGB")
-        grey = profile is not None and profile.profile.xcolor_space.strip() == "GRAY"
-        mode = "L" if grey else "RGB"
-        if profile is None:
-            return picture
-        source = picture.getchannel("R") if grey else picture.convert("RGB")
         try:
-            made = ImageCms.buildTransform(profile, srgb, mode, "RGB")
-        except ImageCms.PyCMSError:
+            profile = ImageCms.ImageCmsProfile(io.BytesIO(space))
+            grey = profile.profile.xcolor_space.strip() == "GRAY"
+            source = picture.getchannel("R") if grey else picture.convert("RGB")
+            srgb = ImageCms.createProfile("sRGB")
+            rgb = ImageCms.buildTransform(profile, srgb, source.mode, "RGB").apply(source)
+        except (OSError, ImageCms.PyCMSError):  # damaged, or of neither RGB nor greys
             return picture
-        rgb = made.apply(source)
-    rgb.putalpha(alpha)
+    rgb.putalpha(picture.getchannel("A"))
     return rgb
-
-
-@functools.lru_cache(maxsize=8)
-def _profile(data: bytes) -> ImageCms.ImageCmsProfile | None:
-    """An ICC profile of RGB or greys; None if it is neither, or damaged."""
-    try:
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
-    except (OSError, ImageCms.PyCMSError):
-        return None
-    return profile if profile.profile.xcolor_space.strip() in ("RGB", "GRAY") else None

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageSequence
 
+from v2t_lib.clips.colour import flatten
 from v2t_lib.errors import ClipError
 
 #: Seconds a frame shows that carries no time of its own.
@@ -19,12 +20,7 @@ EXPECTED = (
 
 
 class Frames:
-    """Decoded frames, with the interface of `Animation` and `Video`.
-
-    Args:
-        frames: uint8 `(N, H, W, 3)`.
-        durations: The seconds each shows; `FRAME_SECONDS` when left out.
-    """
+    """Decoded frames, uint8 `(N, H, W, 3)`, with the interface of `Animation` and `Video`."""
 
     fault = ""
 
@@ -73,8 +69,7 @@ def _of_picture(picture: Image.Image) -> Frames:
 
 
 def _rgb(picture: Image.Image) -> np.ndarray:
-    rgba = picture.convert("RGBA")
-    return np.asarray(Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba))[..., :3]
+    return np.asarray(flatten(picture.convert("RGBA")))
 
 
 def _checked(frames: Any) -> np.ndarray:

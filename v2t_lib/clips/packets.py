@@ -114,14 +114,6 @@ class Packets:
     A frame is recognised by its key, which is the time stamp of its packet. AVI has no time stamps,
     and those that FFmpeg makes up don't fit the frames, so the key is the frame's number.
 
-    Attributes:
-        entries: A `Packet` for each, in decoding order.
-        fault: Why the file ends early, where it is cut off; else empty.
-        stamps: The key of each packet; this and what follows is known after `set_times`.
-        keys: The key of each frame, ascending.
-        durations: Seconds that each frame shows.
-        delay: How many packets more than its own a decoder needs for a frame, without time stamps.
-
     Raises:
         ClipError: `corrupt` where there are none, `too-big` over `MAX_VIDEO_FRAMES`.
     """
@@ -131,8 +123,8 @@ class Packets:
     ):
         self._kind, self._data, self._stream = kind, data, stream
         self._kept: list[av.Packet] | None = [] if len(data) <= KEEP_BYTES else None
-        self.entries: list[Packet] = []
-        self.fault = ""
+        self.entries: list[Packet] = []  # in decoding order
+        self.fault = ""  # why the file ends early, where it is cut off
         whole = kind == "avi" and int.from_bytes(data[4:8], "little") + 8 <= len(data)
         # The number of frames that an AVI's header states, with dropped ones.
         self._length = (stream.duration or 0) if whole else 0
@@ -185,11 +177,12 @@ class Packets:
     def set_times(self, delay: int | None) -> None:
         """Works out when frames show, and from which packets decoding may start.
 
-        `delay` is None where the packets have time stamps. Raises `ClipError` without frames.
+        `delay`, None where the packets have time stamps, is how many packets more than its own a
+        decoder needs for a frame. Raises `ClipError` without frames.
         """
         entries, self.delay = self.entries, delay or 0
-        self.stamps: Sequence[int | None] = range(len(entries))
-        self.keys: Sequence[int] = range(len(entries))
+        self.stamps: Sequence[int | None] = range(len(entries))  # the key of each packet
+        self.keys: Sequence[int] = range(len(entries))  # of each frame, ascending
         if delay is None:
             shown = {entry.pts: entry for entry in reversed(entries) if entry.is_shown}
             self.stamps = [entry.pts for entry in entries]
@@ -202,7 +195,7 @@ class Packets:
             raise ClipError("corrupt", "expected frames. Received: none that are to be shown")
         gaps = np.diff(times).tolist()
         gaps.append(last if last > 0 else gaps[-1] if gaps else 1)
-        self.durations = [float(gap * unit) for gap in gaps]
+        self.durations = [float(gap * unit) for gap in gaps]  # seconds that each frame shows
         known = [(stamp, number) for number, stamp in enumerate(self.stamps) if stamp is not None]
         self._numbers = dict(known)
         self._starts: list[tuple[int, int]] = []  # packets of key frames: number and key

@@ -38,10 +38,7 @@ class _SeekError(Exception):
 class Video:
     """One video stream of a file: that of this number, or by default the best one.
 
-    Attributes:
-        size: Width and height in pixels.
-        durations: Seconds that each frame shows.
-        fault: Why the file ends early, where it is cut off; else empty.
+    `size`, `durations` and `fault` are those of an `Animation`.
 
     Raises:
         ClipError: `not-a-clip` where there is no video stream, `corrupt`, `too-big`.

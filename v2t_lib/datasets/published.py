@@ -100,13 +100,7 @@ def beside_published(
     dataset: str, scores: Mapping[str, float | None], references: Mapping[str, Sequence[str]]
 ) -> tuple[list[dict], str]:
     """The published rows of a data set and last, if they compare with those, one's own scores; and
-    why these are left out, "" if they aren't.
-
-    Args:
-        dataset: The data set's name in `datasets.registry`.
-        scores: One's own, under the names that `PUBLISHED` uses; others are ignored.
-        references: What they were scored against, see `why_not_beside`.
-    """
+    why these are left out, "" if they aren't, see `why_not_beside`."""
     why, split = why_not_beside(dataset, references), TEST_SPLITS.get(dataset)
     rows = [row for row in PUBLISHED if split and row["data"] == split.data]
     if split and not why:

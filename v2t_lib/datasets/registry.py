@@ -19,20 +19,12 @@ register_dataset = DATASETS.register
 
 @dataclasses.dataclass(frozen=True)
 class DataSet:
-    """Captioned clips of one origin, as asked for. A subclass with `captions` is a data set.
+    """Captioned clips of one origin, as asked for. A subclass with `captions` is a data set."""
 
-    Args:
-        folder: Your folder, for a data set that is one.
-        clips: How many clips to draw, for a data set that is drawn.
-        seed: Of what is drawn.
-        mirror: The URL, ending in a slash, or the folder that a release's files are taken from
-            instead.
-    """
-
-    folder: str | Path = ""
-    clips: int = 0
-    seed: int = 0
-    mirror: str = ""
+    folder: str | Path = ""  # yours, for a data set that is one
+    clips: int = 0  # how many to draw, for a data set that is drawn
+    seed: int = 0  # of what is drawn
+    mirror: str = ""  # a folder, or URL ending in a slash, to take a release's files from instead
 
     #: What may be done with the clips, in a sentence.
     licence: ClassVar[str] = ""

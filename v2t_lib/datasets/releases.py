@@ -1,15 +1,15 @@
 """MSVD and MSR-VTT, whose clips come in one archive: downloaded, unpacked, put into our form."""
 
-import contextlib
 import functools
 import json
 import re
+import shutil
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from v2t_lib.datasets.registry import DataSet, register_dataset
 from v2t_lib.errors import DataError, writing
@@ -22,34 +22,31 @@ FOLDER = "data"
 
 
 def unpack(archive: Path, folder: Path, place: Callable[[str], str | None]) -> list[str]:
-    """Unpacks regular files of an archive, except those that are there in their full size.
+    """Unpacks regular files of a zip or tar, except those that are there in their full size.
 
-    Args:
-        archive: A zip file or a tar, packed or not, by its bytes.
-        folder: Where files go; nothing is written outside it.
-        place: From a member's name to its path in `folder`; None leaves it out.
-
-    Returns:
-        The paths in `folder` of what the archive holds, in its order.
+    `place` goes from a member's name to its path in `folder`; None leaves it out. Returns the paths
+    of what the archive holds, in its order.
 
     Raises:
         DataError: The archive is damaged, or the disk is full.
     """
     unpacked: dict[str, None] = {}
     try:
-        for name, size, extract in _members(archive):
+        for name, size, opened in _members(archive):
             path = place(name)
             if path is None or path in unpacked:
                 continue
             target = folder / path
+            if not target.resolve().is_relative_to(folder.resolve()):
+                raise _refused(archive, "paths within it", name)
             if not (target.is_file() and target.stat().st_size == size):
-                try:
-                    with writing(target):
-                        extract(path, folder)
-                except BaseException:
-                    with contextlib.suppress(OSError):
-                        target.unlink()
-                    raise
+                with (
+                    writing(target),
+                    replacing(target) as temporary,
+                    opened() as member,
+                    open(temporary, "wb") as file,
+                ):
+                    shutil.copyfileobj(member, file)
             unpacked[path] = None
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         with open(archive, "rb") as file:
@@ -66,27 +63,18 @@ def _refused(path: Path, expected: str, received: str) -> DataError:
     return DataError(f"{what}; move it away to have it downloaded by the same command")
 
 
-def _members(archive: Path) -> Iterator[tuple[str, int, Callable[[str, Path], object]]]:
-    """Yields the name and size of each file, and a function that unpacks it as another path."""
+def _members(archive: Path) -> Iterator[tuple[str, int, Callable[[], Any]]]:
+    """Yields the name and size of each file, and a function that opens it."""
     if zipfile.is_zipfile(archive) or archive.suffix == ".zip":
         with zipfile.ZipFile(archive) as zipped:
-
-            def unzip(info: zipfile.ZipInfo, path: str, folder: Path) -> None:
-                info.filename = path
-                zipped.extract(info, folder)
-
             for info in Progress(zipped.infolist(), unit="file", desc="unpack"):
                 if not info.is_dir():
-                    yield info.filename, info.file_size, functools.partial(unzip, info)
+                    yield info.filename, info.file_size, functools.partial(zipped.open, info)
     else:
         with tarfile.open(archive) as tar:
-
-            def untar(info: tarfile.TarInfo, path: str, folder: Path) -> None:
-                tar.extract(info.replace(name=path, deep=False), folder, filter="data")
-
             for member in Progress(tar, unit="file", desc="unpack"):
                 if member.isreg():
-                    yield member.name, member.size, functools.partial(untar, member)
+                    yield member.name, member.size, functools.partial(tar.extractfile, member)
 
 
 class ArchiveRelease(DataSet):

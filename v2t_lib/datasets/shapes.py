@@ -81,13 +81,8 @@ def behaviours(words: Sequence[str]) -> list[str]:
 
 
 def encode_gif(pictures: np.ndarray, palette: np.ndarray, delays: list[int]) -> bytes:
-    """Writes palette pictures as an optimised GIF: partial frames, unchanged pixels transparent.
-
-    Args:
-        pictures: uint8 `(N, H, W)`, indices into `palette`.
-        palette: uint8 `(colours, 3)`.
-        delays: `N` delays in milliseconds.
-    """
+    """Writes pictures uint8 `(N, H, W)`, of indices into a palette uint8 `(colours, 3)`, shown for
+    `delays` in milliseconds, as an optimised GIF: partial frames, unchanged pixels transparent."""
     first, *others = frames = [Image.fromarray(picture) for picture in pictures]
     for frame in frames:
         frame.putpalette(palette.astype(np.uint8).tobytes())

@@ -20,8 +20,6 @@ def bootstrap(
         figure: From weights, int `(rows,)`, how often each row was drawn, to a number or an array;
             NaN where a sample can't give it. `np.repeat(np.arange(rows), weights)` are the rows.
         clips: Each row's clip.
-        seed: Of the draws.
-        resamples: The number of samples.
 
     Returns:
         float `(resamples, ...)`, for `interval`.

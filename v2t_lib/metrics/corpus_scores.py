@@ -32,26 +32,15 @@ def scores_of(sums: np.ndarray) -> dict[str, np.ndarray]:
 
 @dataclasses.dataclass(frozen=True)
 class CorpusScores:
-    """The statistics of every clip that the scores are computed from; clips sorted by source.
-
-    Attributes:
-        sources: The clips.
-        captions: The predictions, "" for a clip without one.
-        references: Each clip's references.
-        missing: bool `(clips,)`, True for a clip without a prediction.
-        table: float `(clips, columns)`: the columns of `coco`, then those of `meteor` if available.
-        no_meteor: Why METEOR is not available, in one line; None if it is.
-        without_references: Sources with a prediction but no references; they don't count.
-        unit: What captions were cut into, as in `CaptionSpec`.
-    """
+    """The statistics of every clip that the scores are computed from; clips sorted by source."""
 
     sources: tuple[str, ...]
-    captions: tuple[str, ...]
+    captions: tuple[str, ...]  # the predictions, "" for a clip without one
     references: tuple[Sequence[str], ...]
-    missing: np.ndarray
-    table: np.ndarray
-    no_meteor: str | None
-    without_references: tuple[str, ...] = ()
+    missing: np.ndarray  # bool (clips,), True for a clip without a prediction
+    table: np.ndarray  # float (clips, columns): those of `coco`, then of `meteor` if available
+    no_meteor: str | None  # why METEOR is not available, in one line
+    without_references: tuple[str, ...] = ()  # predictions for these don't count
     unit: str = "word"
 
     def scores(self) -> dict[str, float | None]:

@@ -11,7 +11,6 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 
 import numpy as np
 
@@ -78,6 +77,7 @@ _SIGNS = (
 #: One character of such a script with its signs, as a pattern that `re` and RE2 understand.
 CHARACTER = f"[{_ALPHABETS}{_SYLLABLES}][{_SIGNS}]*"
 _CHARACTER = re.compile(CHARACTER)
+_APART = re.compile(f"({CHARACTER}) (?=[{_ALPHABETS}{_SYLLABLES}])")
 # What cutting may leave that is no word: accents, hyphens and apostrophes without a letter beside
 # them. As a pattern of RE2, whose `\w` is ASCII's, it is `LOOSE`.
 _LOOSE = re.compile("(^| )[^\\w ]+|['-]+( |$)")
@@ -129,13 +129,8 @@ def sentence(words: Sequence[str], unit: str = "word") -> str:
         >>> sentence(["一", "只", "red", "dog"], "character")
         '一只 red dog'
     """
-    if unit != "character":
-        return " ".join(words)
-    pieces = list(words[:1])
-    for before, word in pairwise(words):
-        whole = _CHARACTER.fullmatch(before) and _CHARACTER.fullmatch(word)
-        pieces.append(word if whole else f" {word}")
-    return "".join(pieces)
+    text = " ".join(words)
+    return _APART.sub(r"\1", text) if unit == "character" else text
 
 
 def normalise(text: str, unit: str = "word") -> str:

@@ -26,21 +26,15 @@ def frame_durations(seconds: np.ndarray) -> np.ndarray:
     halfway to the next, at least 0.02 seconds."""
     if len(seconds) < 2:
         return np.full(len(seconds), 0.2)
-    gaps = np.diff(seconds)
-    halves = np.concatenate([gaps[:1], gaps, gaps[-1:]]) / 2  # (T+1,)
-    return np.maximum(halves[:-1] + halves[1:], _SHORTEST)
+    return np.maximum(np.gradient(seconds), _SHORTEST)
 
 
 def side_by_side(caption: Caption, word: int | None, width: int) -> np.ndarray:
     """Draws each frame twice, plain and under a word's heat map, above the caption.
 
-    Args:
-        caption: The caption.
-        word: The number of the word, which is highlighted; without one there is no heat.
-        width: Most pixels across each half, if the frames aren't wider already.
-
-    Returns:
-        uint8 `(T, height, 2 * width, 3)`, both even.
+    The word, by its number, is highlighted; without one there is no heat. Each half has at most
+    `width` pixels across if the frames aren't wider already: uint8 `(T, height, 2 * width, 3)`,
+    both even.
     """
     left = right = enlarge(caption.frames, width)
     if word is not None:
@@ -84,14 +78,8 @@ def write_gif(path: str | Path, pictures: np.ndarray, durations: np.ndarray) -> 
 
 
 def animated(pictures: np.ndarray, milliseconds: np.ndarray, kind: str, **options) -> bytes:
-    """An animation that loops for ever, as the bytes of a "gif" or a "webp".
-
-    Args:
-        pictures: uint8 `(T, H, W, 3)`.
-        milliseconds: int `(T,)`, how long each is shown.
-        kind: The format.
-        **options: Passed to Pillow.
-    """
+    """Pictures uint8 `(T, H, W, 3)`, shown for `milliseconds` int `(T,)`, that loop for ever, as a
+    file's bytes; kind and `options` are Pillow's."""
     first, *others = map(Image.fromarray, pictures)
     # Of a single picture's duration Pillow takes no list.
     duration = milliseconds.tolist() if others else int(milliseconds[0])

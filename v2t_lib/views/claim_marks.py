@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
 
 from v2t_lib.models.caption import Caption
 from v2t_lib.models.verification import Verification, WordSupport
@@ -17,30 +16,17 @@ STRONGEST = 3.0
 
 @dataclasses.dataclass(frozen=True)
 class Mark:
-    """How a word of a claim is shown.
-
-    Attributes:
-        word: The word.
-        side: "for" or "against" the claim, green or red; "" for a word that the model doesn't know.
-        alpha: Opacity of the colour, 0 to 0.7.
-        sign: "+" for a word that the clip supports, "−" for one it contradicts, "?" for one that
-            the model doesn't know, "" for others.
-        note: What the mark means, as the rest of a sentence about the word.
-    """
+    """How a word of a claim is shown."""
 
     word: str
-    side: str
-    alpha: float
-    sign: str
-    note: str
+    side: str  # "for" or "against" the claim, green or red; "" for an unknown word
+    alpha: float  # opacity of the colour, 0 to 0.7
+    sign: str  # "+" supported by the clip, "−" contradicted, "?" unknown, "" others
+    note: str  # what the mark means, as the rest of a sentence about the word
 
 
-def marks(words: Sequence[WordSupport]) -> list[Mark]:
-    """A mark for each word of a claim."""
-    return [_mark(word) for word in words]
-
-
-def _mark(word: WordSupport) -> Mark:
+def mark(word: WordSupport) -> Mark:
+    """The mark of a word of a claim."""
     if word.lift is None:
         return Mark(word.word, "", 0.0, "?", "the model doesn't know this word")
     side = "for" if word.lift > 0 else "against"

@@ -11,12 +11,10 @@ from matplotlib.figure import Figure
 
 
 def plot_history(history: pd.DataFrame, blind: pd.DataFrame | None = None) -> Figure:
-    """Plots loss and accuracy by epoch, as `curves` does.
+    """Plots loss and accuracy by epoch, from the rows of `history.csv`.
 
-    Args:
-        history: The rows of `history.csv`.
-        blind: The rows of `blind.csv`, of the same decoder trained without the clips. Its lowest
-            loss is drawn as a line: what the sentences alone allow.
+    The lowest loss of `blind.csv`, of the same decoder trained without the clips, is drawn as a
+    line: what the sentences alone allow.
     """
     figure = Figure(figsize=(9, 3.2), dpi=80, layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -40,12 +38,7 @@ def plot_history(history: pd.DataFrame, blind: pd.DataFrame | None = None) -> Fi
 
 
 def curves(run: str | Path, history: pd.DataFrame | None = None) -> bytes:
-    """The learning curves of a run as the bytes of a PNG.
-
-    Args:
-        run: The run's directory; its `blind.csv`, if there is one, is drawn too.
-        history: The rows to plot; by default those of its `history.csv`.
-    """
+    """The learning curves of a run's folder, or of this `history`, as the bytes of a PNG."""
     run = Path(run)
     blind = pd.read_csv(run / "blind.csv") if (run / "blind.csv").exists() else None
     history = pd.read_csv(run / "history.csv") if history is None else history
@@ -56,8 +49,7 @@ def reliability_picture(bins: Sequence[dict[str, Any]]) -> bytes:
     """The reliability diagram as the bytes of a PNG: of sentences with a probability of p, is a
     share of p true? Each point has its number of sentences, and an area in proportion.
 
-    Args:
-        bins: From `metrics.claims.reliability`: `Calibration.figures["reliability"]`.
+    `bins` are `Calibration.figures["reliability"]`, from `metrics.claims.reliability`.
     """
     table = pd.DataFrame(bins)
     figure = Figure(figsize=(4.2, 4), dpi=80, layout="constrained")

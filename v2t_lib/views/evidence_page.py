@@ -26,11 +26,7 @@ def save_evidence_page(
 ) -> None:
     """Writes claims with their evidence as one HTML file that works offline and prints well.
 
-    Args:
-        path: The file to write.
-        claims: What `captioner.verify` said of each.
-        captioner: The model that judged them; its calibration and limits are told.
-        model: The model's name.
+    It tells the calibration and limits of the captioner that judged them, under the name `model`.
     """
     calibration = captioner.verifier.calibration
     shown = cards(claims, [found.source for found in claims], calibration=calibration)
@@ -83,11 +79,12 @@ def _evidence(found: Verification, caption: Caption) -> list[dict[str, str]]:
             "text": "Bright where the model attended for that word.",
         }
         return [contradicted, evidence]
-    text = "The same frame, as the model saw it."
-    return [
-        evidence,
-        {"picture": _picture(caption, frame, None, _LARGE), "title": "", "text": text},
-    ]
+    plain = {
+        "picture": _picture(caption, frame, None, _LARGE),
+        "title": "",
+        "text": "The same frame, as the model saw it.",
+    }
+    return [evidence, plain]
 
 
 def _by_word(caption: Caption, marks: Sequence[dict]) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from PIL import Image
 from v2t_lib.clips.decode import Clip
 from v2t_lib.search import Match, mean_lift
 from v2t_lib.views.animation import animated, frame_durations
-from v2t_lib.views.claim_marks import marks
+from v2t_lib.views.claim_marks import mark
 from v2t_lib.views.heatmap import enlarge
 from v2t_lib.views.pages import data_url, encoded, write_page
 
@@ -19,13 +19,8 @@ _WIDTH = 192
 
 
 def clip_picture(frames: np.ndarray, seconds: np.ndarray, still: int) -> dict[str, Any]:
-    """A clip for a card: one frame, and the moving clip that the page's script shows in its place.
-
-    Args:
-        frames: uint8 `(T, H, W, 3)`.
-        seconds: `(T,)`, the frames' times.
-        still: The frame's number.
-    """
+    """A card's clip, from frames uint8 `(T, H, W, 3)` and their times `(T,)`: one `still` frame,
+    by its number, and the moving clip that the page's script shows in its place."""
     if frames.shape[2] > _WIDTH:
         size = _WIDTH, max(1, round(frames.shape[1] * _WIDTH / frames.shape[2]))
         images = [Image.fromarray(f).resize(size, Image.Resampling.BICUBIC) for f in frames]
@@ -46,14 +41,7 @@ def clip_picture(frames: np.ndarray, seconds: np.ndarray, still: int) -> dict[st
 def save_found(
     path: str | Path, sentence: str, matches: Sequence[Match], clips: Sequence[Clip]
 ) -> None:
-    """Writes the page of a search; it works offline and holds all it shows.
-
-    Args:
-        path: The file to write.
-        sentence: What was looked for.
-        matches: What was found, best first.
-        clips: Each match's clip.
-    """
+    """Writes the page of a search: what was found, best first, and each match's clip."""
     found = [_found_card(*pair) for pair in zip(matches, clips, strict=True)]
     write_page(path, "found.html", title=f"Clips for “{sentence}”", cards=found)
 
@@ -64,7 +52,7 @@ def _found_card(match: Match, clip: Clip) -> dict[str, Any]:
         facts = [f"cosine {match.cosine:.3f}, best at {match.seconds:.2f} s"]
     if found:
         lifts = ["?" if word.lift is None else f"{word.lift:+.1f}" for word in found.words]
-        words = list(zip(marks(found.words), lifts, strict=True))
+        words = list(zip(map(mark, found.words), lifts, strict=True))
         facts += [f"lift {mean_lift(found):+.2f} nats a word", f"evidence at {found.seconds:.2f} s"]
         if found.probability is not None:
             facts.append(f"{found.verdict}, probability {found.probability:.2f}")

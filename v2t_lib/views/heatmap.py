@@ -12,15 +12,9 @@ HEAT_OPACITY = 0.65
 def heat_maps(
     attention: np.ndarray, shape: tuple[int, int, int], shift: tuple[float, float] = (0.0, 0.0)
 ) -> np.ndarray:
-    """Resizes one word's attention weights `(T', h', w')` to `(T, H, W)`, the size of the frames.
+    """Resizes one word's weights `(T', h', w')` to the frames' `shape`, float32 `(T, H, W)`.
 
-    Args:
-        attention: The weights.
-        shape: `(T, H, W)`.
-        shift: `Caption.cell_shift`.
-
-    Returns:
-        float32, bilinear in space, constant within a time step; the highest weight becomes 1.
+    Bilinear in space, by `Caption.cell_shift`; constant within a time step; the highest becomes 1.
     """
     frames, height, width = shape
     scaled = attention.astype(np.float32) / max(float(attention.max()), 1e-12)

@@ -78,7 +78,7 @@ def cards(
             whether the clip supports or contradicts them.
         names: A heading for each.
         truths: A reference caption for each; several are joined by " | ".
-        calibration: The model's, which says how often the verdicts on claims are right.
+        calibration: Says how often the verdicts on claims are right.
     """
     names, truths = names or [""] * len(shown), truths or [""] * len(shown)
     made = []
@@ -91,7 +91,7 @@ def cards(
                 "chosen": claim_marks.most_telling(one),
                 "headline": claim_marks.headline(one),
                 "certainty": claim_marks.certainty(one, calibration),
-                "marks": [dataclasses.asdict(mark) for mark in claim_marks.marks(one.words)],
+                "marks": [dataclasses.asdict(claim_marks.mark(word)) for word in one.words],
             }
     return made
 

@@ -17,12 +17,7 @@ _DEJAVU = str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.t
 @functools.lru_cache(maxsize=256)
 def font_for(word: str, size: int) -> ImageFont.FreeTypeFont:
     """DejaVu Sans, which comes with matplotlib, or else the machine's first font with all letters;
-    if none has them, they are boxes.
-
-    Args:
-        word: What will be drawn.
-        size: Height of the letters, in pixels.
-    """
+    if none has them, they are boxes. `size` is the letters' height in pixels."""
     # Last Resort has boxes for every letter there is.
     fonts = (f for f in font_manager.fontManager.ttflist if not f.name.startswith("Last Resort"))
     paths = itertools.chain([_DEJAVU], (font.fname for font in fonts))

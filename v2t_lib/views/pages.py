@@ -43,11 +43,8 @@ def write_page(path: str | Path, template: str, **values: Any) -> None:
 
 
 def framed(template: str, **values: Any) -> str:
-    """A page in a frame of its own, for the output of a notebook's cell or a widget.
-
-    Its scripts run in every front end, Colab's too, and its styles and keys stay inside it. The
-    page sets the frame's height.
-    """
+    """A page in a frame of its own, for the output of a notebook's cell or a widget: its scripts
+    run in every front end, its styles and keys stay inside, and it sets the frame's height."""
     page = html.escape(rendered(template, **values))
     style = "display: block; width: 100%; height: 30rem; border: 0"
     return f'<iframe srcdoc="{page}" style="{style}"></iframe>'

@@ -25,18 +25,12 @@ _UNNAMEABLE = re.compile("[\t\n\r\0\ud800-\udfff]")
 
 @dataclasses.dataclass(frozen=True)
 class AltText:
-    """A caption to stand in a clip's place, and how sure the model is of it.
+    """A caption to stand in a clip's place, and how sure the model is of it."""
 
-    Attributes:
-        text: The caption; after a hedge where it is unsure.
-        surer_than: The share of the captions of held-out clips with a lower log-probability; None
-            for a model without calibration.
-        unsure: Whether that share is below `UNSURE`, or the clip is unlike the training data.
-    """
-
-    text: str
+    text: str  # after a hedge where it is unsure
+    #: The share of held-out clips' captions of lower log-probability; None without calibration.
     surer_than: float | None
-    unsure: bool
+    unsure: bool  # that share is below `UNSURE`, or the clip is unlike the training data
 
 
 def alt_text(
