@@ -1,8 +1,5 @@
-"""What the library says while it works: progress bars, and messages through `logging`.
-
-Messages go to the logger "v2t_lib", from `logging.INFO` on to stderr; `v2t --quiet` raises its
-level, and `logging.getLogger("v2t_lib")` does the same from Python.
-"""
+"""What the library says while it works: progress bars, and messages through the logger "v2t_lib",
+from `logging.INFO` on to stderr."""
 
 import functools
 import logging

@@ -8,17 +8,7 @@ import sys
 from pathlib import Path
 
 from v2t_lib.captions_file import cell, is_url, without_password
-from v2t_lib.cli.flags import (
-    WRITING,
-    add_json,
-    add_model,
-    add_spark,
-    check_spark,
-    load_to_write,
-    new_file,
-    say_table,
-    share,
-)
+from v2t_lib.cli import flags
 from v2t_lib.clips.files import clips_in, shown
 from v2t_lib.errors import ClipError, ModelError
 from v2t_lib.progress import log
@@ -31,17 +21,17 @@ def add_caption(parser: argparse.ArgumentParser) -> None:
     add("files", nargs="+", metavar="FILE|FOLDER", help=text)
     text = "no caption where the clip is unlike the training data, or where the model is less sure "
     text += "of it than of the captions of this share of held-out clips: 0.9 leaves out a tenth"
-    add("--abstain", type=share, metavar="SHARE", help=text)
+    add("--abstain", type=flags.share, metavar="SHARE", help=text)
     text = "write a table with the captions as alt text"
-    add("--table", type=new_file, metavar="out.csv", help=text)
+    add("--table", type=flags.new_file, metavar="out.csv", help=text)
     text = "write a page to look through the captions and correct them; it saves those that are "
     text += "right as a captions file to train on"
-    add("--html", type=new_file, metavar="out.html", help=text)
+    add("--html", type=flags.new_file, metavar="out.html", help=text)
     text = "what an unsure caption begins with, as alt text (default: perhaps)"
     add("--hedge", default="perhaps", metavar="WORD", help=text)
-    add_model(parser, beam=1)
-    add_json(parser)
-    add_spark(parser, table=True)
+    flags.add_model(parser, beam=1)
+    flags.add_json(parser)
+    flags.add_spark(parser, table=True)
 
 
 def _doubt(caption, least: float) -> str:
@@ -54,7 +44,6 @@ def _doubt(caption, least: float) -> str:
 
 
 def _least_log_prob(captioner, share: float | None) -> float:
-    """What a caption's log-probability has to reach."""
     if share is None:
         return -math.inf
     if captioner.verifier.calibration is None:
@@ -91,18 +80,18 @@ def run_caption(args: argparse.Namespace) -> int:
     is reported, and the others get their captions; the exit code is then 1. For people to look
     through, --table and --html write the captions as alt text: where the model is unsure, after
     a hedge."""
-    if check_spark(args, "abstain", "table", "html", *WRITING):
+    if flags.check_spark(args, "abstain", "table", "html", *flags.WRITING):
         from v2t_lib.cluster.tables import caption_clips
 
         options = (args.files, args.model, args.beam, args.out, args.parquet)
         rows, failed = caption_clips(args.spark, *options)
-        return say_table(args, "captions", rows, failed, "clips gave no caption")
+        return flags.say_table(args, "captions", rows, failed, "clips gave no caption")
     from v2t_lib.models.over_clips import captions
     from v2t_lib.views.review import Review
 
     files = list(clips_in(*args.files))
     folder = args.files[0] if len(args.files) == 1 and os.path.isdir(args.files[0]) else ""
-    captioner, failed = load_to_write(args), 0
+    captioner, failed = flags.load_to_write(args), 0
     least = _least_log_prob(captioner, args.abstain)
     review = Review(captioner, args.hedge, pictures=args.html is not None, place=folder)
     try:

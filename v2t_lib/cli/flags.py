@@ -32,11 +32,6 @@ def number(at_least: int) -> Callable[[str], int]:
     return _parser_of(Option(at_least, "", "", at_least=at_least))
 
 
-def share(text: str) -> float:
-    """An argument's type: numbers above 0, up to 1."""
-    return _parser_of(Option(1.0, "", "", above=0, at_most=1))(text)
-
-
 def _parser_of(option: Option) -> Callable[[str], Any]:
     def parse(text: str):
         try:
@@ -47,8 +42,11 @@ def _parser_of(option: Option) -> Callable[[str], Any]:
     return parse
 
 
+#: An argument's type: numbers above 0, up to 1.
+share = _parser_of(Option(1.0, "", "", above=0, at_most=1))
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
-    """`--json`, for a command that prints a result."""
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
@@ -99,7 +97,6 @@ def add_clip_size(parser: argparse.ArgumentParser) -> None:
 
 
 def clip_spec(args: argparse.Namespace) -> ClipSpec:
-    """The clip size that was asked for."""
     return ClipSpec(args.frames, args.size, args.size)
 
 

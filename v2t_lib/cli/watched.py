@@ -1,8 +1,5 @@
-"""Training on several hosts happens in a process of its own, which a small one watches.
-
-When another host is lost, JAX ends the process from C++, with a stack trace and no way to say why.
-The watching process says it in a sentence, and exits with 1.
-"""
+"""Training on several hosts happens in a process of its own, which a small one watches: JAX ends
+it from C++ when another host is lost, and the watching process says so in a sentence."""
 
 import os
 import re

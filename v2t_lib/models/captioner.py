@@ -45,11 +45,8 @@ class Captioner(keras.Model):
             `dataclasses.replace(captioner.writing, fewest_words=4)` say.
         verifier: What it and its file carry beside the network, to judge sentences by.
 
-    Call arguments:
-        inputs: `(clips, tokens)`: uint8 `(batch, T, H, W, 3)` and int32 `(batch, L)`.
-
-    Returns:
-        Logits `(batch, L, vocabulary_size)`.
+    It is called with `(clips, tokens)`, uint8 `(batch, T, H, W, 3)` and int32 `(batch, L)`, and
+    returns logits `(batch, L, vocabulary_size)`.
     """
 
     def __init__(

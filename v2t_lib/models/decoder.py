@@ -33,10 +33,7 @@ class AttentionDecoder(layers.Layer):
 
     Args:
         vocabulary_size: Number of tokens, the four special ones included.
-        units: Size of the LSTM.
-        embedding_size: Size of the word embeddings and of the deep output.
-        attention_units: Size of the attention's hidden layer.
-        dropout: Dropout rate of embeddings and deep output.
+        units, embedding_size, attention_units, dropout: See `DecoderOptions`.
 
     Call arguments:
         tokens: int `(batch, L)`, the words before those to predict (teacher forcing); with K

@@ -44,9 +44,6 @@ def spread(count: int | None, batch_size: int) -> Iterator[None]:
     Losses and weights equal those of one device but for rounding. A model that is trained within it
     has to be created or loaded within it. Hosts have to create models, assign variables and fit in
     the same order.
-
-    Raises:
-        DeviceError: Too few devices, a batch that can't be split evenly, or Keras not on JAX.
     """
     if count == 1:
         yield

@@ -1,8 +1,5 @@
-"""Generating captions: greedy search, beam search, sampling, and scoring given captions.
-
-The searches are loops of `keras.ops` over a batch of clips, which end once all captions have. All
-they need of a decoder is `step(token, state) -> (logits, state, weights)`.
-"""
+"""Generating captions: greedy search, beam search, sampling, and scoring given captions. All that
+is needed of a decoder is `step(token, state) -> (logits, state, weights)`."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -133,8 +130,7 @@ def beam(
     when no unfinished caption can get into the pool any more.
 
     Args:
-        step: The decoder's `step`, for `width` tokens a clip.
-        state: The state before the first word.
+        step, state: The decoder's `step`, for `width` tokens a clip, and the first state.
         length: Maximum number of tokens.
         width: Number of beams.
         length_exponent: As in arXiv 1609.08144, with the plain length instead of its formula.

@@ -1,7 +1,5 @@
-"""Several hosts that train one model together, through JAX's distributed runtime.
-
-Each host runs the same program; the first one writes the files.
-"""
+"""Several hosts that train one model together, through JAX's distributed runtime: each runs the
+same program, and the first one writes the files."""
 
 import atexit
 import contextlib
@@ -118,10 +116,6 @@ def joined(
         coordinator: `HOST:PORT`, an address of the first host and a port that is free there. It and
             the others may be left out within a job of SLURM, Cloud TPU, Open MPI or Kubernetes.
         count, index: Number of hosts, and this one's, from 0.
-
-    Raises:
-        DeviceError: Keras doesn't run on JAX, or the hosts don't find each other.
-        TrainingError: A host was lost.
     """
     global _current
     check_backend("several hosts")

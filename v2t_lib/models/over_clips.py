@@ -92,9 +92,6 @@ def over_clips(
         captioner: The model.
         clips: Items, anything, each with its clip or the error in its place, as of `decode_all`.
         work: `work(batch)` returns a result a clip; those of clips that fill up are dropped.
-
-    Yields:
-        `(item, result)`, the result being the error where there is no clip.
     """
     size = 0
     chunks = _chunks(iter(clips))

@@ -17,11 +17,7 @@ _OWN: set[int] = set()
 
 def require_own_process() -> None:
     """Refuses to compute in the fork of a process that has a model: of TensorFlow's threads, and
-    those of others, a fork has none, and waits for them forever.
-
-    Raises:
-        ModelError: This process is such a fork.
-    """
+    those of others, a fork has none, and waits for them forever."""
     if not _OWN:
         _OWN.add(os.getpid())
     if os.getpid() not in _OWN:

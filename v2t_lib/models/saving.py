@@ -1,7 +1,5 @@
-"""Saving and loading a captioner as one `.keras` file, in safe mode.
-
-Its config and weights are checked here, whatever Keras would make of them; nothing else is read.
-"""
+"""Saving and loading a captioner as one `.keras` file, in safe mode: config and weights are checked
+here, whatever Keras would make of them."""
 
 import contextlib
 import json

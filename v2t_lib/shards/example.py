@@ -1,10 +1,8 @@
 """What a shard holds of a clip: made from the clip's file, written and read.
 
-A clip is one JPEG: its frames stacked into a film strip, which costs one header and one decoder
-call a clip. An example holds `key`, `source`, `clip` (JPEG of `(T * H, W, 3)`), `seconds` `(T,)`,
-`captions`, `sentences` (the captions normalised) and, for drawn clips, `masks` (bits of
-`(T, H, W, 3)`: where objects 1 to 3 lie). An example of features holds `source`, `features`
-(float16 or int8) and `sentences`.
+An example holds `key`, `source`, `clip` (one JPEG of all frames, `(T * H, W, 3)`), `seconds`,
+`captions`, `sentences` (the captions normalised) and, for drawn clips, `masks`; one of features
+`source`, `features` (float16 or int8) and `sentences`.
 """
 
 import contextlib
@@ -94,10 +92,8 @@ def decode_masks(masks: bytes, spec: ClipSpec) -> np.ndarray:
 def judge(path: str, spec: ClipSpec | None) -> tuple[dict[str, Any], PackedClip | None]:
     """Decodes a clip's file; runs in a worker process.
 
-    Returns:
-        The manifest's columns that follow from the bytes (`verdict`, and `bytes`, `sha256`,
-        `frames`, `seconds`, `width`, `height`, `why` as far as they are known), and with a `spec`
-        what goes into a shard if the verdict is "ok".
+    Returns the manifest's columns that follow from the bytes, and with a `spec` what goes into a
+    shard if the verdict is "ok".
     """
     facts: dict[str, Any] = {}
     try:
@@ -113,11 +109,8 @@ def judge(path: str, spec: ClipSpec | None) -> tuple[dict[str, Any], PackedClip 
 
 
 def load_tensorflow():
-    """TensorFlow's module, loaded after Keras.
-
-    TensorFlow loads Keras itself as it starts, and Keras its backend. PyTorch's builds for GPUs
-    bring Triton, whose copy of LLVM crashes the process where TensorFlow's was loaded before it.
-    """
+    """TensorFlow's module, loaded after Keras and its backend: PyTorch's builds for GPUs bring a
+    copy of LLVM that crashes the process where TensorFlow's was loaded before it."""
     with contextlib.suppress(ImportError):  # writing shards needs no backend
         import keras  # noqa: F401
     import tensorflow as tf
@@ -152,7 +145,6 @@ def _stored(source: str, captions: Sequence[str], /, **columns: list) -> StoredE
 
 
 def clip_example(record: Record, packed: PackedClip) -> StoredExample:
-    """A clip with its captions."""
     return _stored(
         record.source,
         record.captions,

@@ -1,7 +1,5 @@
-"""What lies in a folder of shards: `dataset.json`, its description, and verdicts on its sources.
-
-`dataset.json` is written last, so a folder without one is unfinished and is not read.
-"""
+"""What lies in a folder of shards: `dataset.json`, its description, written last, and verdicts on
+its sources."""
 
 import dataclasses
 import functools

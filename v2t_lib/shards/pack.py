@@ -1,7 +1,5 @@
-"""Packing and fetching: check a folder, plan its slices, do them, sum them up.
-
-`pack` writes one folder of shards. `fetch` writes a folder a split, with a manifest and originals.
-"""
+"""Packing, into one folder of shards, and fetching, into a folder a split, with a manifest and
+originals: check a folder, plan its slices, do them, sum them up."""
 
 import collections
 import os
@@ -28,7 +26,7 @@ from v2t_lib.shards.workers import require_main_guard
 from v2t_lib.specs import ClipSpec
 from v2t_lib.text import checks
 
-#: Does slices, as `do_slices`: the slices, how, sources done before, and processes.
+#: As `do_slices`: the slices, how, sources done before, and processes.
 Do = Callable[[Sequence[Slice], Task, int, int | None], None]
 #: How many clips of each split a fetched folder is to have.
 SETTINGS_FILE = "fetch.json"

@@ -118,9 +118,11 @@ class Folder:
         for record in records:
             if (known := self._known.get(record.source)) is None:
                 continue
+            missing = known.verdict in ("gone", "unreachable")  # and may have come, on this disk
+            come = known.again if record.remote else missing and task.path(record).exists()
             if known.lost:
                 todo.setdefault(known.number, []).append(record)
-            elif known.again if record.remote else _has_come(known, task.path(record)):
+            elif come:
                 again.append(record)
         slices = [Slice(self.folder, number, tuple(of)) for number, of in todo.items()]
         free = max(-(-len(records) // SOURCES), *(n + 1 for n in self._used), 0)
@@ -134,11 +136,6 @@ class Folder:
             if one.number not in self._used and path.exists():
                 _check_ours(path, one.records)
         return slices
-
-
-def _has_come(known: _Known, path: Path) -> bool:
-    """Whether a local clip that was missing is there."""
-    return known.verdict in ("gone", "unreachable") and path.exists()
 
 
 def _check_ours(path: Path, records: Iterable[Record]) -> None:

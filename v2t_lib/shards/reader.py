@@ -42,11 +42,8 @@ class ShardDataset:
 
     @classmethod
     def open(cls, shards: "Shards", clip_spec: ClipSpec | None = None) -> "ShardDataset":
-        """Opens a folder; a data set that is open already is returned as it is.
-
-        Raises:
-            DataError: As `DatasetInfo.load`, or clips of another size than `clip_spec`, a model's.
-        """
+        """Opens a folder; a data set that is open already is returned as it is. Clips of another
+        size than `clip_spec`, a model's, are a DataError."""
         if not isinstance(shards, ShardDataset):
             shards = cls(Path(shards), DatasetInfo.load(shards))
         if clip_spec not in (None, shards.info.clip_spec):
@@ -218,11 +215,8 @@ class ShardDataset:
         passes: int = 1,
         take: int | None = None,
     ) -> tf.data.Dataset:
-        """A column beside the captions, in the file's order or the epoch's, whatever the column.
-
-        `rows_of` makes rows of clips' captions: one a clip, one a caption, or some that it draws.
-        With `passes`, the first `take` rows of so many epochs follow each other.
-        """
+        """A column beside the captions, in the file's order or the epoch's, as rows that `rows_of`
+        makes of clips' captions; with `passes`, the first `take` of so many epochs in turn."""
         a_pass = functools.partial(
             one_pass, column=column, rows_of=rows_of, shuffled=seed is not None, take=take
         )

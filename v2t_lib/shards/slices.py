@@ -1,8 +1,7 @@
 """A slice's two files, and what is summed up from them.
 
 A slice is some of the sources of a captions file, in its order: `00012.tfrecord` has their clips,
-and `00012.json`, written last, says that it is done and what became of each source. `dataset.json`
-is the sum of a folder's slices, `manifest.tsv` of their verdicts.
+and `00012.json`, written last, says that it is done and what became of each source.
 """
 
 import collections
@@ -68,7 +67,6 @@ class SliceInfo:
 
     @classmethod
     def from_json(cls, described: dict) -> "SliceInfo":
-        """Of what `save` has written."""
         spec, rows = described["clip_spec"], described["verdicts"]
         verdicts = (Verdict(**row | {"captions": tuple(row.get("captions", ()))}) for row in rows)
         spec = spec and ClipSpec(**spec)
@@ -76,12 +74,10 @@ class SliceInfo:
 
 
 def shard_name(number: int) -> str:
-    """The name of a slice's TFRecord file."""
     return f"{number:05d}.tfrecord"
 
 
 def slice_name(number: int) -> str:
-    """The name of a slice's JSON."""
     return f"{number:05d}.json"
 
 

@@ -31,11 +31,6 @@ CPU_QUOTAS = [
 ]
 
 
-def _is_there() -> bool:
-    """What a worker is asked first."""
-    return True
-
-
 def allowed_processes() -> int:
     """How many processes this one may keep busy: by its CPU affinity and its cgroup's quota."""
     try:
@@ -90,7 +85,7 @@ def start_pool(count: int) -> "ProcessPool | _Here":
         return _Here()
     pool = ProcessPool(min(count, MOST_PROCESSES), context=SPAWN)
     try:
-        pool.schedule(_is_there).result()
+        pool.schedule(os.getpid).result()
     except (BrokenProcessPool, OSError, RuntimeError) as error:
         pool.stop()
         raise _no_start(str(error) or type(error).__name__) from None
@@ -121,12 +116,8 @@ class Workers:
         self._waiting: set[Future] = set()
 
     def call(self, *args) -> Any:
-        """The function's result; from any thread.
-
-        Raises:
-            ClipError: "unreachable" where the machine is at fault, for another run to try again.
-            CancelledError: `cancel` was called meanwhile.
-        """
+        """The function's result; from any thread. Where the machine is at fault, an "unreachable"
+        `ClipError`, for another run to try again."""
         return self._result(args, self._schedule(args))
 
     def map(self, jobs: Iterable[tuple]) -> Iterator[Any]:
@@ -182,6 +173,5 @@ class Workers:
             future.cancel()
 
     def close(self) -> None:
-        """Ends the workers."""
         self._pool.stop()
         self._pool.join()

@@ -57,10 +57,8 @@ class LanguageModel(keras.Model):
 def fit_null_memory(
     captioner: Captioner, captions: list[str], start: np.ndarray, seed: int = 0
 ) -> NullMemory:
-    """The null memory under which the decoder, which stays as it is, finds captions likeliest.
-
-    The cells begin, but for noise, with `start`, `(D,)`: the mean of clips' memory cells.
-    """
+    """The null memory under which the decoder, which stays as it is, finds captions likeliest; the
+    cells begin, but for noise, with `start`, `(D,)`: the mean of clips' memory cells."""
     rng, length = np.random.default_rng(seed), captioner.caption_spec.length
     memory = NullMemory(NULL_CELLS, len(start))
     # Equal cells would stay equal.
@@ -79,11 +77,7 @@ def fit_null_memory(
 
 
 def fit_calibration(scored: claims.ScoredClaims, seed: int = 0) -> Calibration:
-    """Fits probabilities and thresholds, and measures them by cross-validation over clips.
-
-    Raises:
-        DataError: There are no false claims.
-    """
+    """Fits probabilities and thresholds, and measures them by cross-validation over clips."""
     from sklearn.linear_model import LogisticRegression
 
     features = np.array([evidence(lifts) for lifts in scored.lifts])
@@ -109,10 +103,8 @@ def fit_calibration(scored: claims.ScoredClaims, seed: int = 0) -> Calibration:
 
 
 def _thresholds(probabilities: np.ndarray, true: np.ndarray) -> tuple[float | None, float | None]:
-    """The probabilities beyond which a share of `PRECISION` of the claims is true, and false.
-
-    The lower end of Wilson's 80% interval has to reach it, a margin for chance.
-    """
+    """The probabilities beyond which a share of `PRECISION` of the claims is true, and false: the
+    lower end of Wilson's 80% interval has to reach it, a margin for chance."""
     weights, ends = claims.balance(true), []
     for sign, right in ((-1, true), (1, ~true)):
         order = np.argsort(sign * probabilities, kind="stable")
@@ -192,12 +184,8 @@ def calibrate(
         shards: Held-out clips, or their features: those that chose the best epoch, say.
         training: The training clips, which familiarity and null memory are fitted on; the
             held-out ones when left out.
-        cache: As for `cached_features`, and so `fallback`.
+        cache, fallback: As for `cached_features`.
         seed: Of the choice of captions and foils.
-
-    Raises:
-        DataError: Clips of another size, no captions that the model can judge, or nothing to make
-            foils of.
     """
     start = time.monotonic()
     held_out = _opened(captioner, shards, cache, fallback)

@@ -102,12 +102,9 @@ class ResumableState(keras.callbacks.Callback):
     Of several hosts the first one saves; all of them stop after the same step.
 
     Args:
-        path: The model's file.
-        options: How to train.
         about: What has to be the same to go on: all that decides the order of the data, say.
         steps: Steps an epoch.
         clips_of: Epoch and step to the clips of that batch, for the error message.
-        stop, mirror: See there.
         callbacks: The others, whose counts go on too.
     """
 

@@ -51,11 +51,7 @@ class Checkpoints:
             old.unlink()
 
     def restore(self, variables: Sequence) -> dict | None:
-        """Sets the variables from the newest whole checkpoint; its `about`, or None without one.
-
-        Raises:
-            ModelError: All are damaged, of another version, or of a run with other options.
-        """
+        """Sets the variables from the newest whole checkpoint; its `about`, or None without one."""
         shapes = [tuple(variable.shape) for variable in variables]
         about, arrays = current().from_first(lambda: self._newest(shapes))
         if about is not None:

@@ -60,9 +60,6 @@ def cached_features(
             encoder without a frozen image network.
         cache: Where the folders are made; in `shards` when left out.
         fallback: Where they are made for shards that lie where nothing can be written.
-
-    Raises:
-        DataError: `shards` hold features, or the disk has no room for more.
     """
     shards = ShardDataset.open(shards)
     if not (isinstance(encoder, FrameEncoder) and encoder.frozen):

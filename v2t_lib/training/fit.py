@@ -91,10 +91,7 @@ def fit(
     batch, and the first one writes all files.
 
     Args:
-        captioner: The model; it is compiled here.
-        shards, val: Training and validation shards.
         path: Where the best model is saved.
-        options: How to train.
         resume: Continue from the newest checkpoint, if there is one.
         mirror: Copies what is written.
         callbacks: Further Keras callbacks, called before each checkpoint; at the end of an epoch
@@ -104,9 +101,6 @@ def fit(
 
     Returns:
         The history.
-
-    Raises:
-        TrainingError: Interrupted, out of memory, or the loss is not finite.
     """
     clips = None if val is None else ShardDataset.open(val)
     shards = cached_features(captioner.encoder, shards, cache, path.parent)

@@ -21,9 +21,6 @@ def sequence_loss(y_true, y_pred, label_smoothing=0.0):
         y_true: int `(batch, L)`, PAD after END.
         y_pred: Logits `(batch, L, vocabulary_size)`.
         label_smoothing: Share of the target that is uniform over the vocabulary (arXiv 1512.00567).
-
-    Returns:
-        float32 scalar; 0 where every token is PAD.
     """
     y_true, logits = ops.cast(y_true, "int32"), ops.cast(y_pred, "float32")
     nll = ops.sparse_categorical_crossentropy(y_true, logits, from_logits=True)

@@ -38,10 +38,8 @@ class ScheduledAdamW(keras.optimizers.AdamW):
 
 
 def compile_for_training(captioner: Captioner, options: TrainingOptions, steps: int) -> None:
-    """Compiles with AdamW, linear warm-up, cosine decay and gradients clipped by global norm.
-
-    The schedule runs over `steps`, those of the whole training.
-    """
+    """Compiles with AdamW, gradients clipped by global norm, and over all `steps` of the training
+    linear warm-up and cosine decay."""
     warmup = max(1, round(options.warmup_share * steps))
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0,
@@ -73,11 +71,10 @@ def compile_for_training(captioner: Captioner, options: TrainingOptions, steps: 
 def sum_in_order() -> None:
     """Makes a training step on the CPU give the same bits however busy the machine is.
 
-    From an estimated peak of 205 MB on, TensorFlow's memory optimiser turns `AddN` over three or
-    more tensors, the gradients of a weight over the decoder's steps say, into a buffer to which
-    each tensor is added as soon as it is ready: in an order that depends on the threads. It has no
-    switch of its own, but is off where automatic clustering for XLA is on, which changes nothing
-    else on a CPU. With GPUs, where it would, this does nothing: there no bits are promised.
+    From an estimated 205 MB on, TensorFlow's memory optimiser adds the tensors of an `AddN`,
+    the gradients of a weight over the decoder's steps say, in an order that depends on the threads.
+    It is off where automatic clustering for XLA is on, which changes nothing else on a CPU. With
+    GPUs, where it would, this does nothing: there no bits are promised.
     """
     if not tf.config.list_physical_devices("GPU"):
         tf.config.optimizer.set_jit("autoclustering")

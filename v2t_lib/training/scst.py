@@ -57,19 +57,13 @@ def train_scst(
     Args:
         run: The folder of a trained captioner.
         shards: Training shards; all captions of a clip are its references.
-        epochs: Passes over the clips.
         val: Validation shards, to calibrate verification anew and to choose the best epoch, the
             model before the stage included; the training shards choose when left out.
         options: Batch size, learning rate, of which a tenth is used, seed and checkpoints.
         resume, copy_to, cache, overwrite: As for `train`, of the stage alone.
 
     Returns:
-        The captioner of the best epoch.
-
-    Raises:
-        DataError: Too few clips for a batch, or another process trains into `run` or `copy_to`.
-        ModelError: No captioner in `run`, or a stage that began with other options.
-        TrainingError: As for `train`.
+        The captioner of the best epoch; errors are those of `train`.
     """
     shards, val = ShardDataset.open(shards), None if val is None else ShardDataset.open(val)
     options, run = options or TrainingOptions(), Path(run)

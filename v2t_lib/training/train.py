@@ -50,7 +50,6 @@ def train(
         shards: Training shards, which set the model's clip size; the vocabulary is made from their
             captions alone.
         out: The run's folder.
-        recipe: How the model is built and trained; `Recipe()` when left out.
         val: Validation shards, to choose the best epoch and to calibrate `Captioner.verify`; when
             left out, the training loss chooses, and sentences can't be verified.
         resume: Continue the run in `out`.
@@ -63,11 +62,9 @@ def train(
         overwrite: Delete the run that `out` or `copy_to` has.
 
     Returns:
-        The captioner with its best epoch's weights, those in `captioner.keras`: the epoch of the
-        lowest validation loss, without `val` of the lowest training loss.
+        The captioner with its best epoch's weights, those in `captioner.keras`.
 
     Raises:
-        ValueError: No encoder has the recipe's name or options.
         DataError: Shards of another clip size, too few captions for a batch, a vocabulary without
             a word, or another process that trains into `out` or `copy_to`.
         TrainingError: A run is in the way, or was begun with other shards; interrupted; out of

@@ -15,11 +15,8 @@ def grow(known: Vocabulary, captions: Vocabulary) -> Vocabulary:
 
 
 def warm_start(captioner: Captioner, old: Captioner) -> None:
-    """Copies an older captioner's weights into a new one, whose vocabulary `grow` has made.
-
-    The new words keep their initial embedding and output weights. Raises a ModelError if the two
-    are built differently.
-    """
+    """Copies an older captioner's weights into a new one, whose vocabulary `grow` has made; the new
+    words keep their initial embedding and output weights."""
     known, decoder = len(old.vocabulary), captioner.decoder
     parts: dict = {id(decoder.embedding.embeddings): np.s_[:known]}
     parts |= {id(weight): np.s_[..., :known] for weight in decoder.vocabulary.weights}

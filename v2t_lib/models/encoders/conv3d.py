@@ -23,11 +23,8 @@ class ConvUnit(layers.Layer):
         pad_before: Where SAME padding of height and width is uneven, pad the first side instead
             of the last.
 
-    Call arguments:
-        x: `(batch, T, H, W, channels)`.
-
-    Returns:
-        `(batch, T', H', W', filters)`, each size divided by its stride and rounded up.
+    Makes `(batch, T, H, W, channels)` to `(batch, T', H', W', filters)`, each size divided by its
+    stride and rounded up.
     """
 
     def __init__(
@@ -117,10 +114,8 @@ class Conv3DEncoder(GridEncoder):
 
     Each stage is a strided `ConvUnit`, with batch normalisation in all stages but the first.
 
-    SAME padding of an even size pads the last side only, so that each spatial stride of 2 shifts
-    cell centres by half an input pixel, up to half a cell over all stages. The last spatial stride
-    pads the first side instead, which cancels all but half a pixel: attention drawn over a frame
-    then lies on what the cell saw.
+    SAME padding of an even size pads the last side only, which shifts cell centres, by up to half
+    a cell over all stages. The last spatial stride pads the first side instead, which cancels it.
 
     Args:
         widths: Channels of each stage; the last is the memory's `D`.

@@ -1,8 +1,5 @@
-"""Encoders over EfficientNet-Lite: the image network, and its weights as PyTorch saved them.
-
-EfficientNet (arXiv 1905.11946) without squeeze-and-excitation and with ReLU6, quick on CPUs; as in
-TensorFlow's `tpu/models/official/efficientnet/lite`. The weights are read without PyTorch.
-"""
+"""Encoders over EfficientNet-Lite: EfficientNet (arXiv 1905.11946) without squeeze-and-excitation
+and with ReLU6, quick on CPUs. Its weights, which PyTorch saved, are read without it."""
 
 import collections
 import importlib.util
@@ -68,11 +65,10 @@ class EfficientNetLite2Encoder(LiteEncoder):
 
 
 def efficientnet_lite(name: str, input_shape: tuple[int, int, int]) -> keras.Model:
-    """The network `name`, one of `SCALES`, with random weights.
+    """The network `name`, one of `SCALES`, with random weights, for pictures of values 0 to 255.
 
-    It makes pictures `(H, W, 3)` of values 0 to 255 to `(ceil(H / 32), ceil(W / 32), 1280)`. Layers
-    are called as the published weights, with dashes for dots. Batch normalisation is folded into
-    the convolutions: its statistics stay those of ImageNet, and a frame takes half the time.
+    Layers are called as the published weights, with dashes for dots. Batch normalisation is folded
+    into the convolutions: its statistics stay those of ImageNet, and a frame takes half the time.
     """
     wider, deeper = SCALES[name]
     picture = keras.Input(input_shape)
@@ -197,11 +193,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
-    """The tensors of a state dict by name, from both of PyTorch's forms; nothing in it can run.
-
-    Raises:
-        ModelError: The file can't be read, is cut off, or holds something else.
-    """
+    """The tensors of a state dict by name, from both of PyTorch's forms; nothing in it can run."""
     try:
         data = io.BytesIO(Path(path).read_bytes())
         tensors, storages = (_zipped if zipfile.is_zipfile(data) else _in_a_row)(data)

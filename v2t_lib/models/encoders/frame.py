@@ -17,8 +17,8 @@ from v2t_lib.specs import ClipSpec
 class FrameEncoder(GridEncoder):
     """An image network on each frame, then one convolution that keeps every frame apart.
 
-    Instead of clips it also takes what `features` made of them: those of a frozen image network
-    need to be computed only once. A `.keras` file holds all weights; loading it downloads nothing.
+    Instead of clips it also takes what `features` made of them, `(batch, T, h', w', C)`: those of a
+    frozen image network need to be computed only once. Loading a `.keras` file downloads nothing.
 
     Args:
         weights: What the image network starts from: `"imagenet"` for its published weights, a
@@ -30,9 +30,6 @@ class FrameEncoder(GridEncoder):
         temporal: Frames that the convolution spans, 1 for each frame by itself.
         components: Principal components of a frozen network's channels that are kept, in 8 bits; 0
             keeps all channels as they are.
-
-    Call arguments:
-        clips: uint8 `(batch, T, H, W, 3)`, or `(batch, T, h', w', C)` from `features`.
     """
 
     #: The image network's name.

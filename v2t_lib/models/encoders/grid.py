@@ -15,14 +15,9 @@ class GridEncoder(layers.Layer):
     A subclass sets `units`, its layers from frames to cells; `strides`, a `(time, height, width)`
     for each unit that has one; and `memory_size`, `D`.
 
-    Call arguments:
-        clips: `(batch, T, H, W, 3)`, uint8 values 0 to 255.
-        training: Whether batch normalisation uses the batch's statistics.
-
-    Returns:
-        `(batch, S, D)` in the compute dtype: `S = T' * h' * w'` cells in row-major order of
-        `grid(clip_spec)`, each with the sum of three position embeddings, one each for its time,
-        row and column.
+    Clips `(batch, T, H, W, 3)`, uint8, become `(batch, S, D)` in the compute dtype: `S = T' h' w'`
+    cells in row-major order of `grid(clip_spec)`, each with the sum of three position embeddings,
+    one each for its time, row and column.
     """
 
     #: How far down and right the centres of what cells see lie from the cells' own, in cells. 0

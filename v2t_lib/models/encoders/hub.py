@@ -13,11 +13,8 @@ from v2t_lib.models.towers.registry import keras_hub, using
 class HubEncoder(FrameEncoder):
     """A vision transformer of keras-hub on each frame: its patch tokens, pooled to cells.
 
-    Class and register tokens are left out. `weights="imagenet"` downloads the published weights,
-    whatever they were trained on; a file is a preset's folder.
-
-    Args:
-        tower: The transformer's sizes, keyword arguments of its class; by default the published.
+    `weights="imagenet"` downloads the published weights, whatever they were trained on; a file is a
+    preset's folder. `tower` is the transformer's sizes, keyword arguments of its class.
     """
 
     #: The class of the vision transformer, and of the whole model that presets hold.

@@ -12,14 +12,9 @@ REACH = 5.0
 class Projection(layers.Layer):
     """Channels to their first principal components, each scaled to whole numbers -127 to 127.
 
-    It learns nothing in training: `fit` sets it from a sample. Features that are kept on disk and
-    those of a clip captioned later go through the same rounding.
-
-    Call arguments:
-        cells: `(..., C)`.
-
-    Returns:
-        int8 `(..., components)`; `restore` gives their values.
+    `(..., C)` become int8 `(..., components)`, whose values `restore` gives. It learns nothing in
+    training: `fit` sets it from a sample. Features that are kept on disk and those of a clip
+    captioned later go through the same rounding.
     """
 
     def __init__(self, components, **kwargs):
