@@ -1,6 +1,7 @@
 """The library's exceptions. Their messages say what was expected, what came and what to do."""
 
 import contextlib
+import re
 from collections.abc import Iterator
 
 #: The possible outcomes of fetching and decoding a clip: "ok", then the kinds of `ClipError`.
@@ -63,6 +64,17 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(sign in str(error) for sign in signs)
 
 
+#: What to do, by what is in the operating system's reason.
+_ADVICE = {
+    "No space left|quota exceeded|File too large": (
+        "what is finished is kept: make room and run the same command again to continue"
+    ),
+    "Read-only|Permission denied|not permitted": "name a folder that can be written",
+    "File exists|Not a directory": "a file is in the folder's place: name another folder",
+    "Is a directory|symbolic": "name another file",
+}
+
+
 @contextlib.contextmanager
 def writing(path: object) -> Iterator[None]:
     """Turns the `OSError` of a full or read-only disk into a `DataError` that says what to do."""
@@ -79,15 +91,5 @@ def disk_error(path: object, why: object) -> DataError:
 
 def advice(why: str) -> str:
     """What to do about the operating system's reason `why`."""
-    file_there, folder_there = ("File exists", "Not a directory"), ("Is a directory", "symbolic")
-    full = ("No space left", "quota exceeded", "File too large")
-    closed = ("Read-only", "Permission denied", "not permitted")
-    if any(reason in why for reason in full):
-        return "what is finished is kept: make room and run the same command again to continue"
-    if any(reason in why for reason in closed):
-        return "name a folder that can be written"
-    if any(reason in why for reason in file_there):
-        return "a file is in the folder's place: name another folder"
-    if any(reason in why for reason in folder_there):
-        return "name another file"
-    return "correct that and run the same command again"
+    known = (what for pattern, what in _ADVICE.items() if re.search(pattern, why))
+    return next(known, "correct that and run the same command again")

@@ -93,15 +93,8 @@ class Options:
 class Registry:
     """Objects by name, which the modules of one package register as they are imported.
 
-    Looking up a name imports the module called like it, and all others only if it isn't there.
-
-    Args:
-        kind: What the objects are, with its article, for messages: "an encoder".
-        package: The package whose modules register themselves.
-        error: What an unknown name raises.
-
-    Attributes:
-        found: What the modules imported so far have registered.
+    Looking up a name imports the package's module called like it, and all others only if it isn't
+    there. `kind` says in messages what the objects are, `error` is what an unknown name raises.
 
     Example:
         >>> ENCODERS = Registry("an encoder", "v2t_lib.models.encoders")
@@ -111,7 +104,7 @@ class Registry:
 
     def __init__(self, kind: str, package: str, error: type[Exception] = ValueError):
         self.kind, self.package, self.error = kind, package, error
-        self.found: dict[str, Any] = {}
+        self.found: dict[str, Any] = {}  # by the modules imported so far
 
     def register(self, name: str) -> Callable[[Any], Any]:
         """A decorator that keeps a class or function under `name`.

@@ -72,19 +72,12 @@ class Documents:
 def _matches(
     grams: _Grams, clip_of: np.ndarray, clips: int, documents: np.ndarray | None, corpus: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Matches between captions and references, for n-grams of one length.
+    """For n-grams of one length, captions' before references': how many of a caption match, clipped
+    to their highest count in a reference, `(clips,)`; and the TF-IDF cosine of each reference, of
+    the sorted `clip_of` `(references,)`, and its caption `(references,)`.
 
-    Args:
-        grams: From `_ngrams`, captions before references.
-        clip_of: int `(references,)`, sorted.
-        clips: Number of clips, so of captions.
-        documents: int `(distinct,)`, in how many clips of a corpus each n-gram occurs; None counts
-            in these references.
-        corpus: The number of the corpus's clips.
-
-    Returns:
-        The number of the caption's n-grams that match, clipped to their highest count in a
-        reference, `(clips,)`; and the TF-IDF cosine of caption and reference `(references,)`.
+    `documents` `(distinct,)` says in how many of the `corpus` clips each n-gram occurs; None counts
+    in these references.
     """
     distinct = grams.distinct
     keys, counts = np.unique(grams.owner * distinct + grams.gram, return_counts=True)

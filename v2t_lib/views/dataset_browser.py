@@ -35,10 +35,8 @@ def _entries(records: Sequence[Record], split: str, folder: str | Path) -> Itera
         yield dataclasses.replace(row, split=split, captions=record.captions)
 
 
-def _matches(entry: Verdict, text: str) -> bool:
-    """Whether the source, a caption or the reason has `text`, in capitals or not."""
-    searched = (entry.source, *entry.captions, entry.why)
-    return any(one_form(text).lower() in one_form(one).lower() for one in searched)
+def _plain(text: str) -> str:
+    return one_form(text).lower()
 
 
 def _read(folder: str | Path, wanted: Mapping[str, str]) -> Iterator[Example]:
@@ -57,10 +55,6 @@ class DatasetBrowser(widgets.VBox):
     Args:
         records: The clips of each split, as `Workspace.records` returns them.
         shards: The shards of these splits, as `Workspace.shards` returns them.
-
-    Attributes:
-        found: The clips that the fields select.
-        page: The page shown, counted from 0.
     """
 
     def __init__(self, records: Mapping[str, Sequence[Record]], shards: Mapping[str, str | Path]):
@@ -93,19 +87,20 @@ class DatasetBrowser(widgets.VBox):
 
     def select(self) -> None:
         """Finds the clips that the fields ask for, and shows the first page of them."""
+        sought = _plain(self.text.value.strip())
         self.found = [
             entry
             for entry in self.entries
             if self.split.value in (_ALL, entry.split)
             and self.verdict.value in (_ALL, entry.verdict)
-            and _matches(entry, self.text.value.strip())
+            and any(sought in _plain(one) for one in (entry.source, *entry.captions, entry.why))
         ]
         self.show(0)
 
     def show(self, page: int) -> None:
         """Shows a page; a number beyond the last shows the last."""
         last = max(0, (len(self.found) - 1) // _PER_PAGE)
-        self.page = min(max(page, 0), last)
+        self.page = min(max(page, 0), last)  # counted from 0
         first = self.page * _PER_PAGE
         shown = self.found[first : first + _PER_PAGE]
         try:

@@ -49,13 +49,10 @@ def alt_text(
 
 
 class Review:
-    """Collects captions, then writes them as a table and as a page.
+    """Collects captions, then writes them as a table and, with `pictures`, as a page.
 
-    Args:
-        captioner: The model that the captions are from; its calibration says how sure it is.
-        hedge: What an unsure caption begins with, as alt text.
-        pictures: Whether a page will be written, which needs the clips.
-        place: The folder that sources are relative to, in words; "" where they aren't.
+    The captioner's calibration says how sure it is; `hedge` is what an unsure alt text begins with,
+    `place` the folder that sources are relative to, in words, "" where they aren't.
     """
 
     def __init__(

@@ -35,17 +35,13 @@ class TrainingPanel(keras.callbacks.Callback):
         run: The run's directory, with `history.csv` if the run is resumed.
         examples: Held-out clips, three say; each makes an epoch a little longer. Without any there
             are only curves.
-
-    Attributes:
-        attention: The picture of a word's attention by epoch as the bytes of a PNG; None before the
-            first epoch's end, and outside notebooks.
     """
 
     def __init__(self, run: str | Path, examples: Sequence[Example] = ()):
         super().__init__()
         self.run, self.examples = Path(run), list(examples)
         self.rows: list[dict[str, Any]] = []
-        self.attention: bytes | None = None
+        self.attention: bytes | None = None  # a word's by epoch, as a PNG; in notebooks alone
         self._scored: list[list[Caption]] = []  # the references by epoch
         self._displays: dict[type, Any] = {}
         self._shown_at = 0.0
