@@ -31,6 +31,10 @@ LONGEST_ROW = 1 << 20
 _NO_TEXT = re.compile("[\0\udc80-\udcff]")
 #: How .xlsx, .ods and .xls begin.
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+#: User and password of URLs in a text, also those with characters that should be escaped.
+_LOGIN = re.compile(
+    r"([a-z][a-z0-9+.-]*://)([^/?#\s]*|[^/?#\s:\[]*:(?!\d*([/?#\s]|$))\S*)@", re.IGNORECASE
+)
 #: What makes a spreadsheet put a cell in quotation marks.
 _QUOTED = re.compile('[",;]')
 #: What parts the columns of other files than TSV.
@@ -48,9 +52,9 @@ def cell(text: str) -> str:
     return text.translate(_ESCAPES).encode(errors="backslashreplace").decode()
 
 
-def without_password(source: str) -> str:
-    """A source as it is printed: a URL without user and password."""
-    return re.sub("^([a-z]+://)[^/?#]*@", r"\1", source, flags=re.IGNORECASE)
+def without_password(text: str) -> str:
+    """A source or message as it is printed: its URLs without user and password."""
+    return _LOGIN.sub(r"\1", text)
 
 
 def is_url(source: str) -> bool:
@@ -60,9 +64,10 @@ def is_url(source: str) -> bool:
 
 def plain(source: str) -> str:
     """The spelling of a source by which it is compared: `./a//b.gif` is `a/b.gif`, NFD is NFC, and
-    a URL's scheme and host are in lower case."""
+    a URL's scheme and host are in lower case, without user and password."""
     source = unicodedata.normalize("NFC", source)
     if is_url(source):
+        source = without_password(source)
         return re.sub("^[^:]+://[^/?#]*", lambda match: match[0].lower(), source)
     return posixpath.normpath(source)
 
@@ -173,15 +178,18 @@ class Record:
 
     Attributes:
         key: A file name made from the source alone, the same in every captions file.
-        source: The URL or path as the captions file first has it; `plain` compares sources.
+        source: The URL, without user and password, or path as the captions file first has it;
+            `plain` compares sources.
         captions: Its captions, in file order.
         split: "train", "val", "test" or another split list's name; "" if unknown.
+        address: The URL with its user and password, if it has them.
     """
 
     key: str
     source: str
     captions: tuple[str, ...]
     split: str = ""
+    address: str = dataclasses.field(default="", repr=False)
 
     @property
     def remote(self) -> bool:
@@ -189,7 +197,7 @@ class Record:
 
     def path(self, captions_file: str | Path) -> str:
         """What to open: the URL, or the path resolved against the captions file's folder."""
-        return located(self.source, captions_file)
+        return located(self.address or self.source, captions_file)
 
 
 def _key(source: str) -> str:
@@ -212,7 +220,9 @@ def read_captions(path: str | Path, keep_repeats: bool = False) -> list[Record]:
     for name, (source, all_captions) in found.items():
         captions = all_captions if keep_repeats else list(dict.fromkeys(all_captions))
         repeats += len(all_captions) - len(captions)
-        records.append(Record(_key(name), source, tuple(captions)))
+        shown = without_password(source)
+        address = source if shown != source else ""
+        records.append(Record(_key(name), shown, tuple(captions), address=address))
     if repeats:
         warn_once(f"{path}: {repeats} rows repeat an earlier one word for word and count once")
     return records

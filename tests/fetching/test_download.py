@@ -1,18 +1,22 @@
 import contextlib
 import gzip
 import itertools
+import socket
 import ssl
+import sys
 import time
 import zlib
 from base64 import b64encode
 from concurrent.futures import CancelledError, Future
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from helpers import scripted_server as scripted
 
 from v2t_lib.errors import ClipError, DataError
 from v2t_lib.fetching.download import Download, Downloads, read_source
+from v2t_lib.fetching.environment import trusted
 from v2t_lib.fetching.http import Client, RetryPolicy
 
 DATA = bytes(range(256)) * 8
@@ -64,8 +68,11 @@ def test_every_source_comes_once(server, tmp_path):
         scripted.body(gzip.compress(DATA), Content_Encoding="gzip"),
         scripted.body(zlib.compress(DATA), Content_Encoding="deflate"),
         scripted.body(gzip.compress(gzip.compress(DATA)), Content_Encoding="gzip, gzip"),
+        scripted.body(DATA, 201),
+        scripted.body(DATA, 203),
+        scripted.body(DATA, 206),
+        scripted.body(DATA, 206, Content_Range="bytes 0-2047/2048"),
     ],
-    ids=["plain", "lengthless", "chunked", "gzip", "deflate", "twice"],
 )
 def test_every_way_of_sending_arrives(server, tmp_path, answer):
     download = one(tmp_path, server.script("/a", answer))
@@ -81,6 +88,10 @@ def test_every_way_of_sending_arrives(server, tmp_path, answer):
         scripted.status(429, Retry_After="0"),
         scripted.status(429, Retry_After="soon"),
         scripted.status(429, Retry_After="Wed, 21 Oct 2015 07:28:00 GMT"),
+        scripted.status(429, Retry_After="Fri, 31 Dec 9999999 23:59:59 GMT"),
+        scripted.body(DATA, 206, Content_Range="bytes 0-2047/4096"),
+        scripted.body(b""),
+        scripted.body(b"", 204),
         scripted.short(DATA),
         scripted.reset(DATA),
         scripted.hang(0.7),
@@ -88,7 +99,6 @@ def test_every_way_of_sending_arrives(server, tmp_path, answer):
         scripted.body(b"\x1f\x8bnonsense", Content_Encoding="gzip"),
         scripted.short(gzip.compress(DATA), Content_Encoding="gzip"),
     ],
-    ids=["500", "429", "soon", "past", "short", "reset", "hang", "cut", "no gzip", "short gzip"],
 )
 def test_what_can_change_is_tried_again(server, tmp_path, bad):
     url = server.script("/a", bad, bad, scripted.body(DATA))
@@ -99,7 +109,7 @@ def test_what_can_change_is_tried_again(server, tmp_path, bad):
 
 @pytest.mark.parametrize(
     ("code", "kind"),
-    [(404, "gone"), (410, "gone"), (403, "forbidden"), (451, "forbidden"), (400, "unreachable")],
+    [(404, "gone"), (410, "gone"), (403, "forbidden"), (451, "unreachable"), (400, "unreachable")],
 )
 def test_what_cannot_is_not(server, tmp_path, code, kind):
     download = one(tmp_path, server.script("/a", scripted.status(code)))
@@ -127,7 +137,7 @@ def test_the_deadline_covers_pauses(server, tmp_path):
 
 def test_a_body_without_length_that_the_deadline_cuts_off_is_not_whole(server, tmp_path):
     def endless(handler):
-        scripted._head(handler, 200, {"Connection": "close"})
+        scripted._send(handler, 200, {"Connection": "close"})
         with contextlib.suppress(OSError):
             while True:
                 handler.wfile.write(b"x")
@@ -222,13 +232,62 @@ def test_too_much_is_refused_while_it_comes(server, tmp_path, answer):
     assert (tmp_path / "clip-0").stat().st_size <= 50_000 and time.monotonic() - start < 1
 
 
-def test_a_server_nobody_vouches_for_is_not_trusted(server, tmp_path):
+def test_redirects_keep_cookies_and_passwords_and_are_read_as_browsers_do(server, tmp_path):
+    to = "/a b/\u00fc.gif".encode().decode("latin-1")  # raw UTF-8, as servers send it
+
+    def gate(handler):
+        seen = "seen=1" in handler.headers.get("Cookie", "")
+        answer = scripted.status(302, Location=to if seen else "/gate", Set_Cookie="seen=1; Path=/")
+        answer(handler)
+
+    url = server.script("/gate", gate)
+    server.script("/a%20b/%C3%BC.gif", scripted.body(DATA))
+    download = one(tmp_path, url.replace("//", "//me:secret@"))
+    assert download.error is None and download.url == server.url("/a%20b/%C3%BC.gif")
+    assert all(asked["Authorization"].startswith("Basic ") for _, asked in server.asked)
+    with scripted.serving() as other:
+        other.script("/", scripted.body(DATA))
+        server.script("/gate", scripted.status(302, Location=other.url("/"), Set_Cookie="a=b"))
+        assert one(tmp_path, url.replace("//", "//me:secret@")).error is None
+        ((_, asked),) = other.asked
+        assert "Authorization" not in asked and server.asked[-1][1]["Authorization"]
+
+
+@pytest.fixture
+def https(server) -> str:
+    """The URL of a file at a server whose certificate nobody vouches for."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(Path(__file__).parents[1] / "helpers" / "untrusted.pem")
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    download = one(tmp_path, server.url("/a").replace("http:", "https:"), ONCE)
-    assert download.error.kind == "unreachable"
+    trusted.cache_clear()
+    yield server.script("/a", scripted.body(DATA)).replace("http:", "https:")
+    trusted.cache_clear()
+
+
+def test_a_server_nobody_vouches_for_is_not_trusted_nor_asked_twice(server, https, tmp_path):
+    download = one(tmp_path, https)
+    assert download.error.kind == "unreachable" and download.attempts == 1
     assert "CERTIFICATE_VERIFY_FAILED" in str(download.error) and not server.asked
+    assert "SSL_CERT_FILE" in str(download.error)
+
+
+@pytest.mark.parametrize(
+    "name", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT"]
+)
+def test_certificates_count_that_are_named_for_other_programs(https, tmp_path, monkeypatch, name):
+    monkeypatch.setenv(name, str(Path(__file__).parents[1] / "helpers" / "untrusted.pem"))
+    assert one(tmp_path, https, ONCE).error is None
+
+
+@pytest.mark.parametrize("text", [None, "no certificate"])
+def test_certificates_that_cannot_be_read_are_said(https, tmp_path, monkeypatch, caplog, text):
+    path = tmp_path / "company.pem"
+    if text:
+        path.write_text(text)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(path))
+    monkeypatch.setattr("v2t_lib.progress.log.propagate", True)
+    assert one(tmp_path, https, ONCE).error.kind == "unreachable"
+    assert f"certificates (PEM) at {path}, as REQUESTS_CA_BUNDLE says" in caplog.text
 
 
 def test_proxies_of_the_environment_are_used(server, tmp_path, monkeypatch):
@@ -243,6 +302,62 @@ def test_proxies_of_the_environment_are_used(server, tmp_path, monkeypatch):
     assert path == "http://clips.example/a"
     assert headers["proxy-authorization"] == "Basic " + b64encode(b"me:p@ss").decode()
     assert headers["authorization"] == "Basic " + b64encode(b"you:secret").decode()
+
+
+@pytest.mark.parametrize("no_proxy", ["127.0.0.0/8", "::1, 127.0.0.1", "127.0.0.1:{}", "*"])
+def test_all_proxy_counts_and_no_proxy_names_hosts_ports_and_networks(
+    server, tmp_path, monkeypatch, no_proxy
+):
+    monkeypatch.setenv("all_proxy", server.url(""))
+    monkeypatch.setenv("no_proxy", no_proxy.format(server.server_port))
+    server.script("http://127.0.0.1:1/a", scripted.body(DATA))
+    assert one(tmp_path, server.script("/a", scripted.body(DATA)), ONCE).error is None
+    monkeypatch.setenv("no_proxy", "10.0.0.0/8, example.com")
+    assert one(tmp_path, "http://127.0.0.1:1/a", ONCE).error is None
+
+
+@pytest.mark.parametrize(
+    ("proxy", "why"),
+    [
+        ("socks5://me:secret@127.0.0.1:9", "pip install pysocks"),
+        ("ftp://me:secret@127.0.0.1:9", "unsupported scheme ftp"),
+        ("me:sec/ret@127.0.0.1:9", "http://HOST:PORT"),
+        ("http://me:secret@", "http://HOST:PORT"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_one_sentence(tmp_path, monkeypatch, proxy, why):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setenv("all_proxy", proxy)
+    (error,) = {d.error for d in got(tmp_path, ["https://clips.example/a"])}
+    assert error.kind == "unreachable" and "used in all_proxy. Received: " in error.message
+    assert why in error.message and "ret@" not in error.message and "me:" not in error.message
+
+
+@pytest.mark.parametrize(
+    ("scheme", "remote"), [("socks", True), ("socks5h", True), ("socks5", False)]
+)
+def test_socks_goes_through_pysocks(server, tmp_path, monkeypatch, scheme, remote):
+    """PySocks is stood in for: its call is what urllib3 makes of the proxy."""
+    calls = []
+
+    def connect(address, **options):
+        calls.append((address, options))
+        return socket.create_connection(server.server_address)
+
+    fake = SimpleNamespace(
+        create_connection=connect, ProxyError=OSError, PROXY_TYPE_SOCKS5=2, PROXY_TYPE_SOCKS4=1
+    )
+    fake.__spec__ = SimpleNamespace()
+    monkeypatch.setitem(sys.modules, "socks", fake)
+    monkeypatch.delitem(sys.modules, "urllib3.contrib.socks", raising=False)
+    monkeypatch.setenv("all_proxy", f"{scheme}://me:p%40ss@proxy.example:1080")
+    server.script("/a", scripted.body(DATA))
+    assert one(tmp_path, "http://clips.example/a", ONCE).error is None
+    monkeypatch.delitem(sys.modules, "urllib3.contrib.socks")
+    ((address, options),) = calls
+    assert address == ("clips.example", 80) and options["proxy_rdns"] is remote
+    assert (options["proxy_addr"], options["proxy_port"]) == ("proxy.example", 1080)
+    assert (options["proxy_username"], options["proxy_password"]) == ("me", "p@ss")
 
 
 def test_a_proxy_that_refuses_is_named(server, tmp_path, monkeypatch):
@@ -304,11 +419,12 @@ def test_one_url_is_read_the_same_way(server):
     assert error.value.kind == "gone"
 
 
-def test_no_password_is_printed(server):
-    url = server.script("/a", scripted.status(403)).replace("//", "//me:secret@")
+@pytest.mark.parametrize("login", ["me:secret@", "me:sec/ret@", "me:se#c?ret@", "m@e:sec@ret@"])
+def test_no_password_is_printed(server, login):
+    url = server.script("/a", scripted.status(403)).replace("//", f"//{login}")
     with pytest.raises(ClipError, match="at http://127") as error:
         read_source(url)
-    assert "secret" not in str(error.value)
+    assert not any(part in str(error.value) for part in ("sec", "ret", "me:", "e@"))
 
 
 @pytest.mark.parametrize("source", ["http://[", "http://127.0.0.1:1/clip.gif", "."])

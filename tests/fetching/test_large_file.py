@@ -68,6 +68,29 @@ def test_what_is_not_there_or_not_reachable_is_told(server, tmp_path):
         download_file("http://127.0.0.1:9/b.tar", tmp_path / "b.tar")
 
 
+def test_neither_a_page_nor_a_wrong_range_spoils_what_has_come(server, tmp_path):
+    url = server.script("/a.tar", scripted.ranged(DATA, cut=100_000), scripted.status(503))
+    url = url.replace("//", "//me:secret@")
+    with pytest.raises(DataError) as error:
+        download_file(url, tmp_path / "a.tar")
+    page = scripted.body(b"<html>sign in</html>", Content_Type="text/html; charset=utf-8")
+    server.script("/a.tar", page)
+    with pytest.raises(DataError, match=r"a web page.*; 100,000 bytes are there") as other:
+        download_file(url, tmp_path / "a.tar")
+    assert "secret" not in f"{error.value} {other.value}"
+    wrong = {"ETag": '"v1"', "Content_Range": f"bytes 0-{len(DATA) - 1}/{len(DATA)}"}
+    server.script("/a.tar", scripted.body(DATA, 206, **wrong))
+    download_file(url, tmp_path / "a.tar")
+    assert (tmp_path / "a.tar").read_bytes() == DATA
+
+
+def test_a_part_sent_for_the_whole_is_gone_on_with(server, tmp_path):
+    part = {"ETag": '"v1"', "Content_Range": f"bytes 0-99999/{len(DATA)}"}
+    url = server.script("/a.tar", scripted.body(DATA[:100_000], 206, **part), scripted.ranged(DATA))
+    download_file(url, tmp_path / "a.tar")
+    assert (tmp_path / "a.tar").read_bytes() == DATA
+
+
 def test_a_file_with_a_known_hash_has_to_have_it(server, tmp_path):
     url = server.script("/a.tar", scripted.ranged(DATA))
     with pytest.raises(DataError, match=r"SHA-256 beef.*Received: .*has been deleted"):
@@ -87,7 +110,7 @@ def test_ctrl_c_keeps_what_has_come(server, tmp_path, monkeypatch):
     stopped = threading.Event()
 
     def pause_in_the_middle(handler):
-        scripted._head(handler, 200, {"Content-Length": str(len(DATA)), "ETag": '"v1"'})
+        scripted._send(handler, 200, {"Content-Length": str(len(DATA)), "ETag": '"v1"'})
         handler.wfile.write(DATA[:300_000])
         stopped.wait(10)
 

@@ -106,9 +106,9 @@ def status(handler, code: int, **headers: str) -> None:
 
 
 @_answer
-def body(handler, data: bytes, **headers: str) -> None:
+def body(handler, data: bytes, code: int = 200, **headers: str) -> None:
     """The bytes, whatever range was asked for."""
-    _send(handler, 200, {"Content-Length": str(len(data))} | headers, data)
+    _send(handler, code, {"Content-Length": str(len(data))} | headers, data)
 
 
 @_answer

@@ -121,7 +121,7 @@ def test_every_source_gets_its_verdict(server, gifs, tmp_path):
         server.script("/removed.gif", scripted.body(removed_clip.getvalue())): ("placeholder", 1),
         server.script("/page.gif", scripted.body(b"<html>removed</html>")): ("not-a-clip", 1),
         server.script("/json.gif", scripted.body(b'{"error": 1}')): ("not-a-clip", 1),
-        server.script("/empty.gif", scripted.body(b"")): ("not-a-clip", 1),
+        server.script("/empty.gif", scripted.body(b"")): ("unreachable", 3),
         server.script("/cut.gif", scripted.body(gif[:900])): ("corrupt", 1),
         server.script("/bomb.gif", scripted.bomb(110)): ("too-big", 1),
         server.script("/short.gif", scripted.short(gif)): ("unreachable", 3),
@@ -244,18 +244,37 @@ def test_clips_are_fetched_beside_their_captions_file(server, gifs, tmp_path, mo
     assert sources_in(tmp_path / "all") == urls
 
 
-def test_a_page_that_asks_to_sign_in_is_passing_and_a_clips_own_page_is_not(gifs, tmp_path):
-    with scripted.serving() as server, scripted.serving() as portal:
-        login = portal.script("/login", scripted.body(b"<html>sign in</html>"))
-        login = login.replace("127.0.0.1", "localhost")
-        moved = scripted.status(302, Location=login)
-        signed = server.script("/a.gif", moved, scripted.body(gifs[0]))
-        page = server.script("/b.gif", scripted.body(b"<html>removed</html>"))
-        path, out = captions(tmp_path, [signed, page]), tmp_path / "out"
-        assert {row.verdict for row in fetched(path, out).values()} == {"not-a-clip"}
-        rows = fetched(path, out)
-        assert (rows[signed].verdict, rows[page].verdict) == ("ok", "not-a-clip")
-        assert (server.times("/a.gif"), server.times("/b.gif")) == (2, 1)
+def test_a_page_in_place_of_a_clip_may_pass(server, gifs, tmp_path):
+    """One that asks to sign in, elsewhere or at the clip's own address, or says that it's late."""
+    page, clip = scripted.body(b"<html>sign in</html>"), scripted.body(gifs[0])
+    server.script("/login", page)
+    moved = scripted.status(302, Location="/login")
+    urls = [server.script(f"/{n}.gif", bad, clip) for n, bad in enumerate((moved, page))]
+    urls.append(server.script("/2.gif", page))
+    path, out = captions(tmp_path, urls), tmp_path / "out"
+    assert {row.verdict for row in fetched(path, out).values()} == {"not-a-clip"}
+    rows = fetched(path, out)
+    assert [rows[url].verdict for url in urls] == ["ok", "ok", "not-a-clip"]
+    fetched(path, out)
+    assert [server.times(f"/{n}.gif") for n in range(3)] == [2, 2, 3]
+
+
+def test_passwords_are_used_and_written_nowhere(server, gifs, tmp_path, capfd):
+    names = {"/ok.gif": scripted.body(gifs[0]), "/no.gif": scripted.status(403)}
+    names["/to.gif"] = scripted.status(301, Location="//me:secret@" + server.url("/ok.gif")[7:])
+    names |= {"/page.gif": scripted.body(b"<html>"), "/": scripted.status(401)}
+    urls = [server.script(*pair).replace("//", "//me:secret@") for pair in names.items()]
+    path, out = captions(tmp_path, urls), tmp_path / "out"
+    rows = fetched(path, out, keep=True)
+    assert rows.keys() == {server.url(name) for name in names}
+    assert all(asked["Authorization"] for _, asked in server.asked)
+    printed = "".join(capfd.readouterr()) + "".join(map(str, out.rglob("*")))
+    assert "secret" not in printed
+    assert not any(b"secret" in file.read_bytes() for file in out.rglob("*") if file.is_file())
+    count, begun = len(server.asked), out / "all" / "00000.json"
+    begun.write_text(begun.read_text().replace("http://", "http://me:secret@"))  # as it once was
+    assert fetched(path, out, keep=True).keys() == rows.keys()
+    assert len(server.asked) == count + 1  # the page's, which may pass
 
 
 def test_splits_lie_apart_and_a_source_in_two_is_refused(server, gifs, tmp_path):

@@ -13,6 +13,7 @@ import warnings
 from pathlib import Path
 
 from v2t_lib import __version__
+from v2t_lib.captions_file import without_password
 from v2t_lib.cli import signals, watched
 from v2t_lib.cli.flags import WrongUsage, about
 from v2t_lib.errors import V2TError, advice, out_of_memory
@@ -162,7 +163,7 @@ def _say(command: str, error: BaseException) -> None:
         text += "fewer processes"
     else:
         text = str(error)
-    print(f"v2t {command}: {text}", file=sys.stderr)
+    print(f"v2t {command}: {without_password(text)}", file=sys.stderr)
 
 
 def _open_streams() -> None:

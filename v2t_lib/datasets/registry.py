@@ -24,7 +24,8 @@ class DataSet:
     folder: str | Path = ""  # yours, for a data set that is one
     clips: int = 0  # how many to draw, for a data set that is drawn
     seed: int = 0  # of what is drawn
-    mirror: str = ""  # a folder, or URL ending in a slash, to take a release's files from instead
+    #: A folder, or URL ending in a slash, to take a release's files from instead.
+    mirror: str = dataclasses.field(default="", repr=False)
 
     #: What may be done with the clips, in a sentence.
     licence: ClassVar[str] = ""

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from v2t_lib.captions_file import without_password
 from v2t_lib.datasets.registry import DataSet, register_dataset
 from v2t_lib.errors import DataError, writing
 
@@ -50,7 +51,7 @@ def _check_rows(path: Path, expected: int, url: str) -> None:
     if rows != expected:
         path.unlink()
         raise DataError(
-            f"expected {expected:,} rows in {url}. Received: {rows:,}; the release is not the "
-            "one that this version knows: look at what changed, or run `v2t fetch` on a captions "
-            "file of your own"
+            f"expected {expected:,} rows in {without_password(url)}. Received: {rows:,}; the "
+            "release is not the one that this version knows: look at what changed, or run `v2t "
+            "fetch` on a captions file of your own"
         )

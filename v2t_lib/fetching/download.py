@@ -10,7 +10,6 @@ from pathlib import Path
 from random import uniform
 from time import monotonic
 from typing import NamedTuple
-from urllib.parse import urljoin
 
 import urllib3
 from urllib3.exceptions import HTTPError, ProtocolError
@@ -23,7 +22,7 @@ from v2t_lib.errors import ClipError, writing
 from v2t_lib.fetching.http import DEFAULT_POLICY, Client, Passing, RetryPolicy, drop
 from v2t_lib.specs import ClipSpec
 
-_KINDS = {404: "gone", 410: "gone", 401: "forbidden", 403: "forbidden", 451: "forbidden"}
+_KINDS = {404: "gone", 410: "gone", 401: "forbidden", 403: "forbidden"}
 #: Hosts that have threads of their own; further ones share them.
 MOST_LANES = 64
 
@@ -32,7 +31,7 @@ class Download(NamedTuple):
     """What came of a download.
 
     Attributes:
-        url: Where redirects led.
+        url: Where redirects led, without user and password.
         attempts: Requests made, without redirects.
         error: Why there is no whole file, if there is none.
     """
@@ -49,20 +48,19 @@ def download(url: str, path: Path, client: Client, policy: RetryPolicy) -> Downl
         DataError: The disk is full.
         CancelledError: The client has been closed.
     """
-    attempts, end = 0, monotonic() + policy.total_timeout
+    attempts, end, found = 0, monotonic() + policy.total_timeout, without_password(url)
     with client.until(end):
         while True:
             attempts += 1
             try:
                 with contextlib.closing(client.get(url)) as response:
-                    for entry in response.retries.history if response.retries else ():
-                        url = urljoin(url, entry.redirect_location or "")
+                    found = without_password(response.url or url)
                     _save(response, path, end)
-                return Download(url, attempts)
+                return Download(found, attempts)
             except ClipError as error:
-                return Download(url, attempts, error)
+                return Download(found, attempts, error)
             except ValueError as error:
-                return Download(url, attempts, ClipError("unreachable", str(error)))
+                return Download(found, attempts, ClipError("unreachable", str(error)))
             except (HTTPError, OSError) as error:
                 why = "" if isinstance(error, Passing) else f"{type(error).__name__}: "
                 why += str(error)[:300]
@@ -73,12 +71,12 @@ def download(url: str, path: Path, client: Client, policy: RetryPolicy) -> Downl
                 raise CancelledError
             if last:
                 why = f"expected a clip. Received, in the last of {attempts} attempts: {why}"
-                return Download(url, attempts, ClipError("unreachable", why))
+                return Download(found, attempts, ClipError("unreachable", why))
 
 
 def _save(response: urllib3.BaseHTTPResponse, path: Path, end: float) -> None:
     """Writes a response's body to a file."""
-    if response.status != 200:
+    if not 200 <= response.status < 300:
         drop(response)
         hint = "; give the proxy's URL its user and password" * (response.status == 407)
         kind = _KINDS.get(response.status, "unreachable")
@@ -91,8 +89,9 @@ def _save(response: urllib3.BaseHTTPResponse, path: Path, end: float) -> None:
             if size + (response.length_remaining or 0) > MAX_BYTES:
                 raise ClipError("too-big", f"expected at most {MAX_BYTES:,} bytes. Received: more")
             file.write(data)
-    if not size and "Content-Length" in response.headers:
-        raise ClipError("not-a-clip", "expected a clip. Received: no bytes at all")
+    part = response.headers.get("Content-Range") if response.status == 206 else None
+    if part and part != f"bytes 0-{response.tell() - 1}/{response.tell()}":
+        raise ProtocolError(f"only {part} of the clip")
     if not size or response.length_remaining or monotonic() > end:
         raise ProtocolError(f"a body that ends after {size:,} bytes")
 
@@ -160,7 +159,7 @@ def read_source(source: str | Path) -> bytes | mmap.mmap:
         path = Path(folder) / "clip"
         url, _, error = download(str(source), path, client, RetryPolicy(attempts=2))
         if error is not None:
-            raise ClipError(error.kind, f"{error.message} (at {without_password(url)})")
+            raise ClipError(error.kind, f"{error.message} (at {url})")
         return path.read_bytes()
 
 

@@ -2,29 +2,26 @@
 
 import contextlib
 import dataclasses
-import functools
 import socket
-import ssl
 import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from concurrent.futures import CancelledError
-from typing import Any
-from urllib.parse import unquote
+from http.cookiejar import CookieJar
+from urllib.parse import urljoin
 
-import certifi
 import urllib3
-from urllib3.exceptions import HTTPError, InvalidHeader, MaxRetryError, ResponseError
-from urllib3.util import make_headers, parse_url
+from urllib3.exceptions import HTTPError, InvalidHeader
+from urllib3.util import Url, parse_url
 
 from v2t_lib import __version__
+from v2t_lib.captions_file import is_url, without_password
+from v2t_lib.fetching.environment import basic, bypasses, pools_through, trusted
 from v2t_lib.options import Options, option
 
 _HEADERS = {"User-Agent": f"v2t/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
 MAX_REDIRECTS = 10
-#: urllib3 follows redirects. Attempts are counted by its callers, whose body may fail too.
-_REDIRECTS = urllib3.Retry(None, connect=False, read=False, other=0, redirect=MAX_REDIRECTS)
 #: Statuses that another request may not meet.
 _PASSING = (408, 425, 429, *range(500, 600))
 
@@ -56,8 +53,8 @@ class Passing(HTTPError):
     def __init__(self, response: urllib3.BaseHTTPResponse):
         super().__init__(f"HTTP {response.status}")
         self.after = 0.0
-        with contextlib.suppress(InvalidHeader):
-            self.after = _REDIRECTS.get_retry_after(response) or 0.0
+        with contextlib.suppress(InvalidHeader, ValueError, OverflowError):
+            self.after = urllib3.Retry().get_retry_after(response) or 0.0
 
 
 def drop(response: urllib3.BaseHTTPResponse) -> None:
@@ -67,12 +64,24 @@ def drop(response: urllib3.BaseHTTPResponse) -> None:
     response.close()
 
 
-@functools.cache
-def _trusted() -> ssl.SSLContext:
-    """The system's certificates and, as some systems have none, certifi's."""
-    context = ssl.create_default_context()
-    context.load_verify_locations(certifi.where())
-    return context
+def _parsed(url: str) -> Url:
+    with contextlib.suppress(ValueError):
+        if (parts := parse_url(url)).host and is_url(url):
+            return parts
+    shown = without_password(url)
+    hint = "; in its password, write / as %2F, ? as %3F, # as %23" * (shown != url)
+    raise ValueError(f"expected an http or https URL with a host. Received: {shown}{hint}")
+
+
+def _next(url: str, location: str) -> str:
+    """Where a redirect leads; the user and password stay with their host."""
+    with contextlib.suppress(UnicodeDecodeError):
+        location = location.encode("latin-1").decode()  # UTF-8, as browsers read it
+    before, after = _parsed(url), _parsed(urljoin(url, location))
+    same = ((before.scheme, before.port), ("https", None))
+    if before.auth and before.host == after.host and (after.scheme, after.port) in same:
+        after = after._replace(auth=after.auth or before.auth)
+    return after.url
 
 
 @dataclasses.dataclass
@@ -100,18 +109,10 @@ class Client:
     ):
         self._live: dict[int, _Live] = {}  # by thread
         timeout = urllib3.Timeout(connect=connect_timeout, read=read_timeout)
-        options: dict[str, Any] = {"maxsize": connections, "timeout": timeout}
-        options["ssl_context"] = _trusted()
-        self._pools: dict[str, urllib3.PoolManager] = {"": urllib3.PoolManager(64, **options)}
-        for scheme, proxy in urllib.request.getproxies().items():
-            if scheme in ("http", "https"):
-                url = parse_url(proxy if "://" in proxy else f"http://{proxy}")
-                login = make_headers(proxy_basic_auth=unquote(url.auth)) if url.auth else None
-                manager = urllib3.ProxyManager(url.url, 64, proxy_headers=login, **options)
-                self._pools[scheme] = manager
-        for pools in self._pools.values():
-            classes = pools.pool_classes_by_scheme.items()
-            pools.pool_classes_by_scheme = {scheme: self._watched(pool) for scheme, pool in classes}
+        self._options = {"maxsize": connections, "timeout": timeout, "ssl_context": trusted()}
+        proxies = urllib.request.getproxies().items()
+        self._proxies = {name: p if "://" in p else f"http://{p}" for name, p in proxies}
+        self._pools: dict[str, urllib3.PoolManager] = {}  # by proxy
         self.closed = threading.Event()
         threading.Thread(target=self._watch, daemon=True).start()
 
@@ -127,6 +128,24 @@ class Client:
 
         return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
 
+    def _pools_to(self, parts: Url) -> urllib3.PoolManager:
+        """The pools of connections to a URL: direct ones, or those through its proxy."""
+        scheme = parts.scheme or ""
+        names = [name for name in (scheme, "all") if self._proxies.get(name)]
+        proxy = self._proxies[names[0]] if names and not bypasses(parts) else ""
+        if proxy not in self._pools:
+            try:
+                pools = pools_through(proxy, self._options)
+            except ValueError as error:
+                raise ValueError(
+                    f"expected a proxy that can be used in {names[0]}_proxy. Received: "
+                    f"{without_password(proxy)}; {error}"
+                ) from None
+            classes = pools.pool_classes_by_scheme.items()
+            pools.pool_classes_by_scheme = {name: self._watched(pool) for name, pool in classes}
+            self._pools.setdefault(proxy, pools)
+        return self._pools[proxy]
+
     def _watch(self) -> None:
         """Cuts off what lasts too long, and everything once this is closed; in a thread."""
         while self._live or not self.closed.is_set():
@@ -137,34 +156,48 @@ class Client:
             time.sleep(0.05)
 
     def get(self, url: str, headers: Mapping[str, str] | None = None) -> urllib3.BaseHTTPResponse:
-        """Requests a URL, and follows redirects; the response is to be read, and closed.
+        """Requests a URL; follows redirects, with cookies. The response is to be read and closed.
+
+        Its `url` is where redirects led.
 
         Raises:
-            ValueError: Another request would end the same way: the URL's form, or its redirects.
+            ValueError: Another request would end the same way: the URL's form, its redirects, a
+                certificate or proxy.
             HTTPError: Another request may succeed; a `Passing` says when.
             CancelledError: The client is closed.
         """
-        if self.closed.is_set():
-            raise CancelledError
+        cookies = CookieJar()
+        for _ in range(MAX_REDIRECTS + 1):
+            if self.closed.is_set():
+                raise CancelledError
+            parts = _parsed(url)
+            asked = urllib.request.Request(parts._replace(auth=None, fragment=None).url)
+            cookies.add_cookie_header(asked)
+            login = {"Authorization": basic(parts.auth)} if parts.auth else {}
+            sent = {**_HEADERS, **login, **dict(asked.header_items()), **(headers or {})}
+            response = self._request(parts, asked.full_url, sent)
+            response.url = url
+            location = response.get_redirect_location()
+            if not location:
+                return response
+            cookies.extract_cookies(response, asked)  # type: ignore[arg-type]
+            drop(response)
+            url = _next(url, location)
+        raise ValueError(f"expected at most {MAX_REDIRECTS} redirects. Received: more")
+
+    def _request(self, parts: Url, url: str, headers: dict) -> urllib3.BaseHTTPResponse:
+        """Requests a URL once."""
         try:
-            parts = parse_url(url)
-            login = make_headers(basic_auth=unquote(parts.auth)) if parts.auth else {}
-            scheme = parts.scheme or ""
-            direct = scheme not in self._pools or urllib.request.proxy_bypass(parts.host or "")
-            response = self._pools["" if direct else scheme].request(
-                "GET",
-                parts._replace(auth=None, fragment=None).url,
-                headers={**_HEADERS, **login, **(headers or {})},
-                retries=_REDIRECTS,
-                preload_content=False,
+            response = self._pools_to(parts).request(
+                "GET", url, headers=headers, retries=False, redirect=False, preload_content=False
             )
-        except MaxRetryError as error:
-            if isinstance(error.reason, ResponseError):
-                why = f"expected at most {MAX_REDIRECTS} redirects. Received: more"
-                raise ValueError(why) from None
-            raise (error.reason or error) from None
-        except ValueError as error:
-            raise ValueError(f"expected an http or https URL. Received: {error}") from None
+        except HTTPError as error:
+            if "CERTIFICATE_VERIFY_FAILED" not in str(error):
+                raise
+            raise ValueError(
+                f"expected a certificate that is trusted. Received: {error}; where a company's "
+                "proxy signs, name its certificates' PEM file in SSL_CERT_FILE"
+            ) from None
         if response.status in _PASSING:
             drop(response)
             raise Passing(response)
@@ -182,5 +215,5 @@ class Client:
     def close(self) -> None:
         """Ends the requests under way, and closes all other connections."""
         self.closed.set()
-        for pools in self._pools.values():
+        for pools in list(self._pools.values()):
             pools.clear()

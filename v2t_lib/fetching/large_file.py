@@ -4,12 +4,14 @@ import contextlib
 import glob
 import hashlib
 import os
+import re
 import time
 from pathlib import Path
 
 import urllib3
 from urllib3.exceptions import HTTPError
 
+from v2t_lib.captions_file import without_password
 from v2t_lib.errors import DataError, writing
 from v2t_lib.fetching.http import Client
 from v2t_lib.progress import Progress
@@ -44,8 +46,9 @@ def download_file(url: str, path: str | Path, sha256: str = "") -> None:
     if sha256 and (found := _sha256(part)) != sha256:
         part.unlink()
         raise DataError(
-            f"expected {url} to have the SHA-256 {sha256}. Received: {found}; the file was changed "
-            "or damaged on its way, and has been deleted: run the same command again"
+            f"expected {without_password(url)} to have the SHA-256 {sha256}. Received: {found}; "
+            "the file was changed or damaged on its way, and has been deleted: run the same "
+            "command again"
         )
     with writing(path):
         os.replace(part, path)
@@ -67,7 +70,7 @@ def _download(url: str, path: Path) -> Path:
                 failed = 0 if _size(_begun(path)) > before else failed + 1
                 if failed == ATTEMPTS or isinstance(error, ValueError):
                     raise DataError(
-                        f"expected to download {url}. Received: {str(error)[:300]}; "
+                        f"expected to download {without_password(url)}. Received: {error!s:.300}; "
                         f"{_size(_begun(path)):,} bytes are there: run the same command again to "
                         "continue, or name a mirror of the files"
                     ) from None
@@ -89,12 +92,16 @@ def _request(client: Client, url: str, path: Path, progress: Progress) -> Path |
     headers = {"Range": f"bytes={_size(begun)}-"} if begun else {}
     with contextlib.closing(client.get(url, headers)) as response:
         status, part = response.status, _part(path, response)
-        goes_on = begun is not None and status == 206 and part == begun
+        whole = re.match(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
+        start, total = map(int, whole.groups()) if whole and status == 206 else (0, 0)
+        goes_on = begun is not None and status == 206 and part == begun and start == _size(begun)
+        if "text/html" in response.headers.get("Content-Type", "") and status < 300:
+            raise ValueError("a web page, such as one that asks to sign in")
         if begun is not None and not goes_on and status in (200, 206, 416):
             begun.unlink()
             if status != 200:
                 return None
-        if status not in (200, 206):
+        if not 200 <= status < 300:
             raise ValueError(f"HTTP {status}")
         with writing(part), open(part, "ab" if goes_on else "wb") as file:
             progress.n = file.tell()
@@ -102,7 +109,7 @@ def _request(client: Client, url: str, path: Path, progress: Progress) -> Path |
             while data := response.read1(2**20):
                 file.write(data)
                 progress.update(len(data))
-    if response.length_remaining or not _size(part):
+    if response.length_remaining or not _size(part) or 0 < total != _size(part):
         raise HTTPError(f"a body that ends after {_size(part):,} bytes")
     return part
 

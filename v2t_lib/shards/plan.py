@@ -5,7 +5,6 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from v2t_lib.captions_file import Record
 from v2t_lib.errors import DataError
@@ -69,10 +68,8 @@ class Folder:
         if row.verdict == "ok":  # an original that is lost
             path = self.folder.parent / row.file
             return self._spec is None and not (path.exists() and path.stat().st_size)
-        if row.verdict == "not-a-clip" and row.final_url:
-            # A page on another host in place of a clip may be one that asks to sign in.
-            return urlsplit(row.source).hostname != urlsplit(row.final_url).hostname
-        return row.verdict == "unreachable"
+        # A page in place of a clip may ask to sign in, or be a notice of something between.
+        return row.verdict == "unreachable" or (row.verdict == "not-a-clip" and bool(row.final_url))
 
     def __len__(self) -> int:
         return len(self._known)

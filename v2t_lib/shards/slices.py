@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from v2t_lib.captions_file import without_password
 from v2t_lib.errors import writing
 from v2t_lib.files import replacing
 from v2t_lib.progress import log
@@ -67,8 +68,13 @@ class SliceInfo:
 
     @classmethod
     def from_json(cls, described: dict) -> "SliceInfo":
+        # Earlier versions wrote passwords, too.
         spec, rows = described["clip_spec"], described["verdicts"]
-        verdicts = (Verdict(**row | {"captions": tuple(row.get("captions", ()))}) for row in rows)
+        verdicts = []
+        for row in rows:
+            urls = {k: without_password(row[k]) for k in ("source", "final_url") if k in row}
+            captions = tuple(row.get("captions", ()))
+            verdicts.append(Verdict(**row | urls | {"captions": captions}))
         spec = spec and ClipSpec(**spec)
         return cls(**described | {"clip_spec": spec, "verdicts": tuple(verdicts)})
 

@@ -80,7 +80,7 @@ class _Run:
         packed = None
         try:
             if remote:
-                url, attempts, error = self.downloads.get(record.source, path)
+                url, attempts, error = self.downloads.get(record.path(""), path)
                 facts |= {"final_url": url, "attempts": attempts}
                 if error is not None:
                     raise error
