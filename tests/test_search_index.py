@@ -154,7 +154,7 @@ def test_words_that_the_model_lacks_do_not_count(captioner, folder):
     lifts = [word.lift for word in found.verification.words]
     assert found.score == pytest.approx(np.mean(lifts[:2])) and lifts[2] is None
     for sentence, message in (("zebra", "a word that the model knows"), (" ", "with a word"),
-                              ("a a a a a", "at most 4 words")):  # fmt: skip
+                              ("a " * 101, "at most 100 words")):  # fmt: skip
         with pytest.raises(SentenceError, match=message):
             LiftSearch(captioner).search(index, sentence)
 

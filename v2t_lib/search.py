@@ -23,9 +23,9 @@ from v2t_lib.models.compiled import filled_up
 from v2t_lib.models.over_clips import BATCH, Batch, decode_all, over_clips
 from v2t_lib.models.towers.registry import Towers, unit
 from v2t_lib.models.verification import Verification, words_of
-from v2t_lib.models.word_lifts import WordLifts
 from v2t_lib.progress import log
 from v2t_lib.specs import ClipSpec
+from v2t_lib.text.content import content_words
 
 #: Lifts are kept in 8 bits, so many steps a nat, which reach to almost 8 nats.
 STEPS = 16
@@ -114,7 +114,7 @@ class LiftSearch:
 
     def __init__(self, captioner: Captioner):
         self.captioner, self.spec = captioner, captioner.clip_spec
-        self.word_lifts = WordLifts(captioner)
+        captioner.require_null_memory()
 
     def digest(self) -> str:
         captioner = self.captioner
@@ -126,7 +126,7 @@ class LiftSearch:
 
     def rows(self, clips: list[Clip]) -> dict[str, np.ndarray]:
         frames = np.stack([clip.frames for clip in filled_up(clips, self.batch)])
-        lifts = self.word_lifts(self.captioner.encode(frames))[: len(clips)]
+        lifts = self.captioner.word_lifts(self.captioner.encode(frames))[: len(clips)]
         prints = np.stack([thumbprint(clip.frames) for clip in clips])
         return {"thumbprints": prints, "lifts": in_8_bits(lifts)}
 
@@ -154,14 +154,17 @@ class LiftSearch:
 
 
 def first_stage(captioner: Captioner, lifts: np.ndarray, sentence: str) -> np.ndarray:
-    """float32 `(clips,)`: the mean of a sentence's word lifts, int8 as the index has them."""
+    """float32 `(clips,)`: the mean of the content words' lifts, int8 as the index has them."""
     known, _ = known_words(captioner, sentence)
+    known = content_words(known) or known
     tokens = [captioner.vocabulary.words.index(word) for word in known]
     return lifts[:, tokens].mean(axis=1, dtype=np.float32)
 
 
 def mean_lift(found: Verification) -> float:
-    """Of the words that the captioner knows, in nats; NaN where it knows none."""
+    """The score, or that of the words that the captioner knows; NaN where it knows none."""
+    if found.score is not None:
+        return found.score
     lifts = [word.lift for word in found.words if word.lift is not None]
     return float(np.mean(lifts)) if lifts else float("nan")
 
@@ -190,7 +193,7 @@ def known_words(captioner: Captioner, sentence: str) -> tuple[list[str], list[st
     """The words of a sentence that the model knows, and those it doesn't.
 
     Raises:
-        SentenceError: It knows none, or the sentence has none, or more than the model writes.
+        SentenceError: It knows none, or the sentence has none, or more than 100.
     """
     words = words_of(sentence, captioner.caption_spec)
     known = [word for word in words if word in captioner.vocabulary]

@@ -27,9 +27,20 @@ def test_every_clip_is_scored_as_alone(several_captions, drawn_shards):
     captioner = tiny.judge()
     found = score_claims(captioner, several_captions)
     clips = [example.frames for example in ShardDataset.open(several_captions).examples()]
-    for claim, lifts in list(zip(found.claims, found.lifts, strict=True))[::5]:
-        (alone,) = captioner.verify_frames(clips[claim.clip][None], [claim.sentence])
-        np.testing.assert_allclose(lifts, [word.lift for word in alone.words], atol=1e-4)
+    for claim, lifts, parts in list(zip(found.claims, found.lifts, found.anywhere, strict=True))[
+        ::5
+    ]:
+        frames = clips[claim.clip][None]
+        (alone,) = captioner.verify_frames(frames, [claim.sentence])
+        (explained,) = captioner.explain_frames(frames, [claim.sentence])
+        blind = np.log(explained.probs) - lifts
+        assert alone.form in ("phrase", "sentence") and (blind < 0).all()
+        score = lifts.mean() if alone.form == "sentence" else parts.mean()
+        assert alone.score == pytest.approx(score, abs=1e-4)
+    for form, (made, lifts) in found.parts.items():
+        for claim, part in zip(made, lifts, strict=True):
+            (alone,) = captioner.verify_frames(clips[claim.clip][None], [claim.sentence])
+            assert alone.score == pytest.approx(part.mean(), abs=1e-4) or alone.form != form
     memories = pooled(captioner.encode(np.stack(clips)))
     np.testing.assert_allclose(
         pooled_memories(captioner, several_captions, 3), memories[:3], atol=1e-4

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from v2t_lib.metrics.foils import TRUE, claims
+from v2t_lib.metrics.foils import PART, RECOMBINED, TRUE, claims, parts
 from v2t_lib.metrics.texts import WORD_KINDS, content, stem
 
 CAPTIONS = (
@@ -93,3 +93,25 @@ def test_a_word_has_one_stem_in_all_its_forms_and_no_other_word_has_it():
         assert len({stem(word) for word in forms.split()}) == 1
     stems = [stem(word) for groups in WORD_KINDS.values() for word in groups[0]]
     assert len(set(stems)) == len(stems) and min(map(len, stems)) > 1
+
+
+def test_words_and_phrases_are_as_often_false_as_true():
+    """What is said of a clip is true of it; what no caption of it says together is not."""
+    shown = [(f"a {c} {s} spins",) for c in ("red", "blue") for s in ("star", "cross")]
+    two = ("a red cross grows while a blue star spins",)
+    many = [*shown, two] * 4
+    made = parts(many, lambda word: word != "while")
+    words = {claim.sentence for claim in made["word"]}
+    assert words == {"red", "blue", "star", "cross", "spins", "grows"}
+    for form, claims_of in made.items():
+        counts = Counter((claim.sentence, claim.kind == TRUE) for claim in claims_of)
+        assert {counts[text, True] - counts[text, False] for text, _ in counts} == {0} or (
+            form == "word"  # "spins" is false of no clip
+        )
+        for claim in claims_of:
+            said = " ".join(many[claim.clip])
+            assert (claim.sentence in said.replace("while a ", "")) == (claim.kind == TRUE)
+    kinds = Counter(claim.kind for claim in made["phrase"])
+    assert kinds[PART] > kinds[RECOMBINED] > 0
+    mixed = [c for c in made["phrase"] if c.kind == RECOMBINED]
+    assert all(set(c.sentence.split()) <= set(many[c.clip][0].split()) for c in mixed)

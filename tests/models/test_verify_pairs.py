@@ -21,7 +21,7 @@ none.gif\ta red star spins
 0.gif\t
 1.gif
 2.gif\ta red star\tspins
-0.gif\ta a a a a a
+0.gif\tLONG
 none.gif\ta cross blinks
 0.gif\ta "red" cross
 """
@@ -36,7 +36,7 @@ def captioner():
 def pairs(tmp_path):
     for number in range(2):
         write_gif(tmp_path / f"{number}.gif", number)
-    (tmp_path / "pairs.tsv").write_text(ROWS)
+    (tmp_path / "pairs.tsv").write_text(ROWS.replace("LONG", "a " * 101))
     return read_pairs(tmp_path / "pairs.tsv")
 
 
@@ -62,7 +62,7 @@ def test_results_come_in_order_whatever_the_batch(captioner, pairs, monkeypatch,
     assert len(decoded) == len(set(decoded)) == 3  # the two clips, and the one that isn't there
     assert encoded == [2]  # each clip once
     for row, message in ((2, "gone: "), (4, "with a word"), (5, "1 column"), (6, "3 columns"),
-                         (7, "at most 4 words"), (8, "gone: ")):  # fmt: skip
+                         (7, "at most 100 words"), (8, "gone: ")):  # fmt: skip
         assert message in results[row].error
         assert results[row].to_dict().keys() == {"file", "sentence", "error"}
     alone = captioner.verify(pairs[0].source, "a red cross").to_dict()

@@ -26,7 +26,8 @@ def scored(gap: float, clips: int = 200) -> ScoredClaims:
     rng = np.random.default_rng(0)
     rows = [Claim(clip, "red", kind) for clip in range(clips) for kind in ("true", "random")]
     lifts = [rng.normal(gap * (claim.kind == "true"), 1, size=1) for claim in rows]
-    return ScoredClaims(rows, lifts, [np.zeros(1)] * len(rows))
+    parts = dict.fromkeys(("word", "phrase"), (rows, lifts))
+    return ScoredClaims(rows, lifts, [np.zeros(2)] * len(rows), lifts, parts)
 
 
 def test_probabilities_are_what_they_say():
@@ -34,14 +35,17 @@ def test_probabilities_are_what_they_say():
     fitted = fit_calibration(scored(gap=2.0, clips=2000))
     for lift in (0.0, 1.0, 2.0):
         expected = 1 / (1 + np.exp(-(2 * lift - 2)))
-        assert fitted.probability([lift]) == pytest.approx(expected, abs=0.03)
+        for form, lifts in (("sentence", ([lift], [lift])), ("word", ([lift],))):
+            assert fitted.of(form).probability(*lifts) == pytest.approx(expected, abs=0.03)
     assert fitted.figures["calibration_error"] < 0.03
     # The area is the normal distribution's at 2 / sqrt(2).
     assert fitted.figures["auroc"]["random"]["value"] == pytest.approx(0.921, abs=0.01)
-    for name in ("supported", "refuted"):
-        verdict = fitted.figures[name]
+    for figures in (fitted.figures, *fitted.figures["forms"].values()):
         # At a lift of 2, half of the true ones lie above and 2.3% of the others: 95.6% precise.
-        assert 0.945 < verdict["precision"] < 0.97 and 0.4 < verdict["coverage"] < 0.55
+        # Four times as many foils halve that: at 2.6 a fourth lies above, and 0.5%: 95% of 5 to 1.
+        supported, refuted = figures["supported"], figures["refuted"]
+        assert 0.945 < refuted["precision"] < 0.97 and 0.4 < refuted["coverage"] < 0.55
+        assert 0.98 < supported["precision"] < 0.995 and 0.15 < supported["coverage"] < 0.35
     json.dumps(fitted.figures)
 
 
@@ -49,11 +53,12 @@ def test_clear_cases_are_told_and_hopeless_ones_are_left_open():
     clear = fit_calibration(scored(gap=20.0))
     assert clear.supported == 0.8 and clear.refuted == pytest.approx(0.2)
     assert clear.figures["supported"] == {"threshold": 0.8, "precision": 1, "coverage": 1}
+    assert clear.forms["phrase"].supported == 0.8
     hopeless = fit_calibration(scored(gap=0.0))
     assert hopeless.supported is None and hopeless.refuted is None
     assert hopeless.figures["supported"]["precision"] is None
     with pytest.raises(DataError, match="captions that differ"):
-        fit_calibration(ScoredClaims([Claim(0, "a", "true")], [np.ones(1)], [np.ones(1)]))
+        fit_calibration(ScoredClaims([Claim(0, "a", "true")], *[[np.ones(1)]] * 3))
 
 
 @pytest.fixture

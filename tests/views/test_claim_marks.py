@@ -5,6 +5,7 @@ import math
 
 from helpers.captions import CALIBRATION, claim
 
+from v2t_lib.models.verifier import Verdicts
 from v2t_lib.views.claim_marks import (
     certainty,
     headline,
@@ -46,7 +47,10 @@ def test_a_verdict_is_said_with_the_reason_where_there_is_none():
     for found, reason in (
         (claim(LIFTS), "the model doesn't know “zebra”"),
         (claim(known, unlike_training=True), "the clip is unlike the training data"),
-        (claim(known), "the model has no calibration; `v2t calibrate MODEL SHARDS` adds it"),
+        (
+            claim(known, reason="claims with “not” are not judged"),
+            "claims with “not” are not judged",
+        ),
         (claim(known, probability=0.5), "the evidence isn't clear enough"),
     ):
         assert headline(found) == f"Can't tell: {reason}."
@@ -58,6 +62,14 @@ def test_how_often_such_verdicts_are_right_is_told():
     assert "40 true and 60 false" in good
     bad = certainty(claim({"a": -2.0}, "refuted", 0.001), CALIBRATION)
     assert "true: under 1%" in bad and "with this verdict 100% were false" in bad
+    verdicts = Verdicts((1.0, 0.0), 0.0, 0.9, None)
+    forms = {"word": {"claims": {"true": 7, "false": 8}, "supported": {"precision": 0.99}}}
+    words = dataclasses.replace(
+        CALIBRATION, forms={"word": verdicts}, figures=CALIBRATION.figures | {"forms": forms}
+    )
+    one = claim({"a": 2.0}, "supported", 0.97, form="word")
+    assert "held-out words with this verdict 99% were true" in certainty(one, words)
+    assert "7 true and 8 false" in certainty(one, words) and certainty(one, CALIBRATION) == ""
     unsure = certainty(claim({"a": 0.0}, probability=0.5), CALIBRATION)
     assert "50%" in unsure and "needs at least 80% or at most 10%" in unsure
     one_sided = dataclasses.replace(CALIBRATION, refuted=None)

@@ -47,6 +47,8 @@ def details(found) -> str:
     parts.append(f"evidence at {found.seconds:.2f} s")
     if found.unlike_training:
         parts.append("the clip is unlike the training data")
+    if found.reason and not found.unknown:
+        parts.append(found.reason)
     if found.unknown:
         parts.append(f"the model doesn't know {', '.join(found.unknown)}")
     against = [word for word in found.words if word.lift is not None and word.lift <= -CLEAR]
@@ -94,7 +96,9 @@ def _judged(captioner, args: argparse.Namespace) -> Iterator:
 
 def run_verify(args: argparse.Namespace) -> int:
     """Check whether a clip supports a sentence, word by word. The score is the mean lift of the
-    words: how much more probable each becomes by seeing the clip, in nats. Takes a clip and a
+    words: how much more probable each becomes by seeing the clip, in nats. Words, phrases and whole
+    sentences are judged each by their own calibration; what was never calibrated is "can't tell":
+    negations, function words alone, words in no order that captions have. Takes a clip and a
     sentence, or a TSV of `source<TAB>sentence` rows, sources being URLs or paths relative to the
     file. A row that can't be judged is reported, and the others are judged; the exit code is
     then 1. With --towers also the cosine of clip and sentence by two pretrained towers; without

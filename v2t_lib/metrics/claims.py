@@ -10,12 +10,13 @@ import numpy as np
 
 from v2t_lib.errors import DataError
 from v2t_lib.metrics.bootstrap import bootstrap, interval
-from v2t_lib.metrics.foils import TRUE, Claim, claims
+from v2t_lib.metrics.foils import TRUE, Claim, claims, parts
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.compiled import filled_up
 from v2t_lib.models.verifier import pooled
 from v2t_lib.progress import Progress
 from v2t_lib.shards.reader import ShardDataset, Shards
+from v2t_lib.text.content import content_words
 from v2t_lib.text.vocabulary import tokenise
 
 #: Clips at once; each has some 16 sentences, whose logits take most of the memory.
@@ -28,16 +29,26 @@ BINS = 10
 
 @dataclasses.dataclass(frozen=True)
 class ScoredClaims:
-    """Claims with each word's log-probabilities, float32 `(words,)` a claim."""
+    """Claims with each word's log-probabilities, float32 `(words,)` a claim.
+
+    Attributes:
+        claims: Whole sentences.
+        seeing: The log-probabilities given the clip.
+        blind: Those without a clip, and that of the end.
+        anywhere: `WordLifts` of each claim's content words; of all its words where it has none.
+        parts: By form, claims of words and phrases with their content words' `WordLifts`.
+    """
 
     claims: list[Claim]
-    seeing: list[np.ndarray]  # given the clip
-    blind: list[np.ndarray]  # without a clip
+    seeing: list[np.ndarray]
+    blind: list[np.ndarray]
+    anywhere: list[np.ndarray]
+    parts: dict[str, tuple[list[Claim], list[np.ndarray]]] = dataclasses.field(default_factory=dict)
 
     @property
     def lifts(self) -> list[np.ndarray]:
-        """Each claim's lifts, `(words,)`."""
-        return [a - b for a, b in zip(self.seeing, self.blind, strict=True)]
+        """Each claim's lifts, `(words,)`, of each word given those before."""
+        return [a - b[:-1] for a, b in zip(self.seeing, self.blind, strict=True)]
 
     @property
     def true(self) -> np.ndarray:
@@ -64,7 +75,7 @@ def judgeable_by(captioner: Captioner) -> Callable[[str], bool]:
 def score_claims(
     captioner: Captioner, shards: Shards, per_clip: int = 4, seed: int = 0
 ) -> ScoredClaims:
-    """Scores true sentences and foils about every held-out clip, each clip encoded once.
+    """Scores true claims and foils about every held-out clip, each clip encoded once.
 
     Args:
         captioner: A model with its null memory.
@@ -83,11 +94,12 @@ def score_claims(
             f"{shards.folder}: expected captions that the model can judge. Received: none whose "
             "words it knows; calibrate on clips like those it was trained on"
         )
+    small = parts(captions, captioner.vocabulary.__contains__, per_clip, seed, spec.unit)
     of_clip: list[list[str]] = [[] for _ in captions]
     for claim in made:
         of_clip[claim.clip].append(claim.sentence)
     most, pack = max(map(len, of_clip)), captioner.vocabulary.pack
-    seeing, blind = [], []
+    seeing, blind, lifts = [], [], []
     with Progress(total=len(captions), unit="clip", desc="verify") as progress:
         for first, memory in encoded_batches(captioner, shards, len(captions)):
             texts = of_clip[first : first + BATCH]
@@ -96,12 +108,20 @@ def score_claims(
                 for column, text in enumerate(of):
                     tokens[row, column] = pack(text, spec.length)
             found, unseen = captioner.score_tokens(memory, tokens)
+            lifts += list(captioner.word_lifts(memory)[: len(texts)])
             for row, of in enumerate(texts):
                 for column, words in enumerate(len(text.split()) for text in of):
                     seeing.append(found.log_probs[row, column, :words])
-                    blind.append(unseen[row, column, :words])
+                    blind.append(unseen[row, column, : words + 1])
             progress.update(len(texts))
-    return ScoredClaims(made, seeing, blind)
+
+    def anywhere(made: list[Claim]) -> list[np.ndarray]:
+        words = [claim.sentence.split() for claim in made]
+        rows = [list(map(captioner.vocabulary.token, content_words(of) or of)) for of in words]
+        return [lifts[claim.clip][row] for claim, row in zip(made, rows, strict=True)]
+
+    by_form = {form: (of, anywhere(of)) for form, of in small.items()}
+    return ScoredClaims(made, seeing, blind, anywhere(made), by_form)
 
 
 def encoded_batches(

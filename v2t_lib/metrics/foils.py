@@ -1,4 +1,4 @@
-"""Foils: sentences that are false of a clip, of three kinds, beside true ones."""
+"""Foils: sentences, phrases and words that are false of a clip, beside true ones."""
 
 import dataclasses
 import itertools
@@ -8,12 +8,20 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 from v2t_lib.metrics.texts import WORD_KINDS, content, stem
+from v2t_lib.models.verification import PHRASE_WORDS
+from v2t_lib.models.verifier import PHRASE, WORD
+from v2t_lib.text.content import content_words
 from v2t_lib.text.vocabulary import tokenise
 
 #: A caption of a random other clip, the most similar one of another clip, and one of the clip's own
 #: captions with a word swapped for another of its kind.
 FOILS = ("random", "similar", "swapped")
 TRUE = "true"
+#: A part of another clip's caption; and such a one whose words are all said of the clip, but not
+#: together.
+PART, RECOMBINED = "part", "recombined"
+#: How often a recombined one is looked for first, and clips that are tried for each foil.
+RECOMBINE, _CLIPS = 0.25, 100
 #: Times that random pairs are drawn, of those that don't have a partner yet.
 _TRIES = 20
 #: Similar sentences of each that may become its partner.
@@ -73,6 +81,51 @@ def claims(
         for foil, words in itertools.islice(_swapped(text, own[clip], counts, judgeable, rng), 1):
             found.append(Claim(clip, foil, "swapped", words))
     return found
+
+
+def parts(
+    captions: Sequence[Sequence[str]],
+    known: Callable[[str], bool] = bool,
+    per_clip: int = 4,
+    seed: int = 0,
+    unit: str = "word",
+) -> dict[str, list[Claim]]:
+    """By form, words and phrases of clips' captions as claims, true ones each followed by a foil.
+
+    A phrase is 2 to `PHRASE_WORDS` content words that follow each other, function words left out.
+    It is false of a clip that no caption says it of. Each is a foil as often as it is true, where
+    there is a clip that it is false of. Arguments are those of `claims`; `known` is asked of words.
+    """
+    rng, made = np.random.default_rng(seed), {WORD: [], PHRASE: []}  # type: ignore[var-annotated]
+    said = [[content_words(tokenise(text, unit)) for text in of] for of in captions]
+    own = [{stem(word) for words in of for word in words} for of in said]
+    runs = [{_stems(run) for words in of for run in _runs(words, 1)} for of in said]
+    for clip, of in enumerate(said):
+        for form, least, most in ((WORD, 1, 1), (PHRASE, 2, PHRASE_WORDS)):
+            found = sorted({run for words in of for run in _runs(words, least, most)})
+            found = [run for run in found if all(map(known, run))]
+            for number in rng.permutation(len(found))[:per_clip]:
+                run = found[number]
+                others = rng.permutation(len(captions))[:_CLIPS].tolist()
+                false = [other for other in others if _stems(run) not in runs[other]]
+                mixed = [other for other in false if own[other].issuperset(_stems(run))]
+                made[form].append(Claim(clip, " ".join(run), TRUE))
+                if mixed and rng.random() < RECOMBINE:
+                    made[form].append(Claim(mixed[0], " ".join(run), RECOMBINED))
+                elif false:
+                    made[form].append(Claim(false[0], " ".join(run), PART))
+    return made
+
+
+def _runs(words: list[str], least: int, most: int = PHRASE_WORDS) -> Iterator[tuple[str, ...]]:
+    """Yields the words that follow each other, `least` to `most` at a time."""
+    for size in range(least, most + 1):
+        for first in range(len(words) - size + 1):
+            yield tuple(words[first : first + size])
+
+
+def _stems(words: Sequence[str]) -> tuple[str, ...]:
+    return tuple(map(stem, words))
 
 
 def _exchanged(

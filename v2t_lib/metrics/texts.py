@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from v2t_lib.datasets.shapes_drawing import COLOURS, MOVES, SHAPES
+from v2t_lib.text.content import content_words
 from v2t_lib.text.vocabulary import normalise, sentence, tokenise
 
 
@@ -103,14 +104,6 @@ _WORDS = {
 #: By kind, groups of words of which each fits where another of the group stands.
 WORD_KINDS = {kind: [group.split() for group in groups] for kind, groups in _WORDS.items()}
 
-_WITHOUT_MEANING = (
-    "a an the is are am was were be been being there this that these those it its of in on at to "
-    "for from by with and or while as then some someone something into onto over up out off about "
-    "around his her their he she they him them who which has have having do does doing s"
-)
-#: Words that a sentence may have or lack without saying anything else.
-FUNCTION_WORDS = frozenset(_WITHOUT_MEANING.split())
-
 
 def stem(word: str) -> str:
     """A word without its ending, so that "moves" and "moving", "dogs" and "dog" are the same."""
@@ -125,4 +118,4 @@ def stem(word: str) -> str:
 
 def content(words: list[str]) -> set[str]:
     """The stems of the words that say something."""
-    return {stem(word) for word in words if word not in FUNCTION_WORDS or word in MOVES}
+    return {stem(word) for word in content_words(words)}

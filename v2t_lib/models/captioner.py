@@ -18,8 +18,9 @@ from v2t_lib.models.devices import remainders, split
 from v2t_lib.models.encoders import registry as encoders
 from v2t_lib.models.generation import SearchResult, beam, forced, greedy, log_probs_of
 from v2t_lib.models.process import require_own_process
-from v2t_lib.models.verification import Verification, verification, words_of
+from v2t_lib.models.verification import Verification, orders, verification, words_of
 from v2t_lib.models.verifier import NullMemory, VerifierState, pooled
+from v2t_lib.models.word_lifts import WordLifts
 from v2t_lib.specs import CaptionSpec, ClipSpec
 from v2t_lib.text.vocabulary import Vocabulary, sentence, tokenise
 
@@ -139,11 +140,8 @@ class Captioner(keras.Model):
 
     def explain(self, source, text: str) -> Caption:
         """Scores a given sentence of any length for a clip: each word's probability, attention."""
-        clip, length = self.decode(source), self.caption_spec.length
-        tokens = len(tokenise(text, self.vocabulary.unit)) + 1
-        longer = -(-tokens // length) * length  # whole multiples: each is compiled once
-        frames, seconds = clip.frames[None], clip.seconds[None]
-        return self.explain_frames(frames, [text], seconds, length=max(length, longer))[0]
+        clip, length = self.decode(source), self.length_of([text])
+        return self.explain_frames(clip.frames[None], [text], clip.seconds[None], length=length)[0]
 
     def verify(self, source, sentence: str) -> Verification:
         """Does a clip, given as `caption` takes it, support a sentence?
@@ -151,7 +149,7 @@ class Captioner(keras.Model):
         Raises:
             ClipError: The source gives no frames.
             ModelError: The model has no null memory.
-            SentenceError: A sentence without words, or longer than the model writes.
+            SentenceError: A sentence without words, or of more than 100.
         """
         clip = self.decode(source)
         return dataclasses.replace(
@@ -198,14 +196,32 @@ class Captioner(keras.Model):
         self, frames, sentences: Sequence[str], seconds=None, memory=None
     ) -> list[Verification]:
         """As `verify`, a sentence for each clip; arguments are those of `caption_frames`."""
-        for text in sentences:
-            words_of(text, self.caption_spec)
-        blind = self._scored_blind(self._packed(sentences, self.caption_spec.length))[:, 0]
-        captions = self.explain_frames(frames, sentences, seconds, memory)
+        words = [words_of(text, self.caption_spec) for text in sentences]
+        length = self.length_of(sentences)
+        packed = [self._packed(orders(of), length)[:, 0] for of in words]
+        blind = self._scored_blind(np.stack(packed))
+        memory = self.encode(self._checked(frames)) if memory is None else memory
+        lifts = self.word_lifts(memory)
+        captions = self.explain_frames(frames, sentences, seconds, memory, length)
         return [
-            verification(caption, log_probs, text, self.verifier, self.vocabulary)
-            for caption, log_probs, text in zip(captions, blind, sentences, strict=True)
+            verification(caption, log_probs, text, self.verifier, self.vocabulary, of_clip)
+            for caption, log_probs, text, of_clip in zip(
+                captions, blind, sentences, lifts, strict=True
+            )
         ]
+
+    def length_of(self, texts: Sequence[str]) -> int:
+        """Tokens that hold texts of any length: a multiple of the captions', each compiled once."""
+        length, unit = self.caption_spec.length, self.vocabulary.unit
+        most = max((len(tokenise(text, unit)) + 1 for text in texts), default=0)
+        return max(length, -(-most // length) * length)
+
+    def word_lifts(self, memory) -> np.ndarray:
+        """float32 `(batch, vocabulary_size)`: `WordLifts` of clips' memories, in nats."""
+        key = ("word lifts", id(self.require_null_memory()))
+        if key not in self._compiled_functions:
+            self._compiled_functions[key] = WordLifts(self)
+        return self._compiled_functions[key](memory)
 
     def _packed(self, texts: Sequence[str], length: int) -> np.ndarray:
         """int32 `(batch, 1, length + 1)`."""
@@ -283,7 +299,7 @@ class Captioner(keras.Model):
             memory, tokens = inputs
             return forced(*self.decoder(tokens[..., :-1], memory), tokens[..., 1:])
 
-        key = ("score", tokens.shape[1])  # a graph for each number of sentences
+        key = ("score", *tokens.shape[1:])  # a graph for each number of sentences, and length
         return SearchResult(*self._compiled_function(key, score).run((memory, tokens)))
 
     def _scored_blind(self, tokens) -> np.ndarray:
@@ -293,7 +309,7 @@ class Captioner(keras.Model):
             logits, _ = self.decoder(tokens[..., :-1], null_memory(tokens))
             return log_probs_of(logits, tokens[..., 1:])
 
-        key = ("score blind", tokens.shape[1], id(null_memory))
+        key = ("score blind", *tokens.shape[1:], id(null_memory))
         return self._compiled_function(key, score, null_memory).run(tokens)
 
     def _compiled_function(self, key, function, *parts, decodes: bool = True) -> Compiled:

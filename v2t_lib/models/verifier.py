@@ -13,6 +13,10 @@ from keras import layers, ops
 from v2t_lib.errors import DataError
 
 SUPPORTED, REFUTED, CANT_TELL = "supported", "refuted", "can't tell"
+#: Forms of claims: one content word, several, and a whole sentence as captions are.
+WORD, PHRASE, SENTENCE = "word", "phrase", "sentence"
+#: `Calibration.fluency` where it isn't known: that of the drawn clips' captions, in nats a token.
+FLUENCY = -2.0
 #: Cells of a null memory.
 NULL_CELLS = 4
 #: Principal components of the training clips that familiarity keeps, at most.
@@ -49,49 +53,36 @@ class NullMemory(layers.Layer):
         return {"cells": self.values.shape[0], "size": self.values.shape[1]}
 
 
-def evidence(lifts: Sequence[float] | np.ndarray) -> tuple[float, float]:
-    """What a probability is computed from: the mean lift of a sentence's words, and the lowest."""
-    return float(np.mean(lifts)), float(np.min(lifts))
+def evidence(*lifts: Sequence[float] | np.ndarray) -> list[float]:
+    """What a probability is computed from: the mean and the lowest of each sequence of lifts."""
+    return [float(of(part)) for part in lifts for of in (np.mean, np.min)]
 
 
 @dataclasses.dataclass(frozen=True)
-class Calibration:
+class Verdicts:
     """A logistic regression on `evidence` (Platt scaling), and the thresholds of the verdicts.
 
-    Fitted on held-out clips with as many true sentences as false ones; a probability is meant for
+    Fitted on held-out clips with as many true claims as false ones; a probability is meant for
     that proportion.
 
     Attributes:
         weights: Of the mean and the lowest lift.
-        bias: The log-odds where both are 0.
+        bias: The log-odds where all are 0.
         supported: The lowest probability of the verdict "supported"; None if no threshold was
             precise enough.
         refuted: The highest probability of "refuted", or None.
-        caption_log_probs: Quantiles 0%, 1%, ... 100% of the log-probabilities of the model's own
-            captions, by greedy search.
-        figures: How good verification is on the held-out clips, in JSON's types.
     """
 
-    weights: tuple[float, float]
+    weights: tuple[float, ...]
     bias: float
     supported: float | None = None
     refuted: float | None = None
-    caption_log_probs: tuple[float, ...] = ()
-    figures: dict = dataclasses.field(default_factory=dict)
 
-    @classmethod
-    def from_config(cls, config: Mapping) -> "Calibration":
-        """From `dataclasses.asdict`'s result, out of a file of this version or an older one."""
-        parts = {_RENAMED.get(name, name): part for name, part in config.items()}
-        for name in ("weights", "caption_log_probs"):
-            parts[name] = tuple(parts[name])
-        figures = parts.get("figures", {})
-        parts["figures"] = {_RENAMED.get(name, name): part for name, part in figures.items()}
-        return cls(**parts)
-
-    def probability(self, lifts: Sequence[float] | np.ndarray) -> float:
-        """The probability that a sentence is true of the clip, by its words' lifts in nats."""
-        log_odds = self.bias + float(np.dot(self.weights, evidence(lifts)))
+    def probability(self, *lifts: Sequence[float] | np.ndarray) -> float:
+        """The probability that a claim is true of the clip, by lifts in nats."""
+        # What a model of before was not calibrated on stands last, and doesn't count.
+        known = evidence(*lifts)[: len(self.weights)]
+        log_odds = self.bias + float(np.dot(self.weights, known))
         return 1 / (1 + math.exp(-np.clip(log_odds, -500, 500)))
 
     def verdict(self, probability: float) -> str:
@@ -101,6 +92,47 @@ class Calibration:
         if self.refuted is not None and probability <= self.refuted:
             return REFUTED
         return CANT_TELL
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration(Verdicts):
+    """The verdicts on whole sentences, on claims of other forms, and what is known of captions.
+
+    Sentences are judged by their words' lifts each at its place, then by those of their content
+    words wherever they stand; words and phrases by the latter alone.
+
+    Attributes:
+        caption_log_probs: Quantiles 0%, 1%, ... 100% of the log-probabilities of the model's own
+            captions, by greedy search.
+        figures: How good verification is on the held-out clips, in JSON's types.
+        forms: Of "word" and "phrase" each; empty in models of before.
+        fluency: The least mean log-probability a token, without a clip, of a whole sentence.
+        longest: The most words that a sentence was calibrated with; None where unknown.
+    """
+
+    caption_log_probs: tuple[float, ...] = ()
+    figures: dict = dataclasses.field(default_factory=dict)
+    forms: dict[str, Verdicts] = dataclasses.field(default_factory=dict)
+    fluency: float = FLUENCY
+    longest: int | None = None
+
+    @classmethod
+    def from_config(cls, config: Mapping) -> "Calibration":
+        """From `dataclasses.asdict`'s result, out of a file of this version or an older one."""
+        parts = {_RENAMED.get(name, name): part for name, part in config.items()}
+        for name in ("weights", "caption_log_probs"):
+            parts[name] = tuple(parts[name])
+        figures = parts.get("figures", {})
+        parts["figures"] = {_RENAMED.get(name, name): part for name, part in figures.items()}
+        parts["forms"] = {
+            form: Verdicts(**verdicts | {"weights": tuple(verdicts["weights"])})
+            for form, verdicts in parts.get("forms", {}).items()
+        }
+        return cls(**parts)
+
+    def of(self, form: str) -> Verdicts | None:
+        """The verdicts on claims of a form; None for one that was never calibrated."""
+        return self if form == SENTENCE else self.forms.get(form)
 
     def least_log_prob(self, share: float) -> float:
         """The log-probability that a caption must have to be among the surest `share`."""

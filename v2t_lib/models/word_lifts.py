@@ -1,12 +1,16 @@
 """Word lifts: how much more probable a clip makes each word of the vocabulary."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from keras import ops
 
-from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.compiled import Compiled
 from v2t_lib.models.generation import sample
 from v2t_lib.text.vocabulary import PAD, SPECIALS, START
+
+if TYPE_CHECKING:
+    from v2t_lib.models.captioner import Captioner
 
 #: Captions whose words every clip is compared by.
 CONTEXTS = 8
@@ -34,8 +38,9 @@ class WordLifts:
         ModelError: The model has no null memory.
     """
 
-    def __init__(self, captioner: Captioner):
-        null = ops.convert_to_tensor(captioner.require_null_memory().values)[None]
+    def __init__(self, captioner: "Captioner"):
+        self._null_memory = captioner.require_null_memory()  # kept, as its id names this in a dict
+        null = ops.convert_to_tensor(self._null_memory.values)[None]
         captions = _blind_captions(captioner, null)  # (K,L)
         before = np.pad(captions[:, :-1], ((0, 0), (1, 0)), constant_values=START)
         real = (captions != PAD).astype(np.float32)[..., None]
@@ -55,7 +60,7 @@ class WordLifts:
         return lifts
 
 
-def _blind_captions(captioner: Captioner, null_memory) -> np.ndarray:
+def _blind_captions(captioner: "Captioner", null_memory) -> np.ndarray:
     """int32 `(CONTEXTS, length)`: captions without a clip, always the same ones, on all backends.
 
     An index that was begun on one backend of Keras and continues on another needs the same.

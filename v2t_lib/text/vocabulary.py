@@ -189,6 +189,10 @@ class Vocabulary:
         """Whether it is one of the words, special ones apart."""
         return self._tokens.get(word, UNK) > UNK
 
+    def token(self, word: str) -> int:
+        """The word's token; UNK's for one that it lacks."""
+        return self._tokens.get(word, UNK)
+
     def pack(self, text: str, length: int) -> np.ndarray:
         """START, the words, END, then PAD: int32 `(length + 1,)`.
 
@@ -200,7 +204,7 @@ class Vocabulary:
         """
         if length < 1:
             raise ValueError(f"expected a length of at least 1. Received: length={length}")
-        known = [self._tokens.get(word, UNK) for word in tokenise(text, self.unit)[: length - 1]]
+        known = [self.token(word) for word in tokenise(text, self.unit)[: length - 1]]
         packed = np.full(length + 1, PAD, np.int32)
         packed[: len(known) + 2] = [START, *known, END]
         return packed

@@ -21,6 +21,7 @@ from v2t_lib.models.verifier import (
     Calibration,
     Familiarity,
     NullMemory,
+    Verdicts,
     VerifierState,
     evidence,
 )
@@ -35,6 +36,10 @@ BATCH, EPOCHS, STEPS, LEARNING_RATE = 64, 10, 200, 0.03
 FITTED_ON = 1000
 #: The share of verdicts that has to be right on held-out clips.
 PRECISION = 0.95
+#: How much more foils count in that for "supported": of what may be said of a clip most is false.
+ODDS = 4
+#: The share of true sentences that may count as phrases.
+PHRASES = 0.01
 #: No sentence is supported below this probability, nor refuted above one less it.
 CLEAR = 0.8
 #: Parts that the claims are split into, clip by clip, to measure each with a fit on the others.
@@ -77,16 +82,44 @@ def fit_null_memory(
 
 
 def fit_calibration(scored: claims.ScoredClaims, seed: int = 0) -> Calibration:
-    """Fits probabilities and thresholds, and measures them by cross-validation over clips."""
-    from sklearn.linear_model import LogisticRegression
-
-    features = np.array([evidence(lifts) for lifts in scored.lifts])
-    true, clips = scored.true, scored.clips
+    """Fits verdicts by form of claim, and measures them by cross-validation over clips."""
+    true, lifts = scored.true, zip(scored.lifts, scored.anywhere, strict=True)
     if true.all() or not true.any():
         raise DataError(
             "expected clips with captions that differ, to make false sentences of. Received: "
             f"{len(true)} true sentences and no false one; calibrate on more clips"
         )
+    sentences, held_out = _fit([evidence(*each) for each in lifts], true, scored.clips, seed)
+    figures, forms = _figures(scored, held_out, sentences, seed) | {"forms": {}}, {}
+    for form, (made, anywhere) in scored.parts.items():
+        true = np.array([claim.kind == TRUE for claim in made], bool)
+        clips = np.array([claim.clip for claim in made], int)
+        if true.any() and not true.all():
+            features = [evidence(part) for part in anywhere]
+            forms[form], held_out = _fit(features, true, clips, seed)
+            counts = {"claims": {TRUE: int(true.sum()), "false": int((~true).sum())}}
+            figures["forms"][form] = counts | _verdicts(held_out, true, forms[form])
+    fluent = [
+        float(blind.mean())
+        for claim, blind in zip(scored.claims, scored.blind, strict=True)
+        if claim.kind == TRUE
+    ]
+    return Calibration(
+        **dataclasses.asdict(sentences),
+        figures=figures,
+        forms=forms,
+        fluency=float(np.quantile(fluent, PHRASES)),
+        longest=max(map(len, scored.seeing)),
+    )
+
+
+def _fit(
+    evidences: list[list[float]], true: np.ndarray, clips: np.ndarray, seed: int
+) -> tuple[Verdicts, np.ndarray]:
+    """A form's verdicts; and each claim's probability by a fit on other clips, NaN without one."""
+    from sklearn.linear_model import LogisticRegression
+
+    features = np.array(evidences)
     model = LogisticRegression(class_weight="balanced")  # Platt scaling
     held_out = np.full(len(true), np.nan)
     folds = np.random.default_rng(seed).permutation(clips.max() + 1)[clips] % FOLDS
@@ -97,16 +130,17 @@ def fit_calibration(scored: claims.ScoredClaims, seed: int = 0) -> Calibration:
             held_out[test] = model.predict_proba(features[test])[:, 1]
     model.fit(features, true)
     known = ~np.isnan(held_out)
-    mean, lowest, bias = map(float, (*model.coef_[0], model.intercept_[0]))
-    fitted = Calibration((mean, lowest), bias, *_thresholds(held_out[known], true[known]))
-    return dataclasses.replace(fitted, figures=_figures(scored, held_out, fitted, seed))
+    weights = tuple(map(float, model.coef_[0]))
+    thresholds = _thresholds(held_out[known], true[known])
+    return Verdicts(weights, float(model.intercept_[0]), *thresholds), held_out
 
 
 def _thresholds(probabilities: np.ndarray, true: np.ndarray) -> tuple[float | None, float | None]:
     """The probabilities beyond which a share of `PRECISION` of the claims is true, and false: the
     lower end of Wilson's 80% interval has to reach it, a margin for chance."""
-    weights, ends = claims.balance(true), []
-    for sign, right in ((-1, true), (1, ~true)):
+    ends = []
+    for sign, right, foils in ((-1, true, ODDS), (1, ~true, 1)):
+        weights = claims.balance(true) * np.where(true, 1, foils)
         order = np.argsort(sign * probabilities, kind="stable")
         share = np.cumsum((weights * right)[order]) / np.cumsum(weights[order])
         enough = np.flatnonzero(_wilson(share, np.arange(1, len(order) + 1)) >= PRECISION)
@@ -122,26 +156,31 @@ def _wilson(share: np.ndarray, count: np.ndarray, z: float = 1.2816) -> np.ndarr
     return (share + z**2 / (2 * count) - spread) / (1 + z**2 / count)
 
 
-def _figures(
-    scored: claims.ScoredClaims, held_out: np.ndarray, fitted: Calibration, seed: int
-) -> dict:
+def _verdicts(held_out: np.ndarray, true: np.ndarray, fitted: Verdicts) -> dict:
+    """Threshold, precision and coverage of a form's verdicts."""
     known = ~np.isnan(held_out)
-    probabilities, true = held_out[known], scored.true[known]
-    kinds = np.array([claim.kind for claim in scored.claims])
-    lifts = np.array([lifts.mean() for lifts in scored.lifts])
-    bins = claims.reliability(probabilities, true)
-    given = np.array([fitted.verdict(probability) for probability in probabilities])
-    verdicts = {}
-    for verdict, right in ((SUPPORTED, true), (REFUTED, ~true)):
+    given = np.array([fitted.verdict(probability) for probability in held_out[known]])
+    found = {}
+    for verdict, right in ((SUPPORTED, true[known]), (REFUTED, ~true[known])):
         precision, coverage = claims.precision_and_coverage(given == verdict, right)
         threshold = getattr(fitted, verdict)
-        verdicts[verdict] = {"threshold": threshold, "precision": precision, "coverage": coverage}
+        found[verdict] = {"threshold": threshold, "precision": precision, "coverage": coverage}
+    return found
+
+
+def _figures(
+    scored: claims.ScoredClaims, held_out: np.ndarray, fitted: Verdicts, seed: int
+) -> dict:
+    known = ~np.isnan(held_out)
+    kinds = np.array([claim.kind for claim in scored.claims])
+    lifts = np.array([lifts.mean() for lifts in scored.lifts])
+    bins = claims.reliability(held_out[known], scored.true[known])
     return {
         "claims": {kind: int((kinds == kind).sum()) for kind in (TRUE, *FOILS)},
         "auroc": claims.aurocs(lifts, kinds, scored.clips, seed),
         "calibration_error": claims.calibration_error(bins),
         "reliability": bins,
-        **verdicts,
+        **_verdicts(held_out, scored.true, fitted),
     }
 
 

@@ -5,7 +5,7 @@ import math
 
 from v2t_lib.models.caption import Caption
 from v2t_lib.models.verification import Verification, WordSupport
-from v2t_lib.models.verifier import CANT_TELL, SUPPORTED, Calibration
+from v2t_lib.models.verifier import CANT_TELL, SENTENCE, SUPPORTED, Calibration
 
 #: Words whose lift is at least this many nats are called supported, and at most minus this many
 #: contradicted: 1.6 times as likely, or less likely, once the clip is seen.
@@ -84,30 +84,31 @@ def _why_not(found: Verification) -> str:
         return f"the model doesn't know {words}"
     if found.unlike_training:
         return "the clip is unlike the training data"
-    if found.probability is None:
-        return "the model has no calibration; `v2t calibrate MODEL SHARDS` adds it"
-    return "the evidence isn't clear enough"
+    return found.reason or "the evidence isn't clear enough"
 
 
 def certainty(found: Verification, calibration: Calibration | None) -> str:
     """How sure the verdict is by the model's calibration; "" where there is no probability."""
-    if found.probability is None or calibration is None:
+    verdicts = calibration and calibration.of(found.form)
+    if found.probability is None or calibration is None or verdicts is None:
         return ""
     said = f"Probability that the claim is true: {percent(found.probability)}"
     said += ", where true and false claims are equally frequent."
     if found.verdict == CANT_TELL:
-        limits = [("at least", calibration.supported), ("at most", calibration.refuted)]
+        limits = [("at least", verdicts.supported), ("at most", verdicts.refuted)]
         needs = " or ".join(f"{side} {percent(at)}" for side, at in limits if at is not None)
         return f"{said} A verdict needs {needs}." if needs else said
-    precision = calibration.figures.get(found.verdict, {}).get("precision")
+    figures = calibration.figures
+    if found.form != SENTENCE:
+        figures = figures["forms"][found.form]
+    precision = figures.get(found.verdict, {}).get("precision")
     if precision is None:
         return said
     right = "true" if found.verdict == SUPPORTED else "false"
-    counts = calibration.figures["claims"]
-    false = sum(counts.values()) - counts["true"]
+    false = sum(figures["claims"].values()) - figures["claims"]["true"]
     return (
-        f"{said} Of the held-out claims with this verdict {percent(precision)} were {right} "
-        f"(measured on {counts['true']:,} true and {false:,} false ones)."
+        f"{said} Of the held-out {found.form}s with this verdict {percent(precision)} were {right} "
+        f"(measured on {figures['claims']['true']:,} true and {false:,} false ones)."
     )
 
 
