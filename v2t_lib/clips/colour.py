@@ -1,9 +1,7 @@
-"""Colours: what pictures and videos say of theirs, to sRGB as a browser shows it; transparency to
-white.
+"""Colours as pictures and videos state them, to sRGB as Chromium 156 shows it, over white.
 
-All of it is measured against Chromium 156. HDR (PQ and HLG, ITU-R BT.2100) is mapped by its
-reference white tone mapping: diffuse white, 203 cd/m2, has half the light of the screen's white,
-which 1,000 cd/m2 gets.
+HDR (PQ and HLG, ITU-R BT.2100) is mapped by its reference white tone mapping: diffuse white, 203
+cd/m2, has half the light of the screen's white, which 1,000 cd/m2 gets.
 """
 
 import contextlib

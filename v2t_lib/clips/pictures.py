@@ -1,7 +1,6 @@
-"""WebP, animated (RFC 9649) or not, and still JPEG and BMP: pictures that Pillow decodes whole.
+"""WebP, animated (RFC 9649) or not, and still JPEG and BMP, whose pictures Pillow decodes.
 
-Pillow's own reading of animated WebP decodes every frame to learn the times, and nothing of a file
-that is cut off.
+Pillow's own reading of animated WebP gives nothing of a file that is cut off.
 """
 
 import io

@@ -1,8 +1,6 @@
 """Video: decodes MP4, MOV, WebM, AVI and animated AVIF through PyAV, with each frame's own time.
 
-The times of all frames are read first, without decoding. Then only what the requested frames need
-is decoded, from the key frame before each; so a long video takes little more time and memory than
-a short one.
+Only what the requested frames need is decoded, from the key frame before each.
 """
 
 import contextlib

@@ -118,8 +118,7 @@ def _drops(
     words: Sequence[tuple[int, int]],
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """By how much the probability of each word, `(caption, word)`, falls where its most attended
-    tenth is blanked, and a random tenth: `(words, 2)`."""
+    """How far each word's probability falls without its most attended tenth, and a random one."""
     drops = []
     for start in range(0, len(words), _BATCH // 2):
         rows = words[start : start + _BATCH // 2]

@@ -3,8 +3,7 @@
 The protocol is TGIF's (`data/eval.py` of github.com/raingo/TGIF-Release), which published scores
 follow: the first prediction of a clip counts, a clip without one has an empty caption, all
 references count, words are Penn Treebank tokens in lower case without punctuation. Scores over the
-clips with a prediction are given separately: they say how good the captions are, not how many clips
-could still be fetched, and don't compare with published ones.
+clips with a prediction are given separately and don't compare with published ones.
 """
 
 import dataclasses

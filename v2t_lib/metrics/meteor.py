@@ -1,9 +1,7 @@
-"""METEOR 1.5, computed with its Java program where a Java is installed.
+"""METEOR 1.5 (Denkowski and Lavie 2014, "Meteor Universal", English ranking parameters).
 
-The program comes with the package pycocoevalcap (the extra `meteor`). It counts the matches of each
+Its Java program, of the package pycocoevalcap (the extra `meteor`), counts the matches of each
 caption; the score is computed here, from sums over clips, as in `coco`.
-
-Source: Denkowski and Lavie 2014, "Meteor Universal", with its English ranking parameters.
 """
 
 import importlib.util

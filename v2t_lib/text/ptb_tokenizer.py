@@ -1,9 +1,8 @@
 """Penn Treebank words in Python: what the official caption scorers count, without their Java.
 
-The COCO scorers tokenise captions with the Stanford tokeniser 3.4.1, one caption a line, in lower
-case, and drop punctuation. This scanner does the same: at every position the rule with the longest
-match wins, and the earlier rule if two match equally far. `benchmarks/score.py` compares it with
-the Java.
+As the Stanford tokeniser 3.4.1, one caption a line, in lower case, without punctuation: at every
+position the rule with the longest match wins, and the earlier one of two that match equally far.
+`benchmarks/score.py` compares it with the Java.
 """
 
 import re

@@ -1,8 +1,7 @@
 """The model's words: how captions become words, and words tokens.
 
-Chinese, Japanese, Thai, Lao, Khmer and Burmese put no spaces between words: a caption is one long
-"word" to anything that splits at spaces, and no two captions share one. With the unit "character"
-they are cut into characters; words of other scripts in between stay whole.
+With the unit "character", scripts without spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese) are
+cut into characters; words of other scripts in between stay whole.
 """
 
 import dataclasses

@@ -118,9 +118,8 @@ def in_frame(cards: Sequence[dict[str, Any]]) -> str:
 def inspect(
     *captions: Caption | Verification, names: Sequence[str] = (), truths: Sequence[str] = ()
 ) -> None:
-    """Shows captions in a notebook: a contact sheet of each, then the inspector.
-
-    The sheets remain visible where scripts don't run: on GitHub, or in an untrusted notebook.
+    """Shows captions in a notebook: a contact sheet of each, for where scripts don't run, as on
+    GitHub or in an untrusted notebook, then the inspector.
 
     Args:
         captions: One, or several to compare side by side: captions, or claims as

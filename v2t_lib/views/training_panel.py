@@ -112,9 +112,8 @@ class TrainingPanel(keras.callbacks.Callback):
 
 def _sharpest(captions: Sequence[Caption]) -> tuple[int, int]:
     """The caption with the word of the lowest attention entropy, and that word's number."""
-    clip = min(
-        (n for n, c in enumerate(captions) if c.words), key=lambda n: captions[n].entropy().min()
-    )
+    lowest = [min(caption.entropy(), default=np.inf) for caption in captions]
+    clip = int(np.argmin(lowest))
     return clip, int(captions[clip].entropy().argmin())
 
 
