@@ -20,8 +20,7 @@ from v2t_lib.text.vocabulary import Vocabulary
 from v2t_lib.training.callbacks import ResumableState
 from v2t_lib.training.fit import fit
 from v2t_lib.training.recipe import DecoderOptions, Recipe, TrainingOptions
-from v2t_lib.training.train import train
-from v2t_lib.training.warm_start import grow, warm_start
+from v2t_lib.training.train import grow, train, warm_start
 
 
 def weights(captioner):

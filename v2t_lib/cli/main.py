@@ -14,7 +14,7 @@ from pathlib import Path
 
 from v2t_lib import __version__
 from v2t_lib.captions_file import without_password
-from v2t_lib.cli import signals, watched
+from v2t_lib.cli import watched
 from v2t_lib.cli.flags import WrongUsage, about
 from v2t_lib.errors import V2TError, advice, out_of_memory
 from v2t_lib.models.process import REQUESTS, handled
@@ -32,6 +32,8 @@ COMMANDS = {
 LIGHT = {"shapes", "score", "recipes"}
 #: What Keras may compute with.
 BACKENDS = ("tensorflow", "jax", "torch")
+#: An exit code beyond it is that of a program that a signal ended.
+BY_SIGNAL = 128
 EPILOG = """\
 from nothing to captions, one step at a time:
   v2t shapes --out data --clips 6400
@@ -70,11 +72,10 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run)
         getattr(home, f"add_{name}")(sub)
         loud = sub.add_mutually_exclusive_group()
-        for flag, text in (
-            ("--quiet", "say nothing but results and what failed"),
-            ("--verbose", "say more, TensorFlow's own notes included"),
-        ):
-            loud.add_argument(flag, action="store_true", help=text)
+        text = "say nothing but results and what failed"
+        loud.add_argument("--quiet", action="store_true", help=text)
+        text = "say more, TensorFlow's own notes included"
+        loud.add_argument("--verbose", action="store_true", help=text)
         sub.add_argument("--debug", action="store_true", help="show where in the code errors arise")
     return parser
 
@@ -178,6 +179,20 @@ def _open_streams() -> None:
             setattr(sys, name, stream)
 
 
+def _interrupt(number, frame):
+    signal.signal(number, signal.SIG_DFL)  # a second one ends it at once
+    raise KeyboardInterrupt(number)
+
+
+def _end_by(number: int) -> None:
+    """Ends the program by a signal, so that a shell's loop or a scheduler knows what ended it."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
 def _run(argv: list[str] | None, is_watched: bool) -> int:
     parser = _parser()
     argv = _with_paths(sys.argv[1:] if argv is None else argv, parser)
@@ -197,17 +212,17 @@ def _run(argv: list[str] | None, is_watched: bool) -> int:
         # Whoever read our output has read enough. Python would complain once more as it ends.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return signals.BY_SIGNAL + signals.SIGPIPE
+        return BY_SIGNAL + getattr(signal, "SIGPIPE", 13)  # Windows has none
     except Exception as error:
         expected = isinstance(error, V2TError | ValueError | OSError | ImportError)
         if args.debug or not (expected or out_of_memory(error)):
             raise
         _say(args.command, error)
         number = getattr(error, "signal", 0)
-        return signals.BY_SIGNAL + number if number else 1
+        return BY_SIGNAL + number if number else 1
     except KeyboardInterrupt as error:
         print(f"v2t {args.command}: stopped", file=sys.stderr)
-        return signals.BY_SIGNAL + getattr(error, "number", signal.SIGINT)
+        return BY_SIGNAL + (error.args[0] if error.args else signal.SIGINT)
     finally:
         log.setLevel(level)
 
@@ -222,10 +237,10 @@ def main(argv: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that it has no characters for is escaped
             stream.reconfigure(errors="backslashreplace")
-    with handled(REQUESTS, signals.interrupt):
+    with handled(REQUESTS, _interrupt):
         code = _run(argv, is_watched)
-    if argv is None and not is_watched and code > signals.BY_SIGNAL and os.name == "posix":
-        signals.end_by(code - signals.BY_SIGNAL)
+    if argv is None and not is_watched and code > BY_SIGNAL and os.name == "posix":
+        _end_by(code - BY_SIGNAL)
     return code
 
 
