@@ -34,33 +34,20 @@ PASSING = ("gone", "unreachable")
 
 @dataclasses.dataclass(frozen=True)
 class Index:
-    """What is known of a folder's clips, a row for each that can be searched.
-
-    Attributes:
-        folder: The clips.
-        files: Their paths relative to the folder.
-        arrays: By name, with a row for each.
-        errors: Why clips can't be searched, by file.
-    """
+    """What is known of a folder's clips, a row for each that can be searched."""
 
     folder: str | Path
-    files: list[str]
-    arrays: dict[str, np.ndarray]
-    errors: dict[str, str]
+    files: list[str]  # relative to the folder
+    arrays: dict[str, np.ndarray]  # by name, with a row for each file
+    errors: dict[str, str]  # why clips can't be searched, by file
 
 
 class Searcher(Protocol):
-    """What clips are indexed for, see `v2t_lib.search`.
+    """What clips are indexed for, see `v2t_lib.search`."""
 
-    Attributes:
-        name: Of the index's file.
-        spec: What clips are decoded to.
-        batch: Clips at a time.
-    """
-
-    name: str
-    spec: ClipSpec
-    batch: int
+    name: str  # of the index's file
+    spec: ClipSpec  # what clips are decoded to
+    batch: int  # clips at a time
 
     def digest(self) -> str:
         """What tells its index from that of other weights."""

@@ -40,26 +40,15 @@ ALIKE = 0.97
 
 @dataclasses.dataclass(frozen=True)
 class Match:
-    """A clip that was found.
+    """A clip that was found."""
 
-    Attributes:
-        file: Its path relative to the folder.
-        score: The cosine of the towers' vectors, or the mean lift of the sentence's words that the
-            captioner knows, in nats.
-        frame: The number of the frame that shows it best.
-        seconds: That frame's time in the clip.
-        cosine: The towers'; None without.
-        verification: What a captioner says of the sentence; None where there is none.
-        near_duplicates: Files of clips that show almost the same, best first.
-    """
-
-    file: str
-    score: float
-    frame: int
-    seconds: float
-    cosine: float | None = None
-    verification: Verification | None = None
-    near_duplicates: tuple[str, ...] = ()
+    file: str  # its path relative to the folder
+    score: float  # the towers' cosine, or the mean lift of the words the captioner knows, in nats
+    frame: int  # the number of the frame that shows it best
+    seconds: float  # that frame's time in the clip
+    cosine: float | None = None  # the towers'
+    verification: Verification | None = None  # what a captioner says of the sentence
+    near_duplicates: tuple[str, ...] = ()  # files that show almost the same, best first
 
 
 class TowerSearch:
