@@ -128,7 +128,6 @@ def _address(text: str) -> str:
 
 
 def _devices(args: argparse.Namespace, batch_size: int) -> contextlib.AbstractContextManager:
-    """Within it the run has the devices, or the hosts, that were asked for."""
     from v2t_lib.models.devices import spread
     from v2t_lib.models.hosts import joined
 

@@ -148,13 +148,10 @@ class Caption:
         """Writes a GIF of the clip, plain and under one word's heat map, side by side.
 
         Args:
-            path: A file name that ends in `.gif`; the folder is made if there is none.
+            path: A file name that ends in `.gif`.
             word: The word's number, from 0, or the word itself (where it occurs first); by default
-                the one with the most concentrated attention. A caption without words has no heat.
+                the one with the most concentrated attention.
             width: Most pixels across each half. Small frames are enlarged by a whole factor.
-
-        Raises:
-            ValueError: Another file name, or no such word.
         """
         from v2t_lib.views import animation
 

@@ -157,7 +157,6 @@ def clip_example(record: Record, packed: PackedClip) -> StoredExample:
 
 
 def feature_example(source: str, captions: Sequence[str], features: np.ndarray) -> StoredExample:
-    """A clip's features, as they are, with its captions."""
     return _stored(source, captions, features=[features.tobytes()])
 
 

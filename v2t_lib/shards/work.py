@@ -57,7 +57,6 @@ class Task:
     policy: RetryPolicy = DEFAULT_POLICY
 
     def path(self, record: Record) -> Path:
-        """Where a local source lies."""
         return Path(record.path(self.captions_file))
 
 

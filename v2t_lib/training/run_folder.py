@@ -53,11 +53,9 @@ def checkpoints_in(folder: Path) -> list[Path]:
 
 
 class Mirror:
-    """Copies a run's own files from `source` to `target`, if any, as it grows, in the background.
-
-    A model is copied before the checkpoints written after it. So the copy never holds a checkpoint
-    whose best epoch its model file lacks, wherever a kill ends it.
-    """
+    """Copies a run's own files from `source` to `target`, if any, as it grows, in the background: a
+    model before its checkpoints, so that, wherever a kill ends it, the copy's model file has the
+    best epoch of them all."""
 
     def __init__(self, source: Path, target: Path | None = None):
         self.source, self.target = source, target

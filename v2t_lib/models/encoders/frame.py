@@ -79,7 +79,6 @@ class FrameEncoder(GridEncoder):
         return spec.frames, self.cells(spec.height), self.cells(spec.width)
 
     def cells(self, size: int) -> int:
-        """How many cells a frame of `size` pixels becomes."""
         return -(-size // self.stride)
 
     def build(self, input_shape):
@@ -112,7 +111,6 @@ class FrameEncoder(GridEncoder):
 
     @property
     def feature_bytes(self) -> int:
-        """What the features of one clip take on disk."""
         return math.prod(self.feature_shape) * np.dtype(self.feature_dtype).itemsize
 
     @property

@@ -36,7 +36,6 @@ class Projection(layers.Layer):
 
     @property
     def fitted(self) -> bool:
-        """Whether `fit` has set it, or a file."""
         return bool(np.any(np.asarray(self.deviation)))
 
     def fit(self, sample: np.ndarray) -> float:
