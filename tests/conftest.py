@@ -4,6 +4,7 @@ import contextlib
 import gc
 import os
 import random
+import signal
 import sys
 from pathlib import Path
 
@@ -17,6 +18,9 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 # TensorFlow makes objects by the million, which Python would search for garbage again and again.
 gc.set_threshold(100_000, 50, 50)
+
+# A shell ignores it for what it starts in the background; tests interrupt processes.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -32,16 +32,15 @@ def centre_shift(network, size: int) -> tuple[float, float]:
     for axis in (1, 2):
         count = before.shape[axis]
         edges = np.linspace(0, size, BANDS * count + 1).round().astype(int)
-        bands = []
-        for start, end in itertools.pairwise(edges):
-            band = (slice(None),) * axis + (slice(start, end),)
-            disturbed = noise.copy()
-            disturbed[band] = other[band]
-            change = np.abs(network(disturbed) - before)
-            bands.append(change.sum(axis=tuple(a for a in range(4) if a != axis)))
-        influence = np.array(bands)  # (bands, cells)
+        disturbed = np.tile(noise, (len(edges) - 1, 1, 1, 1, 1))  # (bands, 2, size, size, 3)
+        for band, (start, end) in zip(disturbed, itertools.pairwise(edges), strict=True):
+            place = (slice(None),) * axis + (slice(start, end),)
+            band[place] = other[place]
+        after = network(disturbed.reshape(-1, *noise.shape[1:]))
+        change = np.abs(after.reshape(-1, *before.shape) - before)
+        bands = change.sum(axis=tuple(a + 1 for a in range(4) if a != axis))
         middles = (edges[:-1] + edges[1:]) / 2
-        centres = middles @ influence / np.maximum(influence.sum(0), 1e-12)
+        centres = middles @ bands / np.maximum(bands.sum(0), 1e-12)  # (cells,)
         own = (np.arange(count) + 0.5) * size / count
         shifts.append(float((centres - own).mean() * count / size))
     return shifts[0], shifts[1]
