@@ -18,12 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from v2t_lib.metrics.texts import stem
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.saving import load
 from v2t_lib.models.verifier import CANT_TELL, REFUTED, SUPPORTED
 from v2t_lib.shards.reader import ShardDataset
-from v2t_lib.text.content import FUNCTION_WORDS
+from v2t_lib.text.content import FUNCTION_WORDS, says
 from v2t_lib.text.vocabulary import tokenise
 from v2t_lib.training.feature_cache import cached_features
 
@@ -31,18 +30,6 @@ from v2t_lib.training.feature_cache import cached_features
 BATCH = 32
 #: Forms whose truth nobody agrees on.
 OPEN = ("negation", "function words", "shuffled")
-
-
-def meaning(words: list[str]) -> tuple[str, ...]:
-    """The stems of the words that say something."""
-    return tuple(stem(word) for word in words if word not in FUNCTION_WORDS)
-
-
-def said_in(words: list[str], texts: list[list[str]]) -> bool:
-    """Whether the content words of a claim follow each other in one of the texts."""
-    part, count = meaning(words), len(meaning(words))
-    wholes = [meaning(text) for text in texts]
-    return any(part == w[i : i + count] for w in wholes for i in range(len(w) - count + 1))
 
 
 def forms_of(words: list[str], rng: np.random.Generator) -> Iterator[tuple[str, list[str]]]:
@@ -75,7 +62,7 @@ def claims(captioner: Captioner, captions: list[list[str]], per_clip: int) -> li
             for text in texts:
                 for form, words in forms_of(text, rng):
                     known = all(w in captioner.vocabulary or w == "not" for w in words)
-                    held = form in OPEN or said_in(words, own) == true
+                    held = form in OPEN or any(says(of, words) for of in own) == true
                     if words and known and held:
                         made.setdefault(form, set()).add(" ".join(words))
             for form, of in made.items():

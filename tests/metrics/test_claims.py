@@ -40,7 +40,7 @@ def test_every_clip_is_scored_as_alone(several_captions, drawn_shards):
     for form, (made, lifts) in found.parts.items():
         for claim, part in zip(made, lifts, strict=True):
             (alone,) = captioner.verify_frames(clips[claim.clip][None], [claim.sentence])
-            assert alone.score == pytest.approx(part.mean(), abs=1e-4) or alone.form != form
+            assert alone.score == pytest.approx(part[0].mean(), abs=1e-4) or alone.form != form
     memories = pooled(captioner.encode(np.stack(clips)))
     np.testing.assert_allclose(
         pooled_memories(captioner, several_captions, 3), memories[:3], atol=1e-4

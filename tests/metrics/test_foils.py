@@ -5,7 +5,8 @@ from collections import Counter
 import pytest
 
 from v2t_lib.metrics.foils import PART, RECOMBINED, TRUE, claims, parts
-from v2t_lib.metrics.texts import WORD_KINDS, content, stem
+from v2t_lib.metrics.texts import WORD_KINDS, content
+from v2t_lib.text.content import stem
 
 CAPTIONS = (
     ("A man is riding a horse.", "a guy rides a brown horse"),

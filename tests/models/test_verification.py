@@ -67,7 +67,7 @@ def test_the_frame_is_where_supported_words_attend(captioner):
     caption = dataclasses.replace(caption, attention=attention, probs=probabilities)
     for lifts, frame in (([1, -1], 2), ([-1, 1], 0), ([-1, -1], caption.evidence_frame())):
         word_lifts, blind = np.array([0, 0, 0, 0, *lifts]), np.log([[1e-9, 1e-9, 1e-9]])
-        found = verification(caption, blind, "red blue", captioner.verifier, WORDS, word_lifts)
+        found = verification(caption, blind, "red blue", captioner.verifier, WORDS, word_lifts, [])
         assert found.frame == frame and found.form == "phrase"
 
 
@@ -110,7 +110,7 @@ def test_a_claim_is_judged_by_its_form_or_not_at_all(sentence, form, verdict, re
     blind = np.array([[*row, -1.0] for row in order], np.float32)
     blind[:, 0] = -1.0 if set(words) <= {"red", "blue"} else -50.0
     state = VerifierState(calibration=CALIBRATED)
-    found = verification(made, blind, sentence, state, vocabulary, lifts)
+    found = verification(made, blind, sentence, state, vocabulary, lifts, [])
     assert (found.form, found.verdict) == (form, verdict) and reason in found.reason
     assert (found.probability is None) == bool(reason)
 

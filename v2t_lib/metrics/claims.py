@@ -13,6 +13,7 @@ from v2t_lib.metrics.bootstrap import bootstrap, interval
 from v2t_lib.metrics.foils import TRUE, Claim, claims, parts
 from v2t_lib.models.captioner import Captioner
 from v2t_lib.models.compiled import filled_up
+from v2t_lib.models.verification import part_evidence
 from v2t_lib.models.verifier import pooled
 from v2t_lib.progress import Progress
 from v2t_lib.shards.reader import ShardDataset, Shards
@@ -36,14 +37,14 @@ class ScoredClaims:
         seeing: The log-probabilities given the clip.
         blind: Those without a clip, and that of the end.
         anywhere: `WordLifts` of each claim's content words; of all its words where it has none.
-        parts: By form, claims of words and phrases with their content words' `WordLifts`.
+        parts: By form, claims of words and phrases, each with what `Verdicts.probability` takes.
     """
 
     claims: list[Claim]
     seeing: list[np.ndarray]
     blind: list[np.ndarray]
     anywhere: list[np.ndarray]
-    parts: dict[str, tuple[list[Claim], list[np.ndarray]]] = dataclasses.field(default_factory=dict)
+    parts: dict[str, tuple[list[Claim], list[tuple]]] = dataclasses.field(default_factory=dict)
 
     @property
     def lifts(self) -> list[np.ndarray]:
@@ -99,7 +100,7 @@ def score_claims(
     for claim in made:
         of_clip[claim.clip].append(claim.sentence)
     most, pack = max(map(len, of_clip)), captioner.vocabulary.pack
-    seeing, blind, lifts = [], [], []
+    seeing, blind, lifts, written = [], [], [], []
     with Progress(total=len(captions), unit="clip", desc="verify") as progress:
         for first, memory in encoded_batches(captioner, shards, len(captions)):
             texts = of_clip[first : first + BATCH]
@@ -109,6 +110,7 @@ def score_claims(
                     tokens[row, column] = pack(text, spec.length)
             found, unseen = captioner.score_tokens(memory, tokens)
             lifts += list(captioner.word_lifts(memory)[: len(texts)])
+            written += captioner.written(memory)[: len(texts)]
             for row, of in enumerate(texts):
                 for column, words in enumerate(len(text.split()) for text in of):
                     seeing.append(found.log_probs[row, column, :words])
@@ -120,7 +122,11 @@ def score_claims(
         rows = [list(map(captioner.vocabulary.token, content_words(of) or of)) for of in words]
         return [lifts[claim.clip][row] for claim, row in zip(made, rows, strict=True)]
 
-    by_form = {form: (of, anywhere(of)) for form, of in small.items()}
+    by_form = {
+        form: (of, [part_evidence(claim.sentence.split(), part, written[claim.clip])
+                    for claim, part in zip(of, anywhere(of), strict=True)])
+        for form, of in small.items()
+    }  # fmt: skip
     return ScoredClaims(made, seeing, blind, anywhere(made), by_form)
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from v2t_lib.metrics.texts import WORD_KINDS, content, stem
+from v2t_lib.metrics.texts import WORD_KINDS, content
 from v2t_lib.models.verification import PHRASE_WORDS
 from v2t_lib.models.verifier import PHRASE, WORD
-from v2t_lib.text.content import content_words
+from v2t_lib.text.content import content_words, meaning, says, stem
 from v2t_lib.text.vocabulary import tokenise
 
 #: A caption of a random other clip, the most similar one of another clip, and one of the clip's own
@@ -98,8 +98,7 @@ def parts(
     """
     rng, made = np.random.default_rng(seed), {WORD: [], PHRASE: []}  # type: ignore[var-annotated]
     said = [[content_words(tokenise(text, unit)) for text in of] for of in captions]
-    own = [{stem(word) for words in of for word in words} for of in said]
-    runs = [{_stems(run) for words in of for run in _runs(words, 1)} for of in said]
+    own = [content([word for words in of for word in words]) for of in said]
     for clip, of in enumerate(said):
         for form, least, most in ((WORD, 1, 1), (PHRASE, 2, PHRASE_WORDS)):
             found = sorted({run for words in of for run in _runs(words, least, most)})
@@ -107,8 +106,8 @@ def parts(
             for number in rng.permutation(len(found))[:per_clip]:
                 run = found[number]
                 others = rng.permutation(len(captions))[:_CLIPS].tolist()
-                false = [other for other in others if _stems(run) not in runs[other]]
-                mixed = [other for other in false if own[other].issuperset(_stems(run))]
+                false = [n for n in others if not any(says(words, run) for words in said[n])]
+                mixed = [other for other in false if own[other].issuperset(meaning(run))]
                 made[form].append(Claim(clip, " ".join(run), TRUE))
                 if mixed and rng.random() < RECOMBINE:
                     made[form].append(Claim(mixed[0], " ".join(run), RECOMBINED))
@@ -117,15 +116,11 @@ def parts(
     return made
 
 
-def _runs(words: list[str], least: int, most: int = PHRASE_WORDS) -> Iterator[tuple[str, ...]]:
+def _runs(words: list[str], least: int, most: int) -> Iterator[tuple[str, ...]]:
     """Yields the words that follow each other, `least` to `most` at a time."""
     for size in range(least, most + 1):
         for first in range(len(words) - size + 1):
             yield tuple(words[first : first + size])
-
-
-def _stems(words: Sequence[str]) -> tuple[str, ...]:
-    return tuple(map(stem, words))
 
 
 def _exchanged(

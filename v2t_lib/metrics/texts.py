@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from v2t_lib.datasets.shapes_drawing import COLOURS, MOVES, SHAPES
-from v2t_lib.text.content import content_words
+from v2t_lib.text.content import meaning
 from v2t_lib.text.vocabulary import normalise, sentence, tokenise
 
 
@@ -105,17 +105,6 @@ _WORDS = {
 WORD_KINDS = {kind: [group.split() for group in groups] for kind, groups in _WORDS.items()}
 
 
-def stem(word: str) -> str:
-    """A word without its ending, so that "moves" and "moving", "dogs" and "dog" are the same."""
-    for ending in ("ing", "es", "ed", "s"):
-        if word.endswith(ending) and len(word) - len(ending) >= 3:
-            word = word.removesuffix(ending)
-            break
-    if len(word) > 3 and word[-1] == word[-2]:
-        word = word[:-1]
-    return word.removesuffix("e") if len(word) > 3 else word
-
-
 def content(words: list[str]) -> set[str]:
     """The stems of the words that say something."""
-    return {stem(word) for word in content_words(words)}
+    return {*meaning(words)}

@@ -201,14 +201,18 @@ class Captioner(keras.Model):
         packed = [self._packed(orders(of), length)[:, 0] for of in words]
         blind = self._scored_blind(np.stack(packed))
         memory = self.encode(self._checked(frames)) if memory is None else memory
-        lifts = self.word_lifts(memory)
         captions = self.explain_frames(frames, sentences, seconds, memory, length)
+        rows = zip(
+            captions, blind, sentences, self.word_lifts(memory), self.written(memory), strict=True
+        )
         return [
-            verification(caption, log_probs, text, self.verifier, self.vocabulary, of_clip)
-            for caption, log_probs, text, of_clip in zip(
-                captions, blind, sentences, lifts, strict=True
-            )
+            verification(caption, log_probs, text, self.verifier, self.vocabulary, *of_clip)
+            for caption, log_probs, text, *of_clip in rows
         ]
+
+    def written(self, memory) -> list[list[str]]:
+        """The words of each clip's caption, by greedy search."""
+        return [self.vocabulary.unpack(tokens) for tokens in self.search(memory).tokens]
 
     def length_of(self, texts: Sequence[str]) -> int:
         """Tokens that hold texts of any length: a multiple of the captions', each compiled once."""

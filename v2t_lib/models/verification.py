@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from v2t_lib.models.verifier import (
     VerifierState,
 )
 from v2t_lib.specs import CaptionSpec
-from v2t_lib.text.content import content_words, turned
+from v2t_lib.text.content import content_words, says, turned
 from v2t_lib.text.vocabulary import SPECIALS, Vocabulary, tokenise
 
 #: The share of a clip's cells that a deletion test blanks.
@@ -209,6 +209,14 @@ def form_of(words: tuple[str, ...], blind: np.ndarray, least: float) -> str:
     return SENTENCE if blind[: len(words) + 1].mean() >= least else PHRASE
 
 
+def part_evidence(
+    words: Sequence[str], lifts: np.ndarray, written: Sequence[str]
+) -> tuple[np.ndarray, list[float]]:
+    """What words and phrases are judged by: their content words' lifts, and whether the model's own
+    caption says them, together where they are several: lifts don't tell what belongs to what."""
+    return lifts, [float(says(written, words))]
+
+
 def _reason(
     words: tuple[str, ...], form: str, blind: np.ndarray, calibration: Calibration | None
 ) -> str:
@@ -238,6 +246,7 @@ def verification(
     verifier: VerifierState,
     vocabulary: Vocabulary,
     word_lifts: np.ndarray,
+    written: Sequence[str],
 ) -> Verification:
     """The verification of a sentence that was scored with the clip and without.
 
@@ -249,6 +258,7 @@ def verification(
         verifier: The model's; without a calibration there is no probability.
         vocabulary: The model's.
         word_lifts: `(vocabulary_size,)`, of the clip.
+        written: The words of the caption that the model writes of the clip.
     """
     words, calibration = caption.words, verifier.calibration
     unknown = tuple(word for word in words if word not in vocabulary)
@@ -271,7 +281,8 @@ def verification(
     if calibration is not None and not (unknown or reason or caption.unlike_training):
         verdicts = calibration.of(form)
         assert verdicts is not None  # as there is no reason
-        probability = verdicts.probability(*[places, parts] if form == SENTENCE else [parts])
+        of_sentence, of_part = (places, parts), part_evidence(words, parts, written)
+        probability = verdicts.probability(*of_sentence if form == SENTENCE else of_part)
         verdict = verdicts.verdict(probability)
     support = np.maximum(lifts, 0)
     frame = caption.evidence_frame(support if support.any() else None)

@@ -29,3 +29,25 @@ def content_words(words: Iterable[str]) -> list[str]:
 def turned(words: Iterable[str]) -> str:
     """The first word that turns a sentence around, "" where none does."""
     return next((w for w in words if w in TURNING_WORDS or w.endswith("n't")), "")
+
+
+def stem(word: str) -> str:
+    """A word without its ending, so that "moves" and "moving", "dogs" and "dog" are the same."""
+    for ending in ("ing", "es", "ed", "s"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            word = word.removesuffix(ending)
+            break
+    if len(word) > 3 and word[-1] == word[-2]:
+        word = word[:-1]
+    return word.removesuffix("e") if len(word) > 3 else word
+
+
+def meaning(words: Iterable[str]) -> tuple[str, ...]:
+    """The stems of the words that say something by themselves, in their order."""
+    return tuple(map(stem, content_words(words)))
+
+
+def says(words: Iterable[str], part: Iterable[str]) -> bool:
+    """Whether the content words of a part follow each other in a sentence, in any form."""
+    whole, run = meaning(words), meaning(part)
+    return any(run == whole[first : first + len(run)] for first in range(len(whole)))

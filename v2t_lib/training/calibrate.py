@@ -91,11 +91,11 @@ def fit_calibration(scored: claims.ScoredClaims, seed: int = 0) -> Calibration:
         )
     sentences, held_out = _fit([evidence(*each) for each in lifts], true, scored.clips, seed)
     figures, forms = _figures(scored, held_out, sentences, seed) | {"forms": {}}, {}
-    for form, (made, anywhere) in scored.parts.items():
+    for form, (made, lifts_of) in scored.parts.items():
         true = np.array([claim.kind == TRUE for claim in made], bool)
         clips = np.array([claim.clip for claim in made], int)
         if true.any() and not true.all():
-            features = [evidence(part) for part in anywhere]
+            features = [evidence(*each) for each in lifts_of]
             forms[form], held_out = _fit(features, true, clips, seed)
             counts = {"claims": {TRUE: int(true.sum()), "false": int((~true).sum())}}
             figures["forms"][form] = counts | _verdicts(held_out, true, forms[form])
