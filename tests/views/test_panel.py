@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import re
 
@@ -9,7 +10,7 @@ from helpers.pages import in_the_frame
 
 import v2t_lib as v2t
 from v2t_lib.models.saving import save
-from v2t_lib.models.verifier import VerifierState
+from v2t_lib.models.verifier import Verdicts, VerifierState
 from v2t_lib.views.panel import NOTHING, TRUTH
 
 pytestmark = pytest.mark.usefixtures("eager")
@@ -94,14 +95,15 @@ def test_a_claim_is_checked_against_the_chosen_clip(gif):
     panel.claim.value = "a red zebra"
     panel.check.click()
     assert "`v2t calibrate MODEL SHARDS`" in panel.status.value and panel.view.value == ""
-    captioner.verifier = VerifierState(tiny.null_memory(captioner), CALIBRATION)
+    calibration = dataclasses.replace(CALIBRATION, forms={"word": Verdicts((1.0, 1.0), 0.0)})
+    captioner.verifier = VerifierState(tiny.null_memory(captioner), calibration)
     panel.check.click()
     (card,) = cards(panel)
     expected = captioner.verify(gif, "a red zebra")
     assert [mark["word"] for mark in card["marks"]] == ["a", "red", "zebra"]
     assert card["marks"][2]["sign"] == "?" and card["evidence"] == expected.frame
     assert card["headline"] == "Can't tell: the model doesn't know “zebra”."
-    panel.claim.value = "a red star"
+    panel.claim.value = "a star"
     panel.check.click()
     (card,) = cards(panel)
     assert "Probability that the claim is true" in card["certainty"] and not panel.check.disabled
