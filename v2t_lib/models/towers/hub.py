@@ -18,7 +18,8 @@ class ClipTowers(Towers):
 
     def prepare(self, preset):
         super().prepare(preset)
-        self.logit_scale = float(np.exp(self.backbone.clip_head.logit_scale))
+        (scale,) = self.backbone.clip_head.get_weights()
+        self.logit_scale = float(np.exp(scale))
 
     def see_pictures(self, pictures):
         model = self.backbone
@@ -37,8 +38,9 @@ class SiglipTowers(Towers):
 
     def prepare(self, preset):
         super().prepare(preset)
-        head, vision = self.backbone.siglip_head, self.backbone.vision_encoder
-        self.logit_scale, self.logit_bias = float(np.exp(head.logit_scale)), float(head.logit_bias)
+        vision = self.backbone.vision_encoder
+        scale, self.logit_bias = map(float, self.backbone.siglip_head.get_weights())
+        self.logit_scale = float(np.exp(scale))
         self._vision = keras.Model(vision.input, [vision.post_layer_norm.output, vision.output])
 
     def see_pictures(self, pictures):
