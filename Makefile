@@ -17,7 +17,9 @@ export PYTHONDONTWRITEBYTECODE :=
 # that share a fixture stay together as long as nobody is idle.
 PROCESSES := $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() + 1))' 2>/dev/null)
 PARALLEL := -n $(or $(PROCESSES),2) --dist worksteal
-MODEL_TESTS := tests/models tests/training/test_losses.py
+# Where cells look and who drives a model are the same on every backend.
+MODEL_TESTS := tests/models tests/training/test_losses.py \
+	$(addprefix --ignore tests/models/test_,cell_shift.py over_clips.py)
 # Two logical devices, and little optimising, which would take tests longer than it saves them.
 XLA_TEST_FLAGS := --xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0 \
 	--xla_llvm_disable_expensive_passes=true

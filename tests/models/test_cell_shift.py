@@ -6,7 +6,6 @@ each stage; training may undo it. Each family's constant is held against what is
 
 import itertools
 
-import keras
 import numpy as np
 import pytest
 from helpers import tiny
@@ -66,8 +65,6 @@ FAMILIES = [
     ("efficientnet_v2_b0", None, 16),
     ("convnext_tiny", None, 16),
 ]
-if keras.backend.backend() != "tensorflow":  # elsewhere each is compiled for ten seconds
-    FAMILIES = FAMILIES[:1]
 
 
 @pytest.mark.parametrize(("name", "weights", "stride"), FAMILIES)
