@@ -55,6 +55,7 @@ def used(path):
     return [c.text for row in found for c in row], model.verify_frames(frames, tiny.SENTENCES)
 
 
+@pytest.mark.filterwarnings("ignore:Explicitly requested dtype float64")  # JAX has no such
 def test_the_programs_settings_stay_and_change_nothing(saved, request):
     texts, judged = used(saved)
     request.getfixturevalue("other_settings")
@@ -74,7 +75,8 @@ def test_import_leaves_the_environment_alone():
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*fork")  # of threads, by Python and by JAX
+@pytest.mark.filterwarnings("ignore:Exception ignored in.*fork")
 @pytest.mark.parametrize("loads", [False, True])
 def test_a_fork_of_a_process_with_a_model_is_told_so(loads, saved):
     model = load(saved)
