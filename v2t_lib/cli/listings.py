@@ -7,7 +7,6 @@ import textwrap
 
 from v2t_lib.cli.flags import about, add_clip_size, add_json, clip_spec
 from v2t_lib.cli.train import flags_of
-from v2t_lib.errors import ModelError
 from v2t_lib.training.recipes import registry as recipes
 
 
@@ -23,12 +22,9 @@ def run_encoders(args: argparse.Namespace) -> int:
     from v2t_lib.progress import Progress
 
     spec, rows = clip_spec(args), {}
-    for name in Progress(list(encoders.ENCODERS), unit="encoder", leave=False):
+    count = len(list(encoders.ENCODERS))
+    for name, row in Progress(encoders.costs(spec), total=count, unit="encoder", leave=False):
         cls = encoders.ENCODERS[name]
-        try:
-            row = encoders.cost(encoders.get(name), spec)
-        except ModelError as error:
-            row = {"missing": str(error)}
         rows[name] = {"help": about(cls)} | row | {"options": encoders.options(cls)}
     if args.json:
         print(json.dumps(rows))

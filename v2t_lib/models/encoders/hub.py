@@ -70,7 +70,7 @@ class HubEncoder(FrameEncoder):
 
     def _make_tower(self, weights: str | None) -> keras.Model:
         if weights in (None, "random"):
-            return getattr(keras_hub().models, self.tower_class)(**self._tower)
+            return getattr(keras_hub(self.tower_class).models, self.tower_class)(**self._tower)
         preset = self.preset if weights == "imagenet" else weights
         with using(preset):
             tower = self.load_tower(preset)
@@ -150,7 +150,7 @@ class VideoPrismEncoder(HubEncoder):
         return self._tower["num_frames"]
 
     def load_tower(self, preset):
-        return getattr(keras_hub().models, self.whole_class).from_preset(preset)
+        return getattr(keras_hub(self.whole_class).models, self.whole_class).from_preset(preset)
 
     def build(self, input_shape):
         super().build(input_shape)

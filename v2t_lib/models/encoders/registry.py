@@ -1,6 +1,7 @@
 """The encoder registry: Keras layers by the name that `v2t train --encoder` takes."""
 
 import inspect
+from collections.abc import Iterator
 
 import keras
 from keras import layers
@@ -97,3 +98,12 @@ def cost(encoder: layers.Layer, spec: ClipSpec) -> dict:
         "parameters": encoder.count_params(),
         "feature_bytes": getattr(encoder, "feature_bytes", None),
     }
+
+
+def costs(spec: ClipSpec) -> Iterator[tuple[str, dict]]:
+    """Yields every encoder's name and `cost`, or `{"missing": ...}` where it lacks a package."""
+    for name in ENCODERS:
+        try:
+            yield name, cost(get(name), spec)
+        except ModelError as error:
+            yield name, {"missing": str(error)}

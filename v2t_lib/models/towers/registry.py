@@ -27,13 +27,15 @@ register_towers = TOWERS.register
 BATCH = 4
 
 
-def keras_hub() -> ModuleType:
-    """The library; a ModelError where it isn't installed."""
+def keras_hub(model: str = "Backbone") -> ModuleType:
+    """The library; a ModelError where it isn't installed, or too old to have a class of models."""
     try:
         import keras_hub
-    except ImportError as error:
+
+        getattr(keras_hub.models, model)
+    except (ImportError, AttributeError) as error:
         raise ModelError(
-            f"expected keras-hub. Received: {error}; pip install 'v2t_lib[hub]'"
+            f"expected keras-hub, 0.27 or newer. Received: {error}; pip install 'v2t_lib[hub]'"
         ) from None
     return keras_hub
 
