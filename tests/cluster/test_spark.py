@@ -93,7 +93,7 @@ def hostile(server, gifs: list[bytes]) -> list[str]:
             5: [scripted.ranged(gif, cut=60), scripted.ranged(gif)],
             7: [scripted.body(gif[:100])],
             9: [scripted.reset(gif), scripted.body(gif)],
-            11: [scripted.body(b"<html>no clip</html>")],
+            11: [scripted.status(410)],
             13: [scripted.chunked(gif)],
             15: [scripted.status(403)],
         }.get(number % 24, [scripted.ranged(gif)])

@@ -462,7 +462,7 @@ def test_kills_at_any_moment_leave_what_an_undisturbed_run_does(
         return lambda handler: (gates[-1].acquire(timeout=60), scripted.ranged(data)(handler))
 
     urls = [server.script(f"/{n}.gif", gated(gifs[n])) for n in range(24)]
-    bad = [server.script(f"/bad-{n}.gif", scripted.body(b"%PDF-1.7")) for n in range(4)]
+    bad = [server.script(f"/bad-{n}.gif", scripted.status(404)) for n in range(4)]
     path, out = captions(tmp_path, [*urls[:12], *bad, *urls[12:]]), tmp_path / "out"
     command = ["fetch", str(path), "--out", str(out), mode]
     command += ["--frames", "2", "--size", "8", "--workers", "1", "--connections", "2"]
