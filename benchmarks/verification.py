@@ -50,11 +50,14 @@ def measures(captioner: Captioner, scored: ScoredClaims) -> dict[str, np.ndarray
         "lift": [lifts.mean() for lifts in scored.lifts],
         "log-likelihood": [words.sum() for words in scored.seeing],
         "log-likelihood a word": [words.mean() for words in scored.seeing],
-        "blind": [words.sum() for words in scored.blind],
-        "blind a word": [words.mean() for words in scored.blind],
+        "blind": [words[:-1].sum() for words in scored.blind],
+        "blind a word": [words[:-1].mean() for words in scored.blind],
     }
     if calibration is not None:
-        found["probability"] = [calibration.probability(lifts) for lifts in scored.lifts]
+        found["probability"] = [
+            calibration.probability(*lifts)
+            for lifts in zip(scored.lifts, scored.anywhere, strict=True)
+        ]
     return {name: np.array(values) for name, values in found.items()}
 
 

@@ -12,7 +12,7 @@ from v2t_lib.clips.decode import Clip, decode_clip
 from v2t_lib.errors import ModelError
 from v2t_lib.fetching.download import read_source
 from v2t_lib.models.caption import Caption
-from v2t_lib.models.compiled import Compiled, of_distinct_frames
+from v2t_lib.models.compiled import Compiled, filled_up, of_distinct_frames
 from v2t_lib.models.decoder import AttentionDecoder
 from v2t_lib.models.devices import remainders, split
 from v2t_lib.models.encoders import registry as encoders
@@ -196,18 +196,18 @@ class Captioner(keras.Model):
         self, frames, sentences: Sequence[str], seconds=None, memory=None
     ) -> list[Verification]:
         """As `verify`, a sentence for each clip; arguments are those of `caption_frames`."""
-        words = [words_of(text, self.caption_spec) for text in sentences]
-        length = self.length_of(sentences)
-        packed = [self._packed(orders(of), length)[:, 0] for of in words]
-        blind = self._scored_blind(np.stack(packed))
         memory = self.encode(self._checked(frames)) if memory is None else memory
+        length, once = self.length_of(sentences), dict.fromkeys(sentences)
+        packed = [self._packed(orders(words_of(t, self.caption_spec)), length) for t in once]
+        # A batch about one sentence needs it once; other numbers would each be compiled anew.
+        size = 1 if len(once) == 1 else len(sentences)
+        scored = self._scored_blind(np.concatenate(filled_up(packed, size)))[:, 0]
+        blind = dict(zip(once, np.split(scored, size), strict=False))
         captions = self.explain_frames(frames, sentences, seconds, memory, length)
-        rows = zip(
-            captions, blind, sentences, self.word_lifts(memory), self.written(memory), strict=True
-        )
+        rows = zip(captions, sentences, self.word_lifts(memory), self.written(memory), strict=True)
         return [
-            verification(caption, log_probs, text, self.verifier, self.vocabulary, *of_clip)
-            for caption, log_probs, text, *of_clip in rows
+            verification(caption, blind[text], text, self.verifier, self.vocabulary, *of_clip)
+            for caption, text, *of_clip in rows
         ]
 
     def written(self, memory) -> list[list[str]]:
